@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// The growable buffer: doubles up to its maximum, never past it.
+#include "base/buf.h"
+
+#include "base/assert.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void buf_init(struct buf *b, size_t max)
+{
+    *b = (struct buf){.max = max};
+}
+
+void buf_done(struct buf *b)
+{
+    if (!b)
+        return;
+    free(b->p);
+    b->p = NULL;
+    b->n = b->cap = 0;
+}
+
+static bool grow(struct buf *b, size_t need)
+{
+    size_t cap = b->cap ? b->cap : 256;
+    while (cap < need)
+        cap *= 2;
+    if (cap > b->max)
+        cap = b->max;
+    char *p = realloc(b->p, cap);
+    if (!p)
+        return false;
+    b->p = p;
+    b->cap = cap;
+    return true;
+}
+
+char *buf_reserve(struct buf *b, size_t n)
+{
+    if (b->failed || n > b->max - b->n || (b->n + n > b->cap && !grow(b, b->n + n))) {
+        b->failed = true;
+        return NULL;
+    }
+    return b->p + b->n;
+}
+
+void buf_advance(struct buf *b, size_t n)
+{
+    ASSERT(n <= b->cap - b->n);
+    b->n += n;
+}
+
+void buf_put(struct buf *b, const void *p, size_t n)
+{
+    char *to = n ? buf_reserve(b, n) : NULL;
+    if (!to)
+        return;
+    memcpy(to, p, n);
+    b->n += n;
+}
+
+void buf_puts(struct buf *b, const char *z)
+{
+    buf_put(b, z, strlen(z));
+}
+
+void buf_put_str(struct buf *b, struct str s)
+{
+    buf_put(b, s.p, s.n);
+}
+
+void buf_putc(struct buf *b, char c)
+{
+    buf_put(b, &c, 1);
+}
+
+void buf_printf(struct buf *b, const char *fmt, ...)
+{
+    va_list ap, again;
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    char *to = n >= 0 ? buf_reserve(b, (size_t)n + 1) : NULL;
+    if (to)
+        b->n += (size_t)vsnprintf(to, (size_t)n + 1, fmt, again);
+    va_end(again);
+}
+
+void buf_put_u64(struct buf *b, uint64_t v)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    do
+        digits[--at] = (char)('0' + v % 10);
+    while (v /= 10);
+    buf_put(b, digits + at, sizeof digits - at);
+}
+
+// Bytes of the UTF-8 sequence at p (RFC 3629: no overlong forms, no surrogates), or 0 if it is not one.
+static size_t utf8_len(const unsigned char *p, size_t n)
+{
+    unsigned c = p[0];
+    size_t len = c < 0x80                ? 1
+                 : c >= 0xc2 && c < 0xe0 ? 2
+                 : (c & 0xf0) == 0xe0    ? 3
+                 : c >= 0xf0 && c < 0xf5 ? 4
+                                         : 0;
+    if (len == 0 || len > n)
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    if ((c == 0xe0 && p[1] < 0xa0) || (c == 0xed && p[1] > 0x9f) || (c == 0xf0 && p[1] < 0x90) ||
+        (c == 0xf4 && p[1] > 0x8f))
+        return 0;
+    return len;
+}
+
+void buf_put_json_str(struct buf *b, struct str s)
+{
+    buf_putc(b, '"');
+    for (size_t i = 0; i < s.n;) {
+        const unsigned char *p = (const unsigned char *)s.p + i;
+        size_t len = utf8_len(p, s.n - i);
+        if (len == 0) {
+            buf_put(b, "\xef\xbf\xbd", 3);
+            len = 1;
+        } else if (*p == '"' || *p == '\\') {
+            buf_putc(b, '\\');
+            buf_putc(b, (char)*p);
+        } else if (*p < 0x20 || *p == 0x7f) {
+            buf_printf(b, "\\u%04x", *p);
+        } else {
+            buf_put(b, p, len);
+        }
+        i += len;
+    }
+    buf_putc(b, '"');
+}
+
+void buf_consume(struct buf *b, size_t n)
+{
+    ASSERT(n <= b->n);
+    if (n && b->n > n)
+        memmove(b->p, b->p + n, b->n - n);
+    b->n -= n;
+}
+
+void buf_clear(struct buf *b)
+{
+    b->n = 0;
+    b->failed = false;
+}
+
+struct str buf_str(const struct buf *b)
+{
+    return (struct str){b->p, b->n};
+}

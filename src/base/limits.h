@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every cap of the program in one place. What a user may change is a setting instead, with its default in the
+// table of settings.
+#pragma once
+
+enum {
+    // Names
+    LIMIT_MODEL_NAME_BYTES = 128,
+    LIMIT_ALIAS_BYTES = 64,
+    // HTTP
+    LIMIT_HTTP_HEAD_BYTES = 16 << 10, // request line and all headers
+    LIMIT_HTTP_TARGET_BYTES = 4 << 10,
+    LIMIT_HTTP_HEADERS = 64,
+    LIMIT_HTTP_CHUNK_LINE_BYTES = 256,
+    LIMIT_HTTP_PIPELINE = 64, // requests of one connection taken in one turn
+    // JSON
+    LIMIT_JSON_DEPTH = 64,
+    // Models
+    LIMIT_MODEL_FEATURES = 100000,
+    LIMIT_MODEL_OUTPUTS = 4096,
+    LIMIT_TREE_DEPTH = 4096,
+    LIMIT_TREES = 1000000,
+    LIMIT_NODES = 1 << 28,
+};

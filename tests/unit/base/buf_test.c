@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/buf.h"
+
+#include "unit.h"
+
+static int holds(const struct buf *b, const char *z)
+{
+    return str_eq(buf_str(b), str_of(z));
+}
+
+START_TEST(appends_grow_and_keep_order)
+{
+    struct buf b;
+    buf_init(&b, 1 << 20);
+    for (int i = 0; i < 1000; i++)
+        buf_printf(&b, "%d,", i);
+    ck_assert(!b.failed);
+    ck_assert(str_starts(buf_str(&b), STR("0,1,2,")));
+    ck_assert(str_ends(buf_str(&b), STR("998,999,")));
+    buf_done(&b);
+}
+END_TEST
+
+START_TEST(failure_past_the_maximum_sticks)
+{
+    struct buf b;
+    buf_init(&b, 4);
+    buf_puts(&b, "abcd");
+    ck_assert(!b.failed);
+    buf_putc(&b, 'e');
+    ck_assert(b.failed);
+    buf_clear(&b);
+    buf_puts(&b, "x");
+    ck_assert(!b.failed && holds(&b, "x"));
+    buf_done(&b);
+}
+END_TEST
+
+START_TEST(json_strings_are_escaped_and_valid_utf8)
+{
+    struct buf b;
+    buf_init(&b, 1000);
+    buf_put_json_str(&b, STR("a\"b\\c\n\xc3\xa9\xff\xed\xa0\x80"));
+    ck_assert(holds(&b, "\"a\\\"b\\\\c\\u000a\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""));
+    buf_done(&b);
+}
+END_TEST
+
+START_TEST(numbers_and_consume)
+{
+    struct buf b;
+    buf_init(&b, 1000);
+    buf_put_u64(&b, 0);
+    buf_put_u64(&b, 18446744073709551615u);
+    ck_assert(holds(&b, "018446744073709551615"));
+    buf_consume(&b, 19);
+    ck_assert(holds(&b, "15"));
+    buf_consume(&b, 2);
+    ck_assert_uint_eq(b.n, 0);
+    buf_done(&b);
+}
+END_TEST
+
+UNIT_MAIN("base/buf", appends_grow_and_keep_order, failure_past_the_maximum_sticks,
+          json_strings_are_escaped_and_valid_utf8, numbers_and_consume)
