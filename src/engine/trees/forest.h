@@ -12,14 +12,12 @@
 
 // How values are compared and summed. Source: XGBoost src/predictor, LightGBM include/LightGBM/tree.h.
 enum forest_family {
-    // float32. Left iff x < threshold; missing is NaN and follows default_left. Category in the set goes
-    // RIGHT; a
-    // category outside the set, negative, >= 2^24 or past the set's end goes LEFT. Sum: base, then
-    // leaf*weight a tree.
+    // float32. Left iff x < threshold; missing is NaN and follows default_left. A category in the set goes
+    // RIGHT; one outside the set, negative, >= 2^24 or past the set's end goes LEFT. Sum: base, then
+    // leaf * weight of each tree.
     FOREST_XGBOOST,
-    // float64. Left iff x <= threshold; missing by the node's missing type. Category in the set goes LEFT,
-    // all else and
-    // NaN RIGHT. |x| <= 1e-35f becomes 0 on input. Sum: from 0.0 in tree order.
+    // float64. Left iff x <= threshold; missing by the node's missing type. A category in the set goes LEFT,
+    // all else and NaN RIGHT. |x| <= 1e-35f becomes 0 on input. Sum: from 0.0 in tree order.
     FOREST_LIGHTGBM,
 };
 
@@ -92,8 +90,11 @@ struct forest {
     const char *objective; // the library's own name, for describe
 };
 
-// Checks every index, size, cycle, depth and count of a forest that a parser built: the one place that says
-// what a sound forest is. ERR_BAD_MODEL naming the tree and node. Needs scratch memory from the arena.
+// Checks every index, size, cycle, depth, count and number of a forest that a parser built: the one place
+// that says what a sound forest is. Trees lie one after the other in `nodes` and fill it; each node of a tree
+// is reached from its root exactly once (a parser leaves out nodes that its library marks as deleted); every
+// number is finite but a threshold, which may be infinite. Linear in the forest's size, no recursion. Takes 8
+// bytes per node of the largest tree from `scratch`. ERR_BAD_MODEL naming the tree and node, ERR_NOMEM.
 int forest_check(const struct forest *f, struct arena *scratch, struct err *e) ERR_CHECKED;
 
 // The reference: a literal transcription of the library's own prediction, slow and plain. All kernels are
