@@ -13,6 +13,8 @@ enum {
     LIMIT_HTTP_HEADERS = 64,
     LIMIT_HTTP_CHUNK_LINE_BYTES = 256,
     LIMIT_HTTP_PIPELINE = 64, // requests of one connection taken in one turn
+    // Settings
+    LIMIT_CONFIG_BYTES = 1 << 20, // a slipway.yaml
     // JSON
     LIMIT_JSON_DEPTH = 64,
     // Models

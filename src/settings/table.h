@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one table of settings. A row here is all it takes to add a setting: the struct, the parsers of
+// slipway.yaml, environment and flags, `slipway serve --help`, shell completion, docs/config.md and
+// deploy/slipway.yaml follow from it (run dev/generate; a test fails while a generated file is stale).
+#pragma once
+
+// X(TYPE, field, key, default, min, max, unit, reload, help)
+//   TYPE     BOOL INT BYTES DURATION STRING ADDRESS ENUM
+//   field    member of struct settings, unit in its name; key: what users write, --key with dashes as a flag
+//   default  as a user would write it
+//   min max  of the number, in bytes and milliseconds where those are meant; of the length of a string
+//   unit     what an INT counts; the choices of an ENUM, separated by |; "" for the others
+//   reload   whether SIGHUP applies a change; else it needs a restart
+//   help     one sentence
+#define SETTINGS_TABLE(X)                                                                                    \
+    X(STRING, data_dir, "data_dir", "slipway-data", 1, 1023, "", false,                                      \
+      "Folder for models, registry and logs; made if it is missing.")                                        \
+    X(ADDRESS, listen, "listen", "127.0.0.1:8080", 1, 1023, "", false,                                       \
+      "Address and port for clients, such as 0.0.0.0:8080 or [::1]:8080; port 0 lets the system choose.")    \
+    X(INT, gateways, "gateways", "0", 0, 256, "processes", false,                                            \
+      "Processes that answer requests; 0 starts one per processor core.")                                    \
+    X(ENUM, log_level, "log_level", "info", 0, 0, "debug|info|warn|error", false,                            \
+      "Least severe event that is written to standard error.")                                               \
+    X(BOOL, log_requests, "log_requests", "false", 0, 0, "", false,                                          \
+      "Writes one JSON line for each request; meant for finding faults, it costs speed.")                    \
+    X(BYTES, max_body_bytes, "max_body", "16MiB", 1 << 10, 1ull << 30, "", false,                            \
+      "Largest body of a prediction request, before and after decompression.")                               \
+    X(INT, max_rows_per_request, "max_rows_per_request", "100000", 1, 10000000, "rows", false,               \
+      "Most rows of one prediction request.")                                                                \
+    X(BYTES, max_upload_bytes, "max_upload", "4GiB", 1 << 20, 1ull << 40, "", false,                         \
+      "Largest model file that may be pushed.")                                                              \
+    X(INT, max_connections, "max_connections", "20000", 1, 1000000, "connections", false,                    \
+      "Most open client connections of one gateway; more are refused with 503.")                             \
+    X(DURATION, idle_timeout_ms, "idle_timeout", "75s", 100, 86400000, "", false,                            \
+      "Closes a kept-alive connection on which no request arrives for so long.")                             \
+    X(DURATION, header_timeout_ms, "header_timeout", "10s", 100, 3600000, "", false,                         \
+      "Longest time a client may take to send the head of a request.")                                       \
+    X(DURATION, body_timeout_ms, "body_timeout", "60s", 100, 86400000, "", false,                            \
+      "Longest time a client may send nothing of an announced body, or read nothing of an answer.")          \
+    X(DURATION, drain_timeout_ms, "drain_timeout", "10s", 0, 3600000, "", false,                             \
+      "Longest time that requests in flight may still take after SIGTERM.")                                  \
+    X(DURATION, compile_timeout_ms, "compile_timeout", "5m", 1000, 86400000, "", false,                      \
+      "Longest time that checking and compiling a pushed model may take.")                                   \
+    X(BYTES, compile_memory_bytes, "compile_memory", "8GiB", 64 << 20, 1ull << 44, "", false,                \
+      "Most memory for checking and compiling a pushed model.")
