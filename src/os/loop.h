@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 
@@ -37,7 +38,8 @@ void loop_timer_clear(struct loop *l, struct timer *t);
 void loop_on_turn_end(struct loop *l, void (*hook)(void *ctx), void *ctx);
 // While set, the loop does not sleep: for work that is computed in slices over several turns.
 void loop_set_busy(struct loop *l, bool busy);
-// Monotonic time, read once a turn after the wait: costs nothing.
+// Monotonic time, read once a turn after the wait: costs nothing. Timers never come early, and at most 1 ms
+// late on an idle machine.
 uint64_t loop_now_ns(const struct loop *l);
 // Turns until loop_stop is called. ERR_IO when epoll fails.
 int loop_run(struct loop *l, struct err *e) ERR_CHECKED;

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "os/sock.h"
+
+#include "unit.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static union sock_address parsed(const char *z)
+{
+    union sock_address a;
+    struct err e;
+    ck_assert_msg(sock_address_parse(str_of(z), &a, &e) == 0, "%s", z);
+    return a;
+}
+
+START_TEST(addresses_round_trip)
+{
+    static const char *const cases[][3] = {
+        {"127.0.0.1:8080", "127.0.0.1:8080", "http://127.0.0.1:8080"},
+        {"[::1]:1", "[::1]:1", "http://[::1]:1"},
+        {"localhost:65535", "127.0.0.1:65535", "http://127.0.0.1:65535"},
+        {"0.0.0.0:80", "0.0.0.0:80", "http://127.0.0.1:80"},
+        {":80", "[::]:80", "http://127.0.0.1:80"},
+        {"*:80", "[::]:80", "http://127.0.0.1:80"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        union sock_address a = parsed(cases[i][0]);
+        char text[SOCK_ADDRESS_SIZE], url[SOCK_ADDRESS_SIZE + 8];
+        sock_address_format(&a, text);
+        sock_address_url(&a, url);
+        ck_assert_str_eq(text, cases[i][1]);
+        ck_assert_str_eq(url, cases[i][2]);
+    }
+}
+END_TEST
+
+START_TEST(what_is_no_address_is_refused)
+{
+    static const char *const cases[] = {
+        "",
+        "8080",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "127.0.0.1:65536",
+        "127.0.0.1:-1",
+        "1.2.3:80",
+        "example.com:80",
+        "::1:80",
+        "[127.0.0.1]:80",
+        "[*]:80",
+        "[]:80",
+        "[::1:80",
+        "127.0.0.1:80 ",
+        "[::1]",
+        "1.2.3.4.5.6.7.8.9.10.11.12.13.14.15.16.17.18.19.20.21:80",
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        union sock_address a;
+        struct err e;
+        ck_assert_msg(sock_address_parse(str_of(cases[i]), &a, &e) == ERR_INVALID, "'%s'", cases[i]);
+    }
+}
+END_TEST
+
+START_TEST(all_listeners_share_the_port_that_was_chosen)
+{
+    enum { N = 3, CONNECTIONS = 64 };
+    union sock_address a = parsed("127.0.0.1:0");
+    struct err e;
+    int fds[N], accepted = 0, busy = 0;
+    ck_assert_int_eq(sock_listen_tcp(&a, N, fds, &e), 0);
+    ck_assert_uint_ne(a.v4.sin_port, 0);
+    int clients[CONNECTIONS];
+    for (int i = 0; i < CONNECTIONS; i++) {
+        clients[i] = socket(AF_INET, SOCK_STREAM, 0);
+        ck_assert_int_eq(connect(clients[i], &a.any, sizeof a.v4), 0);
+    }
+    for (int i = 0; i < N; i++) {
+        int fd, had = accepted;
+        while ((fd = accept(fds[i], NULL, NULL)) >= 0) {
+            accepted++;
+            close(fd);
+        }
+        busy += accepted > had;
+        close(fds[i]);
+    }
+    ck_assert_int_eq(accepted, CONNECTIONS);
+    ck_assert_int_gt(busy, 1);
+    for (int i = 0; i < CONNECTIONS; i++)
+        close(clients[i]);
+}
+END_TEST
+
+START_TEST(a_port_in_use_is_refused_even_by_our_own_user)
+{
+    union sock_address a = parsed("127.0.0.1:0");
+    struct err e;
+    int fds[2], more[2];
+    ck_assert_int_eq(sock_listen_tcp(&a, 2, fds, &e), 0);
+    ck_assert_int_eq(sock_listen_tcp(&a, 2, more, &e), ERR_CONFLICT);
+    close(fds[0]);
+    close(fds[1]);
+    ck_assert_int_eq(sock_listen_tcp(&a, 2, more, &e), 0);
+    close(more[0]);
+    close(more[1]);
+}
+END_TEST
+
+static void unix_socket_works_at(const char *path)
+{
+    struct err e;
+    int l, c;
+    ck_assert_int_eq(sock_unix_connect(path, &c, &e), ERR_UNAVAILABLE);
+    ck_assert_int_eq(sock_listen_unix(path, 0600, &l, &e), 0);
+    struct stat st;
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_uint_eq(st.st_mode & 0777, 0600);
+    ck_assert_int_eq(sock_unix_connect(path, &c, &e), 0);
+    int s = accept(l, NULL, NULL);
+    ck_assert_int_ge(s, 0);
+    close(s);
+    close(c);
+    close(l);
+    ck_assert_int_eq(sock_unix_connect(path, &c, &e), ERR_UNAVAILABLE); // the file is there, nobody listens
+    ck_assert_int_eq(sock_listen_unix(path, 0600, &l, &e), 0);          // and is replaced
+    close(l);
+    unlink(path);
+}
+
+START_TEST(unix_paths_may_be_long)
+{
+    char dir[] = "/tmp/slipway-sock-XXXXXX", deep[512], path[600];
+    ck_assert(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/control.sock", dir);
+    unix_socket_works_at(path);
+    snprintf(deep, sizeof deep, "%s/%0200d", dir, 7);
+    ck_assert_int_eq(mkdir(deep, 0700), 0);
+    snprintf(path, sizeof path, "%s/control.sock", deep);
+    unix_socket_works_at(path);
+    struct err e;
+    int fd;
+    ck_assert_int_lt(sock_listen_unix("/tmp/", 0600, &fd, &e), 0);
+    rmdir(deep);
+    rmdir(dir);
+}
+END_TEST
+
+UNIT_MAIN("os/sock", addresses_round_trip, what_is_no_address_is_refused,
+          all_listeners_share_the_port_that_was_chosen, a_port_in_use_is_refused_even_by_our_own_user,
+          unix_paths_may_be_long)
