@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// The board: what runs, in shared memory, for everybody to read (health and metrics routes, slipway show).
+// One row per child. Only the supervisor writes; the kernel refuses writable mappings to all others (memfd
+// with F_SEAL_FUTURE_WRITE), and the supervisor never reads it back, so no child can mislead it.
+#pragma once
+
+#include "base/err.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { BOARD_ROWS_MAX = 128 };
+
+enum board_kind { BOARD_GATEWAY = 1, BOARD_CONTROLLER = 2 };
+
+//             ┌────────────────────────────┐
+//             v                            │
+//  EMPTY → STARTING ──→ READY ──→ RESTARTING
+//             │ │         │ │         │
+//             │ └─────────┼─┴→ FAILED │         gave up: too many deaths in a short time
+//             v           v      │    v
+//          STOPPING ←─────┘      └→ STOPPED     the server is shutting down
+//             └────────────────────↗
+enum board_state {
+    BOARD_EMPTY,
+    BOARD_STARTING,
+    BOARD_READY,
+    BOARD_RESTARTING, // dead, its successor is due
+    BOARD_FAILED,
+    BOARD_STOPPING,
+    BOARD_STOPPED,
+    BOARD_STATES,
+};
+
+struct board_row {
+    uint32_t kind;  // enum board_kind
+    uint32_t index; // gateway index; 0 for others
+    uint32_t state; // enum board_state
+    int32_t pid;    // 0 when not running
+    uint32_t restarts;
+    int32_t last_exit;        // exit code, or minus the signal that ended it; 0 before the first death
+    uint64_t started_mono_ns; // of this process
+    uint64_t ready_mono_ns;   // 0 until ready
+};
+
+struct board; // layout of the shared memory
+
+// "ready", …; "unknown" for a number that is no state.
+const char *board_state_name(uint32_t state);
+const char *board_kind_name(uint32_t kind);
+bool board_move_allowed(enum board_state from, enum board_state to);
+
+// The writer's side. *ret_fd is sealed for children; the caller closes it and calls board_done.
+int board_new(struct board **ret, int *ret_fd, struct err *e) ERR_CHECKED;
+// Replaces row `slot` whole; asserts that the move from its present state is allowed.
+void board_write(struct board *b, unsigned slot, const struct board_row *row);
+
+// A reader's side: maps fd read-only; fd stays the caller's. ERR_INVALID when it is not a board.
+int board_attach(int fd, const struct board **ret, struct err *e) ERR_CHECKED;
+unsigned board_n_rows(const struct board *b);
+// A consistent copy of row `slot`, never half old; asserts slot < board_n_rows.
+struct board_row board_read(const struct board *b, unsigned slot);
+void board_done(const struct board *b); // unmaps; NULL is fine
