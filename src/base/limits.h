@@ -13,6 +13,8 @@ enum {
     LIMIT_HTTP_HEADERS = 64,
     LIMIT_HTTP_CHUNK_LINE_BYTES = 256,
     LIMIT_HTTP_PIPELINE = 64, // requests of one connection taken in one turn
+    // Content codings
+    LIMIT_ZSTD_WINDOW_LOG = 23, // a zstd body may ask for a window of 8 MiB, as RFC 9659 has it
     // Settings
     LIMIT_CONFIG_BYTES = 1 << 20, // a slipway.yaml
     // JSON
