@@ -7,6 +7,7 @@ enum {
     // Names
     LIMIT_MODEL_NAME_BYTES = 128,
     LIMIT_ALIAS_BYTES = 64,
+    LIMIT_ARTIFACT_NAME_BYTES = 200,
     // HTTP
     LIMIT_HTTP_HEAD_BYTES = 16 << 10, // request line and all headers
     LIMIT_HTTP_TARGET_BYTES = 4 << 10,

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: Apache-2.0
+// Blobs in a directory: blobs/sha256/ab/<64 hex digits>, written once, read-only, named by content.
+//
+//   write → blobs/tmp/<n> (hashed on the way) → fsync file → digest as wanted? → rename into place → fsync
+//   directory
+//
+// A crash at any point leaves either nothing or a file in tmp/, which the next open removes. A file under its
+// final name is always whole, because it was synced before it was renamed.
+#include "registry/registry.h"
+
+#include "base/assert.h"
+#include "os/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { READ_BLOCK_BYTES = 256 << 10, WRITEBACK_BYTES = 8 << 20 };
+
+struct blobs_dir {
+    struct blobs base;
+    int root_fd, tmp_fd, sha256_fd; // tmp_fd: -1 when read-only
+    uint64_t next_tmp;
+};
+
+struct blob_writer {
+    struct blobs_dir *dir;
+    EVP_MD_CTX *hash;
+    int fd;
+    uint64_t size, max_bytes, started; // started: bytes whose writeback the kernel was asked to begin
+    char tmp_name[24];
+};
+
+static int hash_error(struct err *e)
+{
+    return err_set(e, ERR_NOMEM, "SHA-256 could not be set up");
+}
+
+static EVP_MD_CTX *hash_new(void)
+{
+    EVP_MD_CTX *h = EVP_MD_CTX_new();
+    if (h && EVP_DigestInit_ex(h, EVP_sha256(), NULL) == 1)
+        return h;
+    EVP_MD_CTX_free(h);
+    return NULL;
+}
+
+static int hash_final(EVP_MD_CTX *h, struct registry_digest *ret, struct err *e)
+{
+    unsigned n = 0;
+    if (EVP_DigestFinal_ex(h, ret->bytes, &n) != 1 || n != sizeof ret->bytes)
+        return hash_error(e);
+    return 0;
+}
+
+int registry_digest_file(int fd, struct registry_digest *ret, struct err *e)
+{
+    EVP_MD_CTX *h = hash_new();
+    char *block = malloc(READ_BLOCK_BYTES);
+    int rc = h && block ? 0 : hash_error(e);
+    for (uint64_t at = 0; !rc;) {
+        size_t n;
+        rc = file_read_at(fd, block, READ_BLOCK_BYTES, at, &n, e);
+        if (!rc && n == 0)
+            break;
+        if (!rc && EVP_DigestUpdate(h, block, n) != 1)
+            rc = hash_error(e);
+        at += n;
+    }
+    if (!rc)
+        rc = hash_final(h, ret, e);
+    free(block);
+    EVP_MD_CTX_free(h);
+    return rc;
+}
+
+static void writer_abort(struct blob_writer *w)
+{
+    if (!w)
+        return;
+    if (w->fd >= 0) {
+        close(w->fd);
+        unlinkat(w->dir->tmp_fd, w->tmp_name, 0);
+    }
+    EVP_MD_CTX_free(w->hash);
+    free(w);
+}
+
+static int writer_open(struct blobs *b, uint64_t max_bytes, struct blob_writer **ret, struct err *e)
+{
+    struct blobs_dir *d = (struct blobs_dir *)b;
+    if (d->tmp_fd < 0)
+        return err_set(e, ERR_REFUSED, "the blob directory is open read-only");
+    struct blob_writer *w = calloc(1, sizeof *w);
+    if (!w)
+        return err_set(e, ERR_NOMEM, "no memory to store a blob");
+    *w = (struct blob_writer){.dir = d, .hash = hash_new(), .fd = -1, .max_bytes = max_bytes};
+    if (!w->hash) {
+        writer_abort(w);
+        return hash_error(e);
+    }
+    int n = snprintf(w->tmp_name, sizeof w->tmp_name, "%llu", (unsigned long long)d->next_tmp++);
+    ASSERT(n > 0 && (size_t)n < sizeof w->tmp_name);
+    w->fd = openat(d->tmp_fd, w->tmp_name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0440);
+    if (w->fd < 0) {
+        int why = errno;
+        writer_abort(w);
+        return err_errno(e, why, "create a file in blobs/tmp");
+    }
+    *ret = w;
+    return 0;
+}
+
+static int writer_write(struct blob_writer *w, const void *p, size_t n, struct err *e)
+{
+    if (n > w->max_bytes - w->size)
+        return err_set(e, ERR_TOO_LARGE, "the file is larger than the limit of %llu bytes",
+                       (unsigned long long)w->max_bytes);
+    if (EVP_DigestUpdate(w->hash, p, n) != 1)
+        return hash_error(e);
+    int rc = file_write_all(w->fd, p, n, e);
+    if (rc)
+        return err_wrap(e, "store a blob");
+    w->size += n;
+    // Spreads the cost of the final fsync, which blocks the process, over the upload.
+    if (w->size - w->started >= WRITEBACK_BYTES) {
+        sync_file_range(w->fd, (off_t)w->started, (off_t)(w->size - w->started), SYNC_FILE_RANGE_WRITE);
+        w->started = w->size;
+    }
+    return 0;
+}
+
+// Opens sha256/ab, the first two digits of the digest.
+static int open_shard(struct blobs_dir *d, const char *hex, bool make, int *ret_fd, struct err *e)
+{
+    char name[3] = {hex[0], hex[1], '\0'};
+    return make ? file_make_dir(d->sha256_fd, name, ret_fd, e) : file_open_dir(d->sha256_fd, name, ret_fd, e);
+}
+
+static int blob_open(struct blobs_dir *d, const struct registry_digest *digest, int *ret_fd, struct err *e)
+{
+    char hex[REGISTRY_DIGEST_HEX];
+    registry_digest_hex(digest, hex);
+    int shard_fd = -1, fd = -1;
+    int rc = open_shard(d, hex, false, &shard_fd, e);
+    if (!rc && (fd = openat(shard_fd, hex, O_RDONLY | O_CLOEXEC)) < 0)
+        rc = errno == ENOENT ? ERR_NOT_FOUND : err_errno(e, errno, "open blob sha256:%s", hex);
+    if (rc == ERR_NOT_FOUND)
+        err_set(e, ERR_NOT_FOUND, "there is no blob sha256:%s", hex);
+    if (shard_fd >= 0)
+        close(shard_fd);
+    *ret_fd = fd;
+    return rc;
+}
+
+static int find(struct blobs *b, const struct registry_digest *digest, uint64_t *ret_size, struct err *e)
+{
+    int fd = -1;
+    int rc = blob_open((struct blobs_dir *)b, digest, &fd, e);
+    if (rc)
+        return rc;
+    rc = file_size(fd, ret_size, e);
+    close(fd);
+    return rc;
+}
+
+// Puts the finished file w under its name, or drops it when the same bytes are there already.
+static int publish(struct blob_writer *w, const struct registry_digest *digest, bool *ret_stored,
+                   struct err *e)
+{
+    char hex[REGISTRY_DIGEST_HEX];
+    registry_digest_hex(digest, hex);
+    int shard_fd = -1;
+    int rc = open_shard(w->dir, hex, true, &shard_fd, e);
+    if (rc)
+        return rc;
+    if (faccessat(shard_fd, hex, F_OK, 0) == 0) {
+        *ret_stored = false;
+        rc = file_sync(shard_fd, e); // who put it there may have died before his own
+        unlinkat(w->dir->tmp_fd, w->tmp_name, 0);
+    } else {
+        *ret_stored = true;
+        rc = file_sync(w->fd, e);
+        if (!rc)
+            rc = file_publish(w->dir->tmp_fd, w->tmp_name, shard_fd, hex, e);
+        if (rc)
+            unlinkat(w->dir->tmp_fd, w->tmp_name, 0);
+    }
+    close(shard_fd);
+    return rc;
+}
+
+static int writer_commit(struct blob_writer *w, const struct registry_digest *want,
+                         struct registry_digest *ret, uint64_t *ret_size, bool *ret_stored, struct err *e)
+{
+    int rc = hash_final(w->hash, ret, e);
+    if (!rc && want && !registry_digest_eq(ret, want)) {
+        char is[REGISTRY_DIGEST_TEXT], should[REGISTRY_DIGEST_TEXT];
+        registry_digest_text(ret, is);
+        registry_digest_text(want, should);
+        rc = err_set(e, ERR_DIGEST, "the %llu bytes received have digest %s, not %s",
+                     (unsigned long long)w->size, is, should);
+    }
+    if (rc) {
+        writer_abort(w);
+        return rc;
+    }
+    *ret_size = w->size;
+    rc = publish(w, ret, ret_stored, e);
+    close(w->fd);
+    w->fd = -1; // the name in tmp/ is gone
+    writer_abort(w);
+    return rc ? err_wrap(e, "store a blob") : 0;
+}
+
+// Out of the way, so that a good copy can be stored; kept, because it may help to see what happened.
+static void set_aside(struct blobs_dir *d, const struct registry_digest *digest)
+{
+    char hex[REGISTRY_DIGEST_HEX];
+    registry_digest_hex(digest, hex);
+    struct err ignored;
+    int shard_fd = -1, bad_fd = -1;
+    // Not synced: should a power cut undo it, the next verification finds the damage again.
+    if (!open_shard(d, hex, false, &shard_fd, &ignored) &&
+        !file_make_dir(d->root_fd, "damaged", &bad_fd, &ignored))
+        (void)!renameat(shard_fd, hex, bad_fd, hex);
+    if (shard_fd >= 0)
+        close(shard_fd);
+    if (bad_fd >= 0)
+        close(bad_fd);
+}
+
+static int open_blob(struct blobs *b, const struct registry_digest *digest, bool verify, int *ret_fd,
+                     struct err *e)
+{
+    struct blobs_dir *d = (struct blobs_dir *)b;
+    int rc = blob_open(d, digest, ret_fd, e);
+    if (rc || !verify)
+        return rc;
+    struct registry_digest is;
+    rc = registry_digest_file(*ret_fd, &is, e);
+    if (!rc && !registry_digest_eq(&is, digest)) {
+        char text[REGISTRY_DIGEST_TEXT];
+        registry_digest_text(digest, text);
+        if (d->tmp_fd >= 0)
+            set_aside(d, digest);
+        rc = err_set(e, ERR_DIGEST, "blob %s is damaged on disk", text);
+        err_hint(e, "Push the file again to replace it.");
+    }
+    if (rc)
+        close(*ret_fd);
+    return rc;
+}
+
+// What a writer that died left behind.
+static int clear_tmp(int tmp_fd, struct err *e)
+{
+    int fd = openat(tmp_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!dir) {
+        int why = errno;
+        if (fd >= 0)
+            close(fd);
+        return err_errno(e, why, "read blobs/tmp");
+    }
+    int rc = 0;
+    for (struct dirent *entry; !rc && (entry = readdir(dir));) {
+        if (entry->d_name[0] == '.')
+            continue;
+        if (unlinkat(tmp_fd, entry->d_name, 0) < 0)
+            rc = err_errno(e, errno, "remove blobs/tmp/%s", entry->d_name);
+    }
+    closedir(dir);
+    return rc;
+}
+
+static void blobs_close(struct blobs *b)
+{
+    struct blobs_dir *d = (struct blobs_dir *)b;
+    if (!d)
+        return;
+    int fds[] = {d->root_fd, d->tmp_fd, d->sha256_fd};
+    for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    free(d);
+}
+
+static const struct blobs_ops OPS = {
+    .close = blobs_close,
+    .writer_open = writer_open,
+    .write = writer_write,
+    .commit = writer_commit,
+    .abort = writer_abort,
+    .find = find,
+    .open = open_blob,
+};
+
+static int open_read_only(struct blobs_dir *d, int data_fd, struct err *e)
+{
+    int rc = file_open_dir(data_fd, "blobs", &d->root_fd, e);
+    return rc ? rc : file_open_dir(d->root_fd, "sha256", &d->sha256_fd, e);
+}
+
+static int open_for_writing(struct blobs_dir *d, int data_fd, struct err *e)
+{
+    int rc = file_make_dir(data_fd, "blobs", &d->root_fd, e);
+    if (!rc)
+        rc = file_make_dir(d->root_fd, "sha256", &d->sha256_fd, e);
+    if (!rc)
+        rc = file_make_dir(d->root_fd, "tmp", &d->tmp_fd, e);
+    return rc ? rc : clear_tmp(d->tmp_fd, e);
+}
+
+int blobs_dir_open(const char *data_dir, bool read_only, struct blobs **ret, struct err *e)
+{
+    struct blobs_dir *d = calloc(1, sizeof *d);
+    if (!d)
+        return err_set(e, ERR_NOMEM, "no memory to open the blob directory");
+    *d = (struct blobs_dir){.base.ops = &OPS, .root_fd = -1, .tmp_fd = -1, .sha256_fd = -1};
+    int data_fd = -1;
+    int rc = file_open_dir(AT_FDCWD, data_dir, &data_fd, e);
+    if (!rc)
+        rc = read_only ? open_read_only(d, data_fd, e) : open_for_writing(d, data_fd, e);
+    if (data_fd >= 0)
+        close(data_fd);
+    if (rc) {
+        blobs_close(&d->base);
+        return err_wrap(e, "open the blobs of '%s'", data_dir);
+    }
+    *ret = &d->base;
+    return 0;
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// The registry: which models and versions exist, which alias names which version, who changed what. Two small
+// tables of functions are its whole surface: struct registry (names and numbers) and struct blobs (bytes by
+// digest), so that other databases and object stores come beside SQLite and the directory. Only the
+// controller writes; everything blocks.
+#pragma once
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    REGISTRY_DIGEST_BYTES = 32,
+    REGISTRY_DIGEST_HEX = 2 * REGISTRY_DIGEST_BYTES + 1,                        // with NUL
+    REGISTRY_DIGEST_TEXT = sizeof "sha256:" - 1 + 2 * REGISTRY_DIGEST_BYTES + 1 // with NUL
+};
+
+struct registry_digest {
+    uint8_t bytes[REGISTRY_DIGEST_BYTES]; // SHA-256
+};
+
+// "sha256:" and 64 lower-case hexadecimal digits; false for anything else.
+bool registry_digest_parse(struct str text, struct registry_digest *ret);
+void registry_digest_hex(const struct registry_digest *d, char ret[REGISTRY_DIGEST_HEX]);
+void registry_digest_text(const struct registry_digest *d, char ret[REGISTRY_DIGEST_TEXT]);
+bool registry_digest_eq(const struct registry_digest *a, const struct registry_digest *b);
+
+// ERR_INVALID says the rule. Models: [A-Za-z0-9][A-Za-z0-9._-]{0,127}. Aliases: the same up to 64 bytes, and
+// never only digits, because a number names a version. Artifacts: relative paths of such parts.
+int registry_model_name_check(struct str name, struct err *e) ERR_CHECKED;
+int registry_alias_check(struct str alias, struct err *e) ERR_CHECKED;
+int registry_artifact_name_check(struct str name, struct err *e) ERR_CHECKED;
+
+// Who causes a change, for the audit table.
+struct registry_cause {
+    struct str actor, request_id; // may be empty
+    uint64_t wall_ns;
+};
+
+struct registry_artifact {
+    struct str name; // "model.json"
+    struct registry_digest digest;
+    uint64_t size_bytes;
+};
+
+// One immutable version. What the store returns lies in the caller's arena.
+struct registry_version {
+    uint64_t id; // of this version among all, never reused
+    struct str model;
+    uint32_t number;           // 1, 2, 3 … per model, never reused
+    uint32_t slot;             // of its deployment's metrics, unique among the versions that exist
+    struct str state;          // "ready"
+    struct str engine, format; // "trees", "xgboost_json"
+    struct str signature_json; // empty in lists
+    struct str description;
+    struct str tags_json; // an object of strings
+    struct str created_by;
+    uint64_t created_wall_ns;
+    struct registry_artifact *artifacts; // (n_artifacts)
+    size_t n_artifacts;
+};
+
+struct registry_model {
+    struct str name;
+    uint32_t n_versions, latest; // latest: the highest number that exists
+    uint32_t champion;           // version number, 0 without that alias
+    uint64_t created_wall_ns;    // of its first version
+};
+
+struct registry_alias {
+    struct str name;
+    uint32_t version;
+};
+
+struct registry;
+
+// Every change is one transaction with its audit row: after 0 it is durable, after an error it is absent.
+// When the storage fails while a change is committed, the store reopens itself and looks which of the two
+// holds; only if that fails too is the outcome open, and the error says so. ERR_IO, ERR_NO_SPACE, ERR_NOMEM
+// apply to all.
+struct registry_ops {
+    void (*close)(struct registry *r); // NULL is fine
+
+    // Adds v (id, number and state are the store's to give) and, unless alias is empty, moves that alias to
+    // it. *ret_id and *ret_number: as given.
+    int (*version_add)(struct registry *r, const struct registry_cause *cause,
+                       const struct registry_version *v, struct str alias, uint64_t *ret_id,
+                       uint32_t *ret_number, struct err *e);
+    // ERR_UNKNOWN_MODEL, ERR_UNKNOWN_VERSION; ERR_CONFLICT while an alias names it, unless force, which drops
+    // those aliases.
+    int (*version_remove)(struct registry *r, const struct registry_cause *cause, struct str model,
+                          uint32_t number, bool force, struct err *e);
+    // All versions and aliases of it. Numbers go on where they were if the name comes back.
+    // ERR_UNKNOWN_MODEL.
+    int (*model_remove)(struct registry *r, const struct registry_cause *cause, struct str model,
+                        struct err *e);
+    // ERR_UNKNOWN_MODEL, ERR_UNKNOWN_VERSION.
+    int (*alias_set)(struct registry *r, const struct registry_cause *cause, struct str model,
+                     struct str alias, uint32_t number, struct err *e);
+
+    // Models that have a version, by name.
+    int (*models)(struct registry *r, struct arena *a, struct registry_model **ret, size_t *ret_n,
+                  struct err *e);
+    // Versions of one model, or of all when model is empty; newest first within a model, without
+    // signature_json. An unknown model has none.
+    int (*versions)(struct registry *r, struct str model, struct arena *a, struct registry_version **ret,
+                    size_t *ret_n, struct err *e);
+    // Aliases of one model by name.
+    int (*aliases)(struct registry *r, struct str model, struct arena *a, struct registry_alias **ret,
+                   size_t *ret_n, struct err *e);
+    // ERR_UNKNOWN_MODEL (hint: the nearest name), ERR_UNKNOWN_VERSION. `selector` is a number or an alias.
+    int (*version_find)(struct registry *r, struct str model, struct str selector, struct arena *a,
+                        struct registry_version *ret, struct err *e);
+};
+
+struct registry {
+    const struct registry_ops *ops;
+};
+
+// Opens data_dir/registry.db, made and migrated when needed, checked, and locked against a second writer
+// through run/registry.lock. ERR_CONFLICT when locked; ERR_INVALID when it was
+// written by a newer Slipway or is no registry; ERR_IO when the check finds damage.
+int registry_sqlite_open(const char *data_dir, struct registry **ret, struct err *e) ERR_CHECKED;
+
+// Bytes by digest.
+struct blobs;
+struct blob_writer;
+
+struct blobs_ops {
+    void (*close)(struct blobs *b); // NULL is fine
+    // A new blob of at most max_bytes, invisible until commit.
+    int (*writer_open)(struct blobs *b, uint64_t max_bytes, struct blob_writer **ret, struct err *e);
+    // ERR_TOO_LARGE, ERR_NO_SPACE, ERR_IO.
+    int (*write)(struct blob_writer *w, const void *p, size_t n, struct err *e);
+    // Makes the blob durable under its digest and frees w, also on failure (then nothing is left of it).
+    // `want` may be NULL; ERR_DIGEST when the bytes have another one. *ret_stored: false when it was there.
+    int (*commit)(struct blob_writer *w, const struct registry_digest *want, struct registry_digest *ret,
+                  uint64_t *ret_size, bool *ret_stored, struct err *e);
+    void (*abort)(struct blob_writer *w); // NULL is fine
+    // ERR_NOT_FOUND.
+    int (*find)(struct blobs *b, const struct registry_digest *d, uint64_t *ret_size, struct err *e);
+    // A descriptor to read the blob from, the caller's. With verify its bytes are hashed first: a blob that
+    // is damaged is set aside, so that it can be pushed again, and is ERR_DIGEST.
+    int (*open)(struct blobs *b, const struct registry_digest *d, bool verify, int *ret_fd, struct err *e);
+};
+
+struct blobs {
+    const struct blobs_ops *ops;
+};
+
+// data_dir/blobs, made when needed; half-written blobs of a writer that died are removed. Read-only opens
+// change nothing and refuse writer_open with ERR_REFUSED.
+int blobs_dir_open(const char *data_dir, bool read_only, struct blobs **ret, struct err *e) ERR_CHECKED;
+
+// Digest of a whole file, from its start, whatever its position. ERR_IO, ERR_NOMEM.
+int registry_digest_file(int fd, struct registry_digest *ret, struct err *e) ERR_CHECKED;

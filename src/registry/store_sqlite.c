@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: Apache-2.0
+// The registry's SQLite handle: opening, migrating and checking it, transactions, and what happens after an
+// I/O error. The operations are in store_sqlite_ops.c.
+//
+// After an I/O error the handle is never used again: pages that failed to reach the disk may be gone from
+// memory too, and an fsync that succeeds later proves nothing about them. It is closed, and the next
+// operation opens it anew, which reads everything from disk and checks it.
+#include "registry/store_sqlite.h"
+
+#include "base/assert.h"
+#include "os/file.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    APPLICATION_ID = 0x536c6970, // "Slip"
+    BUSY_TIMEOUT_MS = 2000,      // for readers from outside, such as a backup
+};
+
+// MIGRATIONS[i] leads from schema version i to i + 1. Never change one that was released: add the next.
+static const char *const MIGRATIONS[] = {
+    "CREATE TABLE models (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, last_version INTEGER NOT NULL,"
+    " created_ns INTEGER NOT NULL) STRICT;" // a row stays when its versions are deleted: numbers never return
+    "CREATE TABLE versions (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " model_id INTEGER NOT NULL REFERENCES models(id), number INTEGER NOT NULL CHECK (number > 0),"
+    " slot INTEGER UNIQUE, state TEXT NOT NULL, engine TEXT NOT NULL, format TEXT NOT NULL,"
+    " signature TEXT NOT NULL, description TEXT NOT NULL, tags TEXT NOT NULL, created_by TEXT NOT NULL,"
+    " created_ns INTEGER NOT NULL, UNIQUE (model_id, number)) STRICT;"
+    "CREATE TABLE artifacts (version_id INTEGER NOT NULL REFERENCES versions(id) ON DELETE CASCADE,"
+    " name TEXT NOT NULL, digest TEXT NOT NULL CHECK (length(digest) = 64), size INTEGER NOT NULL,"
+    " PRIMARY KEY (version_id, name)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX artifacts_by_digest ON artifacts (digest);"
+    "CREATE TABLE aliases (model_id INTEGER NOT NULL REFERENCES models(id), name TEXT NOT NULL,"
+    " version_id INTEGER NOT NULL REFERENCES versions(id), PRIMARY KEY (model_id, name)) STRICT, WITHOUT "
+    "ROWID;"
+    "CREATE INDEX aliases_by_version ON aliases (version_id);"
+    "CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, at_ns INTEGER NOT NULL, actor TEXT NOT NULL,"
+    " request_id TEXT NOT NULL, action TEXT NOT NULL, model TEXT NOT NULL, version INTEGER NOT NULL,"
+    " before TEXT NOT NULL, after TEXT NOT NULL) STRICT;",
+};
+enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof MIGRATIONS[0] };
+
+#define VERSION_COLUMNS                                                                                      \
+    "v.id, m.name, v.number, v.slot, v.state, v.engine, v.format, v.description, v.tags, v.created_by, "     \
+    "v.created_ns"
+
+static const char *const SQL[ST_LIMIT] = {
+    [ST_BEGIN] = "BEGIN IMMEDIATE",
+    [ST_COMMIT] = "COMMIT",
+    [ST_ROLLBACK] = "ROLLBACK",
+    [ST_AUDIT_ADD] = "INSERT INTO audit (at_ns, actor, request_id, action, model, version, before, after)"
+                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    [ST_AUDIT_LAST] = "SELECT coalesce(max(id), 0) FROM audit",
+    [ST_MODEL_ADD] = "INSERT INTO models (name, last_version, created_ns) VALUES (?, 0, ?)"
+                     " ON CONFLICT (name) DO NOTHING",
+    [ST_MODEL_NEXT] = "UPDATE models SET last_version = last_version + 1 WHERE name = ?"
+                      " RETURNING id, last_version",
+    [ST_MODEL_ID] = "SELECT id FROM models m WHERE name = ?"
+                    " AND EXISTS (SELECT 1 FROM versions v WHERE v.model_id = m.id)",
+    [ST_MODELS] = "SELECT m.name, count(*), max(v.number), min(v.created_ns),"
+                  " coalesce((SELECT c.number FROM aliases a JOIN versions c ON c.id = a.version_id"
+                  "           WHERE a.model_id = m.id AND a.name = 'champion'), 0)"
+                  " FROM models m JOIN versions v ON v.model_id = m.id GROUP BY m.id ORDER BY m.name",
+    [ST_VERSION_ADD] = "INSERT INTO versions (model_id, number, slot, state, engine, format, signature,"
+                       " description, tags, created_by, created_ns)"
+                       " VALUES (?, ?, ?, 'ready', ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+    [ST_VERSION_REMOVE] = "DELETE FROM versions WHERE id = ?",
+    [ST_VERSION_ID] = "SELECT id FROM versions WHERE model_id = ? AND number = ?",
+    [ST_VERSION_FULL] = "SELECT " VERSION_COLUMNS ", v.signature FROM versions v"
+                        " JOIN models m ON m.id = v.model_id WHERE v.id = ?",
+    [ST_VERSIONS] = "SELECT " VERSION_COLUMNS " FROM versions v JOIN models m ON m.id = v.model_id"
+                    " WHERE ?1 = '' OR m.name = ?1 ORDER BY m.name, v.number DESC",
+    [ST_VERSIONS_REMOVE] = "DELETE FROM versions WHERE model_id = ?",
+    [ST_ARTIFACT_ADD] = "INSERT INTO artifacts (version_id, name, digest, size) VALUES (?, ?, ?, ?)",
+    [ST_ARTIFACTS] = "SELECT name, digest, size FROM artifacts WHERE version_id = ? ORDER BY name",
+    [ST_ALIAS_SET] = "INSERT INTO aliases (model_id, name, version_id) VALUES (?, ?, ?)"
+                     " ON CONFLICT (model_id, name) DO UPDATE SET version_id = excluded.version_id",
+    [ST_ALIAS_OF] = "SELECT name FROM aliases WHERE version_id = ? ORDER BY name LIMIT 1",
+    [ST_ALIAS_FIND] = "SELECT v.id, v.number FROM aliases a JOIN versions v ON v.id = a.version_id"
+                      " WHERE a.model_id = ? AND a.name = ?",
+    [ST_ALIASES] = "SELECT a.name, v.number FROM aliases a JOIN versions v ON v.id = a.version_id"
+                   " JOIN models m ON m.id = a.model_id WHERE m.name = ? ORDER BY a.name",
+    [ST_ALIASES_OF_VERSION_REMOVE] = "DELETE FROM aliases WHERE version_id = ?",
+    [ST_ALIASES_REMOVE] = "DELETE FROM aliases WHERE model_id = ?",
+};
+
+// After these the handle is not trusted any more.
+static bool is_io_error(int rc)
+{
+    int primary = rc & 0xff;
+    return primary == SQLITE_IOERR || primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB ||
+           primary == SQLITE_CANTOPEN;
+}
+
+static int error_from(int rc, const char *text, struct err *e)
+{
+    switch (rc & 0xff) {
+    case SQLITE_FULL:
+        return err_set(e, ERR_NO_SPACE, "the registry's disk is full");
+    case SQLITE_NOMEM:
+        return err_set(e, ERR_NOMEM, "no memory for the registry");
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return err_set(e, ERR_BUSY, "the registry is locked by another program");
+    case SQLITE_CONSTRAINT:
+        return err_set(e, ERR_CONFLICT, "registry: %s", text);
+    case SQLITE_MISUSE:
+    case SQLITE_RANGE:
+    case SQLITE_ERROR:
+        return err_set(e, ERR_INTERNAL, "registry: %s", text);
+    default:
+        return err_set(e, ERR_IO, "registry: %s (SQLite error %d)", text, rc);
+    }
+}
+
+static void db_close(struct store *s)
+{
+    for (int i = 0; i < ST_LIMIT; i++) {
+        sqlite3_finalize(s->statements[i]);
+        s->statements[i] = NULL;
+    }
+    sqlite3_close_v2(s->db);
+    s->db = NULL;
+}
+
+static int db_error(struct store *s, int rc, struct err *e)
+{
+    int code = error_from(rc, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc), e);
+    if (is_io_error(rc))
+        db_close(s);
+    return code;
+}
+
+// The single integer that a statement returns.
+static int db_integer(sqlite3 *db, const char *sql, int64_t *ret, struct err *e)
+{
+    sqlite3_stmt *st = NULL;
+    int rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(st);
+    if (rc == SQLITE_ROW)
+        *ret = sqlite3_column_int64(st, 0);
+    int code = rc == SQLITE_ROW ? 0 : error_from(rc, sqlite3_errmsg(db), e);
+    sqlite3_finalize(st);
+    return code;
+}
+
+// `sql` must answer with the text `expected`; else ERR_IO says that `complaint`, and the answer.
+static int db_expect(sqlite3 *db, const char *sql, const char *expected, const char *complaint, struct err *e)
+{
+    sqlite3_stmt *st = NULL;
+    int rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(st);
+    const char *answer = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(st, 0) : NULL;
+    int code = 0;
+    if (rc != SQLITE_ROW)
+        code = error_from(rc, sqlite3_errmsg(db), e);
+    else if (!answer)
+        code = err_set(e, ERR_NOMEM, "no memory for the registry");
+    else if (strcmp(answer, expected) != 0)
+        code = err_set(e, ERR_IO, "%s: %s", complaint, answer);
+    sqlite3_finalize(st);
+    return code;
+}
+
+static int db_migrate(sqlite3 *db, struct err *e)
+{
+    int64_t version = 0, application = 0;
+    int code = db_integer(db, "PRAGMA user_version", &version, e);
+    if (!code)
+        code = db_integer(db, "PRAGMA application_id", &application, e);
+    if (code)
+        return code;
+    if (version > SCHEMA_VERSION)
+        return err_set(e, ERR_INVALID,
+                       "registry.db has schema %lld; this Slipway knows up to %d: run a newer one",
+                       (long long)version, SCHEMA_VERSION);
+    if (version < 0 || (version > 0 && application != APPLICATION_ID))
+        return err_set(e, ERR_INVALID, "registry.db is an SQLite database, but not a registry of Slipway");
+    for (; version < SCHEMA_VERSION; version++) {
+        char mark[128];
+        snprintf(mark, sizeof mark, "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
+                 APPLICATION_ID, (int)version + 1);
+        int rc = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+        if (rc == SQLITE_OK)
+            rc = sqlite3_exec(db, MIGRATIONS[version], NULL, NULL, NULL);
+        if (rc == SQLITE_OK)
+            rc = sqlite3_exec(db, mark, NULL, NULL, NULL);
+        if (rc != SQLITE_OK)
+            return error_from(rc, sqlite3_errmsg(db), e); // closing rolls back
+    }
+    return 0;
+}
+
+static int db_set_up(sqlite3 *db, struct err *e)
+{
+    static const char *const PRAGMAS = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                                       "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
+                                       "PRAGMA cell_size_check = ON";
+    sqlite3_extended_result_codes(db, 1);
+    sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    int rc = sqlite3_exec(db, PRAGMAS, NULL, NULL, NULL);
+    if (rc != SQLITE_OK)
+        return error_from(rc, sqlite3_errmsg(db), e);
+    int code = db_expect(db, "PRAGMA journal_mode", "wal", "SQLite cannot keep a write-ahead log here", e);
+    if (!code)
+        code = db_expect(db, "PRAGMA synchronous", "2", "SQLite does not sync fully", e);
+    if (!code)
+        code = db_expect(db, "PRAGMA quick_check(1)", "ok", "registry.db is damaged", e);
+    return code ? code : db_migrate(db, e);
+}
+
+static int db_open(struct store *s, struct err *e)
+{
+    const int flags =
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
+    int rc = sqlite3_open_v2(s->path, &s->db, flags, NULL);
+    int code = rc == SQLITE_OK ? db_set_up(s->db, e)
+                               : error_from(rc, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc), e);
+    if (!code)
+        code = file_sync(s->dir_fd, e); // SQLite ignores errors when it syncs the directory of a new file
+    if (code)
+        db_close(s);
+    return code;
+}
+
+int store_prepare(struct store *s, enum store_statement which, sqlite3_stmt **ret, struct err *e)
+{
+    if (!s->db) {
+        int code = db_open(s, e);
+        if (code)
+            return err_wrap(e, "reopen the registry after an I/O error");
+    }
+    if (!s->statements[which]) {
+        int rc =
+            sqlite3_prepare_v3(s->db, SQL[which], -1, SQLITE_PREPARE_PERSISTENT, &s->statements[which], NULL);
+        if (rc != SQLITE_OK)
+            return db_error(s, rc, e);
+    }
+    *ret = s->statements[which];
+    sqlite3_reset(*ret);
+    sqlite3_clear_bindings(*ret);
+    return 0;
+}
+
+int store_step(struct store *s, sqlite3_stmt *st, struct err *e)
+{
+    int rc = sqlite3_step(st);
+    if (rc == SQLITE_ROW)
+        return 1;
+    sqlite3_reset(st);
+    return rc == SQLITE_DONE ? 0 : db_error(s, rc, e);
+}
+
+int store_run(struct store *s, sqlite3_stmt *st, struct err *e)
+{
+    int rc = store_step(s, st, e);
+    ASSERT(rc != 1);
+    return rc;
+}
+
+void store_bind_str(sqlite3_stmt *st, int at, struct str text)
+{
+    sqlite3_bind_text64(st, at, text.n ? text.p : "", text.n, SQLITE_STATIC, SQLITE_UTF8);
+}
+
+int store_begin(struct store *s, struct err *e)
+{
+    s->audit_id = 0;
+    sqlite3_stmt *st;
+    int rc = store_prepare(s, ST_BEGIN, &st, e);
+    return rc ? rc : store_run(s, st, e);
+}
+
+static void rollback(struct store *s)
+{
+    struct err ignored;
+    sqlite3_stmt *st;
+    if (!s->db || sqlite3_get_autocommit(s->db))
+        return; // SQLite has done it
+    if (store_prepare(s, ST_ROLLBACK, &st, &ignored) || store_run(s, st, &ignored))
+        db_close(s); // closing rolls back too
+}
+
+// The commit failed. Its pages may or may not be in the write-ahead log, so only the disk can tell. If they
+// are there, copying the log into the database (with its own fsync) makes them durable beyond doubt.
+static int resolve_commit(struct store *s, struct err *e)
+{
+    struct err why = *e, ignored;
+    db_close(s);
+    sqlite3_stmt *st;
+    int rc = db_open(s, &ignored);
+    if (!rc)
+        rc = store_prepare(s, ST_AUDIT_LAST, &st, &ignored);
+    int got = rc ? rc : store_step(s, st, &ignored);
+    bool present = got == 1 && sqlite3_column_int64(st, 0) >= s->audit_id;
+    if (got == 1)
+        sqlite3_reset(st);
+    if (got == 1 && !present) {
+        *e = why;
+        return e->code;
+    }
+    if (present &&
+        sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK)
+        return 0;
+    db_close(s);
+    *e = why;
+    err_hint(e, "Whether the change was kept is known once the disk works again: look before you repeat it.");
+    return e->code;
+}
+
+int store_end(struct store *s, int rc, struct err *e)
+{
+    if (rc) {
+        rollback(s);
+        return rc;
+    }
+    ASSERT(s->audit_id > 0); // every change is audited
+    sqlite3_stmt *st;
+    rc = store_prepare(s, ST_COMMIT, &st, e);
+    if (rc) {
+        rollback(s);
+        return rc;
+    }
+    rc = store_run(s, st, e);
+    return rc ? resolve_commit(s, e) : 0;
+}
+
+int store_audit(struct store *s, const struct registry_cause *cause, const char *action, struct str model,
+                uint32_t version, struct str before, struct str after, struct err *e)
+{
+    sqlite3_stmt *st;
+    int rc = store_prepare(s, ST_AUDIT_ADD, &st, e);
+    if (rc)
+        return rc;
+    sqlite3_bind_int64(st, 1, (int64_t)cause->wall_ns);
+    store_bind_str(st, 2, cause->actor);
+    store_bind_str(st, 3, cause->request_id);
+    store_bind_str(st, 4, str_of(action));
+    store_bind_str(st, 5, model);
+    sqlite3_bind_int64(st, 6, version);
+    store_bind_str(st, 7, before);
+    store_bind_str(st, 8, after);
+    rc = store_run(s, st, e);
+    if (!rc)
+        s->audit_id = sqlite3_last_insert_rowid(s->db);
+    return rc;
+}
+
+void store_close(struct registry *r)
+{
+    struct store *s = (struct store *)r;
+    if (!s)
+        return;
+    db_close(s);
+    if (s->lock_fd >= 0)
+        close(s->lock_fd);
+    if (s->dir_fd >= 0)
+        close(s->dir_fd);
+    free(s->path);
+    free(s);
+}
+
+static int take_lock(struct store *s, struct err *e)
+{
+    int run_fd = -1;
+    int rc = file_make_dir(s->dir_fd, "run", &run_fd, e);
+    if (rc)
+        return rc;
+    rc = file_lock(run_fd, "registry.lock", &s->lock_fd, e);
+    close(run_fd);
+    if (rc == ERR_CONFLICT)
+        err_hint(e, "Another Slipway uses this data directory: stop it, or choose another directory.");
+    return rc;
+}
+
+int registry_sqlite_open(const char *data_dir, struct registry **ret, struct err *e)
+{
+    struct store *s = calloc(1, sizeof *s);
+    if (!s)
+        return err_set(e, ERR_NOMEM, "no memory to open the registry");
+    *s = (struct store){.base.ops = &STORE_SQLITE_OPS, .dir_fd = -1, .lock_fd = -1};
+    int rc = file_open_dir(AT_FDCWD, data_dir, &s->dir_fd, e);
+    if (!rc && asprintf(&s->path, "%s/registry.db", data_dir) < 0) {
+        s->path = NULL;
+        rc = err_set(e, ERR_NOMEM, "no memory to open the registry");
+    }
+    if (!rc)
+        rc = take_lock(s, e);
+    if (!rc)
+        rc = db_open(s, e);
+    if (rc) {
+        store_close(&s->base);
+        return err_wrap(e, "open the registry in '%s'", data_dir);
+    }
+    *ret = &s->base;
+    return 0;
+}
