@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+// The registry on SQLite: numbers, aliases, lists, reopening, the lock, and files that are no registry.
+#include "registry/registry.h"
+
+#include "tempdir.h"
+#include "unit.h"
+
+#include <sqlite3.h>
+#include <string.h>
+
+static char dir[TEMPDIR_SIZE];
+static struct registry *reg;
+static struct arena arena;
+static struct err e;
+static const struct registry_cause CAUSE = {STR("tester"), STR("req-1"), 1700000000000000000u};
+
+static void start(void)
+{
+    tempdir_new(dir);
+    ck_assert_int_eq(registry_sqlite_open(dir, &reg, &e), 0);
+    ck_assert_int_eq(arena_init(&arena, 16 << 20, &e), 0);
+}
+
+static void reopen(void)
+{
+    reg->ops->close(reg);
+    ck_assert_msg(registry_sqlite_open(dir, &reg, &e) == 0, "%s", e.msg);
+}
+
+static void stop(void)
+{
+    reg->ops->close(reg);
+    arena_done(&arena);
+    tempdir_remove(dir);
+}
+
+static struct registry_version sample(const char *model, uint32_t slot, struct registry_artifact *file)
+{
+    *file =
+        (struct registry_artifact){.name = STR("model.json"), .digest.bytes = {1, 2, 3}, .size_bytes = 77};
+    return (struct registry_version){
+        .model = str_of(model),
+        .slot = slot,
+        .engine = STR("trees"),
+        .format = STR("xgboost_json"),
+        .signature_json = STR("{\"n\":1}"),
+        .description = STR("first try"),
+        .tags_json = STR("{\"team\":\"risk\"}"),
+        .created_by = STR("tester"),
+        .created_wall_ns = CAUSE.wall_ns,
+        .artifacts = file,
+        .n_artifacts = 1,
+    };
+}
+
+static uint32_t add(const char *model, uint32_t slot, const char *alias)
+{
+    struct registry_artifact file;
+    struct registry_version v = sample(model, slot, &file);
+    uint64_t id;
+    uint32_t number;
+    int rc = reg->ops->version_add(reg, &CAUSE, &v, str_of(alias), &id, &number, &e);
+    ck_assert_msg(rc == 0, "%s", e.msg);
+    return number;
+}
+
+static int find(const char *model, const char *selector, struct registry_version *ret)
+{
+    return reg->ops->version_find(reg, str_of(model), str_of(selector), &arena, ret, &e);
+}
+
+START_TEST(a_version_comes_back_whole_after_reopening)
+{
+    start();
+    ck_assert_uint_eq(add("churn", 5, "champion"), 1);
+    reopen();
+    struct registry_version v;
+    ck_assert_int_eq(find("churn", "champion", &v), 0);
+    ck_assert(str_eq(v.model, STR("churn")) && v.number == 1 && v.slot == 5);
+    ck_assert(str_eq(v.state, STR("ready")) && str_eq(v.engine, STR("trees")));
+    ck_assert(str_eq(v.format, STR("xgboost_json")) && str_eq(v.signature_json, STR("{\"n\":1}")));
+    ck_assert(str_eq(v.description, STR("first try")) && str_eq(v.tags_json, STR("{\"team\":\"risk\"}")));
+    ck_assert(str_eq(v.created_by, STR("tester")) && v.created_wall_ns == CAUSE.wall_ns);
+    ck_assert_uint_eq(v.n_artifacts, 1);
+    ck_assert(str_eq(v.artifacts[0].name, STR("model.json")) && v.artifacts[0].size_bytes == 77);
+    ck_assert(v.artifacts[0].digest.bytes[2] == 3 && v.artifacts[0].digest.bytes[3] == 0);
+    stop();
+}
+END_TEST
+
+START_TEST(version_numbers_are_never_reused)
+{
+    start();
+    ck_assert_uint_eq(add("churn", 0, ""), 1);
+    ck_assert_uint_eq(add("churn", 1, ""), 2);
+    ck_assert_uint_eq(add("other", 2, ""), 1);
+    ck_assert_int_eq(reg->ops->version_remove(reg, &CAUSE, STR("churn"), 2, false, &e), 0);
+    ck_assert_uint_eq(add("churn", 1, ""), 3);
+    ck_assert_int_eq(reg->ops->model_remove(reg, &CAUSE, STR("churn"), &e), 0);
+    reopen();
+    struct registry_version v;
+    ck_assert_int_eq(find("churn", "3", &v), ERR_UNKNOWN_MODEL);
+    ck_assert_uint_eq(add("churn", 1, ""), 4);
+    ck_assert_int_eq(find("churn", "1", &v), ERR_UNKNOWN_VERSION);
+    stop();
+}
+END_TEST
+
+START_TEST(aliases_move_and_guard_their_version)
+{
+    start();
+    add("churn", 0, "champion");
+    add("churn", 1, "champion");
+    struct registry_version v;
+    ck_assert_int_eq(find("churn", "champion", &v), 0);
+    ck_assert_uint_eq(v.number, 2);
+    ck_assert_int_eq(reg->ops->version_remove(reg, &CAUSE, STR("churn"), 2, false, &e), ERR_CONFLICT);
+    ck_assert_ptr_nonnull(strstr(e.msg, "champion"));
+    ck_assert_int_eq(find("churn", "2", &v), 0);
+    ck_assert_int_eq(reg->ops->alias_set(reg, &CAUSE, STR("churn"), STR("champion"), 1, &e), 0);
+    ck_assert_int_eq(reg->ops->version_remove(reg, &CAUSE, STR("churn"), 2, false, &e), 0);
+    ck_assert_int_eq(reg->ops->alias_set(reg, &CAUSE, STR("churn"), STR("champion"), 2, &e),
+                     ERR_UNKNOWN_VERSION);
+    ck_assert_int_eq(reg->ops->alias_set(reg, &CAUSE, STR("chrun"), STR("champion"), 1, &e),
+                     ERR_UNKNOWN_MODEL);
+    ck_assert_str_eq(e.hint, "Did you mean 'churn'?");
+    struct registry_alias *list;
+    size_t n;
+    ck_assert_int_eq(reg->ops->aliases(reg, STR("churn"), &arena, &list, &n, &e), 0);
+    ck_assert(n == 1 && list[0].version == 1 && str_eq(list[0].name, STR("champion")));
+    ck_assert_int_eq(reg->ops->version_remove(reg, &CAUSE, STR("churn"), 1, true, &e), 0);
+    ck_assert_int_eq(find("churn", "champion", &v), ERR_UNKNOWN_MODEL);
+    stop();
+}
+END_TEST
+
+START_TEST(lists_are_ordered_and_complete)
+{
+    start();
+    enum { N = 40 };
+    for (uint32_t i = 0; i < N; i++)
+        add(i % 2 ? "beta" : "alpha", i, i == 10 ? "champion" : "");
+    struct registry_model *models;
+    struct registry_version *versions;
+    size_t n;
+    ck_assert_int_eq(reg->ops->models(reg, &arena, &models, &n, &e), 0);
+    ck_assert_uint_eq(n, 2);
+    ck_assert(str_eq(models[0].name, STR("alpha")) && models[0].n_versions == N / 2 &&
+              models[0].champion == 6);
+    ck_assert(str_eq(models[1].name, STR("beta")) && models[1].latest == N / 2 && models[1].champion == 0);
+    ck_assert_int_eq(reg->ops->versions(reg, STR("beta"), &arena, &versions, &n, &e), 0);
+    ck_assert_uint_eq(n, N / 2);
+    for (size_t i = 0; i < n; i++)
+        ck_assert(versions[i].number == N / 2 - i && versions[i].n_artifacts == 1);
+    ck_assert_int_eq(reg->ops->versions(reg, STR(""), &arena, &versions, &n, &e), 0);
+    ck_assert_uint_eq(n, N);
+    stop();
+}
+END_TEST
+
+START_TEST(a_slot_has_one_owner)
+{
+    start();
+    add("churn", 3, "");
+    struct registry_artifact file;
+    struct registry_version v = sample("other", 3, &file);
+    uint64_t id;
+    uint32_t number;
+    ck_assert_int_eq(reg->ops->version_add(reg, &CAUSE, &v, STR(""), &id, &number, &e), ERR_CONFLICT);
+    ck_assert_int_eq(find("other", "1", &v), ERR_UNKNOWN_MODEL);
+    v = sample("other", 4, &file);
+    ck_assert_uint_eq(add("other", 4, ""), 1); // the number that failed was not used up
+    stop();
+}
+END_TEST
+
+START_TEST(only_one_process_opens_it)
+{
+    start();
+    struct registry *second = NULL;
+    ck_assert_int_eq(registry_sqlite_open(dir, &second, &e), ERR_CONFLICT);
+    char pid[24];
+    snprintf(pid, sizeof pid, "process %d", (int)getpid());
+    ck_assert_ptr_nonnull(strstr(e.msg, pid));
+    ck_assert_str_ne(e.hint, "");
+    reopen(); // the lock is free again
+    stop();
+}
+END_TEST
+
+static int exec_raw(const char *sql)
+{
+    char path[TEMPDIR_SIZE + 32];
+    snprintf(path, sizeof path, "%s/registry.db", dir);
+    sqlite3 *db;
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    int rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
+    sqlite3_close(db);
+    return rc;
+}
+
+START_TEST(a_foreign_or_newer_database_is_refused)
+{
+    tempdir_new(dir);
+    ck_assert_int_eq(exec_raw("CREATE TABLE t (x); PRAGMA user_version = 1"), SQLITE_OK);
+    ck_assert_int_eq(registry_sqlite_open(dir, &reg, &e), ERR_INVALID);
+    ck_assert_ptr_nonnull(strstr(e.msg, "not a registry"));
+    ck_assert_int_eq(exec_raw("PRAGMA application_id = 1399613808; PRAGMA user_version = 99"), SQLITE_OK);
+    ck_assert_int_eq(registry_sqlite_open(dir, &reg, &e), ERR_INVALID);
+    ck_assert_ptr_nonnull(strstr(e.msg, "newer"));
+    tempdir_remove(dir);
+    tempdir_new(dir);
+    char path[TEMPDIR_SIZE + 32];
+    snprintf(path, sizeof path, "%s/registry.db", dir);
+    FILE *f = fopen(path, "w");
+    for (int i = 0; i < 5000; i++)
+        fputs("no database ", f);
+    fclose(f);
+    ck_assert_int_eq(registry_sqlite_open(dir, &reg, &e), ERR_IO);
+    tempdir_remove(dir);
+}
+END_TEST
+
+START_TEST(a_damaged_database_is_noticed_when_it_is_opened)
+{
+    start();
+    for (uint32_t i = 0; i < 200; i++)
+        add("churn", i, "");
+    reg->ops->close(reg);
+    char path[TEMPDIR_SIZE + 32];
+    snprintf(path, sizeof path, "%s/registry.db", dir);
+    FILE *f = fopen(path, "r+");
+    fseek(f, 0, SEEK_END);
+    for (long at = 4096; at < ftell(f); at += 4096) { // the header of every page but the first
+        fseek(f, at, SEEK_SET);
+        fputs("\xff\xff\xff\xff\xff\xff\xff", f);
+        fseek(f, 0, SEEK_END);
+    }
+    fclose(f);
+    ck_assert_int_eq(registry_sqlite_open(dir, &reg, &e), ERR_IO);
+    tempdir_remove(dir);
+    arena_done(&arena);
+}
+END_TEST
+
+START_TEST(every_change_is_audited)
+{
+    start();
+    add("churn", 0, "champion");
+    add("churn", 1, "champion");
+    ck_assert_int_eq(reg->ops->alias_set(reg, &CAUSE, STR("churn"), STR("champion"), 1, &e), 0);
+    ck_assert_int_eq(reg->ops->version_remove(reg, &CAUSE, STR("churn"), 2, false, &e), 0);
+    ck_assert_int_eq(reg->ops->model_remove(reg, &CAUSE, STR("churn"), &e), 0);
+    char path[TEMPDIR_SIZE + 32];
+    snprintf(path, sizeof path, "%s/registry.db", dir);
+    sqlite3 *db;
+    sqlite3_stmt *st;
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_prepare_v2(db,
+                                        "SELECT group_concat(action || ':' || version || ':' || before || ':'"
+                                        " || after || ':' || actor, ' ') FROM audit",
+                                        -1, &st, NULL),
+                     SQLITE_OK);
+    ck_assert_int_eq(sqlite3_step(st), SQLITE_ROW);
+    ck_assert_str_eq((const char *)sqlite3_column_text(st, 0),
+                     "version_add:1::champion=1:tester version_add:2:champion=1:champion=2:tester "
+                     "alias_set:1:champion=2:champion=1:tester version_remove:2:ready::tester "
+                     "model_remove:0:ready::tester");
+    sqlite3_finalize(st);
+    sqlite3_close(db);
+    stop();
+}
+END_TEST
+
+UNIT_MAIN("registry/store_sqlite", a_version_comes_back_whole_after_reopening,
+          version_numbers_are_never_reused, aliases_move_and_guard_their_version,
+          lists_are_ordered_and_complete, a_slot_has_one_owner, only_one_process_opens_it,
+          a_foreign_or_newer_database_is_refused, a_damaged_database_is_noticed_when_it_is_opened,
+          every_change_is_audited)
