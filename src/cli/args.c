@@ -69,7 +69,8 @@ static int add_flag(struct args *a, const struct flag *f, const char *value, str
 }
 
 // The flag at argv[*i], with the next word as its value where it needs one; moves *i past both.
-static int take_flag(const struct verb *v, int argc, char *const *argv, int *i, struct args *ret, struct err *e)
+static int take_flag(const struct verb *v, int argc, char *const *argv, int *i, struct args *ret,
+                     struct err *e)
 {
     const char *word = argv[*i], *value = NULL;
     const struct flag *f;
@@ -143,13 +144,14 @@ const char *args_next(const struct args *a, const char *name, int *i)
     return NULL;
 }
 
-int args_number(const struct args *a, const char *name, uint64_t def, uint64_t min, uint64_t max, uint64_t *ret,
-                struct err *e)
+int args_number(const struct args *a, const char *name, uint64_t def, uint64_t min, uint64_t max,
+                uint64_t *ret, struct err *e)
 {
     const char *value = args_value(a, name);
     *ret = def;
     if (!value || (str_to_u64(str_of(value), max, ret) && *ret >= min))
         return 0;
-    return err_set(e, ERR_OUT_OF_RANGE, "--%s: expected a whole number from %" PRIu64 " to %" PRIu64 ", got '%.40s'",
-                   name, min, max, value);
+    return err_set(e, ERR_OUT_OF_RANGE,
+                   "--%s: expected a whole number from %" PRIu64 " to %" PRIu64 ", got '%.40s'", name, min,
+                   max, value);
 }

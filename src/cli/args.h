@@ -33,12 +33,13 @@ struct args {
 // argv: what stands after the verb. --name value, --name=value, -o value; -- ends flags; - is a word.
 // ERR_UNKNOWN_FIELD for an unknown flag (hint: the nearest one), ERR_WRONG_COUNT for too few or many words,
 // ERR_INVALID, ERR_DUPLICATE_KEY.
-int args_parse(const struct verb *v, int argc, char *const *argv, struct args *ret, struct err *e) ERR_CHECKED;
+int args_parse(const struct verb *v, int argc, char *const *argv, struct args *ret,
+               struct err *e) ERR_CHECKED;
 
 bool args_has(const struct args *a, const char *name);
 const char *args_value(const struct args *a, const char *name); // NULL when not given
 // The next value of a flag that repeats, from *i on, which starts at 0; NULL after the last.
 const char *args_next(const struct args *a, const char *name, int *i);
 // A whole number, or def when the flag was not given. ERR_OUT_OF_RANGE naming the flag and the range.
-int args_number(const struct args *a, const char *name, uint64_t def, uint64_t min, uint64_t max, uint64_t *ret,
-                struct err *e) ERR_CHECKED;
+int args_number(const struct args *a, const char *name, uint64_t def, uint64_t min, uint64_t max,
+                uint64_t *ret, struct err *e) ERR_CHECKED;

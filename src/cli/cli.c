@@ -5,12 +5,16 @@
 #include "base/assert.h"
 #include "base/near.h"
 #include "cli/term.h"
+#include "settings/settings.h"
 
 #include <signal.h>
 #include <string.h>
 
 static const struct verb *const VERBS[] = {
-    &verb_serve, &verb_version, &verb_help, &verb_completion,
+    &verb_serve,
+    &verb_version,
+    &verb_help,
+    &verb_completion,
 };
 enum { N_VERBS = sizeof VERBS / sizeof VERBS[0] };
 
@@ -61,7 +65,9 @@ void cli_help_verb(const struct verb *v, struct buf *out)
 
 void cli_help_all(struct buf *out)
 {
-    buf_puts(out, "Slipway launches trained models as services.\n\nUsage: slipway VERB [words] [flags]\n\nVerbs:\n");
+    buf_puts(
+        out,
+        "Slipway launches trained models as services.\n\nUsage: slipway VERB [words] [flags]\n\nVerbs:\n");
     for (size_t i = 0; i < N_VERBS; i++)
         buf_printf(out, "  %-12s %s\n", VERBS[i]->name, VERBS[i]->summary);
     buf_puts(out, "\nStart here:\n"
@@ -123,9 +129,25 @@ int cli_main(int argc, char **argv)
     return args_has(&a, "help") ? cli_help_print(v) : v->run(&a);
 }
 
+// The two files that dev/generate makes.
+static int print_generated(void (*put)(struct buf *out))
+{
+    struct buf b;
+    struct err e;
+    buf_init(&b, 1 << 20);
+    put(&b);
+    int rc = term_write(&b, &e) ? term_fail(&e, false) : CLI_OK;
+    buf_done(&b);
+    return rc;
+}
+
 static int help_run(const struct args *a)
 {
     struct err e;
+    if (args_has(a, "settings-markdown"))
+        return print_generated(settings_put_markdown);
+    if (args_has(a, "settings-sample"))
+        return print_generated(settings_put_sample);
     if (a->n_words == 0)
         return cli_help_print(NULL);
     const struct verb *v = find_verb(a->words[0], &e);
@@ -136,7 +158,12 @@ const struct verb verb_help = {
     .name = "help",
     .summary = "Shows all verbs, or the help page of one.",
     .usage = "slipway help [VERB]",
-    .examples = "slipway help\nslipway help push",
+    .examples = "slipway help\nslipway help push\nslipway help --settings-sample > slipway.yaml",
+    .flags =
+        (const struct flag[]){
+            {.name = "settings-markdown", .help = "Writes the table of settings as Markdown."},
+            {.name = "settings-sample", .help = "Writes a configuration file of all defaults."},
+            {0}},
     .max_words = 1,
     .run = help_run,
 };

@@ -47,8 +47,12 @@ int cli_help_print(const struct verb *v);
     {.name = "url",                                                                                          \
      .value = "URL",                                                                                         \
      .help = "Server to ask. Default: the variable SLIPWAY_URL, else http://127.0.0.1:8080."},               \
-    {.name = "timeout", .value = "SECONDS", .help = "Gives up when the server is silent for so long. Default 30."}, \
-    {.name = "json", .help = "Writes one JSON document instead of text."}
+        {.name = "timeout",                                                                                  \
+         .value = "SECONDS",                                                                                 \
+         .help = "Gives up when the server is silent for so long. Default 30."},                             \
+    {                                                                                                        \
+        .name = "json", .help = "Writes one JSON document instead of text."                                  \
+    }
 
-extern const struct verb verb_serve, verb_push, verb_predict, verb_models, verb_show, verb_delete, verb_version,
-    verb_help, verb_completion;
+extern const struct verb verb_serve, verb_push, verb_predict, verb_models, verb_show, verb_delete,
+    verb_version, verb_help, verb_completion;

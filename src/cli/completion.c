@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // `slipway completion SHELL`: completion scripts made from the tables of verbs, flags and settings, so that
 // they never lag behind. Names of models are asked of the server when Tab is pressed.
-#include "cli/cli.h"
 #include "cli/completion.h"
+#include "cli/cli.h"
 #include "cli/term.h"
 #include "settings/settings.h"
 
 #include <string.h>
 
 // Calls back for each flag of a verb; the settings are the flags of serve.
-static void each_flag(const struct verb *v, void (*put)(const struct verb *v, const struct flag *f, struct buf *out),
+static void each_flag(const struct verb *v,
+                      void (*put)(const struct verb *v, const struct flag *f, struct buf *out),
                       struct buf *out)
 {
     static const struct flag HELP = {.name = "help", .help = "Shows the help page."};
-    static const struct flag CONFIG = {.name = "config", .value = "FILE", .help = "Reads settings from this file."};
+    static const struct flag CONFIG = {
+        .name = "config", .value = "FILE", .help = "Reads settings from this file."};
     for (const struct flag *f = v->flags; f && f->name; f++)
         put(v, f, out);
     put(v, &HELP, out);
@@ -64,23 +66,23 @@ static void put_bash_values(const struct verb *v, const struct flag *f, struct b
 
 static void put_models_case(struct buf *out)
 {
-    bool first = true;
+    buf_puts(out, "''");
     for (size_t i = 0; i < cli_verbs_count(); i++)
-        if (cli_verbs_at(i)->takes_model) {
-            buf_printf(out, "%s%s", first ? "" : "|", cli_verbs_at(i)->name);
-            first = false;
-        }
+        if (cli_verbs_at(i)->takes_model)
+            buf_printf(out, "|%s", cli_verbs_at(i)->name);
 }
 
 static void put_bash(struct buf *out)
 {
-    buf_puts(out, "# bash completion for slipway. Use: source <(slipway completion bash)\n"
-                  "_slipway() {\n"
-                  "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]}\n"
-                  "    local words= files=\n"
-                  "    COMPREPLY=()\n"
-                  "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
-                  "        words='");
+    buf_puts(
+        out,
+        "# bash completion for slipway. Use: source <(slipway completion bash)\n"
+        "_slipway() {\n"
+        "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]}\n"
+        "    local words= files=\n"
+        "    COMPREPLY=()\n"
+        "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
+        "        words='");
     for (size_t i = 0; i < cli_verbs_count(); i++)
         buf_printf(out, "%s%s", i ? " " : "", cli_verbs_at(i)->name);
     buf_puts(out, "'\n    else\n        case $verb:$prev in\n");
@@ -149,8 +151,9 @@ static void put_zsh(struct buf *out)
         put_quoted(cli_verbs_at(i)->summary, "\\", out);
         buf_puts(out, "'\n");
     }
-    buf_puts(out, "    )\n    if (( CURRENT == 2 )); then\n        _describe verb verbs\n        return\n    fi\n"
-                  "    local verb=$words[2]\n    shift words\n    (( CURRENT-- ))\n    case $verb in\n");
+    buf_puts(out,
+             "    )\n    if (( CURRENT == 2 )); then\n        _describe verb verbs\n        return\n    fi\n"
+             "    local verb=$words[2]\n    shift words\n    (( CURRENT-- ))\n    case $verb in\n");
     for (size_t i = 0; i < cli_verbs_count(); i++) {
         const struct verb *v = cli_verbs_at(i);
         buf_printf(out, "    %s)\n        _arguments", v->name);

@@ -12,7 +12,8 @@ static void put_flags(struct buf *out)
     buf_puts(out, "  --config FILE             Reads settings from this YAML file. Default: the variable\n"
                   "                            SLIPWAY_CONFIG, else ./slipway.yaml if there is one.\n");
     settings_put_help(out);
-    buf_puts(out, "  A flag wins over a variable such as SLIPWAY_MAX_BODY=64MiB, which wins over the file.\n");
+    buf_puts(out,
+             "  A flag wins over a variable such as SLIPWAY_MAX_BODY=64MiB, which wins over the file.\n");
 }
 
 int cli_serve_settings(int argc, char **argv, struct settings *ret)

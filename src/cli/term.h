@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What people see: errors with what to do next, colours and progress bars (only on a terminal, and colours not
-// with NO_COLOR), sizes and tables.
+// What people see: errors with what to do next, colours and progress bars (only on a terminal, and colours
+// not with NO_COLOR), sizes and tables.
 #pragma once
 
 #include "base/buf.h"
@@ -26,16 +26,16 @@ int term_usage(const struct err *e);
 // Writes the buffer to stdout, all of it. 0, or ERR_IO (stdout closed or full).
 int term_write(const struct buf *b, struct err *e) ERR_CHECKED;
 
-void term_put_bytes(uint64_t bytes, struct buf *out);  // "1.4 MiB"
-void term_put_count(uint64_t count, struct buf *out);  // "1,234,567"
+void term_put_bytes(uint64_t bytes, struct buf *out); // "1.4 MiB"
+void term_put_count(uint64_t count, struct buf *out); // "1,234,567"
 // Appends text with control characters as \xNN, so that what a server says cannot drive the terminal.
 void term_put_safe(struct str text, struct buf *out);
 
 // A line on stderr that is redrawn at most ten times a second; nothing where stderr is no terminal.
 struct progress {
-    const char *what;           // "Uploading"
-    const char *unit;           // "rows"; NULL: bytes
-    uint64_t total;             // 0: unknown
+    const char *what; // "Uploading"
+    const char *unit; // "rows"; NULL: bytes
+    uint64_t total;   // 0: unknown
     uint64_t start_ns, drawn_ns;
     bool on, drawn;
 };

@@ -43,6 +43,7 @@ const struct verb verb_version = {
     .summary = "Shows the version of this program.",
     .usage = "slipway version [--json]",
     .examples = "slipway version\nslipway version --json",
-    .flags = (const struct flag[]){{.name = "json", .help = "Also names compiler and libraries, as JSON."}, {0}},
+    .flags =
+        (const struct flag[]){{.name = "json", .help = "Also names compiler and libraries, as JSON."}, {0}},
     .run = version_run,
 };
