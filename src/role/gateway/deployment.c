@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// A version being served by this gateway: the image mapped read-only, opened by its engine, counted by its references.
+#include "role/gateway/table.h"
+
+#include "base/assert.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+// The same number for a version after the controller restarts, so that its counters go on.
+static uint64_t key_of(struct str model, uint32_t version)
+{
+    uint64_t h = 14695981039346656037u;
+    for (size_t i = 0; i < model.n; i++)
+        h = (h ^ (unsigned char)model.p[i]) * 1099511628211u;
+    return ((h ^ version) * 1099511628211u) | 1; // 0 marks a slot never used
+}
+
+// A slot that another deployment used before starts at zero.
+static void series_claim(struct metrics_series *s, uint64_t key)
+{
+    if (s->deployment == key)
+        return;
+    memset(s, 0, sizeof *s);
+    s->deployment = key;
+}
+
+static int map_image(struct deployment *d, int fd, struct err *e)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return err_errno(e, errno, "image of the model");
+    if (st.st_size <= 0)
+        return err_set(e, ERR_BAD_MODEL, "the image is empty");
+    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    if (p == MAP_FAILED)
+        return err_errno(e, errno, "map the image of the model");
+    d->image = p;
+    d->image_bytes = (size_t)st.st_size;
+    return 0;
+}
+
+int deployment_open(uint32_t id, struct str model, uint32_t version, const char *engine, int fd,
+                    struct metrics_series *series, uint32_t max_rows, struct deployment **ret, struct err *e)
+{
+    if (strcmp(engine, engine_trees.name) != 0)
+        return err_set(e, ERR_UNSUPPORTED_MODEL, "engine '%s' is not part of this build", engine);
+    struct deployment *d = calloc(1, sizeof *d);
+    if (!d)
+        return err_set(e, ERR_NOMEM, "a deployment");
+    *d = (struct deployment){.key = key_of(model, version), .id = id, .refs = 1, .engine = &engine_trees, .series = series};
+    snprintf(d->version, sizeof d->version, "%u", version);
+    d->model = str_dup(model);
+    int rc = d->model ? map_image(d, fd, e) : err_set(e, ERR_NOMEM, "a deployment");
+    if (rc == 0)
+        rc = d->engine->open(d->image, d->image_bytes, &d->compiled, e);
+    if (rc) {
+        deployment_unref(d);
+        return rc;
+    }
+    d->sig = d->engine->signature(d->compiled);
+    rows_init(&d->rows, d->sig->input_dtype, d->sig->n_features, max_rows);
+    series_claim(series, d->key);
+    *ret = d;
+    return 0;
+}
+
+struct deployment *deployment_ref(struct deployment *d)
+{
+    d->refs++;
+    return d;
+}
+
+void deployment_unref(struct deployment *d)
+{
+    if (!d || --d->refs)
+        return;
+    ASSERT(!d->touched);
+    if (d->compiled)
+        d->engine->close(d->compiled);
+    if (d->image)
+        munmap(d->image, d->image_bytes);
+    rows_done(&d->rows);
+    free(d->model);
+    free(d);
+}

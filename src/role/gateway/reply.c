@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writing answers. A prediction's length is patched into its head after its body is written, right-aligned in a field
+// of fixed width (RFC 9110 allows spaces before a value), so that the body is never copied.
+#include "role/gateway/reply.h"
+
+#include "api/predict.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "role/gateway/predict.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { LENGTH_WIDTH = 10 };
+#define LENGTH_FIELD "Content-Length:           \r\n\r\n" // 10 digits' room behind one space
+
+static struct str request_id_of(struct gateway *g, const struct http1_request *req, char fresh[IDS_UUID_SIZE])
+{
+    if (req && req->request_id.n)
+        return req->request_id;
+    ids_uuid7(&g->ids, gateway_wall_ns(g) / 1000000u, fresh);
+    return str_of(fresh);
+}
+
+static const char *retry_after(int status)
+{
+    return status == 429 || status == 503 ? "Retry-After: 1\r\n" : "";
+}
+
+void reply(struct conn *c, const struct http1_request *req, int status, struct str content_type, struct str body)
+{
+    struct gateway *g = c->g;
+    char fresh[IDS_UUID_SIZE];
+    predict_finish(g);
+    struct str id = request_id_of(g, req, fresh);
+    buf_clear(&g->out);
+    buf_printf(&g->out, "HTTP/1.1 %d %s\r\nDate: %s\r\nX-Request-Id: " STR_FMT "\r\n%s%s", status, http_status_reason(status),
+               gateway_date(g), STR_ARG(id), retry_after(status), c->close_after ? "Connection: close\r\n" : "");
+    if (body.n)
+        buf_printf(&g->out, "Content-Type: " STR_FMT "\r\n", STR_ARG(content_type));
+    buf_printf(&g->out, "Content-Length: %zu\r\n\r\n", body.n);
+    if (!req || req->method != HTTP_HEAD)
+        buf_put_str(&g->out, body);
+    if (g->out.failed)
+        conn_close(c);
+    conn_send(c, buf_str(&g->out));
+    g->metrics->unrouted[status / 100]++;
+    conn_answered(c, 1);
+}
+
+void reply_error(struct conn *c, const struct http1_request *req, const struct err *e)
+{
+    struct buf body;
+    char fresh[IDS_UUID_SIZE];
+    struct http1_request named = req ? *req : (struct http1_request){0};
+    named.request_id = request_id_of(c->g, req, fresh);
+    buf_init(&body, 4096);
+    api_error_encode(e, named.request_id, &body);
+    int status = err_http_status(e->code);
+    if (status >= 500)
+        log_event(LOG_ERROR, "request_failed", "code", err_name(e->code), "message", e->msg, NULL);
+    reply(c, &named, status, STR("application/json"), buf_str(&body));
+    buf_done(&body);
+}
+
+static char *put(char *to, const char *p, size_t n)
+{
+    memcpy(to, p, n);
+    return to + n;
+}
+
+#define PUT(to, literal) put(to, literal, sizeof(literal) - 1)
+
+void reply_prediction_begin(struct gateway *g, const struct reply_prediction *p, struct buf *out, size_t *ret_head)
+{
+    char *start = buf_reserve(out, 320 + p->version.n + p->prediction_id.n + p->request_id.n), *to = start;
+    *ret_head = out->n;
+    if (!to)
+        return;
+    to = PUT(to, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: ");
+    to = put(to, gateway_date(g), CLOCK_HTTP_DATE_SIZE - 1);
+    to = PUT(to, "\r\nSlipway-Model-Version: ");
+    to = put(to, p->version.p, p->version.n);
+    to = PUT(to, "\r\nSlipway-Prediction-Id: ");
+    to = put(to, p->prediction_id.p, p->prediction_id.n);
+    if (p->request_id.n) {
+        to = PUT(to, "\r\nX-Request-Id: ");
+        to = put(to, p->request_id.p, p->request_id.n);
+    }
+    if (p->close)
+        to = PUT(to, "\r\nConnection: close");
+    to = PUT(to, "\r\n" LENGTH_FIELD);
+    buf_advance(out, (size_t)(to - start));
+}
+
+void reply_prediction_end(struct buf *out, size_t head)
+{
+    if (out->failed)
+        return;
+    const char *body = memmem(out->p + head, out->n - head, "\r\n\r\n", 4);
+    size_t at = (size_t)(body - out->p), length = out->n - at - 4;
+    do
+        out->p[--at] = (char)('0' + length % 10);
+    while (length /= 10);
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Counters in shared memory, one shard per gateway, so that any gateway can answer /metrics for all and a gateway that
+// restarts goes on counting where the last one stopped. A shard has one writer; readers add the shards up.
+#pragma once
+
+#include "base/hist.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    METRICS_SERIES = 256,     // deployments served at once; the controller gives each a slot
+    METRICS_CODE_CLASSES = 6, // index = status / 100; 0 for a connection that went away before its answer
+};
+
+// One deployment as one gateway saw it.
+struct metrics_series {
+    uint64_t deployment; // id the numbers belong to; a slot taken over by another deployment starts at zero
+    uint64_t requests[METRICS_CODE_CLASSES];
+    uint64_t rows;
+    struct hist duration; // from the read of the request to the write of the answer
+    struct hist queue;    // from the read to the start of the computation
+    struct hist compute;  // of the batch the request was part of
+    struct hist batch;    // rows in the batch (a count, not a time)
+};
+
+struct metrics_shard {
+    uint64_t connections_total;
+    uint64_t connections; // open now
+    uint64_t refused_total; // connections refused at the limit
+    uint64_t unrouted[METRICS_CODE_CLASSES]; // requests that reached no deployment: health, metadata, errors
+    uint64_t bytes_in, bytes_out;
+    struct metrics_series series[METRICS_SERIES];
+};
+
+// Bytes of the segment for n gateways.
+static inline size_t metrics_segment_bytes(unsigned n_gateways)
+{
+    return n_gateways * sizeof(struct metrics_shard);
+}
