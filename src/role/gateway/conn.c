@@ -3,7 +3,7 @@
 // only while a request or an answer of it is unfinished, so that ten thousand idle ones cost little.
 #include "role/gateway/conn.h"
 
-#include "base/settings.h"
+#include "settings/settings.h"
 #include "role/gateway/gate.h"
 #include "role/gateway/reply.h"
 #include "wire/coding.h"

@@ -2,9 +2,10 @@
 // The gate: every request comes through gate_head and gate_request, whatever its route.
 #include "role/gateway/gate.h"
 
-#include "base/settings.h"
+#include "settings/settings.h"
 #include "role/gateway/admin.h"
 #include "role/gateway/describe.h"
+#include "role/gateway/job.h"
 #include "role/gateway/predict.h"
 #include "role/gateway/reply.h"
 
@@ -124,5 +125,5 @@ void gate_abandon(struct conn *c)
     if (c->admin)
         admin_abandon(c);
     else
-        predict_abandon(c);
+        job_abandon(c);
 }

@@ -24,7 +24,8 @@ struct table;
 enum {
     GATEWAY_READ_BYTES = 64 << 10,        // taken from a socket at once
     GATEWAY_TURN_REQUESTS = 1024,         // requests gathered before they are computed, even in the middle of a turn
-    GATEWAY_SLICE_ROWS = 2048,            // rows computed before other connections get their turn
+    GATEWAY_TURN_ROWS = 8192,             // rows of one deployment gathered before they are computed
+    GATEWAY_SLICE_NS = 500000,            // about how long a large request computes before others get their turn
     GATEWAY_TURN_ARENA = 64 << 20,        // bytes of request state and outputs in one turn
     GATEWAY_TURN_KEEP = 1 << 20,          // bytes of it kept warm between turns
     GATEWAY_OUT_MAX = 1 << 30,            // bytes of answers one connection may have waiting

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LENGTH_WIDTH = 10 };
 #define LENGTH_FIELD "Content-Length:           \r\n\r\n" // 10 digits' room behind one space
 
 static struct str request_id_of(struct gateway *g, const struct http1_request *req, char fresh[IDS_UUID_SIZE])
@@ -71,10 +70,10 @@ static char *put(char *to, const char *p, size_t n)
 
 #define PUT(to, literal) put(to, literal, sizeof(literal) - 1)
 
-void reply_prediction_begin(struct gateway *g, const struct reply_prediction *p, struct buf *out, size_t *ret_head)
+void reply_prediction_begin(struct gateway *g, const struct reply_prediction *p, struct buf *out, size_t *ret_body)
 {
     char *start = buf_reserve(out, 320 + p->version.n + p->prediction_id.n + p->request_id.n), *to = start;
-    *ret_head = out->n;
+    *ret_body = 0;
     if (!to)
         return;
     to = PUT(to, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: ");
@@ -91,14 +90,14 @@ void reply_prediction_begin(struct gateway *g, const struct reply_prediction *p,
         to = PUT(to, "\r\nConnection: close");
     to = PUT(to, "\r\n" LENGTH_FIELD);
     buf_advance(out, (size_t)(to - start));
+    *ret_body = out->n;
 }
 
-void reply_prediction_end(struct buf *out, size_t head)
+void reply_prediction_end(struct buf *out, size_t body)
 {
     if (out->failed)
         return;
-    const char *body = memmem(out->p + head, out->n - head, "\r\n\r\n", 4);
-    size_t at = (size_t)(body - out->p), length = out->n - at - 4;
+    size_t length = out->n - body, at = body - sizeof "\r\n\r\n" + 1;
     do
         out->p[--at] = (char)('0' + length % 10);
     while (length /= 10);

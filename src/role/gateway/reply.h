@@ -15,6 +15,6 @@ struct reply_prediction {
     bool close;
 };
 // Begins a prediction's answer in `out`: the head with room for the length. reply_prediction_end fills that in when the
-// body has been appended. *ret_head: where the head begins in out.
-void reply_prediction_begin(struct gateway *g, const struct reply_prediction *p, struct buf *out, size_t *ret_head);
-void reply_prediction_end(struct buf *out, size_t head);
+// body has been appended. *ret_body: where the body begins in out.
+void reply_prediction_begin(struct gateway *g, const struct reply_prediction *p, struct buf *out, size_t *ret_body);
+void reply_prediction_end(struct buf *out, size_t body);

@@ -24,7 +24,8 @@ struct deployment {
     // This turn (predict.c)
     struct rows rows;              // all requests' rows, one batch
     char *outputs;                 // (rows.n_rows, n_outputs) once computed, in the turn's arena
-    uint64_t compute_ns;
+    uint64_t compute_start_ns, compute_ns;
+    uint32_t slice_rows;           // rows it computes in about GATEWAY_SLICE_NS
     struct deployment *next_touched;
     bool touched;
 };

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// The recipe of a prediction. A turn of the loop reads requests of many connections; predict_gather turns each into
+// rows of its deployment's batch, predict_finish computes every batch once and answers in the order of arrival.
+// A request too large for one turn becomes a job (job.c).
+#include "role/gateway/predict.h"
+
+#include "api/predict.h"
+#include "base/clock.h"
+#include "role/gateway/job.h"
+#include "role/gateway/record.h"
+#include "role/gateway/reply.h"
+#include "role/gateway/table.h"
+#include "settings/settings.h"
+#include "wire/url.h"
+
+#include <string.h>
+
+struct codec {
+    predict_decode_fn *decode;
+    predict_encode_fn *encode;
+};
+
+static struct codec codec_of(enum route_handler handler)
+{
+    return handler == ROUTE_V2_INFER ? (struct codec){kserve_v2_decode, kserve_v2_encode}
+                                     : (struct codec){kserve_v1_decode, kserve_v1_encode};
+}
+
+// A copy that outlives the read buffer, until the end of the turn; empty when there is no room.
+static struct str keep(struct gateway *g, struct str s)
+{
+    char *p = s.n ? arena_alloc(&g->arena, s.n) : NULL;
+    return p ? (struct str){memcpy(p, s.p, s.n), s.n} : (struct str){0};
+}
+
+static void touch(struct gateway *g, struct deployment *d)
+{
+    if (d->touched)
+        return;
+    d->touched = true;
+    d->next_touched = g->touched;
+    g->touched = d;
+}
+
+int predict_gather(struct conn *c, const struct http1_request *req, const struct route_match *m, struct str body, struct err *e)
+{
+    struct gateway *g = c->g;
+    struct codec codec = codec_of(m->route->handler);
+    struct deployment *d;
+    int rc = table_route(g->table, m->model, m->version, &d, e);
+    if (rc)
+        return rc;
+    struct pending *p = &g->pending[g->n_pending];
+    *p = (struct pending){.conn = c, .deployment = d, .encode = codec.encode, .first_row = d->rows.n_rows};
+    rc = codec.decode(body, d->sig, &d->rows, &g->arena, &p->request, e);
+    if (rc) {
+        record_refused(g, d, err_http_status(rc));
+        return rc;
+    }
+    p->request_id = keep(g, req->request_id);
+    p->traceparent = keep(g, req->traceparent);
+    touch(g, d);
+    g->n_pending++;
+    if (p->request.n_rows > job_threshold(d))
+        return job_start(g, e);
+    if (g->n_pending == GATEWAY_TURN_REQUESTS || d->rows.n_rows >= GATEWAY_TURN_ROWS)
+        predict_finish(g);
+    return 0;
+}
+
+static void compute(struct gateway *g, struct deployment *d)
+{
+    size_t row_bytes = d->sig->n_outputs * dtype_size(d->sig->output_dtype);
+    uint64_t start = clock_mono_ns();
+    d->outputs = arena_alloc(&g->arena, d->rows.n_rows * row_bytes);
+    if (d->outputs)
+        d->engine->predict(d->compiled, d->rows.data, d->rows.n_rows, d->outputs);
+    d->compute_start_ns = start;
+    d->compute_ns = clock_mono_ns() - start;
+}
+
+void predict_encode(struct gateway *g, struct pending *p, bool last, struct buf *out)
+{
+    const struct deployment *d = p->deployment;
+    size_t row_bytes = d->sig->n_outputs * dtype_size(d->sig->output_dtype), body;
+    ids_uuid7(&g->ids, gateway_wall_ns(g) / 1000000u, p->id);
+    struct predict_answer a = {.sig = d->sig, .model = str_of(d->model), .version = str_of(d->version),
+                               .prediction_id = {p->id, IDS_UUID_SIZE - 1}, .outputs = d->outputs + p->first_row * row_bytes,
+                               .n_rows = p->request.n_rows};
+    struct reply_prediction head = {a.version, a.prediction_id, p->request_id, last && p->conn->close_after};
+    reply_prediction_begin(g, &head, out, &body);
+    p->encode(&p->request, &a, out);
+    reply_prediction_end(out, body);
+}
+
+// Answers the requests from *i on that belong to one connection, with one write.
+static void answer_conn(struct gateway *g, uint32_t *i)
+{
+    struct conn *c = g->pending[*i].conn;
+    uint32_t n = 0;
+    bool failed = false;
+    buf_clear(&g->out);
+    for (; *i < g->n_pending && g->pending[*i].conn == c; ++*i, n++) {
+        struct pending *p = &g->pending[*i];
+        failed |= !p->deployment->outputs;
+        if (!failed)
+            predict_encode(g, p, n + 1 == c->unanswered, &g->out);
+    }
+    if (failed || g->out.failed) { // no memory: the connection's answers would be out of step
+        conn_close(c);
+        return;
+    }
+    conn_send(c, buf_str(&g->out));
+    conn_answered(c, n);
+}
+
+void predict_finish(struct gateway *g)
+{
+    if (g->n_pending == 0)
+        return;
+    for (struct deployment *d = g->touched; d; d = d->next_touched)
+        compute(g, d);
+    for (uint32_t i = 0; i < g->n_pending;)
+        answer_conn(g, &i);
+    uint64_t end = clock_mono_ns();
+    for (uint32_t i = 0; i < g->n_pending; i++)
+        record_answer(g, &g->pending[i], g->pending[i].deployment->rows.n_rows, loop_now_ns(g->loop), end);
+    for (struct deployment *d = g->touched; d; d = d->next_touched) {
+        d->touched = false;
+        rows_truncate(&d->rows, 0);
+    }
+    g->touched = NULL;
+    g->n_pending = 0;
+    arena_reset(&g->arena, GATEWAY_TURN_KEEP);
+}
