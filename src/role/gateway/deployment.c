@@ -3,12 +3,10 @@
 #include "role/gateway/table.h"
 
 #include "base/assert.h"
+#include "os/shm.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 
 // The same number for a version after the controller restarts, so that its counters go on.
 static uint64_t key_of(struct str model, uint32_t version)
@@ -28,23 +26,8 @@ static void series_claim(struct metrics_series *s, uint64_t key)
     s->deployment = key;
 }
 
-static int map_image(struct deployment *d, int fd, struct err *e)
-{
-    struct stat st;
-    if (fstat(fd, &st) != 0)
-        return err_errno(e, errno, "image of the model");
-    if (st.st_size <= 0)
-        return err_set(e, ERR_BAD_MODEL, "the image is empty");
-    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-    if (p == MAP_FAILED)
-        return err_errno(e, errno, "map the image of the model");
-    d->image = p;
-    d->image_bytes = (size_t)st.st_size;
-    return 0;
-}
-
 int deployment_open(uint32_t id, struct str model, uint32_t version, const char *engine, int fd,
-                    struct metrics_series *series, uint32_t max_rows, struct deployment **ret, struct err *e)
+                    struct metrics_series *series, struct deployment **ret, struct err *e)
 {
     if (strcmp(engine, engine_trees.name) != 0)
         return err_set(e, ERR_UNSUPPORTED_MODEL, "engine '%s' is not part of this build", engine);
@@ -54,7 +37,8 @@ int deployment_open(uint32_t id, struct str model, uint32_t version, const char 
     *d = (struct deployment){.key = key_of(model, version), .id = id, .refs = 1, .engine = &engine_trees, .series = series};
     snprintf(d->version, sizeof d->version, "%u", version);
     d->model = str_dup(model);
-    int rc = d->model ? map_image(d, fd, e) : err_set(e, ERR_NOMEM, "a deployment");
+    int rc = d->model ? shm_map_immutable(fd, 1, SIZE_MAX / 2, &d->image, &d->image_bytes, e)
+                      : err_set(e, ERR_NOMEM, "a deployment");
     if (rc == 0)
         rc = d->engine->open(d->image, d->image_bytes, &d->compiled, e);
     if (rc) {
@@ -62,7 +46,7 @@ int deployment_open(uint32_t id, struct str model, uint32_t version, const char 
         return rc;
     }
     d->sig = d->engine->signature(d->compiled);
-    rows_init(&d->rows, d->sig->input_dtype, d->sig->n_features, max_rows);
+    rows_init(&d->rows, d->sig->input_dtype, d->sig->n_features, UINT32_MAX); // each request sets its limit
     series_claim(series, d->key);
     *ret = d;
     return 0;
@@ -81,8 +65,7 @@ void deployment_unref(struct deployment *d)
     ASSERT(!d->touched);
     if (d->compiled)
         d->engine->close(d->compiled);
-    if (d->image)
-        munmap(d->image, d->image_bytes);
+    shm_unmap(d->image, d->image_bytes);
     rows_done(&d->rows);
     free(d->model);
     free(d);

@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/ids.h"
+#include "base/log.h"
 #include "os/loop.h"
 #include "role/metrics.h"
 
@@ -36,6 +37,7 @@ enum {
 struct gateway {
     struct loop *loop;
     const struct settings *settings;
+    struct log log;
     const struct board *board;          // states of all processes, read-only
     struct metrics_shard *shards;       // (n_gateways), all gateways' counters
     struct metrics_shard *metrics;      // this gateway's own shard

@@ -11,7 +11,6 @@
 #include "role/gateway/reply.h"
 #include "role/gateway/table.h"
 #include "settings/settings.h"
-#include "wire/url.h"
 
 #include <string.h>
 
@@ -52,6 +51,7 @@ int predict_gather(struct conn *c, const struct http1_request *req, const struct
         return rc;
     struct pending *p = &g->pending[g->n_pending];
     *p = (struct pending){.conn = c, .deployment = d, .encode = codec.encode, .first_row = d->rows.n_rows};
+    d->rows.max_rows = d->rows.n_rows + g->settings->max_rows_per_request;
     rc = codec.decode(body, d->sig, &d->rows, &g->arena, &p->request, e);
     if (rc) {
         record_refused(g, d, err_http_status(rc));

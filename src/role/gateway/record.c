@@ -16,7 +16,9 @@ void record_answer(struct gateway *g, const struct pending *p, uint32_t batch_ro
     hist_add(&s->compute, d->compute_ns);
     hist_add(&s->batch, batch_rows);
     if (g->settings->log_requests)
-        log_event(LOG_INFO, "prediction", "id", p->id, "model", d->model, "version", d->version, NULL);
+        log_event(&g->log, LOG_LEVEL_INFO, "prediction", LOG_Z("prediction_id", p->id), LOG_STR("request_id", p->request_id),
+                  LOG_STR("traceparent", p->traceparent), LOG_Z("model", d->model), LOG_Z("version", d->version),
+                  LOG_INT("rows", p->request.n_rows), LOG_INT("dur_us", (end_ns - start_ns) / 1000u));
 }
 
 void record_refused(struct gateway *g, struct deployment *d, int status)

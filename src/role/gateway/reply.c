@@ -5,7 +5,6 @@
 
 #include "api/predict.h"
 #include "base/clock.h"
-#include "base/log.h"
 #include "role/gateway/predict.h"
 
 #include <stdio.h>
@@ -57,7 +56,8 @@ void reply_error(struct conn *c, const struct http1_request *req, const struct e
     api_error_encode(e, named.request_id, &body);
     int status = err_http_status(e->code);
     if (status >= 500)
-        log_event(LOG_ERROR, "request_failed", "code", err_name(e->code), "message", e->msg, NULL);
+        log_event(&c->g->log, LOG_LEVEL_ERROR, "request_failed", LOG_STR("request_id", named.request_id),
+                  LOG_Z("code", err_name(e->code)), LOG_Z("message", e->msg));
     reply(c, &named, status, STR("application/json"), buf_str(&body));
     buf_done(&body);
 }

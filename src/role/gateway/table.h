@@ -17,7 +17,7 @@ struct deployment {
     const struct engine *engine;
     struct model *compiled;
     const struct signature *sig;   // of compiled
-    void *image;                   // the mapping that compiled lies in
+    const void *image;             // the mapping that compiled lies in
     size_t image_bytes;
     struct metrics_series *series; // in this gateway's shard
 
@@ -53,7 +53,7 @@ struct table {
 // Opens the image in the descriptor (a sealed memfd) and maps it read-only; fd stays the caller's.
 // ERR_BAD_MODEL, ERR_UNSUPPORTED_MODEL, ERR_NOMEM, ERR_IO.
 int deployment_open(uint32_t id, struct str model, uint32_t version, const char *engine, int fd,
-                    struct metrics_series *series, uint32_t max_rows, struct deployment **ret, struct err *e) ERR_CHECKED;
+                    struct metrics_series *series, struct deployment **ret, struct err *e) ERR_CHECKED;
 struct deployment *deployment_ref(struct deployment *d);
 void deployment_unref(struct deployment *d); // frees with the last reference; NULL is fine
 

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+// Routing messages: deployments arrive with their images, then a table that names them, which is swapped in between two
+// batches and acknowledged.
+#include "role/gateway/control.h"
+
+#include "base/clock.h"
+#include "os/msg.h"
+#include "os/sock.h"
+#include "role/gateway/predict.h"
+#include "role/gateway/table.h"
+#include "role/ipc.h"
+#include "settings/settings.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <yyjson.h>
+
+enum { RETRY_MS = 20 };
+
+struct control {
+    struct gateway *g;
+    struct msg_conn conn;
+    struct watch watch;
+    struct timer retry;
+    bool connected;
+    void (*on_table)(struct gateway *g);
+    struct deployment **pool; // sent on this connection and still named by a table, or newer than it
+    size_t n_pool, cap_pool;
+};
+
+static void pool_clear(struct control *k)
+{
+    for (size_t i = 0; i < k->n_pool; i++)
+        deployment_unref(k->pool[i]);
+    k->n_pool = 0;
+}
+
+// Drops what the running table does not name: nobody else holds a reference.
+static void pool_sweep(struct control *k)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < k->n_pool; i++) {
+        if (k->pool[i]->refs > 1)
+            k->pool[kept++] = k->pool[i];
+        else
+            deployment_unref(k->pool[i]);
+    }
+    k->n_pool = kept;
+}
+
+static int pool_add(struct control *k, struct deployment *d, struct err *e)
+{
+    if (k->n_pool == k->cap_pool) {
+        size_t cap = k->cap_pool ? k->cap_pool * 2 : 16;
+        struct deployment **pool = realloc(k->pool, cap * sizeof(struct deployment *));
+        if (!pool)
+            return err_set(e, ERR_NOMEM, "deployments");
+        k->pool = pool;
+        k->cap_pool = cap;
+    }
+    k->pool[k->n_pool++] = d;
+    return 0;
+}
+
+// IPC_DEPLOY: opens the image. A message that is not as agreed ends the connection.
+static int take_deploy(struct control *k, const struct msg *m, yyjson_val *json, struct err *e)
+{
+    struct gateway *g = k->g;
+    yyjson_val *id = yyjson_obj_get(json, "deployment"), *model = yyjson_obj_get(json, "model"), *slot = yyjson_obj_get(json, "slot"),
+               *version = yyjson_obj_get(json, "version"), *engine = yyjson_obj_get(json, "engine");
+    if (m->n_fds != 1 || !yyjson_is_uint(id) || !yyjson_is_str(model) || !yyjson_is_uint(version) || !yyjson_is_str(engine) ||
+        !yyjson_is_uint(slot) || yyjson_get_uint(slot) >= METRICS_SERIES)
+        return err_set(e, ERR_INVALID, "a deployment message is not as agreed");
+    struct deployment *d;
+    int rc = deployment_open((uint32_t)yyjson_get_uint(id), str_of(yyjson_get_str(model)), (uint32_t)yyjson_get_uint(version),
+                             yyjson_get_str(engine), m->fds[0], &g->metrics->series[yyjson_get_uint(slot)], &d, e);
+    if (rc)
+        return err_wrap(e, "open version %u of '%s'", (unsigned)yyjson_get_uint(version), yyjson_get_str(model));
+    rc = pool_add(k, d, e);
+    if (rc)
+        deployment_unref(d);
+    return rc;
+}
+
+static int acknowledge(struct control *k, uint64_t generation, struct err *e)
+{
+    char json[64];
+    int n = snprintf(json, sizeof json, "{\"generation\":%llu}", (unsigned long long)generation);
+    return msg_conn_send(&k->conn, IPC_ACK, (struct str){json, (size_t)n}, NULL, 0, e);
+}
+
+// IPC_ROUTES: what was gathered is answered by the old table, everything later by the new one.
+static int take_routes(struct control *k, const struct msg *m, struct err *e)
+{
+    struct gateway *g = k->g;
+    struct table *t;
+    int rc = table_parse(m->payload, k->pool, k->n_pool, &t, e);
+    if (rc)
+        return rc;
+    predict_finish(g);
+    table_free(g->table);
+    g->table = t;
+    pool_sweep(k);
+    log_event(&g->log, LOG_LEVEL_DEBUG, "routes", LOG_INT("generation", t->generation), LOG_INT("models", t->n_models));
+    if (t->ready)
+        k->on_table(g);
+    return acknowledge(k, t->generation, e);
+}
+
+static int take_message(struct control *k, const struct msg *m, struct err *e)
+{
+    if (m->type == IPC_ROUTES)
+        return take_routes(k, m, e);
+    if (m->type != IPC_DEPLOY)
+        return err_set(e, ERR_INVALID, "message type %u is not expected here", m->type);
+    yyjson_doc *doc = yyjson_read(m->payload.p, m->payload.n, 0);
+    int rc = take_deploy(k, m, yyjson_doc_get_root(doc), e);
+    yyjson_doc_free(doc);
+    return rc;
+}
+
+static void retry_later(struct control *k)
+{
+    struct err e;
+    if (loop_timer_set(k->g->loop, &k->retry, clock_mono_ns() + RETRY_MS * 1000000u, &e))
+        log_event(&k->g->log, LOG_LEVEL_ERROR, "control_lost", LOG_Z("message", e.msg));
+}
+
+static void disconnect(struct control *k, const struct err *why)
+{
+    if (why->code != ERR_UNAVAILABLE)
+        log_event(&k->g->log, LOG_LEVEL_ERROR, "control_error", LOG_Z("message", why->msg));
+    loop_remove(k->g->loop, &k->watch);
+    msg_conn_done(&k->conn);
+    k->connected = false;
+    pool_clear(k); // the table keeps what it needs; the next connection sends everything anew
+    retry_later(k);
+}
+
+static int read_messages(struct control *k, struct err *e)
+{
+    for (;;) {
+        struct msg m;
+        int rc = msg_conn_take(&k->conn, &m, e);
+        if (rc == 0)
+            return 0;
+        if (rc > 0) {
+            rc = take_message(k, &m, e);
+            for (int i = 0; i < m.n_fds; i++)
+                close(m.fds[i]);
+        }
+        if (rc < 0)
+            return rc;
+    }
+}
+
+static void on_ready(struct watch *w, uint32_t events)
+{
+    struct control *k = (struct control *)((char *)w - offsetof(struct control, watch));
+    struct err e;
+    int rc = events & EPOLLOUT ? msg_conn_flush(&k->conn, &e) : 0;
+    if (rc == 0)
+        rc = msg_conn_fill(&k->conn, &e);
+    int taken = rc == 0 || rc == ERR_UNAVAILABLE ? read_messages(k, &e) : 0;
+    if (rc == 0)
+        rc = taken;
+    if (rc == 0)
+        rc = loop_change(k->g->loop, w, msg_conn_pending(&k->conn) ? EPOLLIN | EPOLLOUT : EPOLLIN, &e);
+    if (rc)
+        disconnect(k, &e);
+}
+
+static int say_hello(struct control *k, struct err *e)
+{
+    char json[64];
+    int n = snprintf(json, sizeof json, "{\"gateway\":%u,\"protocol\":%d}", k->g->index, IPC_PROTOCOL);
+    return msg_conn_send(&k->conn, IPC_HELLO, (struct str){json, (size_t)n}, NULL, 0, e);
+}
+
+static void connect_now(struct timer *t)
+{
+    struct control *k = (struct control *)((char *)t - offsetof(struct control, retry));
+    struct err e;
+    int fd;
+    if (sock_unix_connect(k->g->control_path, &fd, &e)) {
+        retry_later(k);
+        return;
+    }
+    msg_conn_init(&k->conn, fd, IPC_PAYLOAD_MAX);
+    k->watch = (struct watch){fd, on_ready};
+    if (loop_add(k->g->loop, &k->watch, EPOLLIN, &e)) {
+        msg_conn_done(&k->conn);
+        retry_later(k);
+        return;
+    }
+    k->connected = true;
+    if (say_hello(k, &e))
+        disconnect(k, &e);
+}
+
+int control_start(struct gateway *g, void (*on_table)(struct gateway *g), struct err *e)
+{
+    struct control *k = calloc(1, sizeof *k);
+    if (!k)
+        return err_set(e, ERR_NOMEM, "the connection to the controller");
+    k->g = g;
+    k->on_table = on_table;
+    k->retry.on_due = connect_now;
+    g->control = k;
+    connect_now(&k->retry);
+    return 0;
+}
+
+void control_free(struct control *k)
+{
+    if (!k)
+        return;
+    if (k->connected) {
+        loop_remove(k->g->loop, &k->watch);
+        msg_conn_done(&k->conn);
+    }
+    loop_timer_clear(k->g->loop, &k->retry);
+    pool_clear(k);
+    free(k->pool);
+    free(k);
+}
+
+bool control_is_connected(const struct control *k)
+{
+    return k->connected;
+}
