@@ -6,14 +6,16 @@
 
 #include <string.h>
 
-#define ROW(verb, path, rule, handler, summary) {HTTP_##verb, {path, sizeof(path) - 1}, rule, handler, summary},
+#define ROW(verb, path, rule, handler, summary)                                                              \
+    {HTTP_##verb, {path, sizeof(path) - 1}, rule, handler, summary},
 static const struct route TABLE[] = {ROUTES(ROW)};
 enum { N_ROUTES = sizeof TABLE / sizeof TABLE[0] };
 #undef ROW
 
 // A rule or handler of 0 would be a row somebody forgot to finish.
 #define ROW(verb, path, rule, handler, summary)                                                              \
-    _Static_assert((rule) >= RULE_PUBLIC && (handler) >= ROUTE_V1_PREDICT, "route " path " has a rule and a handler");
+    _Static_assert((rule) >= RULE_PUBLIC && (handler) >= ROUTE_V1_PREDICT,                                   \
+                   "route " path " has a rule and a handler");
 ROUTES(ROW)
 #undef ROW
 
@@ -57,7 +59,8 @@ static int not_found(enum http_method method, struct str path, struct err *e)
         }
     }
     if (allowed[0]) {
-        int rc = err_set(e, ERR_METHOD, "%s is not answered at '" STR_FMT "'", http_method_name(method), STR_ARG(path));
+        int rc = err_set(e, ERR_METHOD, "%s is not answered at '" STR_FMT "'", http_method_name(method),
+                         STR_ARG(path));
         err_hint(e, "Allowed: %s.", allowed);
         return rc;
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counters in shared memory, one shard per gateway, so that any gateway can answer /metrics for all and a gateway that
-// restarts goes on counting where the last one stopped. A shard has one writer; readers add the shards up.
+// Counters in shared memory, one shard per gateway, so that any gateway can answer /metrics for all and a
+// gateway that restarts goes on counting where the last one stopped. A shard has one writer; readers add the
+// shards up.
 #pragma once
 
 #include "base/hist.h"
@@ -26,8 +27,8 @@ struct metrics_series {
 
 struct metrics_shard {
     uint64_t connections_total;
-    uint64_t connections; // open now
-    uint64_t refused_total; // connections refused at the limit
+    uint64_t connections;                    // open now
+    uint64_t refused_total;                  // connections refused at the limit
     uint64_t unrouted[METRICS_CODE_CLASSES]; // requests that reached no deployment: health, metadata, errors
     uint64_t bytes_in, bytes_out;
     struct metrics_series series[METRICS_SERIES];

@@ -439,6 +439,8 @@ static inline int request_field(struct http1_request *r, struct request_seen *s,
             return first(&r->accept, value);
         if (NAME_IS(name, "expect"))
             return value.n ? once(&s->expect, value, "Expect", e) : 0; // some C++ clients send it empty
+        if (NAME_IS(name, "origin"))
+            return first(&r->origin, value);
         break;
     case 10:
         if (NAME_IS(name, "connection"))

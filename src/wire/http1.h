@@ -36,6 +36,7 @@ struct http1_request {
     enum http_coding content_encoding;
     struct str content_type, accept, accept_encoding, authorization, host, user_agent, traceparent,
         request_id;                     // empty when absent
+    struct str origin;                  // set by browsers
     struct str inference_header_length; // Inference-Header-Content-Length
     size_t head_bytes;                  // bytes up to and with the empty line
 };

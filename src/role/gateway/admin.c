@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <yyjson.h>
 
 enum { ANSWER_MAX = 64 << 20, UPLOAD_PENDING_MAX = 1 << 20 };
@@ -83,7 +84,9 @@ static int take_message(struct admin_call *a, const struct msg *m, bool *ret_don
     } else if (m->type == IPC_END) {
         *ret_done = true;
     }
-    return a->status < 200 || a->status > 599 || a->body.failed ? err_set(e, ERR_INTERNAL, "the controller's answer is not as agreed") : 0;
+    return a->status < 200 || a->status > 599 || a->body.failed
+               ? err_set(e, ERR_INTERNAL, "the controller's answer is not as agreed")
+               : 0;
 }
 
 static int read_answer(struct admin_call *a, bool *ret_done, struct err *e)
@@ -98,7 +101,8 @@ static int read_answer(struct admin_call *a, bool *ret_done, struct err *e)
             return taken;
     }
     if (rc == ERR_UNAVAILABLE && !*ret_done)
-        err_set(e, ERR_UNAVAILABLE, "the controller ended before it answered; look at the state of what you changed");
+        err_set(e, ERR_UNAVAILABLE,
+                "the controller ended before it answered; look at the state of what you changed");
     return *ret_done ? 0 : rc;
 }
 
@@ -157,7 +161,8 @@ static int send_head(struct admin_call *a, const struct http1_request *req, bool
     buf_puts(&b, ",\"traceparent\":");
     buf_put_json_str(&b, req->traceparent);
     buf_puts(&b, has_body ? ",\"body\":true}" : ",\"body\":false}");
-    int rc = b.failed ? err_set(e, ERR_NOMEM, "forward the request") : send_message(a, IPC_REQUEST, buf_str(&b), e);
+    int rc = b.failed ? err_set(e, ERR_NOMEM, "forward the request")
+                      : send_message(a, IPC_REQUEST, buf_str(&b), e);
     if (rc == 0 && !has_body)
         rc = send_message(a, IPC_END, (struct str){0}, e);
     buf_done(&b);
@@ -180,14 +185,20 @@ int admin_start(struct conn *c, const struct http1_request *req, struct err *e)
     int fd;
     bool has_body = req->chunked || req->content_length > 0;
     if (sock_unix_connect(g->control_path, &fd, e))
-        return err_set(e, ERR_UNAVAILABLE, "the controller is not running; predictions go on, changes have to wait");
+        return err_set(e, ERR_UNAVAILABLE,
+                       "the controller is not running; predictions go on, changes have to wait");
     struct admin_call *a = calloc(1, sizeof *a);
     if (!a) {
         close(fd);
         return err_set(e, ERR_NOMEM, "forward the request");
     }
-    *a = (struct admin_call){.c = c, .method = req->method, .keep_alive = req->keep_alive, .is_chunked = req->chunked,
-                             .body_left = req->content_length, .body_done = !has_body, .watch = {fd, on_ready}};
+    *a = (struct admin_call){.c = c,
+                             .method = req->method,
+                             .keep_alive = req->keep_alive,
+                             .is_chunked = req->chunked,
+                             .body_left = req->content_length,
+                             .body_done = !has_body,
+                             .watch = {fd, on_ready}};
     name_request(a, g, req);
     msg_conn_init(&a->conn, fd, IPC_PAYLOAD_MAX);
     buf_init(&a->body, ANSWER_MAX);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests that change or read the registry: forwarded to the controller over a connection of their own, their bodies
-// as they arrive, so that an upload is never held in memory here.
+// Requests that change or read the registry: forwarded to the controller over a connection of their own,
+// their bodies as they arrive, so that an upload is never held in memory here.
 #pragma once
 
 #include "role/gateway/conn.h"
 
-// Forwards the head; the connection becomes CONN_WAITING. Returns 1, or ERR_UNAVAILABLE when the controller is not
-// there, ERR_NOMEM.
+// Forwards the head; the connection becomes CONN_WAITING. Returns 1, or ERR_UNAVAILABLE when the controller
+// is not there, ERR_NOMEM.
 int admin_start(struct conn *c, const struct http1_request *req, struct err *e) ERR_CHECKED;
 // Forwards body bytes; returns how many were taken (all, while the body lasts).
 size_t admin_body(struct conn *c, struct str bytes);

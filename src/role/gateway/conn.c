@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading, framing and writing of client connections. All connections share one read buffer; a connection owns memory
-// only while a request or an answer of it is unfinished, so that ten thousand idle ones cost little.
+// Reading, framing and writing of client connections. All connections share one read buffer; a connection
+// owns memory only while a request or an answer of it is unfinished, so that ten thousand idle ones cost
+// little.
 #include "role/gateway/conn.h"
 
-#include "settings/settings.h"
 #include "role/gateway/gate.h"
 #include "role/gateway/reply.h"
+#include "settings/settings.h"
 #include "wire/coding.h"
 
 #include <errno.h>
@@ -162,9 +163,10 @@ static void refuse(struct conn *c, const struct http1_request *req, const struct
     reply_error(c, req, e);
 }
 
-// The body of a chunked request whose bytes so far are p[0 … n); see struct conn. Returns 1 with body and used set.
-static int chunked_body(struct conn *c, const struct http1_request *req, char *p, size_t n, struct str *body, size_t *used,
-                        struct err *e)
+// The body of a chunked request whose bytes so far are p[0 … n); see struct conn. Returns 1 with body and
+// used set.
+static int chunked_body(struct conn *c, const struct http1_request *req, char *p, size_t n, struct str *body,
+                        size_t *used, struct err *e)
 {
     size_t end = c->payload_end ? c->payload_end : req->head_bytes, raw_used, payload;
     int rc = http1_chunked_decode(&c->chunked, p + end, n - end, &raw_used, &payload, e);
@@ -178,10 +180,11 @@ static int chunked_body(struct conn *c, const struct http1_request *req, char *p
     return rc;
 }
 
-// Finds the body of the request whose head was parsed at p. Returns 1 when it is whole, 0 when more must be read;
-// *used is then how many bytes at p to keep (they may be fewer than n: chunk framing is already removed).
-static int frame_body(struct conn *c, const struct http1_request *req, char *p, size_t n, struct str *body, size_t *used,
-                      struct err *e)
+// Finds the body of the request whose head was parsed at p. Returns 1 when it is whole, 0 when more must be
+// read; *used is then how many bytes at p to keep (they may be fewer than n: chunk framing is already
+// removed).
+static int frame_body(struct conn *c, const struct http1_request *req, char *p, size_t n, struct str *body,
+                      size_t *used, struct err *e)
 {
     if (req->chunked)
         return chunked_body(c, req, p, n, body, used, e);

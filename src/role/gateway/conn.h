@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One client's connection: bytes in, requests out; answers in, bytes out. What the requests mean is not known here.
+// One client's connection: bytes in, requests out; answers in, bytes out. What the requests mean is not known
+// here.
 #pragma once
 
 #include "base/buf.h"
@@ -18,21 +19,21 @@ struct admin_call;
 struct conn {
     struct watch watch;
     struct gateway *g;
-    struct conn *next, **link;     // in g->conns or g->dead
+    struct conn *next, **link; // in g->conns or g->dead
     enum conn_state state;
-    bool is_dead;                  // closed; freed at the end of the turn
-    bool close_after;              // no further request on this connection
-    bool head_seen;                // the current request's head was admitted; its body is being gathered
-    uint32_t events;               // what the loop waits for
-    uint64_t deadline_ns;          // the sweep closes it then
-    struct buf in;                 // an unfinished request, or requests behind one being worked on
-    struct buf out;                // answers the socket did not take yet
-    size_t need;                   // do not look at `in` before it has this many bytes
-    uint32_t unanswered;           // requests taken whose answers are not sent yet
+    bool is_dead;         // closed; freed at the end of the turn
+    bool close_after;     // no further request on this connection
+    bool head_seen;       // the current request's head was admitted; its body is being gathered
+    uint32_t events;      // what the loop waits for
+    uint64_t deadline_ns; // the sweep closes it then
+    struct buf in;        // an unfinished request, or requests behind one being worked on
+    struct buf out;       // answers the socket did not take yet
+    size_t need;          // do not look at `in` before it has this many bytes
+    uint32_t unanswered;  // requests taken whose answers are not sent yet
     // A chunked body being gathered: in.p[0 … head | payload so far | not decoded)
     struct http1_chunked chunked;
-    size_t payload_end;            // 0 = not begun
-    struct admin_call *admin;      // a request forwarded to the controller, while CONN_WAITING
+    size_t payload_end;       // 0 = not begun
+    struct admin_call *admin; // a request forwarded to the controller, while CONN_WAITING
 };
 
 void conn_listen_start(struct gateway *g, int listen_fd);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Routing messages: deployments arrive with their images, then a table that names them, which is swapped in between two
-// batches and acknowledged.
+// Routing messages: deployments arrive with their images, then a table that names them, which is swapped in
+// between two batches and acknowledged.
 #include "role/gateway/control.h"
 
 #include "base/clock.h"
@@ -68,16 +68,19 @@ static int pool_add(struct control *k, struct deployment *d, struct err *e)
 static int take_deploy(struct control *k, const struct msg *m, yyjson_val *json, struct err *e)
 {
     struct gateway *g = k->g;
-    yyjson_val *id = yyjson_obj_get(json, "deployment"), *model = yyjson_obj_get(json, "model"), *slot = yyjson_obj_get(json, "slot"),
-               *version = yyjson_obj_get(json, "version"), *engine = yyjson_obj_get(json, "engine");
-    if (m->n_fds != 1 || !yyjson_is_uint(id) || !yyjson_is_str(model) || !yyjson_is_uint(version) || !yyjson_is_str(engine) ||
-        !yyjson_is_uint(slot) || yyjson_get_uint(slot) >= METRICS_SERIES)
+    yyjson_val *id = yyjson_obj_get(json, "deployment"), *model = yyjson_obj_get(json, "model"),
+               *slot = yyjson_obj_get(json, "slot"), *version = yyjson_obj_get(json, "version"),
+               *engine = yyjson_obj_get(json, "engine");
+    if (m->n_fds != 1 || !yyjson_is_uint(id) || !yyjson_is_str(model) || !yyjson_is_uint(version) ||
+        !yyjson_is_str(engine) || !yyjson_is_uint(slot) || yyjson_get_uint(slot) >= METRICS_SERIES)
         return err_set(e, ERR_INVALID, "a deployment message is not as agreed");
     struct deployment *d;
-    int rc = deployment_open((uint32_t)yyjson_get_uint(id), str_of(yyjson_get_str(model)), (uint32_t)yyjson_get_uint(version),
-                             yyjson_get_str(engine), m->fds[0], &g->metrics->series[yyjson_get_uint(slot)], &d, e);
+    int rc = deployment_open((uint32_t)yyjson_get_uint(id), str_of(yyjson_get_str(model)),
+                             (uint32_t)yyjson_get_uint(version), yyjson_get_str(engine), m->fds[0],
+                             &g->metrics->series[yyjson_get_uint(slot)], &d, e);
     if (rc)
-        return err_wrap(e, "open version %u of '%s'", (unsigned)yyjson_get_uint(version), yyjson_get_str(model));
+        return err_wrap(e, "open version %u of '%s'", (unsigned)yyjson_get_uint(version),
+                        yyjson_get_str(model));
     rc = pool_add(k, d, e);
     if (rc)
         deployment_unref(d);
@@ -103,7 +106,8 @@ static int take_routes(struct control *k, const struct msg *m, struct err *e)
     table_free(g->table);
     g->table = t;
     pool_sweep(k);
-    log_event(&g->log, LOG_LEVEL_DEBUG, "routes", LOG_INT("generation", t->generation), LOG_INT("models", t->n_models));
+    log_event(&g->log, LOG_LEVEL_DEBUG, "routes", LOG_INT("generation", t->generation),
+              LOG_INT("models", t->n_models));
     if (t->ready)
         k->on_table(g);
     return acknowledge(k, t->generation, e);

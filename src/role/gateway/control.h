@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The connection to the controller that keeps the routing table current. While the controller is away, the last table
-// goes on serving and a new connection is tried.
+// The connection to the controller that keeps the routing table current. While the controller is away, the
+// last table goes on serving and a new connection is tried.
 #pragma once
 
 #include "role/gateway/gateway.h"
 
-// Connects, now or as soon as the controller is there. on_table is called after each new table that is complete
-// (every version the registry knows is loaded or given up). ERR_NOMEM.
+// Connects, now or as soon as the controller is there. on_table is called after each new table that is
+// complete (every version the registry knows is loaded or given up). ERR_NOMEM.
 int control_start(struct gateway *g, void (*on_table)(struct gateway *g), struct err *e) ERR_CHECKED;
 void control_free(struct control *k); // NULL is fine
 bool control_is_connected(const struct control *k);

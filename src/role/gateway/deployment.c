@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A version being served by this gateway: the image mapped read-only, opened by its engine, counted by its references.
+// A version being served by this gateway: the image mapped read-only, opened by its engine, counted by its
+// references.
 #include "role/gateway/table.h"
 
 #include "base/assert.h"
@@ -34,7 +35,8 @@ int deployment_open(uint32_t id, struct str model, uint32_t version, const char 
     struct deployment *d = calloc(1, sizeof *d);
     if (!d)
         return err_set(e, ERR_NOMEM, "a deployment");
-    *d = (struct deployment){.key = key_of(model, version), .id = id, .refs = 1, .engine = &engine_trees, .series = series};
+    *d = (struct deployment){
+        .key = key_of(model, version), .id = id, .refs = 1, .engine = &engine_trees, .series = series};
     snprintf(d->version, sizeof d->version, "%u", version);
     d->model = str_dup(model);
     int rc = d->model ? shm_map_immutable(fd, 1, SIZE_MAX / 2, &d->image, &d->image_bytes, e)

@@ -6,7 +6,6 @@
 #include "role/gateway/metrics_page.h"
 #include "role/gateway/reply.h"
 #include "role/gateway/table.h"
-#include "version.h"
 
 #include <stdlib.h>
 
@@ -67,7 +66,8 @@ static int put_names(struct gateway *g, struct buf *out, struct err *e)
 static int put_ready(struct gateway *g, struct buf *out, struct err *e)
 {
     if (!g->table->ready || g->draining)
-        return err_set(e, ERR_UNAVAILABLE, g->draining ? "the server is shutting down" : "models are still being loaded");
+        return err_set(e, ERR_UNAVAILABLE,
+                       g->draining ? "the server is shutting down" : "models are still being loaded");
     buf_puts(out, "{\"ready\":true}");
     return 0;
 }
@@ -131,7 +131,8 @@ static int put_page(struct gateway *g, const struct route_match *m, struct buf *
     }
 }
 
-int describe_answer(struct conn *c, const struct http1_request *req, const struct route_match *m, struct err *e)
+int describe_answer(struct conn *c, const struct http1_request *req, const struct route_match *m,
+                    struct err *e)
 {
     struct buf page;
     buf_init(&page, PAGE_MAX);
@@ -140,7 +141,8 @@ int describe_answer(struct conn *c, const struct http1_request *req, const struc
         rc = err_set(e, ERR_NOMEM, "the answer does not fit memory");
     bool text = m->route->handler == ROUTE_METRICS;
     if (rc == 0)
-        reply(c, req, 200, text ? STR("text/plain; version=0.0.4; charset=utf-8") : STR("application/json"), buf_str(&page));
+        reply(c, req, 200, text ? STR("text/plain; version=0.0.4; charset=utf-8") : STR("application/json"),
+              buf_str(&page));
     buf_done(&page);
     return rc;
 }

@@ -2,12 +2,12 @@
 // The gate: every request comes through gate_head and gate_request, whatever its route.
 #include "role/gateway/gate.h"
 
-#include "settings/settings.h"
 #include "role/gateway/admin.h"
 #include "role/gateway/describe.h"
 #include "role/gateway/job.h"
 #include "role/gateway/predict.h"
 #include "role/gateway/reply.h"
+#include "settings/settings.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -20,11 +20,13 @@ int gate_body_too_large(const struct gateway *g, uint64_t bytes, struct err *e)
     return ERR_TOO_LARGE;
 }
 
-// A browser names the page it acts for; no page of ours changes anything, so such a change is somebody else's.
+// A browser names the page it acts for; no page of ours changes anything, so such a change is somebody
+// else's.
 static int check_rule(const struct route_match *m, const struct http1_request *req, struct err *e)
 {
     if (m->route->rule == RULE_ADMIN && req->method != HTTP_GET && req->origin.n)
-        return err_set(e, ERR_REFUSED, "changes are not accepted from web pages (Origin: " STR_FMT ")", STR_ARG(req->origin));
+        return err_set(e, ERR_REFUSED, "changes are not accepted from web pages (Origin: " STR_FMT ")",
+                       STR_ARG(req->origin));
     return 1;
 }
 
@@ -32,20 +34,25 @@ static int check_media_type(const struct route_match *m, const struct http1_requ
 {
     static const struct str READ_AS_JSON[] = {
         // curl -d says the second; what the body is decides, and it must be JSON
-        {"application/json", 16}, {"application/x-www-form-urlencoded", 33}, {"text/plain", 10}};
+        {"application/json", 16},
+        {"application/x-www-form-urlencoded", 33},
+        {"text/plain", 10}};
     struct str type = req->content_type, essence = str_trim(str_split(&type, ';'));
     if (m->route->rule != RULE_PREDICT || essence.n == 0)
         return 1;
     for (size_t i = 0; i < sizeof READ_AS_JSON / sizeof READ_AS_JSON[0]; i++)
         if (str_eq_nocase(essence, READ_AS_JSON[i]))
             return 1;
-    err_set(e, ERR_MEDIA_TYPE, "Content-Type '" STR_FMT "' is not read here; expected application/json", STR_ARG(essence));
+    err_set(e, ERR_MEDIA_TYPE, "Content-Type '" STR_FMT "' is not read here; expected application/json",
+            STR_ARG(essence));
     return ERR_MEDIA_TYPE;
 }
 
-static int check_sizes(struct gateway *g, const struct route_match *m, const struct http1_request *req, struct err *e)
+static int check_sizes(struct gateway *g, const struct route_match *m, const struct http1_request *req,
+                       struct err *e)
 {
-    if (req->content_encoding == HTTP_CODING_UNKNOWN || (m->route->rule == RULE_ADMIN && req->content_encoding)) {
+    if (req->content_encoding == HTTP_CODING_UNKNOWN ||
+        (m->route->rule == RULE_ADMIN && req->content_encoding)) {
         err_set(e, ERR_MEDIA_TYPE, "this Content-Encoding is not read here");
         err_hint(e, m->route->rule == RULE_ADMIN ? "Send the bytes as they are." : "Served: gzip, zstd.");
         return ERR_MEDIA_TYPE;
@@ -53,7 +60,8 @@ static int check_sizes(struct gateway *g, const struct route_match *m, const str
     if (m->route->rule == RULE_ADMIN) {
         if (req->content_length > g->settings->max_upload_bytes)
             return err_set(e, ERR_TOO_LARGE, "the upload has %llu bytes; the limit max_upload_bytes is %llu",
-                           (unsigned long long)req->content_length, (unsigned long long)g->settings->max_upload_bytes);
+                           (unsigned long long)req->content_length,
+                           (unsigned long long)g->settings->max_upload_bytes);
         return 1;
     }
     if (req->content_length > g->settings->max_body_bytes)
@@ -67,7 +75,8 @@ static void say_continue(struct conn *c)
     conn_send(c, STR("HTTP/1.1 100 Continue\r\n\r\n"));
 }
 
-int gate_head(struct conn *c, const struct http1_request *req, bool body_began, struct route_match *ret, struct err *e)
+int gate_head(struct conn *c, const struct http1_request *req, bool body_began, struct route_match *ret,
+              struct err *e)
 {
     int rc = route_find(req->method, req->path, ret, e);
     if (rc == 0)
@@ -86,7 +95,8 @@ int gate_head(struct conn *c, const struct http1_request *req, bool body_began, 
     return 1;
 }
 
-void gate_request(struct conn *c, const struct http1_request *req, const struct route_match *m, struct str body)
+void gate_request(struct conn *c, const struct http1_request *req, const struct route_match *m,
+                  struct str body)
 {
     struct err e;
     int rc = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The gateway process from start to end: attaches shared memory, connects to the controller, accepts when it has a
-// routing table, turns its loop, drains on SIGTERM.
+// The gateway process from start to end: attaches shared memory, connects to the controller, accepts when it
+// has a routing table, turns its loop, drains on SIGTERM.
 #include "role/gateway/gateway.h"
 
 #include "base/clock.h"
@@ -82,7 +82,7 @@ static void on_signal(struct watch *w, uint32_t events)
 {
     struct process *p = (struct process *)((char *)w - offsetof(struct process, signals));
     (void)events;
-    signals_take(w->fd);
+    signals_read(w->fd);
     if (p->g.draining)
         return;
     p->g.drain_deadline_ns = loop_now_ns(p->g.loop) + p->g.settings->drain_timeout_ms * 1000000u;
@@ -128,7 +128,7 @@ static int start(struct process *p, struct err *e)
     ids_maker_init(&g->ids);
     loop_on_turn_end(g->loop, on_turn_end, g);
     p->signals.on_ready = on_signal;
-    rc = signals_open(&p->signals.fd, e);
+    rc = signals_open((const int[]){SIGTERM, SIGINT}, 2, &p->signals.fd, e);
     if (rc == 0)
         rc = loop_add(g->loop, &p->signals, EPOLLIN, e);
     g->sweep.on_due = on_sweep;
@@ -164,9 +164,12 @@ int gateway_main(const struct gateway_args *args)
     if (!p)
         return EXIT_FAILURE;
     p->args = args;
-    p->g = (struct gateway){.settings = args->settings, .index = args->index, .n_gateways = args->n_gateways,
-                            .control_path = args->control_path,
-                            .log = {STDERR_FILENO, (enum log_level)args->settings->log_level, "gateway", (int)args->index}};
+    p->g = (struct gateway){
+        .settings = args->settings,
+        .index = args->index,
+        .n_gateways = args->n_gateways,
+        .control_path = args->control_path,
+        .log = {STDERR_FILENO, (enum log_level)args->settings->log_level, "gateway", (int)args->index}};
     int rc = start(p, &e);
     if (rc == 0)
         rc = loop_run(p->g.loop, &e);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The gateway process: one event loop that takes requests from clients, computes predictions inline and answers.
-// This header is for the files of this folder; others start a gateway through role/role.h.
+// The gateway process: one event loop that takes requests from clients, computes predictions inline and
+// answers. This header is for the files of this folder; others start a gateway through role/role.h.
 #pragma once
 
 #include "base/arena.h"
@@ -23,53 +23,53 @@ struct settings;
 struct table;
 
 enum {
-    GATEWAY_READ_BYTES = 64 << 10,        // taken from a socket at once
-    GATEWAY_TURN_REQUESTS = 1024,         // requests gathered before they are computed, even in the middle of a turn
-    GATEWAY_TURN_ROWS = 8192,             // rows of one deployment gathered before they are computed
-    GATEWAY_SLICE_NS = 500000,            // about how long a large request computes before others get their turn
-    GATEWAY_TURN_ARENA = 64 << 20,        // bytes of request state and outputs in one turn
-    GATEWAY_TURN_KEEP = 1 << 20,          // bytes of it kept warm between turns
-    GATEWAY_OUT_MAX = 1 << 30,            // bytes of answers one connection may have waiting
-    GATEWAY_BUFFERED_MAX = 512 << 20,     // bytes of unfinished requests over all connections
-    GATEWAY_SWEEP_MS = 500,               // how often deadlines are looked at
+    GATEWAY_READ_BYTES = 64 << 10, // taken from a socket at once
+    GATEWAY_TURN_REQUESTS = 1024,  // requests gathered before they are computed, even in the middle of a turn
+    GATEWAY_TURN_ROWS = 8192,      // rows of one deployment gathered before they are computed
+    GATEWAY_SLICE_NS = 500000,     // about how long a large request computes before others get their turn
+    GATEWAY_TURN_ARENA = 64 << 20, // bytes of request state and outputs in one turn
+    GATEWAY_TURN_KEEP = 1 << 20,   // bytes of it kept warm between turns
+    GATEWAY_OUT_MAX = 1 << 30,     // bytes of answers one connection may have waiting
+    GATEWAY_BUFFERED_MAX = 512 << 20, // bytes of unfinished requests over all connections
+    GATEWAY_SWEEP_MS = 500,           // how often deadlines are looked at
 };
 
 struct gateway {
     struct loop *loop;
     const struct settings *settings;
     struct log log;
-    const struct board *board;          // states of all processes, read-only
-    struct metrics_shard *shards;       // (n_gateways), all gateways' counters
-    struct metrics_shard *metrics;      // this gateway's own shard
+    const struct board *board;     // states of all processes, read-only
+    struct metrics_shard *shards;  // (n_gateways), all gateways' counters
+    struct metrics_shard *metrics; // this gateway's own shard
     unsigned index, n_gateways;
     const char *control_path;
 
     // Connections (conn.c)
     struct watch listener;
     bool accepting, draining;
-    struct conn *conns;                 // all open ones
+    struct conn *conns; // all open ones
     uint32_t n_conns;
-    struct conn *dead;                  // closed in this turn, freed at its end
-    uint64_t buffered_bytes;            // held in connection buffers together
+    struct conn *dead;       // closed in this turn, freed at its end
+    uint64_t buffered_bytes; // held in connection buffers together
     struct timer sweep;
     uint64_t drain_deadline_ns;
-    char *read_buf;                     // (GATEWAY_READ_BYTES) shared by all connections
+    char *read_buf; // (GATEWAY_READ_BYTES) shared by all connections
 
     // Routing (table.c, control.c)
-    struct table *table;                // never NULL; swapped whole
+    struct table *table; // never NULL; swapped whole
     struct control *control;
 
     // The turn (predict.c)
-    struct pending *pending;            // (GATEWAY_TURN_REQUESTS) decoded, not yet computed; in order of arrival
+    struct pending *pending; // (GATEWAY_TURN_REQUESTS) decoded, not yet computed; in order of arrival
     uint32_t n_pending;
-    struct deployment *touched;         // deployments that have rows in this turn
-    struct job *jobs;                   // large requests, computed in slices over several turns
-    struct arena arena;                 // reset when the turn's answers are written
-    struct buf out;                     // answers under construction, shared by all connections
-    struct buf body;                    // a body after its content coding is undone
+    struct deployment *touched; // deployments that have rows in this turn
+    struct job *jobs;           // large requests, computed in slices over several turns
+    struct arena arena;         // reset when the turn's answers are written
+    struct buf out;             // answers under construction, shared by all connections
+    struct buf body;            // a body after its content coding is undone
     struct ids_maker ids;
-    uint64_t wall_ns;                   // wall clock, read once a turn when needed; 0 = not yet
-    char date[32];                      // Date header of date_second
+    uint64_t wall_ns; // wall clock, read once a turn when needed; 0 = not yet
+    char date[32];    // Date header of date_second
     uint64_t date_second;
 };
 

@@ -14,10 +14,10 @@ enum { FIRST_SLICE_ROWS = 512, MIN_SLICE_ROWS = 32 };
 
 struct job {
     struct job *next;
-    struct pending p;       // request ids copied into memory of the job
+    struct pending p; // request ids copied into memory of the job
     struct rows rows;
-    char *outputs;          // (rows.n_rows, n_outputs)
-    char *names;            // request id, traceparent, protocol id, one after another
+    char *outputs; // (rows.n_rows, n_outputs)
+    char *names;   // request id, traceparent, protocol id, one after another
     uint32_t done_rows;
     uint64_t start_ns, compute_ns;
 };
@@ -101,7 +101,9 @@ int job_start(struct gateway *g, struct err *e)
 static void adapt(struct deployment *d, uint32_t rows, uint64_t took_ns)
 {
     uint64_t fit = (uint64_t)rows * GATEWAY_SLICE_NS / (took_ns ? took_ns : 1);
-    d->slice_rows = fit < MIN_SLICE_ROWS ? MIN_SLICE_ROWS : fit > GATEWAY_TURN_ROWS ? GATEWAY_TURN_ROWS : (uint32_t)fit;
+    d->slice_rows = fit < MIN_SLICE_ROWS      ? MIN_SLICE_ROWS
+                    : fit > GATEWAY_TURN_ROWS ? GATEWAY_TURN_ROWS
+                                              : (uint32_t)fit;
 }
 
 static void answer(struct gateway *g, struct job *j)
@@ -136,8 +138,10 @@ void job_slice(struct gateway *g)
     uint32_t left = j->rows.n_rows - j->done_rows, n = job_threshold(d) < left ? job_threshold(d) : left;
     uint64_t start = clock_mono_ns();
     if (j->p.conn)
-        d->engine->predict(d->compiled, (char *)j->rows.data + (size_t)j->done_rows * sig->n_features * dtype_size(sig->input_dtype),
-                           n, j->outputs + (size_t)j->done_rows * sig->n_outputs * dtype_size(sig->output_dtype));
+        d->engine->predict(
+            d->compiled,
+            (char *)j->rows.data + (size_t)j->done_rows * sig->n_features * dtype_size(sig->input_dtype), n,
+            j->outputs + (size_t)j->done_rows * sig->n_outputs * dtype_size(sig->output_dtype));
     uint64_t took = clock_mono_ns() - start;
     adapt(d, n, took);
     j->compute_ns += took;

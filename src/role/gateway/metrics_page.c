@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Exposition. Names and buckets: OpenTelemetry's HTTP list, extended downwards for models that answer in microseconds.
+// Exposition. Names and buckets: OpenTelemetry's HTTP list, extended downwards for models that answer in
+// microseconds.
 #include "role/gateway/metrics_page.h"
 
 #include "role/board.h"
 #include "role/gateway/control.h"
 #include "role/gateway/table.h"
-#include "version.h"
 
 #include <stdlib.h>
 
@@ -13,10 +13,10 @@ static const struct {
     const char *le;
     uint64_t ns;
 } DURATION_BUCKETS[] = {
-    {"1e-05", 10000},      {"2.5e-05", 25000},    {"5e-05", 50000},     {"0.0001", 100000},    {"0.00025", 250000},
-    {"0.0005", 500000},    {"0.001", 1000000},    {"0.0025", 2500000},  {"0.005", 5000000},    {"0.01", 10000000},
-    {"0.025", 25000000},   {"0.05", 50000000},    {"0.1", 100000000},   {"0.25", 250000000},   {"0.5", 500000000},
-    {"1", 1000000000},     {"2.5", 2500000000u},  {"5", 5000000000u},   {"10", 10000000000u},
+    {"1e-05", 10000},    {"2.5e-05", 25000},   {"5e-05", 50000},    {"0.0001", 100000},   {"0.00025", 250000},
+    {"0.0005", 500000},  {"0.001", 1000000},   {"0.0025", 2500000}, {"0.005", 5000000},   {"0.01", 10000000},
+    {"0.025", 25000000}, {"0.05", 50000000},   {"0.1", 100000000},  {"0.25", 250000000},  {"0.5", 500000000},
+    {"1", 1000000000},   {"2.5", 2500000000u}, {"5", 5000000000u},  {"10", 10000000000u},
 };
 enum { N_DURATION_BUCKETS = sizeof DURATION_BUCKETS / sizeof DURATION_BUCKETS[0] };
 
@@ -32,7 +32,8 @@ static void put_labels(struct buf *out, const struct deployment *d)
 }
 
 // Calls put for each deployment that is served, once.
-static void for_each(struct gateway *g, void (*put)(struct gateway *, const struct deployment *, struct buf *), struct buf *out)
+static void for_each(struct gateway *g,
+                     void (*put)(struct gateway *, const struct deployment *, struct buf *), struct buf *out)
 {
     for (uint32_t i = 0; i < g->table->n_models; i++)
         for (uint32_t k = 0; k < g->table->models[i].n_versions; k++)
@@ -70,7 +71,8 @@ static void put_rows(struct gateway *g, const struct deployment *d, struct buf *
     buf_printf(out, "} %llu\n", (unsigned long long)sum);
 }
 
-static void put_hist(struct gateway *g, const struct deployment *d, const char *name, size_t offset, struct buf *out)
+static void put_hist(struct gateway *g, const struct deployment *d, const char *name, size_t offset,
+                     struct buf *out)
 {
     struct hist *sum = calloc(1, sizeof *sum);
     if (!sum) {
@@ -125,7 +127,8 @@ static void put_batch(struct gateway *g, const struct deployment *d, struct buf 
     for (uint64_t le = 1; le <= 8192; le *= 2) {
         buf_puts(out, "slipway_batch_size_bucket{");
         put_labels(out, d);
-        buf_printf(out, ",le=\"%llu\"} %llu\n", (unsigned long long)le, (unsigned long long)hist_count_below(sum, le));
+        buf_printf(out, ",le=\"%llu\"} %llu\n", (unsigned long long)le,
+                   (unsigned long long)hist_count_below(sum, le));
     }
     buf_puts(out, "slipway_batch_size_bucket{");
     put_labels(out, d);
@@ -137,7 +140,8 @@ static void put_batch(struct gateway *g, const struct deployment *d, struct buf 
     free(sum);
 }
 
-static void put_total(struct gateway *g, const char *name, const char *type, const char *help, size_t offset, struct buf *out)
+static void put_total(struct gateway *g, const char *name, const char *type, const char *help, size_t offset,
+                      struct buf *out)
 {
     uint64_t sum = 0;
     for (unsigned i = 0; i < g->n_gateways; i++)
@@ -148,14 +152,18 @@ static void put_total(struct gateway *g, const char *name, const char *type, con
 
 static void put_server(struct gateway *g, struct buf *out)
 {
-    put_total(g, "slipway_connections", "gauge", "Open client connections.", offsetof(struct metrics_shard, connections), out);
+    put_total(g, "slipway_connections", "gauge", "Open client connections.",
+              offsetof(struct metrics_shard, connections), out);
     put_total(g, "slipway_connections_total", "counter", "Client connections accepted.",
               offsetof(struct metrics_shard, connections_total), out);
     put_total(g, "slipway_connections_refused_total", "counter", "Client connections refused at the limit.",
               offsetof(struct metrics_shard, refused_total), out);
-    put_total(g, "slipway_received_bytes_total", "counter", "Bytes read from clients.", offsetof(struct metrics_shard, bytes_in), out);
-    put_total(g, "slipway_sent_bytes_total", "counter", "Bytes written to clients.", offsetof(struct metrics_shard, bytes_out), out);
-    put_help(out, "slipway_other_requests_total", "counter", "Requests that no model answered: health, metadata, registry, errors.");
+    put_total(g, "slipway_received_bytes_total", "counter", "Bytes read from clients.",
+              offsetof(struct metrics_shard, bytes_in), out);
+    put_total(g, "slipway_sent_bytes_total", "counter", "Bytes written to clients.",
+              offsetof(struct metrics_shard, bytes_out), out);
+    put_help(out, "slipway_other_requests_total", "counter",
+             "Requests that no model answered: health, metadata, registry, errors.");
     for (int class = 2; class < METRICS_CODE_CLASSES; class ++) {
         uint64_t sum = 0;
         for (unsigned i = 0; i < g->n_gateways; i++)
@@ -169,12 +177,15 @@ static void put_processes(struct gateway *g, struct buf *out)
     put_help(out, "slipway_process_up", "gauge", "1 while the process is ready.");
     for (unsigned i = 0; i < board_n_rows(g->board); i++) {
         struct board_row r = board_read(g->board, i);
-        buf_printf(out, "slipway_process_up{process=\"%s\",index=\"%u\"} %d\n", board_kind_name(r.kind), r.index, r.state == BOARD_READY);
+        buf_printf(out, "slipway_process_up{process=\"%s\",index=\"%u\"} %d\n", board_kind_name(r.kind),
+                   r.index, r.state == BOARD_READY);
     }
-    put_help(out, "slipway_process_restarts_total", "counter", "Times the process died and was started again.");
+    put_help(out, "slipway_process_restarts_total", "counter",
+             "Times the process died and was started again.");
     for (unsigned i = 0; i < board_n_rows(g->board); i++) {
         struct board_row r = board_read(g->board, i);
-        buf_printf(out, "slipway_process_restarts_total{process=\"%s\",index=\"%u\"} %u\n", board_kind_name(r.kind), r.index, r.restarts);
+        buf_printf(out, "slipway_process_restarts_total{process=\"%s\",index=\"%u\"} %u\n",
+                   board_kind_name(r.kind), r.index, r.restarts);
     }
 }
 
@@ -186,16 +197,20 @@ void metrics_page_put(struct gateway *g, struct buf *out)
     for_each(g, put_requests, out);
     put_help(out, "slipway_rows_total", "counter", "Rows predicted.");
     for_each(g, put_rows, out);
-    put_help(out, "slipway_request_duration_seconds", "histogram", "From the read of a request to the write of its answer.");
+    put_help(out, "slipway_request_duration_seconds", "histogram",
+             "From the read of a request to the write of its answer.");
     for_each(g, put_duration, out);
-    put_help(out, "slipway_queue_duration_seconds", "histogram", "From the read of a request to the start of its computation.");
+    put_help(out, "slipway_queue_duration_seconds", "histogram",
+             "From the read of a request to the start of its computation.");
     for_each(g, put_queue, out);
-    put_help(out, "slipway_compute_duration_seconds", "histogram", "Computation of the batch a request was part of.");
+    put_help(out, "slipway_compute_duration_seconds", "histogram",
+             "Computation of the batch a request was part of.");
     for_each(g, put_compute, out);
     put_help(out, "slipway_batch_size", "histogram", "Rows computed together with a request.");
     for_each(g, put_batch, out);
     put_server(g, out);
     put_processes(g, out);
     put_help(out, "slipway_controller_connected", "gauge", "1 while this gateway hears from the controller.");
-    buf_printf(out, "slipway_controller_connected{gateway=\"%u\"} %d\n", g->index, control_is_connected(g->control));
+    buf_printf(out, "slipway_controller_connected{gateway=\"%u\"} %d\n", g->index,
+               control_is_connected(g->control));
 }

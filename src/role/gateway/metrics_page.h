@@ -4,5 +4,6 @@
 
 #include "role/gateway/gateway.h"
 
-// Appends the page. Labels are model, version, arm and code class only, of the deployments that are served now.
+// Appends the page. Labels are model, version, arm and code class only, of the deployments that are served
+// now.
 void metrics_page_put(struct gateway *g, struct buf *out);

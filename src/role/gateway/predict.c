@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The recipe of a prediction. A turn of the loop reads requests of many connections; predict_gather turns each into
-// rows of its deployment's batch, predict_finish computes every batch once and answers in the order of arrival.
-// A request too large for one turn becomes a job (job.c).
+// The recipe of a prediction. A turn of the loop reads requests of many connections; predict_gather turns
+// each into rows of its deployment's batch, predict_finish computes every batch once and answers in the order
+// of arrival. A request too large for one turn becomes a job (job.c).
 #include "role/gateway/predict.h"
 
 #include "api/predict.h"
@@ -41,7 +41,8 @@ static void touch(struct gateway *g, struct deployment *d)
     g->touched = d;
 }
 
-int predict_gather(struct conn *c, const struct http1_request *req, const struct route_match *m, struct str body, struct err *e)
+int predict_gather(struct conn *c, const struct http1_request *req, const struct route_match *m,
+                   struct str body, struct err *e)
 {
     struct gateway *g = c->g;
     struct codec codec = codec_of(m->route->handler);
@@ -84,8 +85,11 @@ void predict_encode(struct gateway *g, struct pending *p, bool last, struct buf 
     const struct deployment *d = p->deployment;
     size_t row_bytes = d->sig->n_outputs * dtype_size(d->sig->output_dtype), body;
     ids_uuid7(&g->ids, gateway_wall_ns(g) / 1000000u, p->id);
-    struct predict_answer a = {.sig = d->sig, .model = str_of(d->model), .version = str_of(d->version),
-                               .prediction_id = {p->id, IDS_UUID_SIZE - 1}, .outputs = d->outputs + p->first_row * row_bytes,
+    struct predict_answer a = {.sig = d->sig,
+                               .model = str_of(d->model),
+                               .version = str_of(d->version),
+                               .prediction_id = {p->id, IDS_UUID_SIZE - 1},
+                               .outputs = d->outputs + p->first_row * row_bytes,
                                .n_rows = p->request.n_rows};
     struct reply_prediction head = {a.version, a.prediction_id, p->request_id, last && p->conn->close_after};
     reply_prediction_begin(g, &head, out, &body);

@@ -12,16 +12,18 @@ struct pending {
     struct conn *conn;
     struct deployment *deployment;
     predict_encode_fn *encode;
-    uint32_t first_row;                  // in the deployment's batch
+    uint32_t first_row; // in the deployment's batch
     struct predict_request request;
-    struct str request_id, traceparent;  // what the client sent, in the turn's arena
-    char id[IDS_UUID_SIZE];              // the prediction id, once answered
+    struct str request_id, traceparent; // what the client sent, in the turn's arena
+    char id[IDS_UUID_SIZE];             // the prediction id, once answered
 };
 
 // Decodes one predict request and gathers its rows. An error is to be answered by the caller.
-int predict_gather(struct conn *c, const struct http1_request *req, const struct route_match *m, struct str body,
-                   struct err *e) ERR_CHECKED;
-// Computes and answers all that is gathered. Called at the end of each turn, and before any answer of another kind.
+int predict_gather(struct conn *c, const struct http1_request *req, const struct route_match *m,
+                   struct str body, struct err *e) ERR_CHECKED;
+// Computes and answers all that is gathered. Called at the end of each turn, and before any answer of another
+// kind.
 void predict_finish(struct gateway *g);
-// Appends the whole answer of p, whose deployment's outputs are computed, to out; `last`: the connection ends with it.
+// Appends the whole answer of p, whose deployment's outputs are computed, to out; `last`: the connection ends
+// with it.
 void predict_encode(struct gateway *g, struct pending *p, bool last, struct buf *out);

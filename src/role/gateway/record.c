@@ -5,7 +5,8 @@
 #include "base/log.h"
 #include "settings/settings.h"
 
-void record_answer(struct gateway *g, const struct pending *p, uint32_t batch_rows, uint64_t start_ns, uint64_t end_ns)
+void record_answer(struct gateway *g, const struct pending *p, uint32_t batch_rows, uint64_t start_ns,
+                   uint64_t end_ns)
 {
     const struct deployment *d = p->deployment;
     struct metrics_series *s = d->series;
@@ -16,9 +17,10 @@ void record_answer(struct gateway *g, const struct pending *p, uint32_t batch_ro
     hist_add(&s->compute, d->compute_ns);
     hist_add(&s->batch, batch_rows);
     if (g->settings->log_requests)
-        log_event(&g->log, LOG_LEVEL_INFO, "prediction", LOG_Z("prediction_id", p->id), LOG_STR("request_id", p->request_id),
-                  LOG_STR("traceparent", p->traceparent), LOG_Z("model", d->model), LOG_Z("version", d->version),
-                  LOG_INT("rows", p->request.n_rows), LOG_INT("dur_us", (end_ns - start_ns) / 1000u));
+        log_event(&g->log, LOG_LEVEL_INFO, "prediction", LOG_Z("prediction_id", p->id),
+                  LOG_STR("request_id", p->request_id), LOG_STR("traceparent", p->traceparent),
+                  LOG_Z("model", d->model), LOG_Z("version", d->version), LOG_INT("rows", p->request.n_rows),
+                  LOG_INT("dur_us", (end_ns - start_ns) / 1000u));
 }
 
 void record_refused(struct gateway *g, struct deployment *d, int status)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writing answers. A prediction's length is patched into its head after its body is written, right-aligned in a field
-// of fixed width (RFC 9110 allows spaces before a value), so that the body is never copied.
+// Writing answers. A prediction's length is patched into its head after its body is written, right-aligned in
+// a field of fixed width (RFC 9110 allows spaces before a value), so that the body is never copied.
 #include "role/gateway/reply.h"
 
 #include "api/predict.h"
@@ -25,15 +25,17 @@ static const char *retry_after(int status)
     return status == 429 || status == 503 ? "Retry-After: 1\r\n" : "";
 }
 
-void reply(struct conn *c, const struct http1_request *req, int status, struct str content_type, struct str body)
+void reply(struct conn *c, const struct http1_request *req, int status, struct str content_type,
+           struct str body)
 {
     struct gateway *g = c->g;
     char fresh[IDS_UUID_SIZE];
     predict_finish(g);
     struct str id = request_id_of(g, req, fresh);
     buf_clear(&g->out);
-    buf_printf(&g->out, "HTTP/1.1 %d %s\r\nDate: %s\r\nX-Request-Id: " STR_FMT "\r\n%s%s", status, http_status_reason(status),
-               gateway_date(g), STR_ARG(id), retry_after(status), c->close_after ? "Connection: close\r\n" : "");
+    buf_printf(&g->out, "HTTP/1.1 %d %s\r\nDate: %s\r\nX-Request-Id: " STR_FMT "\r\n%s%s", status,
+               http_status_reason(status), gateway_date(g), STR_ARG(id), retry_after(status),
+               c->close_after ? "Connection: close\r\n" : "");
     if (body.n)
         buf_printf(&g->out, "Content-Type: " STR_FMT "\r\n", STR_ARG(content_type));
     buf_printf(&g->out, "Content-Length: %zu\r\n\r\n", body.n);
@@ -70,7 +72,8 @@ static char *put(char *to, const char *p, size_t n)
 
 #define PUT(to, literal) put(to, literal, sizeof(literal) - 1)
 
-void reply_prediction_begin(struct gateway *g, const struct reply_prediction *p, struct buf *out, size_t *ret_body)
+void reply_prediction_begin(struct gateway *g, const struct reply_prediction *p, struct buf *out,
+                            size_t *ret_body)
 {
     char *start = buf_reserve(out, 320 + p->version.n + p->prediction_id.n + p->request_id.n), *to = start;
     *ret_body = 0;

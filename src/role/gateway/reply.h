@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Answers: status line, headers, body. Replies keep the order of requests: gathered predictions are answered first.
+// Answers: status line, headers, body. Replies keep the order of requests: gathered predictions are answered
+// first.
 #pragma once
 
 #include "role/gateway/conn.h"
 
 // Answers with a body of any type. req NULL: the request could not be read.
-void reply(struct conn *c, const struct http1_request *req, int status, struct str content_type, struct str body);
+void reply(struct conn *c, const struct http1_request *req, int status, struct str content_type,
+           struct str body);
 // Answers with the error body of the JSON protocols and the status of its code.
 void reply_error(struct conn *c, const struct http1_request *req, const struct err *e);
 
@@ -14,7 +16,8 @@ struct reply_prediction {
     struct str version, prediction_id, request_id;
     bool close;
 };
-// Begins a prediction's answer in `out`: the head with room for the length. reply_prediction_end fills that in when the
-// body has been appended. *ret_body: where the body begins in out.
-void reply_prediction_begin(struct gateway *g, const struct reply_prediction *p, struct buf *out, size_t *ret_body);
+// Begins a prediction's answer in `out`: the head with room for the length. reply_prediction_end fills that
+// in when the body has been appended. *ret_body: where the body begins in out.
+void reply_prediction_begin(struct gateway *g, const struct reply_prediction *p, struct buf *out,
+                            size_t *ret_body);
 void reply_prediction_end(struct buf *out, size_t body);

@@ -20,11 +20,13 @@ static struct deployment *pool_find(struct deployment *const *pool, size_t n, yy
 }
 
 // Appends one list of names ("versions" or "aliases") to the model.
-static int names_parse(struct table_model *m, yyjson_val *list, struct deployment *const *pool, size_t n_pool, struct err *e)
+static int names_parse(struct table_model *m, yyjson_val *list, struct deployment *const *pool, size_t n_pool,
+                       struct err *e)
 {
     size_t i, n;
     yyjson_val *row;
-    yyjson_arr_foreach(list, i, n, row) {
+    yyjson_arr_foreach(list, i, n, row)
+    {
         struct deployment *d = pool_find(pool, n_pool, yyjson_obj_get(row, "deployment"));
         yyjson_val *alias = yyjson_obj_get(row, "alias");
         if (!d)
@@ -37,7 +39,8 @@ static int names_parse(struct table_model *m, yyjson_val *list, struct deploymen
     return 0;
 }
 
-static int model_parse(struct table_model *m, yyjson_val *row, struct deployment *const *pool, size_t n_pool, struct err *e)
+static int model_parse(struct table_model *m, yyjson_val *row, struct deployment *const *pool, size_t n_pool,
+                       struct err *e)
 {
     yyjson_val *name = yyjson_obj_get(row, "name"), *versions = yyjson_obj_get(row, "versions"),
                *aliases = yyjson_obj_get(row, "aliases");
@@ -57,7 +60,8 @@ static int model_parse(struct table_model *m, yyjson_val *row, struct deployment
     return rc;
 }
 
-static int fill(struct table *t, yyjson_val *root, struct deployment *const *pool, size_t n_pool, struct err *e)
+static int fill(struct table *t, yyjson_val *root, struct deployment *const *pool, size_t n_pool,
+                struct err *e)
 {
     yyjson_val *models = yyjson_obj_get(root, "models"), *row;
     size_t i, n, n_models = yyjson_arr_size(models);
@@ -67,7 +71,8 @@ static int fill(struct table *t, yyjson_val *root, struct deployment *const *poo
     if (!t->models)
         return err_set(e, ERR_NOMEM, "routes");
     int rc = map_init(&t->by_name, (uint32_t)n_models, e);
-    yyjson_arr_foreach(models, i, n, row) {
+    yyjson_arr_foreach(models, i, n, row)
+    {
         if (rc)
             break;
         struct table_model *m = &t->models[t->n_models++];
@@ -78,7 +83,8 @@ static int fill(struct table *t, yyjson_val *root, struct deployment *const *poo
     return rc;
 }
 
-int table_parse(struct str json, struct deployment *const *pool, size_t n_pool, struct table **ret, struct err *e)
+int table_parse(struct str json, struct deployment *const *pool, size_t n_pool, struct table **ret,
+                struct err *e)
 {
     yyjson_doc *doc = yyjson_read(json.p, json.n, 0);
     struct table *t = doc ? table_empty() : NULL;
@@ -163,7 +169,8 @@ const struct table_model *table_model_find(const struct table *t, struct str mod
 
 static int unknown_version(const struct table_model *m, struct str version, struct err *e)
 {
-    int rc = err_set(e, ERR_UNKNOWN_VERSION, "model '%s' serves no version or alias '" STR_FMT "'", m->name, STR_ARG(version));
+    int rc = err_set(e, ERR_UNKNOWN_VERSION, "model '%s' serves no version or alias '" STR_FMT "'", m->name,
+                     STR_ARG(version));
     struct str names[NAMES_LISTED];
     size_t n = 0;
     for (uint32_t k = m->n_names; k-- > 0 && n < NAMES_LISTED;) // aliases and the newest versions first
@@ -172,14 +179,16 @@ static int unknown_version(const struct table_model *m, struct str version, stru
     return rc;
 }
 
-int table_route(const struct table *t, struct str model, struct str version, struct deployment **ret, struct err *e)
+int table_route(const struct table *t, struct str model, struct str version, struct deployment **ret,
+                struct err *e)
 {
     const struct table_model *m = table_model_find(t, model, e);
     if (!m)
         return ERR_UNKNOWN_MODEL;
     if (version.n == 0) {
         *ret = m->fallback;
-        return m->fallback ? 0 : err_set(e, ERR_UNAVAILABLE, "model '%s' has no version that is ready", m->name);
+        return m->fallback ? 0
+                           : err_set(e, ERR_UNAVAILABLE, "model '%s' has no version that is ready", m->name);
     }
     for (uint32_t k = 0; k < m->n_names; k++) {
         if (str_eq(str_of(m->names[k].name), version)) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The routing table: which deployment answers for a model, a version or an alias. Built whole from what the controller
-// published, swapped between two turns, never changed.
+// The routing table: which deployment answers for a model, a version or an alias. Built whole from what the
+// controller published, swapped between two turns, never changed.
 #pragma once
 
 #include "base/map.h"
@@ -10,22 +10,22 @@
 
 // One version that is being served: its opened image and what a turn gathers for it.
 struct deployment {
-    uint64_t key;                  // of model and version: the same after a restart of the controller
-    uint32_t id, refs;             // id: the controller's number for it
-    char *model;                   // owned
-    char version[12];              // "3"
+    uint64_t key;      // of model and version: the same after a restart of the controller
+    uint32_t id, refs; // id: the controller's number for it
+    char *model;       // owned
+    char version[12];  // "3"
     const struct engine *engine;
     struct model *compiled;
-    const struct signature *sig;   // of compiled
-    const void *image;             // the mapping that compiled lies in
+    const struct signature *sig; // of compiled
+    const void *image;           // the mapping that compiled lies in
     size_t image_bytes;
     struct metrics_series *series; // in this gateway's shard
 
     // This turn (predict.c)
-    struct rows rows;              // all requests' rows, one batch
-    char *outputs;                 // (rows.n_rows, n_outputs) once computed, in the turn's arena
+    struct rows rows; // all requests' rows, one batch
+    char *outputs;    // (rows.n_rows, n_outputs) once computed, in the turn's arena
     uint64_t compute_start_ns, compute_ns;
-    uint32_t slice_rows;           // rows it computes in about GATEWAY_SLICE_NS
+    uint32_t slice_rows; // rows it computes in about GATEWAY_SLICE_NS
     struct deployment *next_touched;
     bool touched;
 };
@@ -44,10 +44,10 @@ struct table_model {
 
 struct table {
     uint64_t generation;
-    bool ready;                  // every version the registry knows is loaded or given up
+    bool ready; // every version the registry knows is loaded or given up
     struct table_model *models;
     uint32_t n_models;
-    struct map by_name;          // model name -> index
+    struct map by_name; // model name -> index
 };
 
 // Opens the image in the descriptor (a sealed memfd) and maps it read-only; fd stays the caller's.
@@ -59,11 +59,14 @@ void deployment_unref(struct deployment *d); // frees with the last reference; N
 
 // Builds a table from an IPC_ROUTES payload; deployments are found by id in pool (n_pool) and referenced.
 // ERR_INVALID names what is wrong; ERR_NOMEM.
-int table_parse(struct str json, struct deployment *const *pool, size_t n_pool, struct table **ret, struct err *e) ERR_CHECKED;
+int table_parse(struct str json, struct deployment *const *pool, size_t n_pool, struct table **ret,
+                struct err *e) ERR_CHECKED;
 struct table *table_empty(void); // NULL without memory
 void table_free(struct table *t);
-// The deployment for a request; version empty = the model's default. ERR_UNKNOWN_MODEL and ERR_UNKNOWN_VERSION list
-// near names; ERR_UNAVAILABLE when the model has no version that is ready. The result is not referenced.
-int table_route(const struct table *t, struct str model, struct str version, struct deployment **ret, struct err *e) ERR_CHECKED;
+// The deployment for a request; version empty = the model's default. ERR_UNKNOWN_MODEL and
+// ERR_UNKNOWN_VERSION list near names; ERR_UNAVAILABLE when the model has no version that is ready. The
+// result is not referenced.
+int table_route(const struct table *t, struct str model, struct str version, struct deployment **ret,
+                struct err *e) ERR_CHECKED;
 // The model's row, or NULL with ERR_UNKNOWN_MODEL set.
 const struct table_model *table_model_find(const struct table *t, struct str model, struct err *e);
