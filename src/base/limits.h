@@ -20,6 +20,8 @@ enum {
     LIMIT_CONFIG_BYTES = 1 << 20, // a slipway.yaml
     // JSON
     LIMIT_JSON_DEPTH = 64,
+    LIMIT_INFER_ID_BYTES = 1024,  // request id of the Open Inference Protocol
+    LIMIT_NEAR_CANDIDATES = 1024, // names compared to find the one meant: quadratic in their lengths
     // Models
     LIMIT_MODEL_FEATURES = 100000,
     LIMIT_MODEL_OUTPUTS = 4096,

@@ -239,7 +239,8 @@ START_TEST(texts_have_the_layout_of_python_repr)
                   {1.17549435e-38f, "1.1754944e-38"},
                   {-2.5f, "-2.5"},
                   {1e9f, "1000000000.0"},
-                  {0.33333334f, "0.33333334"}};
+                  {0.33333334f, "0.33333334"},
+                  {-7.0385307e-26f, "-7.0385307e-26"}};
     char text[NUM_TEXT_MAX];
     for (size_t i = 0; i < sizeof DOUBLES / sizeof DOUBLES[0]; i++) {
         size_t n = num_write_double(DOUBLES[i].v, text);

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+// The predict protocol of TensorFlow Serving's REST API and KServe V1: {"instances": rows} or {"inputs": rows
+// or columns}, answered with {"predictions": …}. The bodies of GET /v1/models are in metadata.c; shapes and
+// policy for clients in docs/api.md.
+#include "api/named_row.h"
+
+#include "base/assert.h"
+
+#include <string.h>
+
+enum field { INSTANCES, INPUTS, SIGNATURE_NAME, PARAMETERS, N_FIELDS };
+static const struct str FIELDS[N_FIELDS] = {STR("instances"), STR("inputs"), STR("signature_name"),
+                                            STR("parameters")};
+
+static int read_row(struct decode *d, enum json_kind k, struct named_row *named, void *row, struct err *e)
+{
+    if (k == JSON_ARRAY)
+        return decode_array(d, DTYPE_NONE, 0, row, d->sig->n_features, "row", e);
+    if (k == JSON_OBJECT)
+        return named_row_decode(named, d, row, e);
+    if (d->sig->n_features == 1)
+        return decode_value(d, DTYPE_NONE, 0, row, e);
+    int rc = decode_unexpected(d, "a row: an array or an object of features", e);
+    if (k == JSON_NUMBER)
+        err_hint(e, "One row is sent as [[%u numbers]].", d->sig->n_features);
+    return rc;
+}
+
+// What sort of row it is: rows of one request are of one sort.
+static enum json_kind sort_of(enum json_kind k)
+{
+    return k == JSON_ARRAY || k == JSON_OBJECT ? k : JSON_NUMBER;
+}
+
+static int read_rows(struct decode *d, struct err *e)
+{
+    struct named_row named = {0};
+    enum json_kind sort = JSON_NUMBER;
+    bool first = true;
+    uint32_t i = 0;
+    int rc = json_scan_enter(&d->json, e);
+    if (rc)
+        return rc;
+    for (; (rc = json_scan_item(&d->json, ']', &first, e)) == 1; i++) {
+        void *row;
+        enum json_kind k = json_scan_kind(&d->json);
+        if (i == 0) {
+            sort = sort_of(k);
+            rc = sort == JSON_OBJECT ? named_row_init(&named, d, e) : 0;
+        } else if (k > JSON_BAD && sort_of(k) != sort) {
+            rc = err_set(e, ERR_WRONG_TYPE, "this row is %s, but the first one is %s", json_kind_name(k),
+                         json_kind_name(sort));
+        }
+        if (rc == 1)
+            rc = 0;
+        if (rc == 0)
+            rc = rows_append(d->rows, 1, &row, e);
+        if (rc == 0)
+            rc = read_row(d, k, &named, row, e);
+        if (rc)
+            break;
+    }
+    if (rc)
+        path_index_before(e, i);
+    return rc;
+}
+
+// Where value i of a column lies in the rows of this request.
+static void *cell(struct decode *d, uint32_t i, uint32_t feature)
+{
+    size_t at = (size_t)(d->first_row + i) * d->sig->n_features + feature;
+    return (char *)d->rows->data + at * decode_value_size(d);
+}
+
+// The value of a column's item, which may be wrapped in an array of one.
+static int read_cell(struct decode *d, uint32_t feature, void *to, struct err *e)
+{
+    if (json_scan_kind(&d->json) == JSON_ARRAY)
+        return decode_array(d, DTYPE_NONE, feature, to, 1, "item", e);
+    return decode_value(d, DTYPE_NONE, feature, to, e);
+}
+
+// The first column makes the rows, the others fill them.
+static int read_column(struct decode *d, uint32_t feature, bool makes_rows, struct err *e)
+{
+    bool first = true;
+    uint32_t i = 0, n_rows = d->rows->n_rows - d->first_row;
+    void *row;
+    if (json_scan_kind(&d->json) != JSON_ARRAY)
+        return decode_unexpected(d, "an array with the values of one column", e);
+    int rc = json_scan_enter(&d->json, e);
+    while (rc == 0) {
+        rc = json_scan_item(&d->json, ']', &first, e);
+        if (rc <= 0)
+            break;
+        if (makes_rows)
+            rc = rows_append(d->rows, 1, &row, e);
+        else
+            rc = i < n_rows
+                     ? 0
+                     : err_set(e, ERR_WRONG_COUNT, "this column has more than %u values, the first has %u",
+                               n_rows, n_rows);
+        if (rc >= 0)
+            rc = read_cell(d, feature, cell(d, i, feature), e);
+        if (rc == 0)
+            i++;
+    }
+    if (rc) {
+        path_index_before(e, i);
+        return rc;
+    }
+    if (!makes_rows && i != n_rows)
+        return err_set(e, ERR_WRONG_COUNT, "this column has %u values, the first has %u", i, n_rows);
+    return 0;
+}
+
+static int fill_absent_columns(struct decode *d, const uint8_t *seen, struct err *e)
+{
+    for (uint32_t k = 0; k < d->sig->n_features; k++) {
+        for (uint32_t i = d->first_row; !seen[k] && i < d->rows->n_rows; i++) {
+            int rc = decode_missing(d, k, cell(d, i - d->first_row, k), e);
+            if (rc) {
+                path_key_before(e, d->sig->features[k].name);
+                return rc;
+            }
+        }
+    }
+    return 0;
+}
+
+static int read_columns(struct decode *d, struct err *e)
+{
+    bool first = true;
+    uint32_t n = 0;
+    uint8_t *seen = arena_calloc(d->scratch, d->sig->n_features, sizeof *seen);
+    if (!seen)
+        return err_set(e, ERR_NOMEM, "no room to tell %u features apart", d->sig->n_features);
+    int rc = json_scan_enter(&d->json, e);
+    while (rc == 0) {
+        struct str name = {0};
+        uint32_t feature;
+        rc = json_scan_item(&d->json, '}', &first, e);
+        if (rc <= 0)
+            break;
+        rc = json_scan_key(&d->json, d->scratch, &name, e);
+        if (rc)
+            break;
+        rc = decode_feature(d, name, &feature, e);
+        if (rc == 0 && seen[feature])
+            rc = err_set(e, ERR_DUPLICATE_KEY, "column '" STR_FMT "' stands twice", STR_ARG(name));
+        if (rc == 0)
+            rc = read_column(d, feature, n == 0, e);
+        if (rc) {
+            path_key_before(e, name);
+            break;
+        }
+        seen[feature] = 1;
+        n++;
+    }
+    if (rc == 0 && n == 0)
+        return err_set(e, ERR_WRONG_COUNT, "there are no columns, so it is unknown how many rows to predict");
+    return rc ? rc : fill_absent_columns(d, seen, e);
+}
+
+static int read_signature_name(struct decode *d, struct err *e)
+{
+    struct str name;
+    if (json_scan_kind(&d->json) != JSON_STRING)
+        return decode_unexpected(d, "a string", e);
+    int rc = json_scan_string(&d->json, d->scratch, &name, e);
+    if (rc || str_eq(name, STR("serving_default")))
+        return rc;
+    err_set(e, ERR_UNKNOWN_FIELD, "the model has no signature '" STR_FMT "'", STR_ARG(name));
+    err_hint(e, "Leave signature_name out, or send \"serving_default\".");
+    return ERR_UNKNOWN_FIELD;
+}
+
+// Vertex AI may add an empty one; what stands in it would ask for something that we do not do.
+static int read_parameters(struct decode *d, struct err *e)
+{
+    bool first = true;
+    struct str name;
+    enum json_kind k = json_scan_kind(&d->json);
+    if (k == JSON_NULL) {
+        json_scan_word(&d->json, k);
+        return 0;
+    }
+    if (k != JSON_OBJECT)
+        return decode_unexpected(d, "an object", e);
+    int rc = json_scan_enter(&d->json, e);
+    if (rc == 0)
+        rc = json_scan_item(&d->json, '}', &first, e);
+    if (rc == 1)
+        rc = json_scan_key(&d->json, d->scratch, &name, e);
+    else
+        return rc;
+    if (rc)
+        return rc;
+    err_set(e, ERR_UNKNOWN_FIELD, "the parameter '" STR_FMT "' is not known: this model takes no parameters",
+            STR_ARG(name));
+    path_key_before(e, name);
+    return ERR_UNKNOWN_FIELD;
+}
+
+static int read_field(struct decode *d, uint32_t field, struct predict_request *ret, struct err *e)
+{
+    enum json_kind k = json_scan_kind(&d->json);
+    switch (field) {
+    case INPUTS:
+        ret->columns = true;
+        if (k == JSON_OBJECT)
+            return read_columns(d, e);
+        return k == JSON_ARRAY ? read_rows(d, e)
+                               : decode_unexpected(d, "an array of rows or an object of columns", e);
+    case INSTANCES:
+        return k == JSON_ARRAY ? read_rows(d, e) : decode_unexpected(d, "an array of rows", e);
+    case SIGNATURE_NAME:
+        return read_signature_name(d, e);
+    default:
+        return read_parameters(d, e);
+    }
+}
+
+static int read_request(struct decode *d, struct predict_request *ret, struct err *e)
+{
+    const uint32_t both = 1u << INSTANCES | 1u << INPUTS;
+    uint32_t seen = 0, field;
+    bool first = true;
+    if (json_scan_kind(&d->json) != JSON_OBJECT)
+        return decode_unexpected(d, "an object with the key instances or inputs", e);
+    int rc = json_scan_enter(&d->json, e);
+    while (rc == 0) {
+        struct str name;
+        rc = json_scan_item(&d->json, '}', &first, e);
+        if (rc <= 0)
+            break;
+        rc = json_scan_key(&d->json, d->scratch, &name, e);
+        if (rc)
+            return rc;
+        rc = decode_field(name, FIELDS, N_FIELDS, &seen, "request", &field, e);
+        if (rc == 0 && (seen & both) == both)
+            rc = err_set(e, ERR_DUPLICATE_KEY, "a request has instances or inputs, not both");
+        if (rc == 0)
+            rc = read_field(d, field, ret, e);
+        if (rc)
+            path_key_before(e, name);
+    }
+    if (rc == 0)
+        rc = json_scan_finish(&d->json, e);
+    if (rc == 0 && (seen & both) == 0)
+        rc = err_set(e, ERR_WRONG_COUNT, "the request has neither instances nor inputs: nothing to predict");
+    return rc;
+}
+
+int kserve_v1_decode(struct str body, const struct signature *sig, struct rows *rows, struct arena *scratch,
+                     struct predict_request *ret, struct err *e)
+{
+    struct decode d;
+    ASSERT(rows->dtype == sig->input_dtype && rows->n_features == sig->n_features);
+    decode_init(&d, body, sig, rows, scratch);
+    *ret = (struct predict_request){.no_outputs_listed = true};
+    int rc = read_request(&d, ret, e);
+    if (rc) {
+        path_before(e, "$");
+        rows_truncate(rows, d.first_row);
+        return rc;
+    }
+    ret->n_rows = rows->n_rows - d.first_row;
+    return 0;
+}
+
+static void put_rows(const struct predict_answer *a, struct buf *out)
+{
+    const struct signature *sig = a->sig;
+    buf_putc(out, '[');
+    if (!sig->output_is_vector) {
+        values_encode(a->outputs, sig->output_dtype, a->n_rows, out);
+    } else {
+        size_t row_bytes = sig->n_outputs * dtype_size(sig->output_dtype);
+        for (uint32_t i = 0; i < a->n_rows; i++) {
+            buf_puts(out, i ? ",[" : "[");
+            values_encode((const char *)a->outputs + i * row_bytes, sig->output_dtype, sig->n_outputs, out);
+            buf_putc(out, ']');
+        }
+    }
+    buf_putc(out, ']');
+}
+
+void kserve_v1_encode(const struct predict_request *req, const struct predict_answer *a, struct buf *out)
+{
+    if (!req->columns) {
+        buf_puts(out, "{\"predictions\":");
+        put_rows(a, out);
+        buf_putc(out, '}');
+        return;
+    }
+    // TensorFlow's clients read `outputs` here, KServe's `predictions`.
+    buf_puts(out, "{\"outputs\":");
+    size_t from = out->n;
+    put_rows(a, out);
+    size_t n = out->failed ? 0 : out->n - from;
+    buf_puts(out, ",\"predictions\":");
+    char *copy = buf_reserve(out, n + 1);
+    if (!copy)
+        return;
+    memcpy(copy, out->p + from, n);
+    copy[n] = '}';
+    buf_advance(out, n + 1);
+}

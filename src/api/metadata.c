@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bodies of the read-only routes: GET /v1/models, /v1/models/M (KServe V1 and TensorFlow Serving's status in
+// one object), /v2 and /v2/models/M (Open Inference Protocol).
+#include "api/predict.h"
+
+void kserve_v1_models_encode(const struct str *names, size_t n, struct buf *out)
+{
+    buf_puts(out, "{\"models\":[");
+    for (size_t i = 0; i < n; i++) {
+        if (i)
+            buf_putc(out, ',');
+        buf_put_json_str(out, names[i]);
+    }
+    buf_puts(out, "]}");
+}
+
+// READY versions are AVAILABLE in TensorFlow's words, others still LOADING.
+void kserve_v1_model_encode(struct str name, const struct api_version *versions, size_t n, struct buf *out)
+{
+    bool ready = false;
+    for (size_t i = 0; i < n; i++)
+        ready |= versions[i].ready;
+    buf_puts(out, "{\"name\":");
+    buf_put_json_str(out, name);
+    buf_printf(out, ",\"ready\":%s,\"model_version_status\":[", ready ? "true" : "false");
+    for (size_t i = 0; i < n; i++) {
+        buf_puts(out, i ? ",{\"version\":" : "{\"version\":");
+        buf_put_json_str(out, versions[i].version);
+        buf_printf(out, ",\"state\":\"%s\",\"status\":{\"error_code\":\"OK\",\"error_message\":\"\"}}",
+                   versions[i].ready ? "AVAILABLE" : "LOADING");
+    }
+    buf_puts(out, "]}");
+}
+
+// No extension of the protocol is spoken yet, so none is listed.
+void kserve_v2_server_encode(struct str server_version, struct buf *out)
+{
+    buf_puts(out, "{\"name\":\"slipway\",\"version\":");
+    buf_put_json_str(out, server_version);
+    buf_puts(out, ",\"extensions\":[]}");
+}
+
+// A JSON array of the feature names, itself as a JSON string: properties are strings in this protocol.
+static void put_feature_names(const struct signature *sig, struct buf *out)
+{
+    struct buf list;
+    buf_init(&list, out->max);
+    for (uint32_t i = 0; i < sig->n_features; i++) {
+        buf_putc(&list, i ? ',' : '[');
+        buf_put_json_str(&list, sig->features[i].name);
+    }
+    buf_putc(&list, ']');
+    buf_puts(out, ",\"properties\":{\"features\":");
+    buf_put_json_str(out, buf_str(&list));
+    buf_putc(out, '}');
+    out->failed |= list.failed;
+    buf_done(&list);
+}
+
+void kserve_v2_model_encode(struct str name, const struct api_version *versions, size_t n,
+                            const struct signature *sig, struct buf *out)
+{
+    buf_puts(out, "{\"name\":");
+    buf_put_json_str(out, name);
+    buf_puts(out, ",\"versions\":[");
+    bool any = false;
+    for (size_t i = 0; i < n; i++) {
+        if (!versions[i].ready)
+            continue;
+        if (any)
+            buf_putc(out, ',');
+        buf_put_json_str(out, versions[i].version);
+        any = true;
+    }
+    buf_puts(out, "],\"platform\":");
+    buf_put_json_str(out, str_of(sig->platform));
+    buf_printf(out, ",\"inputs\":[{\"name\":\"input\",\"datatype\":\"%s\",\"shape\":[-1,%u]}]",
+               dtype_name(sig->input_dtype), sig->n_features);
+    buf_puts(out, ",\"outputs\":[{\"name\":");
+    buf_put_json_str(out, str_of(sig->output_name));
+    buf_printf(out, ",\"datatype\":\"%s\",\"shape\":[-1", dtype_name(sig->output_dtype));
+    if (sig->output_is_vector)
+        buf_printf(out, ",%u", sig->n_outputs);
+    buf_puts(out, "]}]");
+    if (sig->named)
+        put_feature_names(sig, out);
+    buf_putc(out, '}');
+}

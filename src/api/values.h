@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the JSON codecs share: reading arrays of feature values under one policy for missing values, booleans
+// and ranges (docs/api.md), paths of errors, and writing outputs. Private to src/api.
+#pragma once
+
+#include "api/predict.h"
+#include "wire/json_scan.h"
+
+// One request being decoded.
+struct decode {
+    struct json_scan json;
+    const struct signature *sig;
+    struct rows *rows;
+    struct arena *scratch;
+    uint32_t first_row; // rows->n_rows before this request
+};
+
+void decode_init(struct decode *d, struct str body, const struct signature *sig, struct rows *rows,
+                 struct arena *scratch);
+// Bytes of one value in rows.
+size_t decode_value_size(const struct decode *d);
+
+// Reads the value that starts here, of the given feature, as a tensor of datatype `as` would hold it, and
+// stores it in the model's type. DTYPE_NONE: no tensor between, the model's own type.
+int decode_value(struct decode *d, enum dtype as, uint32_t feature, void *to, struct err *e) ERR_CHECKED;
+// Reads an array of exactly n values into to[0..n). Value i belongs to feature (first + i) % n_features.
+// `what` names the array in errors: "row". Paths start at the index: "[7]".
+int decode_array(struct decode *d, enum dtype as, uint32_t first, void *to, uint64_t n, const char *what,
+                 struct err *e) ERR_CHECKED;
+// NaN where the model has a rule for it, else ERR_MISSING_FEATURE.
+int decode_missing(struct decode *d, uint32_t feature, void *to, struct err *e) ERR_CHECKED;
+// The feature of this name; ERR_UNKNOWN_FEATURE with the nearest name.
+int decode_feature(const struct decode *d, struct str name, uint32_t *ret, struct err *e) ERR_CHECKED;
+
+// A closed list of keys of one object: finds `name`, refuses it a second time (bits of *seen) or when it is
+// not listed, then with the nearest as hint. `what` names the object: "request".
+int decode_field(struct str name, const struct str *known, size_t n, uint32_t *seen, const char *what,
+                 uint32_t *ret, struct err *e) ERR_CHECKED;
+// ERR_WRONG_TYPE: expected so, got what starts here. ERR_BAD_JSON if nothing does.
+int decode_unexpected(struct decode *d, const char *expected, struct err *e) ERR_CHECKED;
+
+// Put a step before the path of e, which may be NULL: "$.instances", "[3]", ".age" or "[\"my age\"]".
+void path_before(struct err *e, const char *step);
+void path_index_before(struct err *e, uint64_t index);
+void path_key_before(struct err *e, struct str key);
+
+// Appends output values [0..n) of outputs separated by commas: shortest round-trip, null when not finite.
+void values_encode(const void *outputs, enum dtype dtype, size_t n, struct buf *out);
