@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Heads of HTTP/1.1 requests and responses: one pass over the bytes, no allocation, no state.
+// Heads of HTTP/1.1 requests: one pass over the bytes, no allocation, no state.
 // A field's name is recognised by its length and a comparison of whole words, so that only unknown names are
-// checked byte by byte; values and targets are checked 16 bytes at a time where SSE2 is there. Chunked bodies
-// are http1_chunked.c, percent-encoding is url.c.
-#include "wire/http1.h"
+// checked byte by byte; values and targets are checked 16 bytes at a time where SSE2 is there. Responses
+// are http1_response.c, chunked bodies http1_chunked.c, percent-encoding url.c.
+#include "wire/http1_head.h"
 
 #include <string.h>
 #ifdef __SSE2__
@@ -135,11 +135,8 @@ static inline __attribute__((always_inline)) bool name_is(const char *p, const c
 
 // ---- one field line
 
-enum field { FIELD_MORE, FIELD_ONE, FIELD_LAST, FIELD_BAD };
-
-// Takes the line at *pp. On FIELD_BAD *pp is the byte at fault. The name is not checked to be a token yet.
-static inline __attribute__((always_inline)) enum field field_next(const char **pp, const char *end,
-                                                                   struct str *name, struct str *value)
+static inline __attribute__((always_inline)) enum http1_field field_next(const char **pp, const char *end,
+                                                                         struct str *name, struct str *value)
 {
     const char *p = *pp;
     if (p == end)
@@ -160,7 +157,7 @@ static inline __attribute__((always_inline)) enum field field_next(const char **
         v++;
     const char *stop = value_end(v, end);
     if (end - stop < 2)
-        return stop == end || *stop == '\r' ? FIELD_MORE : FIELD_BAD;
+        return (stop == end || *stop == '\r') && all_class(*name, T) ? FIELD_MORE : FIELD_BAD;
     if (stop[0] != '\r' || stop[1] != '\n')
         return FIELD_BAD;
     *pp = stop + 2;
@@ -170,8 +167,17 @@ static inline __attribute__((always_inline)) enum field field_next(const char **
     return FIELD_ONE;
 }
 
-// Says what is wrong with the field line at p, which is known to be bad.
-static int field_explain(const char *p, const char *end, struct err *e)
+enum http1_field http1_field_next(const char **pp, const char *end, struct str *name, struct str *value)
+{
+    return field_next(pp, end, name, value);
+}
+
+const char *http1_value_end(const char *p, const char *end)
+{
+    return value_end(p, end);
+}
+
+int http1_field_explain(const char *p, const char *end, struct err *e)
 {
     if (*p == ' ' || *p == '\t')
         return err_set(e, ERR_BAD_HTTP, "header field continued on a second line (obsolete folding)");
@@ -193,13 +199,14 @@ static int field_explain(const char *p, const char *end, struct err *e)
     return err_set(e, ERR_BAD_HTTP, "bare CR or LF in a header field");
 }
 
-static int name_error(struct str name, struct err *e)
+int http1_name_check(struct str name, struct err *e)
 {
-    return field_explain(name.p, name.p + name.n + 1, e);
+    if (name.n && all_class(name, T))
+        return 0;
+    return http1_field_explain(name.p, name.p + name.n + 1, e);
 }
 
-// Out of bytes: ask for more, unless no more are allowed.
-static int more_or_too_large(size_t n, struct err *e)
+int http1_more_or_too_large(size_t n, struct err *e)
 {
     if (n < LIMIT_HTTP_HEAD_BYTES)
         return 0;
@@ -207,14 +214,9 @@ static int more_or_too_large(size_t n, struct err *e)
                    LIMIT_HTTP_HEAD_BYTES);
 }
 
-// ---- what both heads share: how long the body is and whether the connection stays
+// ---- what both heads share: how long the body is and whether the connection http1_stays
 
-struct framing {
-    bool length_seen, chunked, close, keep_alive;
-    uint64_t content_length;
-};
-
-static int content_length_take(struct framing *f, struct str value, struct err *e)
+int http1_content_length_take(struct http1_framing *f, struct str value, struct err *e)
 {
     if (f->length_seen)
         return err_set(e, ERR_BAD_HTTP, "Content-Length given twice");
@@ -224,7 +226,7 @@ static int content_length_take(struct framing *f, struct str value, struct err *
     return 0;
 }
 
-static int transfer_encoding_take(struct framing *f, struct str value, struct err *e)
+int http1_transfer_encoding_take(struct http1_framing *f, struct str value, struct err *e)
 {
     if (f->chunked)
         return err_set(e, ERR_BAD_HTTP, "Transfer-Encoding given twice");
@@ -234,7 +236,7 @@ static int transfer_encoding_take(struct framing *f, struct str value, struct er
     return 0;
 }
 
-static int connection_take(struct framing *f, struct str value)
+int http1_connection_take(struct http1_framing *f, struct str value)
 {
     while (value.n) {
         struct str token = str_trim(str_split(&value, ','));
@@ -246,7 +248,7 @@ static int connection_take(struct framing *f, struct str value)
     return 0;
 }
 
-static bool stays(const struct framing *f, int minor_version)
+bool http1_stays(const struct http1_framing *f, int minor_version)
 {
     return !f->close && (minor_version == 1 || f->keep_alive);
 }
@@ -381,7 +383,7 @@ static int request_line_take(const char *p, const char *end, struct http1_reques
 // ---- request fields
 
 struct request_seen {
-    struct framing framing;
+    struct http1_framing framing;
     struct str host, expect;
     bool host_seen, coding_seen;
 };
@@ -444,7 +446,7 @@ static inline int request_field(struct http1_request *r, struct request_seen *s,
         break;
     case 10:
         if (NAME_IS(name, "connection"))
-            return connection_take(&s->framing, value);
+            return http1_connection_take(&s->framing, value);
         if (NAME_IS(name, "user-agent"))
             return first(&r->user_agent, value);
         break;
@@ -464,7 +466,7 @@ static inline int request_field(struct http1_request *r, struct request_seen *s,
         break;
     case 14:
         if (NAME_IS(name, "content-length"))
-            return content_length_take(&s->framing, value, e);
+            return http1_content_length_take(&s->framing, value, e);
         break;
     case 15:
         if (NAME_IS(name, "accept-encoding"))
@@ -476,20 +478,20 @@ static inline int request_field(struct http1_request *r, struct request_seen *s,
         break;
     case 17:
         if (NAME_IS(name, "transfer-encoding"))
-            return transfer_encoding_take(&s->framing, value, e);
+            return http1_transfer_encoding_take(&s->framing, value, e);
         break;
     case 31:
         if (NAME_IS(name, "inference-header-content-length"))
             return once(&r->inference_header_length, value, "Inference-Header-Content-Length", e);
         break;
     }
-    return name.n && all_class(name, T) ? 0 : name_error(name, e);
+    return http1_name_check(name, e);
 }
 
 // The rules that need the whole head.
 static int request_finish(struct http1_request *r, const struct request_seen *s, struct err *e)
 {
-    const struct framing *f = &s->framing;
+    const struct http1_framing *f = &s->framing;
     if (r->minor_version == 1 && !s->host_seen)
         return err_set(e, ERR_BAD_HTTP, "Host is missing");
     if (f->chunked && (f->length_seen || r->minor_version == 0))
@@ -504,7 +506,7 @@ static int request_finish(struct http1_request *r, const struct request_seen *s,
         r->host = s->host;
     r->chunked = f->chunked;
     r->content_length = f->content_length;
-    r->keep_alive = stays(f, r->minor_version);
+    r->keep_alive = http1_stays(f, r->minor_version);
     return 1;
 }
 
@@ -524,18 +526,18 @@ int http1_request_parse(const char *p, size_t n, struct http1_request *ret, stru
     }
     int used = p == end ? 0 : request_line_take(p, end, ret, e);
     if (used <= 0)
-        return used < 0 ? used : more_or_too_large(n, e);
+        return used < 0 ? used : http1_more_or_too_large(n, e);
     p += used;
     for (int n_fields = 0;; n_fields++) {
         struct str name, value;
         const char *line = p;
-        enum field f = field_next(&p, end, &name, &value);
+        enum http1_field f = field_next(&p, end, &name, &value);
         if (f == FIELD_LAST)
             break;
         if (f == FIELD_MORE)
-            return more_or_too_large(n, e);
+            return http1_more_or_too_large(n, e);
         if (f == FIELD_BAD)
-            return field_explain(line, end, e);
+            return http1_field_explain(line, end, e);
         if (n_fields == LIMIT_HTTP_HEADERS)
             return err_set(e, ERR_HEADER_TOO_LARGE, "more than %d header fields", LIMIT_HTTP_HEADERS);
         int rc = request_field(ret, &seen, name, value, e);
@@ -546,150 +548,10 @@ int http1_request_parse(const char *p, size_t n, struct http1_request *ret, stru
     return request_finish(ret, &seen, e);
 }
 
-// ---- responses
-
-// "HTTP/1.1 200 OK\r\n"; the reason may be empty and so may the space before it.
-static int status_line_take(const char *p, const char *end, struct http1_response *r, int *ret_minor,
-                            struct err *e)
-{
-    static const char shape[] = "HTTP/1.d ddd";
-    for (size_t i = 0; i < sizeof shape - 1; i++) {
-        if (p + i == end)
-            return 0;
-        if (shape[i] == 'd' ? p[i] < '0' || p[i] > '9' : p[i] != shape[i])
-            return err_set(e, ERR_BAD_HTTP, "the answer is not HTTP/1.1");
-    }
-    *ret_minor = p[7] - '0';
-    r->status = (p[9] - '0') * 100 + (p[10] - '0') * 10 + (p[11] - '0');
-    if (r->status < 100 || *ret_minor > 1)
-        return err_set(e, ERR_BAD_HTTP, "the answer is not HTTP/1.1");
-    const char *stop = value_end(p + 12, end);
-    if (end - stop < 2)
-        return stop == end || *stop == '\r' ? 0 : err_set(e, ERR_BAD_HTTP, "bad status line");
-    if (stop[0] != '\r' || stop[1] != '\n' || (stop > p + 12 && p[12] != ' '))
-        return err_set(e, ERR_BAD_HTTP, "bad status line");
-    return (int)(stop + 2 - p);
-}
-
-static inline int response_field(struct http1_response *r, struct framing *f, struct str name,
-                                 struct str value, struct err *e)
-{
-    switch (name.n) {
-    case 10:
-        if (NAME_IS(name, "connection"))
-            return connection_take(f, value);
-        break;
-    case 12:
-        if (NAME_IS(name, "content-type"))
-            return first(&r->content_type, value);
-        if (NAME_IS(name, "x-request-id"))
-            return first(&r->request_id, value);
-        break;
-    case 14:
-        if (NAME_IS(name, "content-length"))
-            return content_length_take(f, value, e);
-        break;
-    case 17:
-        if (NAME_IS(name, "transfer-encoding"))
-            return transfer_encoding_take(f, value, e);
-        break;
-    case 21:
-        if (NAME_IS(name, "slipway-model-version"))
-            return first(&r->model_version, value);
-        if (NAME_IS(name, "slipway-prediction-id"))
-            return first(&r->prediction_id, value);
-        break;
-    }
-    return name.n && all_class(name, T) ? 0 : name_error(name, e);
-}
-
-int http1_response_parse(const char *p, size_t n, struct http1_response *ret, struct err *e)
-{
-    struct framing framing = {0};
-    const char *start = p, *end = p + (n < LIMIT_HTTP_HEAD_BYTES ? n : LIMIT_HTTP_HEAD_BYTES);
-    int minor = 0;
-    *ret = (struct http1_response){0};
-    int used = status_line_take(p, end, ret, &minor, e);
-    if (used <= 0)
-        return used < 0 ? used : more_or_too_large(n, e);
-    p += used;
-    for (int n_fields = 0;; n_fields++) {
-        struct str name, value;
-        const char *line = p;
-        enum field f = field_next(&p, end, &name, &value);
-        if (f == FIELD_LAST)
-            break;
-        if (f == FIELD_MORE)
-            return more_or_too_large(n, e);
-        if (f == FIELD_BAD)
-            return field_explain(line, end, e);
-        if (n_fields == LIMIT_HTTP_HEADERS)
-            return err_set(e, ERR_HEADER_TOO_LARGE, "more than %d header fields", LIMIT_HTTP_HEADERS);
-        int rc = response_field(ret, &framing, name, value, e);
-        if (rc)
-            return rc;
-    }
-    if (framing.chunked && framing.length_seen)
-        return err_set(e, ERR_BAD_HTTP, "Transfer-Encoding with Content-Length");
-    bool bodyless = ret->status < 200 || ret->status == 204 || ret->status == 304;
-    ret->chunked = framing.chunked && !bodyless;
-    ret->content_length = bodyless || framing.chunked ? 0
-                          : framing.length_seen       ? framing.content_length
-                                                      : UINT64_MAX;
-    ret->keep_alive = stays(&framing, minor) && ret->content_length != UINT64_MAX;
-    ret->head_bytes = (size_t)(p - start);
-    return 1;
-}
-
-// ---- names
-
 const char *http_method_name(enum http_method m)
 {
     for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
         if (methods[i].method == m)
             return methods[i].name;
     return "OTHER";
-}
-
-const char *http_status_reason(int status)
-{
-    static const struct {
-        int status;
-        const char *reason;
-    } reasons[] = {
-        {100, "Continue"},
-        {200, "OK"},
-        {201, "Created"},
-        {202, "Accepted"},
-        {204, "No Content"},
-        {304, "Not Modified"},
-        {400, "Bad Request"},
-        {401, "Unauthorized"},
-        {403, "Forbidden"},
-        {404, "Not Found"},
-        {405, "Method Not Allowed"},
-        {406, "Not Acceptable"},
-        {408, "Request Timeout"},
-        {409, "Conflict"},
-        {411, "Length Required"},
-        {412, "Precondition Failed"},
-        {413, "Content Too Large"},
-        {414, "URI Too Long"},
-        {415, "Unsupported Media Type"},
-        {417, "Expectation Failed"},
-        {422, "Unprocessable Content"},
-        {429, "Too Many Requests"},
-        {431, "Request Header Fields Too Large"},
-        {500, "Internal Server Error"},
-        {501, "Not Implemented"},
-        {502, "Bad Gateway"},
-        {503, "Service Unavailable"},
-        {504, "Gateway Timeout"},
-        {505, "HTTP Version Not Supported"},
-        {507, "Insufficient Storage"},
-    };
-    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
-        if (reasons[i].status == status)
-            return reasons[i].reason;
-    return "Unknown";
 }

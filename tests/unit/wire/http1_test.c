@@ -296,8 +296,8 @@ START_TEST(field_lines_are_strict)
                          "Content\rLength: 5\r\n",
                          "(A): b\r\n",
                          "A\t: b\r\n",
-                         "A: bbbbbbbbbbbbbbbbbbbbbbbbbbb\x02"
-                         "ccccccccccccccccccccccccccccccccccc\r\n",
+                         ("A: bbbbbbbbbbbbbbbbbbbbbbbbbbb\x02"
+                          "ccccccccccccccccccccccccccccccccccc\r\n"),
                          "Content-Length : 5\r\n",
                          "\rA: b\r\n"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
