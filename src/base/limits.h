@@ -28,4 +28,6 @@ enum {
     LIMIT_TREE_DEPTH = 4096,
     LIMIT_TREES = 1000000,
     LIMIT_NODES = 1 << 28,
+    LIMIT_TREES_COMPILE_MB = 32 << 10, // address space of one compilation
+    LIMIT_TREES_CATEGORY_BYTES = 64 << 20, // tables that map categories to decisions
 };

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writing an image.
+#include "engine/trees/image.h"
+
+#include "engine/trees/code.h"
+#include "engine/trees/image_parts.h"
+#include "engine/trees/rank.h"
+#include "engine/trees/sparse.h"
+
+#include <string.h>
+
+void *image_section(struct image_writer *w, enum image_section s, size_t n)
+{
+    size_t at = (w->to->n - w->start + IMAGE_ALIGN - 1) / IMAGE_ALIGN * IMAGE_ALIGN, bytes, all;
+    if (__builtin_mul_overflow(n, image_part_bytes(s), &bytes) ||
+        __builtin_add_overflow(bytes, 2 * (size_t)IMAGE_ALIGN - 1, &all)) {
+        w->to->failed = true;
+        return NULL;
+    }
+    all = all / IMAGE_ALIGN * IMAGE_ALIGN;
+    size_t gap = at - (w->to->n - w->start);
+    char *p = buf_reserve(w->to, gap + all);
+    if (!p)
+        return NULL;
+    memset(p, 0, gap + all);
+    buf_advance(w->to, gap + all);
+    w->h.spans[s] = (struct image_span){.offset = at, .n = n};
+    return p + gap;
+}
+
+void image_copy(struct image_writer *w, enum image_section s, const void *from, size_t n)
+{
+    void *to = image_section(w, s, n);
+    if (to && n)
+        memcpy(to, from, n * image_part_bytes(s));
+}
+
+static void put_features(struct image_writer *w, const struct forest *f)
+{
+    size_t n_bytes = 0;
+    for (uint32_t i = 0; i < f->sig.n_features; i++)
+        n_bytes += f->sig.features[i].name.n;
+    char *names = image_section(w, IMAGE_NAMES, n_bytes);
+    for (uint32_t i = 0; names && i < f->sig.n_features; i++) {
+        memcpy(names, f->sig.features[i].name.p, f->sig.features[i].name.n);
+        names += f->sig.features[i].name.n;
+    }
+    struct image_feature *features = image_section(w, IMAGE_FEATURES, f->sig.n_features);
+    uint32_t at = 0;
+    for (uint32_t i = 0; features && i < f->sig.n_features; i++) {
+        const struct feature *from = &f->sig.features[i];
+        features[i] = (struct image_feature){.name = at,
+                                             .name_bytes = (uint32_t)from->name.n,
+                                             .may_be_missing = from->may_be_missing,
+                                             .categorical = from->categorical};
+        at += (uint32_t)from->name.n;
+    }
+}
+
+static void put_plain(struct image_writer *w, const struct forest *f)
+{
+    image_copy(w, IMAGE_TREES, f->trees, f->n_trees);
+    image_copy(w, IMAGE_NODES, f->nodes, f->n_nodes);
+    image_copy(w, IMAGE_LEAVES, f->leaf_values, (size_t)f->n_leaves * f->leaf_width);
+    image_copy(w, IMAGE_LINEAR, f->linear, f->linear ? f->n_leaves : 0);
+    image_copy(w, IMAGE_LIN_FEATURES, f->linear_features, f->n_linear_terms);
+    image_copy(w, IMAGE_LIN_COEFS, f->linear_coefs, f->n_linear_terms);
+    image_copy(w, IMAGE_CAT_WORDS, f->cat_words, f->n_cat_words);
+    image_copy(w, IMAGE_WEIGHTS, f->linear_weights,
+               f->linear_weights ? ((size_t)f->sig.n_features + 1) * f->n_groups : 0);
+}
+
+static int put_coded(struct image_writer *w, const struct rank *r, struct arena *scratch, struct err *e)
+{
+    w->h.coded = 1;
+    code_pack(w, r);
+    return sparse_pack(w, r, scratch, e);
+}
+
+static void copy_name(char *to, size_t cap, const char *from)
+{
+    size_t n = from ? strlen(from) : 0;
+    n = n < cap ? n : cap - 1;
+    if (n)
+        memcpy(to, from, n);
+}
+
+static struct image_header header_of(const struct forest *f)
+{
+    struct image_header h = {.version = IMAGE_VERSION,
+                             .family = f->family,
+                             .n_features = f->sig.n_features,
+                             .n_outputs = f->sig.n_outputs,
+                             .input_dtype = f->sig.input_dtype,
+                             .output_dtype = f->sig.output_dtype,
+                             .output_is_vector = f->sig.output_is_vector,
+                             .named = f->sig.named,
+                             .n_groups = f->n_groups,
+                             .leaf_width = f->leaf_width,
+                             .n_trees = f->n_trees,
+                             .n_nodes = f->n_nodes,
+                             .n_leaves = f->n_leaves,
+                             .transform = f->transform,
+                             .average = f->average,
+                             .transform_param = f->transform_param};
+    memcpy(h.magic, IMAGE_MAGIC, sizeof h.magic);
+    copy_name(h.platform, sizeof h.platform, f->sig.platform);
+    copy_name(h.output_name, sizeof h.output_name, f->sig.output_name);
+    copy_name(h.objective, sizeof h.objective, f->objective);
+    return h;
+}
+
+int image_build(const struct forest *f, struct arena *scratch, struct buf *to, struct err *e)
+{
+    struct image_writer w = {.to = to, .start = to->n, .h = header_of(f)};
+    char *header = buf_reserve(to, sizeof w.h);
+    if (!header)
+        return err_set(e, ERR_TOO_LARGE, "the image grew past its limit of %zu bytes", to->max);
+    buf_advance(to, sizeof w.h);
+    put_features(&w, f);
+    image_copy(&w, IMAGE_BASE, f->base, f->n_groups);
+    struct rank r;
+    int rc = rank_build(f, scratch, &r, e);
+    if (rc == 0)
+        rc = put_coded(&w, &r, scratch, e);
+    else if (rc == ERR_UNSUPPORTED_MODEL) {
+        rc = 0;
+        put_plain(&w, f);
+    }
+    if (rc)
+        return rc;
+    for (int s = 0; s < IMAGE_SECTIONS; s++)
+        if (!w.h.spans[s].offset)
+            image_section(&w, (enum image_section)s, 0);
+    if (to->failed)
+        return err_set(e, ERR_TOO_LARGE, "the image grew past its limit of %zu bytes", to->max);
+    w.h.size = to->n - w.start;
+    memcpy(to->p + w.start, &w.h, sizeof w.h);
+    return 0;
+}
