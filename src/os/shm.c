@@ -32,6 +32,22 @@ int shm_new(const char *name, size_t size, int *ret_fd, struct err *e)
     return 0;
 }
 
+int shm_new_mapped(const char *name, size_t size, int *ret_fd, void **ret, struct err *e)
+{
+    int fd, code = shm_new(name, size, &fd, e);
+    if (code)
+        return code;
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (p == MAP_FAILED) {
+        code = err_errno(e, errno, "map %zu bytes of shared memory", size);
+        close(fd);
+        return code;
+    }
+    *ret_fd = fd;
+    *ret = p;
+    return 0;
+}
+
 int shm_seal(int fd, enum shm_seal how, struct err *e)
 {
     int seals = SIZE_SEALS | F_SEAL_SEAL;

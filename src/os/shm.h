@@ -16,6 +16,8 @@ enum shm_seal {
 
 // A new region of `size` bytes, zeroed, close-on-exec; `name` is for /proc only. The caller owns *ret_fd.
 int shm_new(const char *name, size_t size, int *ret_fd, struct err *e) ERR_CHECKED;
+// The same, mapped writable as well: the way to keep the only writable mapping past SHM_SEAL_WRITERS.
+int shm_new_mapped(const char *name, size_t size, int *ret_fd, void **ret, struct err *e) ERR_CHECKED;
 int shm_seal(int fd, enum shm_seal how, struct err *e) ERR_CHECKED;
 // Maps all of fd. ERR_INVALID unless its size is fixed by a seal and lies in min_size … max_size. Unmap with
 // shm_unmap; fd may be closed.

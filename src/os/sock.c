@@ -5,7 +5,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,86 +17,40 @@
 
 enum { BACKLOG = 4096 }; // the kernel lowers it to net.core.somaxconn
 
-// Splits "host:port" and "[host]:port"; false without a colon.
-static bool split_port(struct str s, struct str *ret_host, struct str *ret_port, bool *ret_brackets)
-{
-    size_t colon = s.n;
-    while (colon > 0 && s.p[colon - 1] != ':')
-        colon--;
-    if (colon == 0)
-        return false;
-    struct str host = {s.p, colon - 1};
-    *ret_port = (struct str){s.p + colon, s.n - colon};
-    *ret_brackets = host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']';
-    *ret_host = *ret_brackets ? (struct str){host.p + 1, host.n - 2} : host;
-    return true;
-}
+// The two kinds of address that there are.
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_storage all;
+};
 
-int sock_address_parse(struct str s, union sock_address *ret, struct err *e)
+void sock_address_format(const struct sockaddr_storage *a, char ret[SOCK_ADDRESS_SIZE])
 {
-    struct str host, port_text;
-    bool brackets;
-    uint64_t port;
-    if (!split_port(s, &host, &port_text, &brackets))
-        return err_set(e, ERR_INVALID, "'" STR_FMT "' has no port; expected for example 127.0.0.1:8080",
-                       STR_ARG(s));
-    if (!str_to_u64(port_text, 65535, &port))
-        return err_set(e, ERR_INVALID, "'" STR_FMT "': the port must be a number from 0 to 65535",
-                       STR_ARG(s));
-    char z[INET6_ADDRSTRLEN];
-    if (host.n >= sizeof z)
-        return err_set(e, ERR_INVALID, "'" STR_FMT "' is not an IP address and a port", STR_ARG(s));
-    memcpy(z, host.n ? host.p : "", host.n);
-    z[host.n] = '\0';
-    if (str_eq(host, STR("localhost")))
-        memcpy(z, "127.0.0.1", sizeof "127.0.0.1");
-
-    *ret = (union sock_address){0};
-    if (!brackets && (host.n == 0 || str_eq(host, STR("*")))) {
-        ret->v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
-    } else if (!brackets && inet_pton(AF_INET, z, &ret->v4.sin_addr) == 1) {
-        ret->v4.sin_family = AF_INET;
-        ret->v4.sin_port = htons((uint16_t)port);
-    } else if (brackets && inet_pton(AF_INET6, z, &ret->v6.sin6_addr) == 1) {
-        ret->v6.sin6_family = AF_INET6;
-        ret->v6.sin6_port = htons((uint16_t)port);
-    } else {
-        err_set(e, ERR_INVALID, "'" STR_FMT "': '" STR_FMT "' is not an IP address", STR_ARG(s),
-                STR_ARG(host));
-        err_hint(e, "Use an address such as 127.0.0.1, 0.0.0.0 or [::1].");
-        return ERR_INVALID;
-    }
-    return 0;
-}
-
-void sock_address_format(const union sock_address *a, char ret[SOCK_ADDRESS_SIZE])
-{
+    const union address u = {.all = *a};
     char ip[INET6_ADDRSTRLEN] = "";
-    if (a->any.sa_family == AF_INET6) {
-        inet_ntop(AF_INET6, &a->v6.sin6_addr, ip, sizeof ip);
-        snprintf(ret, SOCK_ADDRESS_SIZE, "[%s]:%u", ip, ntohs(a->v6.sin6_port));
+    if (a->ss_family == AF_INET6) {
+        inet_ntop(AF_INET6, &u.v6.sin6_addr, ip, sizeof ip);
+        snprintf(ret, SOCK_ADDRESS_SIZE, "[%s]:%u", ip, ntohs(u.v6.sin6_port));
     } else {
-        inet_ntop(AF_INET, &a->v4.sin_addr, ip, sizeof ip);
-        snprintf(ret, SOCK_ADDRESS_SIZE, "%s:%u", ip, ntohs(a->v4.sin_port));
+        inet_ntop(AF_INET, &u.v4.sin_addr, ip, sizeof ip);
+        snprintf(ret, SOCK_ADDRESS_SIZE, "%s:%u", ip, ntohs(u.v4.sin_port));
     }
 }
 
-void sock_address_url(const union sock_address *a, char ret[SOCK_ADDRESS_SIZE + 8])
+void sock_address_url(const struct sockaddr_storage *a, char ret[SOCK_ADDRESS_SIZE + 8])
 {
-    union sock_address reach = *a;
-    if (a->any.sa_family == AF_INET && a->v4.sin_addr.s_addr == htonl(INADDR_ANY))
-        reach.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (a->any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a->v6.sin6_addr)) {
-        // Bound to both families, see open_tcp.
-        reach = (union sock_address){.v4 = {.sin_family = AF_INET, .sin_port = a->v6.sin6_port}};
-        reach.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    }
+    union address u = {.all = *a};
+    if (a->ss_family == AF_INET && u.v4.sin_addr.s_addr == htonl(INADDR_ANY))
+        u.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (a->ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&u.v6.sin6_addr))
+        u.v6.sin6_addr = in6addr_loopback;
     char text[SOCK_ADDRESS_SIZE];
-    sock_address_format(&reach, text);
+    sock_address_format(&u.all, text);
     snprintf(ret, SOCK_ADDRESS_SIZE + 8, "http://%s", text);
 }
 
-static int bind_error(const union sock_address *a, struct err *e)
+static int bind_error(const struct sockaddr_storage *a, struct err *e)
 {
     int saved = errno;
     char text[SOCK_ADDRESS_SIZE];
@@ -112,18 +68,19 @@ static bool set_on(int fd, int level, int name, int value)
 }
 
 // A bound socket, or -1 with errno. Without `share`, binding fails where anybody listens.
-static int open_tcp(union sock_address *a, bool share)
+static int open_tcp(struct sockaddr_storage *a, bool share)
 {
-    bool v6 = a->any.sa_family == AF_INET6;
-    socklen_t size = v6 ? sizeof a->v6 : sizeof a->v4;
-    int fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool v6 = a->ss_family == AF_INET6;
+    struct sockaddr *any = (struct sockaddr *)a;
+    socklen_t size = v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    int fd = socket(a->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -1;
     bool ok = set_on(fd, SOL_SOCKET, SO_REUSEADDR, 1) &&
               (!share || set_on(fd, SOL_SOCKET, SO_REUSEPORT, 1)) &&
               // Accepted connections inherit it: answers go out at once, without a system call each.
               set_on(fd, IPPROTO_TCP, TCP_NODELAY, 1) && (!v6 || set_on(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0)) &&
-              bind(fd, &a->any, size) == 0 && getsockname(fd, &a->any, &size) == 0;
+              bind(fd, any, size) == 0 && getsockname(fd, any, &size) == 0;
     if (ok)
         return fd;
     int saved = errno;
@@ -132,7 +89,7 @@ static int open_tcp(union sock_address *a, bool share)
     return -1;
 }
 
-static int open_listener(union sock_address *a, int *ret_fd, struct err *e)
+static int open_listener(struct sockaddr_storage *a, int *ret_fd, struct err *e)
 {
     int fd = open_tcp(a, true);
     if (fd < 0)
@@ -146,24 +103,11 @@ static int open_listener(union sock_address *a, int *ret_fd, struct err *e)
     return 0;
 }
 
-// A kernel without IPv6 cannot bind the address that stands for both families: then IPv4 alone.
-static void without_ipv6(union sock_address *a)
+int sock_listen_tcp(struct sockaddr_storage *a, size_t n, int *ret_fds, struct err *e)
 {
-    if (a->any.sa_family != AF_INET6 || !IN6_IS_ADDR_UNSPECIFIED(&a->v6.sin6_addr))
-        return;
-    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0)
-        close(fd);
-    else
-        *a = (union sock_address){.v4 = {.sin_family = AF_INET, .sin_port = a->v6.sin6_port}};
-}
-
-int sock_listen_tcp(union sock_address *a, size_t n, int *ret_fds, struct err *e)
-{
-    without_ipv6(a);
     // SO_REUSEPORT would let a second server of the same user take half of the first one's connections.
     // Binding once without it finds out.
-    union sock_address probe = *a;
+    struct sockaddr_storage probe = *a;
     int fd = open_tcp(&probe, false);
     if (fd < 0)
         return bind_error(a, e);

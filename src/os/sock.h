@@ -3,33 +3,22 @@
 #pragma once
 
 #include "base/err.h"
-#include "base/str.h"
 
-#include <netinet/in.h>
-#include <stdint.h>
+#include <stddef.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 enum { SOCK_ADDRESS_SIZE = 56 };
 
-union sock_address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-};
-
-// "127.0.0.1:8080", "[::1]:8080", "localhost:8080", ":8080" and "*:8080" (every address, IPv4 and IPv6).
-// Names other than localhost are not looked up: a listener is bound to an address. ERR_INVALID says what is
-// wrong.
-int sock_address_parse(struct str s, union sock_address *ret, struct err *e) ERR_CHECKED;
 // "127.0.0.1:8080" or "[::1]:8080".
-void sock_address_format(const union sock_address *a, char ret[SOCK_ADDRESS_SIZE]);
-// A URL clients on this machine can use: "http://127.0.0.1:8080"; for "every address" the loopback one.
-void sock_address_url(const union sock_address *a, char ret[SOCK_ADDRESS_SIZE + 8]);
+void sock_address_format(const struct sockaddr_storage *a, char ret[SOCK_ADDRESS_SIZE]);
+// A URL clients on this machine can use: "http://127.0.0.1:8080"; for 0.0.0.0 and [::] a loopback one.
+void sock_address_url(const struct sockaddr_storage *a, char ret[SOCK_ADDRESS_SIZE + 8]);
 
 // n TCP listeners on one address; the kernel spreads connections over them (SO_REUSEPORT). Port 0 is chosen
 // once, the same for all, and stored in *a. ERR_CONFLICT when somebody else listens there, ERR_REFUSED
 // without the right to bind, ERR_IO. On failure none is open.
-int sock_listen_tcp(union sock_address *a, size_t n, int *ret_fds, struct err *e) ERR_CHECKED;
+int sock_listen_tcp(struct sockaddr_storage *a, size_t n, int *ret_fds, struct err *e) ERR_CHECKED;
 // A Unix stream listener at `path` with mode `mode`; what lay there before is removed. Paths may be longer
 // than the kernel's 107 bytes.
 int sock_listen_unix(const char *path, mode_t mode, int *ret_fd, struct err *e) ERR_CHECKED;

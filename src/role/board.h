@@ -6,27 +6,25 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 enum { BOARD_ROWS_MAX = 128 };
 
 enum board_kind { BOARD_GATEWAY = 1, BOARD_CONTROLLER = 2 };
 
-//             ┌────────────────────────────┐
-//             v                            │
-//  EMPTY → STARTING ──→ READY ──→ RESTARTING
-//             │ │         │ │         │
-//             │ └─────────┼─┴→ FAILED │         gave up: too many deaths in a short time
-//             v           v      │    v
-//          STOPPING ←─────┘      └→ STOPPED     the server is shutting down
-//             └────────────────────↗
+//                  ┌──── successor started ────┐
+//                  v                           │
+//    EMPTY ──→ STARTING ──→ READY ──┬──→ RESTARTING     died; STARTING dies the same ways
+//                                   └──→ FAILED         died too often in a short time
+//
+//    Shutting down: STARTING, READY ──→ STOPPING ──→ STOPPED;  RESTARTING, FAILED ──→ STOPPED
 enum board_state {
     BOARD_EMPTY,
     BOARD_STARTING,
     BOARD_READY,
     BOARD_RESTARTING, // dead, its successor is due
-    BOARD_FAILED,
+    BOARD_FAILED,     // dead, and no successor comes
     BOARD_STOPPING,
     BOARD_STOPPED,
     BOARD_STATES,
@@ -58,6 +56,6 @@ void board_write(struct board *b, unsigned slot, const struct board_row *row);
 // A reader's side: maps fd read-only; fd stays the caller's. ERR_INVALID when it is not a board.
 int board_attach(int fd, const struct board **ret, struct err *e) ERR_CHECKED;
 unsigned board_n_rows(const struct board *b);
-// A consistent copy of row `slot`, never half old; asserts slot < board_n_rows.
+// A consistent copy of row `slot`, never half old; asserts slot < BOARD_ROWS_MAX.
 struct board_row board_read(const struct board *b, unsigned slot);
 void board_done(const struct board *b); // unmaps; NULL is fine

@@ -3,65 +3,51 @@
 
 #include "unit.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static union sock_address parsed(const char *z)
+static struct sockaddr_storage v4(const char *ip, uint16_t port)
 {
-    union sock_address a;
-    struct err e;
-    ck_assert_msg(sock_address_parse(str_of(z), &a, &e) == 0, "%s", z);
+    struct sockaddr_storage a = {0};
+    struct sockaddr_in *in = (struct sockaddr_in *)&a;
+    in->sin_family = AF_INET;
+    in->sin_port = htons(port);
+    ck_assert_int_eq(inet_pton(AF_INET, ip, &in->sin_addr), 1);
     return a;
 }
 
-START_TEST(addresses_round_trip)
+static struct sockaddr_storage v6(const char *ip, uint16_t port)
 {
-    static const char *const cases[][3] = {
-        {"127.0.0.1:8080", "127.0.0.1:8080", "http://127.0.0.1:8080"},
-        {"[::1]:1", "[::1]:1", "http://[::1]:1"},
-        {"localhost:65535", "127.0.0.1:65535", "http://127.0.0.1:65535"},
-        {"0.0.0.0:80", "0.0.0.0:80", "http://127.0.0.1:80"},
-        {":80", "[::]:80", "http://127.0.0.1:80"},
-        {"*:80", "[::]:80", "http://127.0.0.1:80"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        union sock_address a = parsed(cases[i][0]);
-        char text[SOCK_ADDRESS_SIZE], url[SOCK_ADDRESS_SIZE + 8];
-        sock_address_format(&a, text);
-        sock_address_url(&a, url);
-        ck_assert_str_eq(text, cases[i][1]);
-        ck_assert_str_eq(url, cases[i][2]);
-    }
+    struct sockaddr_storage a = {0};
+    struct sockaddr_in6 *in = (struct sockaddr_in6 *)&a;
+    in->sin6_family = AF_INET6;
+    in->sin6_port = htons(port);
+    ck_assert_int_eq(inet_pton(AF_INET6, ip, &in->sin6_addr), 1);
+    return a;
 }
-END_TEST
 
-START_TEST(what_is_no_address_is_refused)
+START_TEST(addresses_are_written_as_people_and_clients_read_them)
 {
-    static const char *const cases[] = {
-        "",
-        "8080",
-        "127.0.0.1",
-        "127.0.0.1:",
-        "127.0.0.1:65536",
-        "127.0.0.1:-1",
-        "1.2.3:80",
-        "example.com:80",
-        "::1:80",
-        "[127.0.0.1]:80",
-        "[*]:80",
-        "[]:80",
-        "[::1:80",
-        "127.0.0.1:80 ",
-        "[::1]",
-        "1.2.3.4.5.6.7.8.9.10.11.12.13.14.15.16.17.18.19.20.21:80",
+    const struct {
+        struct sockaddr_storage a;
+        const char *text, *url;
+    } cases[] = {
+        {v4("127.0.0.1", 8080), "127.0.0.1:8080", "http://127.0.0.1:8080"},
+        {v4("0.0.0.0", 80), "0.0.0.0:80", "http://127.0.0.1:80"},
+        {v6("::1", 1), "[::1]:1", "http://[::1]:1"},
+        {v6("::", 65535), "[::]:65535", "http://[::1]:65535"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        union sock_address a;
-        struct err e;
-        ck_assert_msg(sock_address_parse(str_of(cases[i]), &a, &e) == ERR_INVALID, "'%s'", cases[i]);
+        char text[SOCK_ADDRESS_SIZE], url[SOCK_ADDRESS_SIZE + 8];
+        sock_address_format(&cases[i].a, text);
+        sock_address_url(&cases[i].a, url);
+        ck_assert_str_eq(text, cases[i].text);
+        ck_assert_str_eq(url, cases[i].url);
     }
 }
 END_TEST
@@ -69,15 +55,15 @@ END_TEST
 START_TEST(all_listeners_share_the_port_that_was_chosen)
 {
     enum { N = 3, CONNECTIONS = 64 };
-    union sock_address a = parsed("127.0.0.1:0");
+    struct sockaddr_storage a = v4("127.0.0.1", 0);
     struct err e;
     int fds[N], accepted = 0, busy = 0;
     ck_assert_int_eq(sock_listen_tcp(&a, N, fds, &e), 0);
-    ck_assert_uint_ne(a.v4.sin_port, 0);
+    ck_assert_uint_ne(((struct sockaddr_in *)&a)->sin_port, 0);
     int clients[CONNECTIONS];
     for (int i = 0; i < CONNECTIONS; i++) {
         clients[i] = socket(AF_INET, SOCK_STREAM, 0);
-        ck_assert_int_eq(connect(clients[i], &a.any, sizeof a.v4), 0);
+        ck_assert_int_eq(connect(clients[i], (struct sockaddr *)&a, sizeof(struct sockaddr_in)), 0);
     }
     for (int i = 0; i < N; i++) {
         int fd, had = accepted;
@@ -97,7 +83,7 @@ END_TEST
 
 START_TEST(a_port_in_use_is_refused_even_by_our_own_user)
 {
-    union sock_address a = parsed("127.0.0.1:0");
+    struct sockaddr_storage a = v4("127.0.0.1", 0);
     struct err e;
     int fds[2], more[2];
     ck_assert_int_eq(sock_listen_tcp(&a, 2, fds, &e), 0);
@@ -149,6 +135,6 @@ START_TEST(unix_paths_may_be_long)
 }
 END_TEST
 
-UNIT_MAIN("os/sock", addresses_round_trip, what_is_no_address_is_refused,
+UNIT_MAIN("os/sock", addresses_are_written_as_people_and_clients_read_them,
           all_listeners_share_the_port_that_was_chosen, a_port_in_use_is_refused_even_by_our_own_user,
           unix_paths_may_be_long)

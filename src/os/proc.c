@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// fork, descriptors, exec. Between fork and exec only system calls: the parent may hold anything.
+#include "os/proc.h"
+
+#include "base/assert.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+// Places the listed descriptors at PROC_FIRST_FD … and keeps `report` (close-on-exec) above them. All are
+// first lifted out of the way, because a target number may be the source of another.
+static bool place_fds(const struct proc_spec *s, int *report)
+{
+    int above = PROC_FIRST_FD + (int)s->n_fds, lifted[PROC_FDS_MAX];
+    for (size_t i = 0; i < s->n_fds; i++)
+        if ((lifted[i] = fcntl(s->fds[i], F_DUPFD_CLOEXEC, above)) < 0)
+            return false;
+    int r = fcntl(*report, F_DUPFD_CLOEXEC, above);
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (r < 0 || null < 0 || dup2(null, STDIN_FILENO) < 0)
+        return false;
+    *report = r;
+    for (size_t i = 0; i < s->n_fds; i++)
+        if (dup2(lifted[i], PROC_FIRST_FD + (int)i) < 0)
+            return false;
+    // Close-on-exec for all the rest, including what this function opened.
+    return close_range((unsigned)above, ~0U, CLOSE_RANGE_CLOEXEC) == 0;
+}
+
+static void default_signals(void)
+{
+    struct sigaction dfl = {.sa_handler = SIG_DFL};
+    for (int sig = 1; sig < NSIG; sig++)
+        sigaction(sig, &dfl, NULL); // fails for SIGKILL and SIGSTOP
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+// The child's side; writes errno to `report` when it cannot become the new program.
+static _Noreturn void become(const struct proc_spec *s, pid_t parent, int report)
+{
+    bool ok = prctl(PR_SET_PDEATHSIG, SIGKILL) == 0;
+    if (getppid() != parent) // it died before the line above
+        _exit(127);
+    // A group of its own: Ctrl-C reaches us alone, and we end the child in order.
+    ok = ok && setpgid(0, 0) == 0;
+    if (ok && place_fds(s, &report)) {
+        default_signals();
+        execve("/proc/self/exe", s->argv, s->envp);
+    }
+    int why = errno;
+    (void)!write(report, &why, sizeof why);
+    _exit(127);
+}
+
+// Waits for the exec: the pipe closes with it, or brings the reason of the failure.
+static int exec_result(int report)
+{
+    int why = 0;
+    ssize_t n;
+    do
+        n = read(report, &why, sizeof why);
+    while (n < 0 && errno == EINTR);
+    return n == (ssize_t)sizeof why ? why : 0;
+}
+
+int proc_spawn(const struct proc_spec *s, struct proc *ret, struct err *e)
+{
+    ASSERT(s->n_fds <= PROC_FDS_MAX);
+    *ret = (struct proc){0, -1};
+    int report[2];
+    if (pipe2(report, O_CLOEXEC) < 0)
+        return err_errno(e, errno, "start a process");
+    pid_t parent = getpid(), pid = fork();
+    if (pid == 0)
+        become(s, parent, report[1]);
+    int why = pid < 0 ? errno : 0;
+    close(report[1]);
+    int pidfd = -1;
+    if (pid > 0) {
+        // No race: until we wait for the child, its process id stays its own.
+        pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+        why = pidfd < 0 ? errno : exec_result(report[0]);
+        if (pidfd >= 0)
+            fcntl(pidfd, F_SETFD, FD_CLOEXEC);
+    }
+    close(report[0]);
+    if (why == 0) {
+        *ret = (struct proc){pid, pidfd};
+        return 0;
+    }
+    struct proc half = {pid, pidfd};
+    proc_end(&half);
+    return err_errno(e, why, "start a process");
+}
+
+bool proc_signal(const struct proc *p, int sig)
+{
+    return p->pid > 0 && syscall(SYS_pidfd_send_signal, p->pidfd, sig, NULL, 0) == 0;
+}
+
+bool proc_reap(struct proc *p, int *ret_status)
+{
+    int status;
+    if (p->pid <= 0 || waitpid(p->pid, &status, WNOHANG) != p->pid)
+        return false;
+    *ret_status = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+    close(p->pidfd);
+    *p = (struct proc){0, -1};
+    return true;
+}
+
+void proc_end(struct proc *p)
+{
+    if (p->pid <= 0)
+        return;
+    kill(p->pid, SIGKILL);
+    while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    if (p->pidfd >= 0)
+        close(p->pidfd);
+    *p = (struct proc){0, -1};
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Child processes: fork + exec of this very binary with an explicit list of descriptors and nothing else
+// inherited. One process handle per child, so that a recycled process id can never be hit.
+#pragma once
+
+#include "base/err.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+enum { PROC_FIRST_FD = 3, PROC_FDS_MAX = 16 };
+
+// What a child is started with. It sees fds[i] as descriptor PROC_FIRST_FD + i, /dev/null as standard input,
+// our standard output and error, default signal handlers, an empty signal mask, a process group of its own,
+// and no other descriptor. It is killed when we die.
+struct proc_spec {
+    char *const *argv; // NULL at the end; argv[0] is only a name
+    char *const *envp; // NULL at the end: the whole environment
+    const int *fds;    // stay the caller's
+    size_t n_fds;      // at most PROC_FDS_MAX
+};
+
+struct proc {
+    pid_t pid; // 0: none
+    int pidfd; // readable once the process has ended
+};
+
+// Starts /proc/self/exe. Blocks until the exec is done (about 1 ms). On failure *ret is {0, -1}. ERR_IO,
+// ERR_NOMEM.
+int proc_spawn(const struct proc_spec *s, struct proc *ret, struct err *e) ERR_CHECKED;
+// Sends a signal; false when the process has ended or is none.
+bool proc_signal(const struct proc *p, int sig);
+// If the process has ended, forgets it (closes pidfd, *p becomes {0, -1}), stores its exit code, or minus the
+// signal that ended it, and returns true. Does not block.
+bool proc_reap(struct proc *p, int *ret_status);
+// Ends it with SIGKILL, waits until it has ended and forgets it. Fine when it is none.
+void proc_end(struct proc *p);

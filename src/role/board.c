@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows under a sequence lock each: the writer makes the number odd, changes the row, makes it even again; a
+// reader that saw an odd or a changed number reads again. The writer never waits.
+#include "role/board.h"
+
+#include "base/assert.h"
+#include "os/shm.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum { MAGIC = 0x42504c53, VERSION = 1, WORDS = sizeof(struct board_row) / sizeof(uint32_t) };
+_Static_assert(sizeof(struct board_row) == 40, "the row has no padding");
+
+struct board_slot {
+    uint32_t seq;
+    uint32_t words[WORDS]; // a struct board_row
+};
+
+struct board {
+    uint32_t magic, version, n_rows;
+    struct board_slot slots[BOARD_ROWS_MAX];
+};
+
+static const char *const STATE_NAMES[BOARD_STATES] = {
+    "empty", "starting", "ready", "restarting", "failed", "stopping", "stopped",
+};
+
+// Bit `to` of MOVES[from]; the drawing is in board.h.
+#define TO(state) (1u << BOARD_##state)
+static const uint8_t MOVES[BOARD_STATES] = {
+    [BOARD_EMPTY] = TO(STARTING),
+    [BOARD_STARTING] = TO(READY) | TO(RESTARTING) | TO(FAILED) | TO(STOPPING),
+    [BOARD_READY] = TO(RESTARTING) | TO(FAILED) | TO(STOPPING),
+    [BOARD_RESTARTING] = TO(STARTING) | TO(RESTARTING) | TO(FAILED) | TO(STOPPED),
+    [BOARD_FAILED] = TO(STOPPED),
+    [BOARD_STOPPING] = TO(STOPPED),
+    [BOARD_STOPPED] = 0,
+};
+#undef TO
+
+const char *board_state_name(uint32_t state)
+{
+    return state < BOARD_STATES ? STATE_NAMES[state] : "unknown";
+}
+
+const char *board_kind_name(uint32_t kind)
+{
+    return kind == BOARD_GATEWAY ? "gateway" : kind == BOARD_CONTROLLER ? "controller" : "unknown";
+}
+
+bool board_move_allowed(enum board_state from, enum board_state to)
+{
+    return MOVES[from] >> to & 1;
+}
+
+int board_new(struct board **ret, int *ret_fd, struct err *e)
+{
+    int fd;
+    void *p;
+    int code = shm_new_mapped("slipway-board", sizeof(struct board), &fd, &p, e);
+    if (code)
+        return code;
+    code = shm_seal(fd, SHM_SEAL_WRITERS, e);
+    if (code) {
+        shm_unmap(p, sizeof(struct board));
+        close(fd);
+        return code;
+    }
+    struct board *b = p;
+    b->magic = MAGIC;
+    b->version = VERSION;
+    *ret = b;
+    *ret_fd = fd;
+    return 0;
+}
+
+void board_write(struct board *b, unsigned slot, const struct board_row *row)
+{
+    ASSERT(slot < BOARD_ROWS_MAX && row->state < BOARD_STATES);
+    struct board_slot *s = &b->slots[slot];
+    uint32_t seq = s->seq, words[WORDS];
+    struct board_row old;
+    memcpy(&old, s->words, sizeof old);
+    ASSERT(board_move_allowed(old.state, row->state));
+    memcpy(words, row, sizeof words);
+    __atomic_store_n(&s->seq, seq + 1, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    for (int i = 0; i < WORDS; i++)
+        __atomic_store_n(&s->words[i], words[i], __ATOMIC_RELAXED);
+    __atomic_store_n(&s->seq, seq + 2, __ATOMIC_RELEASE);
+    if (slot >= b->n_rows)
+        __atomic_store_n(&b->n_rows, slot + 1, __ATOMIC_RELEASE);
+}
+
+int board_attach(int fd, const struct board **ret, struct err *e)
+{
+    void *p;
+    size_t size;
+    int code = shm_map(fd, false, sizeof(struct board), sizeof(struct board), &p, &size, e);
+    if (code)
+        return code;
+    const struct board *b = p;
+    if (b->magic != MAGIC || b->version != VERSION) {
+        shm_unmap(p, size);
+        return err_set(e, ERR_INVALID, "descriptor %d is not a board of this version", fd);
+    }
+    *ret = b;
+    return 0;
+}
+
+unsigned board_n_rows(const struct board *b)
+{
+    return __atomic_load_n(&b->n_rows, __ATOMIC_ACQUIRE);
+}
+
+struct board_row board_read(const struct board *b, unsigned slot)
+{
+    ASSERT(slot < BOARD_ROWS_MAX);
+    const struct board_slot *s = &b->slots[slot];
+    uint32_t words[WORDS], before, after;
+    do {
+        before = __atomic_load_n(&s->seq, __ATOMIC_ACQUIRE);
+        for (int i = 0; i < WORDS; i++)
+            words[i] = __atomic_load_n(&s->words[i], __ATOMIC_RELAXED);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        after = __atomic_load_n(&s->seq, __ATOMIC_RELAXED);
+    } while (before != after || before & 1);
+    struct board_row row;
+    memcpy(&row, words, sizeof row);
+    return row;
+}
+
+void board_done(const struct board *b)
+{
+    shm_unmap(b, sizeof(struct board));
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of one child: start, ready, end, restart. Each step is a move on the board.
+#include "base/clock.h"
+#include "role/entry.h"
+#include "role/supervisor/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// The child's environment: what the C library and debugging tools heed, nothing else of ours. Settings travel
+// as flags.
+static const char *const PASSED[] = {
+    "TZ=",
+    "TMPDIR=",
+    "LANG=",
+    "LC_ALL=",
+    "LD_LIBRARY_PATH=",
+    "ASAN_OPTIONS=",
+    "UBSAN_OPTIONS=",
+    "TSAN_OPTIONS=",
+    "LLVM_PROFILE_FILE=",
+};
+enum { N_PASSED = sizeof PASSED / sizeof PASSED[0] };
+
+static void make_environ(char *ret[N_PASSED + 1])
+{
+    size_t n = 0;
+    for (char **v = environ; *v; v++)
+        for (size_t i = 0; i < N_PASSED && n < N_PASSED; i++)
+            if (strncmp(*v, PASSED[i], strlen(PASSED[i])) == 0)
+                ret[n++] = *v;
+    ret[n] = NULL;
+}
+
+static bool is_gateway(const struct child *c)
+{
+    return c->row.kind == BOARD_GATEWAY;
+}
+
+static void log_child(const struct child *c, enum log_level level, const char *event, int pid,
+                      const char *detail_key, int64_t detail)
+{
+    log_event(&c->sup->log, level, event, LOG_Z("child", board_kind_name(c->row.kind)),
+              LOG_INT("child_index", c->row.index), LOG_INT("child_pid", pid), LOG_INT(detail_key, detail));
+}
+
+static void move(struct child *c, enum board_state to)
+{
+    c->row.state = to;
+    c->row.pid = c->proc.pid;
+    board_write(c->sup->board, (unsigned)(c - c->sup->children), &c->row);
+    c->sup->moved = true;
+}
+
+static void stop_listening_for_ready(struct child *c)
+{
+    if (c->says_ready.fd < 0)
+        return;
+    loop_remove(c->sup->loop, &c->says_ready);
+    close(c->says_ready.fd);
+    c->says_ready.fd = -1;
+}
+
+static void on_says_ready(struct watch *w, uint32_t events)
+{
+    (void)events;
+    struct child *c = (struct child *)((char *)w - offsetof(struct child, says_ready));
+    char byte;
+    bool ready = read(w->fd, &byte, 1) == 1; // else it closed the pipe, which says nothing: it may be dying
+    stop_listening_for_ready(c);
+    if (!ready || c->row.state != BOARD_STARTING)
+        return;
+    c->row.ready_mono_ns = clock_mono_ns();
+    log_child(c, LOG_LEVEL_INFO, "child_ready", c->proc.pid, "start_ms",
+              (int64_t)((c->row.ready_mono_ns - c->row.started_mono_ns) / 1000000));
+    move(c, BOARD_READY);
+}
+
+static void on_restart_due(struct timer *t)
+{
+    child_start((struct child *)((char *)t - offsetof(struct child, restart_due)));
+}
+
+// A death nobody asked for: a successor, or the end of this child.
+static void died(struct child *c)
+{
+    uint64_t now = clock_mono_ns(), delay_ns;
+    struct err e;
+    c->row.started_mono_ns = c->row.ready_mono_ns = 0;
+    bool again = restart_after_death(&c->restart, now, &delay_ns);
+    c->restart_due.on_due = on_restart_due;
+    if (again && loop_timer_set(c->sup->loop, &c->restart_due, now + delay_ns, &e) == 0) {
+        move(c, BOARD_RESTARTING);
+        return;
+    }
+    // Without a listener the kernel gives new connections to the other gateways.
+    if (is_gateway(c)) {
+        close(c->listen_fd);
+        c->listen_fd = -1;
+    }
+    log_child(c, LOG_LEVEL_ERROR, "child_failed", 0, "deaths", RESTART_INTENSITY);
+    move(c, BOARD_FAILED);
+}
+
+static void on_ended(struct watch *w, uint32_t events)
+{
+    (void)events;
+    struct child *c = (struct child *)((char *)w - offsetof(struct child, ended));
+    int pid = c->proc.pid, status;
+    loop_remove(c->sup->loop, w); // before the descriptor is closed
+    if (!proc_reap(&c->proc, &status))
+        return;
+    stop_listening_for_ready(c);
+    c->row.last_exit = status;
+    if (c->sup->stopping && c->row.state != BOARD_STOPPING)
+        move(c, BOARD_STOPPING); // it came first
+    bool asked = c->row.state == BOARD_STOPPING;
+    const char *how = status < 0 ? "signal" : "exit_code";
+    log_child(c, asked ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "child_ended", pid, how,
+              status < 0 ? -status : status);
+    if (asked)
+        move(c, BOARD_STOPPED);
+    else
+        died(c);
+}
+
+static int spawn(struct child *c, int ready_fd, struct err *e)
+{
+    struct supervisor *s = c->sup;
+    char *env[N_PASSED + 1];
+    make_environ(env);
+    char **argv = entry_argv_new(is_gateway(c) ? "@gateway" : "@controller", c->row.index, s->n_gateways,
+                                 s->control_path, s->settings);
+    if (!argv)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    int fds[] = {
+        [ENTRY_FD_BOARD - PROC_FIRST_FD] = s->board_fd,
+        [ENTRY_FD_READY - PROC_FIRST_FD] = ready_fd,
+        [ENTRY_FD_LISTEN - PROC_FIRST_FD] = c->listen_fd,
+        [ENTRY_FD_METRICS - PROC_FIRST_FD] = s->metrics_fd,
+    };
+    struct proc_spec spec = {.argv = argv, .envp = env, .fds = fds, .n_fds = is_gateway(c) ? 4 : 3};
+    int code = proc_spawn(&spec, &c->proc, e);
+    entry_argv_free(argv);
+    return code;
+}
+
+static int start(struct child *c, struct err *e)
+{
+    int ready[2];
+    if (pipe2(ready, O_CLOEXEC) < 0)
+        return err_errno(e, errno, "open a pipe");
+    int code = spawn(c, ready[1], e);
+    close(ready[1]);
+    if (code) {
+        close(ready[0]);
+        return code;
+    }
+    c->says_ready = (struct watch){ready[0], on_says_ready};
+    c->ended = (struct watch){c->proc.pidfd, on_ended};
+    code = loop_add(c->sup->loop, &c->ended, EPOLLIN, e);
+    if (code == 0)
+        code = loop_add(c->sup->loop, &c->says_ready, EPOLLIN, e);
+    if (code) { // nobody would notice its end
+        loop_remove(c->sup->loop, &c->ended);
+        stop_listening_for_ready(c);
+        proc_end(&c->proc);
+    }
+    return code;
+}
+
+void child_start(struct child *c)
+{
+    struct err e;
+    bool first = c->row.state == BOARD_EMPTY;
+    c->row.started_mono_ns = clock_mono_ns();
+    c->row.restarts += !first;
+    if (start(c, &e) == 0) {
+        log_child(c, first ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, first ? "child_started" : "child_restarted",
+                  c->proc.pid, "restarts", c->row.restarts);
+        move(c, BOARD_STARTING);
+        return;
+    }
+    log_event(&c->sup->log, LOG_LEVEL_ERROR, "child_start_failed",
+              LOG_Z("child", board_kind_name(c->row.kind)), LOG_INT("child_index", c->row.index),
+              LOG_Z("error", e.msg));
+    if (first)
+        move(c, BOARD_STARTING);
+    died(c);
+}
+
+void child_stop(struct child *c, int sig)
+{
+    switch ((enum board_state)c->row.state) {
+    case BOARD_STARTING:
+    case BOARD_READY:
+        (void)proc_signal(&c->proc, sig);
+        move(c, BOARD_STOPPING);
+        return;
+    case BOARD_STOPPING:
+        (void)proc_signal(&c->proc, sig);
+        return;
+    case BOARD_RESTARTING:
+        loop_timer_clear(c->sup->loop, &c->restart_due);
+        move(c, BOARD_STOPPED);
+        return;
+    case BOARD_FAILED:
+        move(c, BOARD_STOPPED);
+        return;
+    case BOARD_EMPTY:
+    case BOARD_STOPPED:
+    case BOARD_STATES:
+        return;
+    }
+}

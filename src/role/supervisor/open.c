@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything the supervisor opens once and keeps for its whole life.
+#include "os/file.h"
+#include "os/shm.h"
+#include "os/signals.h"
+#include "os/sock.h"
+#include "role/metrics.h"
+#include "role/supervisor/state.h"
+#include "settings/settings.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+// Cores this process may run on: in a container, that is what it was given.
+static unsigned n_cores(void)
+{
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return n > 0 ? (unsigned)n : 1;
+}
+
+static int open_data_dir(struct supervisor *s, struct err *e)
+{
+    const char *dir = s->settings->data_dir;
+    int dir_fd, run_fd, code = file_make_dir_path(dir, &dir_fd, e);
+    if (code)
+        return code;
+    code = file_make_dir(dir_fd, "run", &run_fd, e);
+    if (code == 0) {
+        code = fchmod(run_fd, 0700) < 0 ? err_errno(e, errno, "chmod '%s/run'", dir)
+                                        : file_lock(run_fd, "lock", &s->lock_fd, e);
+        close(run_fd);
+    }
+    close(dir_fd);
+    if (code == ERR_CONFLICT) {
+        err_wrap(e, "data directory '%s' is in use by another server", dir);
+        err_hint(e, "Stop that server, or choose another directory with --data-dir.");
+    }
+    return code;
+}
+
+static int open_control(struct supervisor *s, int *ret_fd, struct err *e)
+{
+    if (asprintf(&s->control_path, "%s/run/control.sock", s->settings->data_dir) < 0) {
+        s->control_path = NULL;
+        return err_set(e, ERR_NOMEM, "out of memory");
+    }
+    return sock_listen_unix(s->control_path, 0600, ret_fd, e);
+}
+
+static int open_listeners(struct supervisor *s, struct err *e)
+{
+    struct sockaddr_storage a;
+    socklen_t size;
+    int fds[BOARD_ROWS_MAX];
+    int code = settings_address_parse(str_of(s->settings->listen), &a, &size, e);
+    if (code == 0)
+        code = sock_listen_tcp(&a, s->n_gateways, fds, e);
+    if (code)
+        return code;
+    for (unsigned i = 0; i < s->n_gateways; i++)
+        s->children[i].listen_fd = fds[i];
+    char url[SOCK_ADDRESS_SIZE + 8];
+    sock_address_url(&a, url);
+    s->url = strdup(url);
+    return s->url ? 0 : err_set(e, ERR_NOMEM, "out of memory");
+}
+
+static int open_shared_memory(struct supervisor *s, struct err *e)
+{
+    int code = board_new(&s->board, &s->board_fd, e);
+    if (code == 0)
+        code = shm_new("slipway-metrics", metrics_segment_bytes(s->n_gateways), &s->metrics_fd, e);
+    if (code == 0)
+        code = shm_seal(s->metrics_fd, SHM_SEAL_SIZE, e);
+    return code;
+}
+
+static int init_children(struct supervisor *s, struct err *e)
+{
+    s->n_gateways = s->settings->gateways ? s->settings->gateways : n_cores();
+    if (s->n_gateways > BOARD_ROWS_MAX - 1) {
+        if (s->settings->gateways)
+            return err_set(e, ERR_OUT_OF_RANGE, "%u gateways are more than the %d that one server runs",
+                           s->n_gateways, BOARD_ROWS_MAX - 1);
+        s->n_gateways = BOARD_ROWS_MAX - 1;
+    }
+    s->n_children = s->n_gateways + 1;
+    for (unsigned i = 0; i < s->n_children; i++) {
+        bool gateway = i < s->n_gateways;
+        s->children[i] = (struct child){
+            .sup = s,
+            .proc.pidfd = -1,
+            .ended.fd = -1,
+            .says_ready.fd = -1,
+            .listen_fd = -1,
+            .row = {.kind = gateway ? BOARD_GATEWAY : BOARD_CONTROLLER, .index = gateway ? i : 0},
+        };
+    }
+    return 0;
+}
+
+int supervisor_open(struct supervisor *s, const struct settings *settings, struct err *e)
+{
+    static const int SIGNALS[] = {SIGTERM, SIGINT, SIGHUP};
+    s->settings = settings;
+    s->lock_fd = s->signal_fd = s->board_fd = s->metrics_fd = -1;
+    int code = init_children(s, e);
+    if (code == 0)
+        code = open_data_dir(s, e);
+    if (code == 0)
+        code = open_listeners(s, e);
+    if (code == 0)
+        code = open_control(s, &s->children[s->n_gateways].listen_fd, e);
+    if (code == 0)
+        code = open_shared_memory(s, e);
+    if (code == 0)
+        code = loop_new(&s->loop, e);
+    if (code == 0)
+        code = signals_open(SIGNALS, sizeof SIGNALS / sizeof SIGNALS[0], &s->signal_fd, e);
+    return code;
+}
+
+static void close_if_open(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+void supervisor_close(struct supervisor *s)
+{
+    for (unsigned i = 0; i < s->n_children; i++) {
+        close_if_open(s->children[i].listen_fd);
+        close_if_open(s->children[i].says_ready.fd);
+        close_if_open(s->children[i].proc.pidfd);
+    }
+    if (s->control_path)
+        unlink(s->control_path);
+    free(s->control_path);
+    free(s->url);
+    board_done(s->board);
+    loop_free(s->loop);
+    close_if_open(s->board_fd);
+    close_if_open(s->metrics_fd);
+    close_if_open(s->signal_fd);
+    close_if_open(s->lock_fd); // the last: until here the directory is ours
+}

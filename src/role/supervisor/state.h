@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the supervisor's files share: its state. open.c builds it, child.c starts and restarts processes,
+// supervisor.c holds the loop, the signals and the end.
+#pragma once
+
+#include "base/log.h"
+#include "os/loop.h"
+#include "os/proc.h"
+#include "role/board.h"
+#include "role/supervisor/restart.h"
+
+struct settings;
+struct supervisor;
+
+// One child, alive or not; its place in supervisor.children is its slot on the board.
+struct child {
+    struct supervisor *sup;
+    struct proc proc;
+    struct watch ended;      // proc.pidfd
+    struct watch says_ready; // read end of its ready pipe; fd -1 once it was heard
+    struct timer restart_due;
+    struct restart restart;
+    struct board_row row; // what the board shows
+    int listen_fd;        // TCP of a gateway, Unix of the controller; -1 once given up
+};
+
+struct supervisor {
+    struct loop *loop;
+    struct log log;
+    const struct settings *settings;
+    uint64_t started_mono_ns;
+    int lock_fd, signal_fd, board_fd, metrics_fd;
+    struct board *board;
+    char *control_path;
+    char *url;
+    unsigned n_gateways, n_children; // children: gateways 0 … n_gateways - 1, then the controller
+    struct child children[BOARD_ROWS_MAX];
+    struct watch signals;
+    struct timer drain_due;
+    bool moved;     // a child moved in this turn: supervisor.c acts at its end
+    bool announced; // "ready" was said
+    bool stopping;
+    int exit_code;
+};
+
+// open.c: the data directory and its lock, listeners, shared memory, the loop. On failure everything is
+// closed again by supervisor_close, which takes half-opened state.
+int supervisor_open(struct supervisor *s, const struct settings *settings, struct err *e) ERR_CHECKED;
+void supervisor_close(struct supervisor *s);
+
+// child.c: starts the child's process; a failure counts as a death.
+void child_start(struct child *c);
+// Asks it to finish (SIGTERM), or ends it (SIGKILL).
+void child_stop(struct child *c, int sig);

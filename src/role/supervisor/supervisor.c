@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// The supervisor's loop: signals, what follows from the children's moves at the end of each turn, the drain.
+#include "role/supervisor/supervisor.h"
+
+#include "base/clock.h"
+#include "os/signals.h"
+#include "role/supervisor/state.h"
+#include "settings/settings.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static unsigned count(const struct supervisor *s, unsigned from, unsigned to, enum board_state state)
+{
+    unsigned n = 0;
+    for (unsigned i = from; i < to; i++)
+        n += s->children[i].row.state == state;
+    return n;
+}
+
+static void announce_listening(const struct supervisor *s)
+{
+    if (!isatty(s->log.fd))
+        log_event(&s->log, LOG_LEVEL_INFO, "listening", LOG_Z("url", s->url),
+                  LOG_INT("gateways", s->n_gateways), LOG_Z("data_dir", s->settings->data_dir));
+}
+
+static void announce_ready(struct supervisor *s)
+{
+    int64_t startup_ms = (int64_t)((clock_mono_ns() - s->started_mono_ns) / 1000000);
+    s->announced = true;
+    if (isatty(s->log.fd))
+        dprintf(s->log.fd, "Slipway answers at %s (%u gateways, started in %d ms). Ctrl-C stops it.\n",
+                s->url, s->n_gateways, (int)startup_ms);
+    else
+        log_event(&s->log, LOG_LEVEL_INFO, "ready", LOG_Z("url", s->url), LOG_INT("startup_ms", startup_ms));
+}
+
+static void stop_all(struct supervisor *s, unsigned from, int sig)
+{
+    for (unsigned i = from; i < s->n_children; i++)
+        child_stop(&s->children[i], sig);
+}
+
+static void on_drain_due(struct timer *t)
+{
+    struct supervisor *s = (struct supervisor *)((char *)t - offsetof(struct supervisor, drain_due));
+    unsigned left = s->n_children - count(s, 0, s->n_children, BOARD_STOPPED);
+    log_event(&s->log, LOG_LEVEL_WARN, "drain_timeout", LOG_INT("children_killed", left));
+    stop_all(s, 0, SIGKILL);
+}
+
+// Gateways first: what they still answer may need the controller.
+static void begin_stop(struct supervisor *s, int exit_code)
+{
+    struct err e;
+    s->stopping = true;
+    s->exit_code = exit_code;
+    log_event(&s->log, LOG_LEVEL_INFO, "draining", LOG_INT("timeout_ms", s->settings->drain_timeout_ms));
+    for (unsigned i = 0; i < s->n_gateways; i++) {
+        struct child *c = &s->children[i];
+        if (c->listen_fd >= 0)
+            close(c->listen_fd); // the gateway has its own copy and empties the queue
+        c->listen_fd = -1;
+        child_stop(c, SIGTERM);
+    }
+    s->drain_due.on_due = on_drain_due;
+    uint64_t due = loop_now_ns(s->loop) + s->settings->drain_timeout_ms * UINT64_C(1000000);
+    if (loop_timer_set(s->loop, &s->drain_due, due, &e))
+        on_drain_due(&s->drain_due);
+}
+
+static void on_signal(struct watch *w, uint32_t events)
+{
+    (void)events;
+    struct supervisor *s = (struct supervisor *)((char *)w - offsetof(struct supervisor, signals));
+    for (int sig; (sig = signals_read(w->fd)) != 0;) {
+        if (sig == SIGHUP) {
+            log_event(&s->log, LOG_LEVEL_WARN, "reload_ignored",
+                      LOG_Z("reason", "no setting can be reloaded; restart the server to apply a change"));
+        } else if (!s->stopping) {
+            begin_stop(s, EXIT_SUCCESS);
+        } else {
+            log_event(&s->log, LOG_LEVEL_WARN, "drain_cut_short");
+            s->exit_code = EXIT_FAILURE;
+            stop_all(s, 0, SIGKILL);
+        }
+    }
+}
+
+// What follows from the children's states together.
+static void follow_up(struct supervisor *s)
+{
+    bool no_gateway = count(s, 0, s->n_gateways, BOARD_FAILED) == s->n_gateways;
+    bool no_controller = count(s, s->n_gateways, s->n_children, BOARD_FAILED) == 1;
+    if (s->stopping) {
+        if (count(s, 0, s->n_gateways, BOARD_STOPPED) == s->n_gateways)
+            stop_all(s, s->n_gateways, SIGTERM);
+        if (count(s, 0, s->n_children, BOARD_STOPPED) == s->n_children)
+            loop_stop(s->loop);
+    } else if (no_gateway || (no_controller && !s->announced)) {
+        log_event(&s->log, LOG_LEVEL_ERROR, "giving_up",
+                  LOG_Z("reason", no_gateway ? "every gateway failed" : "the controller never became ready"));
+        begin_stop(s, EXIT_FAILURE);
+    } else if (!s->announced && count(s, 0, s->n_children, BOARD_READY) == s->n_children) {
+        announce_ready(s);
+    }
+}
+
+static void on_turn_end(void *ctx)
+{
+    struct supervisor *s = ctx;
+    while (s->moved) { // what follows may move children itself
+        s->moved = false;
+        follow_up(s);
+    }
+}
+
+static int run(struct supervisor *s, struct err *e)
+{
+    s->signals = (struct watch){s->signal_fd, on_signal};
+    int code = loop_add(s->loop, &s->signals, EPOLLIN, e);
+    if (code)
+        return code;
+    loop_on_turn_end(s->loop, on_turn_end, s);
+    announce_listening(s);
+    // The controller first: the gateways wait for its routes.
+    for (unsigned i = s->n_children; i-- > 0;)
+        child_start(&s->children[i]);
+    return loop_run(s->loop, e);
+}
+
+static void say_why(const struct supervisor *s, const struct err *e)
+{
+    if (isatty(s->log.fd))
+        dprintf(s->log.fd, "slipway: %s%s%s\n", e->msg, e->hint[0] ? "\n" : "", e->hint);
+    else
+        log_event(&s->log, LOG_LEVEL_ERROR, "start_failed", LOG_Z("code", err_name(e->code)),
+                  LOG_Z("error", e->msg), LOG_Z("hint", e->hint));
+}
+
+int supervisor_main(const struct settings *settings, uint64_t started_mono_ns)
+{
+    struct err e = {0};
+    struct supervisor *s = calloc(1, sizeof *s);
+    if (!s)
+        return EXIT_FAILURE;
+    s->log = (struct log){STDERR_FILENO, (enum log_level)settings->log_level, "supervisor", -1};
+    s->started_mono_ns = started_mono_ns;
+    int code = supervisor_open(s, settings, &e);
+    if (code == 0)
+        code = run(s, &e);
+    if (code)
+        say_why(s, &e);
+    else
+        log_event(&s->log, LOG_LEVEL_INFO, "stopped", LOG_INT("exit_code", s->exit_code));
+    int exit_code = code ? EXIT_FAILURE : s->exit_code;
+    supervisor_close(s);
+    free(s);
+    return exit_code;
+}

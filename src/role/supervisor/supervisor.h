@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// The supervisor: starts the gateways and the controller, restarts those that die, ends them in order. It
+// holds the listeners and the shared memory, so that a child can be replaced without a refused connection. It
+// parses nothing that comes from the network or from a model, and has no threads and no TLS.
+#pragma once
+
+#include <stdint.h>
+
+struct settings;
+
+// Runs the server until SIGTERM or SIGINT and returns the exit code: 0 after a drain; 1 when it could not
+// start, when all gateways failed, or when a second signal cut the drain short. Events go to stderr
+// (base/log).
+int supervisor_main(const struct settings *s, uint64_t started_mono_ns);
