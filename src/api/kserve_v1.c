@@ -65,13 +65,6 @@ static int read_rows(struct decode *d, struct err *e)
     return rc;
 }
 
-// Where value i of a column lies in the rows of this request.
-static void *cell(struct decode *d, uint32_t i, uint32_t feature)
-{
-    size_t at = (size_t)(d->first_row + i) * d->sig->n_features + feature;
-    return (char *)d->rows->data + at * decode_value_size(d);
-}
-
 // The value of a column's item, which may be wrapped in an array of one.
 static int read_cell(struct decode *d, uint32_t feature, void *to, struct err *e)
 {
@@ -101,7 +94,7 @@ static int read_column(struct decode *d, uint32_t feature, bool makes_rows, stru
                      : err_set(e, ERR_WRONG_COUNT, "this column has more than %u values, the first has %u",
                                n_rows, n_rows);
         if (rc >= 0)
-            rc = read_cell(d, feature, cell(d, i, feature), e);
+            rc = read_cell(d, feature, decode_cell(d, i, feature), e);
         if (rc == 0)
             i++;
     }
@@ -111,20 +104,6 @@ static int read_column(struct decode *d, uint32_t feature, bool makes_rows, stru
     }
     if (!makes_rows && i != n_rows)
         return err_set(e, ERR_WRONG_COUNT, "this column has %u values, the first has %u", i, n_rows);
-    return 0;
-}
-
-static int fill_absent_columns(struct decode *d, const uint8_t *seen, struct err *e)
-{
-    for (uint32_t k = 0; k < d->sig->n_features; k++) {
-        for (uint32_t i = d->first_row; !seen[k] && i < d->rows->n_rows; i++) {
-            int rc = decode_missing(d, k, cell(d, i - d->first_row, k), e);
-            if (rc) {
-                path_key_before(e, d->sig->features[k].name);
-                return rc;
-            }
-        }
-    }
     return 0;
 }
 
@@ -159,7 +138,7 @@ static int read_columns(struct decode *d, struct err *e)
     }
     if (rc == 0 && n == 0)
         return err_set(e, ERR_WRONG_COUNT, "there are no columns, so it is unknown how many rows to predict");
-    return rc ? rc : fill_absent_columns(d, seen, e);
+    return rc ? rc : decode_fill_absent(d, seen, e);
 }
 
 static int read_signature_name(struct decode *d, struct err *e)

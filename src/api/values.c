@@ -269,6 +269,27 @@ int decode_array(struct decode *d, enum dtype as, uint32_t first_feature, void *
     return rc;
 }
 
+void *decode_cell(const struct decode *d, uint32_t i, uint32_t feature)
+{
+    size_t at = (size_t)(d->first_row + i) * d->sig->n_features + feature;
+    return d->rows->data ? (char *)d->rows->data + at * decode_value_size(d) : NULL; // NULL: no rows at all
+}
+
+int decode_fill_absent(struct decode *d, const uint8_t *seen, struct err *e)
+{
+    uint32_t n_rows = d->rows->n_rows - d->first_row;
+    for (uint32_t k = 0; k < d->sig->n_features; k++) {
+        for (uint32_t i = 0; !seen[k] && i < n_rows; i++) {
+            int rc = decode_missing(d, k, decode_cell(d, i, k), e);
+            if (rc) {
+                path_key_before(e, d->sig->features[k].name);
+                return rc;
+            }
+        }
+    }
+    return 0;
+}
+
 void values_encode(const void *outputs, enum dtype dtype, size_t n, struct buf *out)
 {
     for (size_t i = 0; i < n; i++) {

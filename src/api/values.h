@@ -29,6 +29,10 @@ int decode_array(struct decode *d, enum dtype as, uint32_t first, void *to, uint
                  struct err *e) ERR_CHECKED;
 // NaN where the model has a rule for it, else ERR_MISSING_FEATURE.
 int decode_missing(struct decode *d, uint32_t feature, void *to, struct err *e) ERR_CHECKED;
+// Where the value of row i of this request lies; valid until rows are appended.
+void *decode_cell(const struct decode *d, uint32_t i, uint32_t feature);
+// After columns were read: the features that are not in seen[0..n_features) are missing in every row.
+int decode_fill_absent(struct decode *d, const uint8_t *seen, struct err *e) ERR_CHECKED;
 // The feature of this name; ERR_UNKNOWN_FEATURE with the nearest name.
 int decode_feature(const struct decode *d, struct str name, uint32_t *ret, struct err *e) ERR_CHECKED;
 
