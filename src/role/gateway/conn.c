@@ -10,8 +10,6 @@
 #include "wire/coding.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -72,8 +70,6 @@ void conn_close(struct conn *c)
     link_in(c, &c->g->dead);
     c->g->n_conns--;
     c->g->metrics->connections--;
-    if (!c->g->accepting && !c->g->draining)
-        conn_listen_start(c->g, c->g->listener.fd);
 }
 
 void conn_free_dead(struct gateway *g)
@@ -113,6 +109,7 @@ void conn_send(struct conn *c, struct str bytes)
     if (bytes.n == 0)
         return;
     buf_put(&c->out, bytes.p, bytes.n);
+    set_deadline(c, c->g->settings->body_timeout_ms);
     if (c->out.failed)
         conn_close(c);
     else
@@ -128,7 +125,7 @@ static void flush(struct conn *c)
         return;
     }
     c->g->metrics->bytes_out += (uint64_t)n;
-    set_deadline(c, c->g->settings->idle_timeout_ms);
+    set_deadline(c, c->g->settings->body_timeout_ms);
     buf_consume(&c->out, (size_t)n);
     if (c->out.n)
         return;
@@ -287,9 +284,10 @@ static void take_from_own(struct conn *c)
         return;
     if (c->admin) {
         done += gate_forward(c, (struct str){c->in.p + done, c->in.n - done});
-        keep = c->in.n - done;
+        keep = c->is_dead ? 0 : c->in.n - done;
     }
-    shrink_in(c, done, keep);
+    if (!c->is_dead)
+        shrink_in(c, done, keep);
 }
 
 static void take_from_shared(struct conn *c, size_t n)
@@ -387,13 +385,11 @@ static void on_ready(struct watch *w, uint32_t events)
 static void open_conn(struct gateway *g, int fd)
 {
     struct err e;
-    int one = 1;
     struct conn *c = calloc(1, sizeof *c);
     if (!c) {
         close(fd);
         return;
     }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     c->g = g;
     c->watch = (struct watch){fd, on_ready};
     c->events = EPOLLIN;
@@ -411,20 +407,32 @@ static void open_conn(struct gateway *g, int fd)
     g->metrics->connections_total++;
 }
 
+// Over the limit: said at once, so that the client can go elsewhere.
+static void refuse_conn(struct gateway *g, int fd)
+{
+    static const char ANSWER[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
+                                 "Content-Length: 0\r\n\r\n";
+    ssize_t n = send(fd, ANSWER, sizeof ANSWER - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)n; // it is leaving either way
+    g->metrics->refused_total++;
+    close(fd);
+}
+
 static void on_accept(struct watch *w, uint32_t events)
 {
     (void)events;
     struct gateway *g = (struct gateway *)((char *)w - offsetof(struct gateway, listener));
     for (int i = 0; i < ACCEPTS_A_TURN && g->accepting; i++) {
-        if (g->n_conns >= g->settings->max_connections) {
-            g->metrics->refused_total++;
-            conn_listen_stop(g); // until one closes: the rest wait in the listener's queue
+        int fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+                conn_listen_stop(g); // until the next sweep; what is waiting stays in the listener's queue
             return;
         }
-        int fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0)
-            return;
-        open_conn(g, fd);
+        if (g->n_conns < g->settings->max_connections)
+            open_conn(g, fd);
+        else
+            refuse_conn(g, fd);
     }
 }
 
@@ -461,6 +469,8 @@ void conn_sweep(struct gateway *g)
         if (c->state != CONN_WAITING && c->deadline_ns < now)
             time_out(c);
     }
+    if (!g->accepting && !g->draining && g->listener.on_ready)
+        conn_listen_start(g, g->listener.fd);
 }
 
 void conn_drain(struct gateway *g)

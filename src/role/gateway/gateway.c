@@ -16,7 +16,7 @@
 #include "settings/settings.h"
 
 #include <stdlib.h>
-#include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { DRAIN_LOOK_MS = 20 };
@@ -48,8 +48,9 @@ const char *gateway_date(struct gateway *g)
 static void on_turn_end(void *ctx)
 {
     struct gateway *g = ctx;
+    job_slice(g); // its connection may go on with requests for this turn
     predict_finish(g);
-    job_slice(g);
+    arena_reset(&g->arena, GATEWAY_TURN_KEEP);
     conn_free_dead(g);
     g->wall_ns = 0;
 }
@@ -90,6 +91,16 @@ static void on_signal(struct watch *w, uint32_t events)
     on_sweep(&p->g.sweep);
 }
 
+// As many connections as the system lets this process have.
+static void raise_descriptor_limit(void)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
+        r.rlim_cur = r.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &r);
+    }
+}
+
 static int attach_memory(struct gateway *g, const struct gateway_args *args, struct err *e)
 {
     void *shards;
@@ -125,6 +136,7 @@ static int start(struct process *p, struct err *e)
         rc = loop_new(&g->loop, e);
     if (rc)
         return rc;
+    raise_descriptor_limit();
     ids_maker_init(&g->ids);
     loop_on_turn_end(g->loop, on_turn_end, g);
     p->signals.on_ready = on_signal;
