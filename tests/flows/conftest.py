@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real server for each test: port 0, a data directory of its own, ended by its own handle."""
+
+import hashlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import threading
+import time
+
+import numpy as np
+import pytest
+import requests
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = os.environ.get("SLIPWAY_BIN", str(ROOT / "build" / "slipway"))
+DEADLINE_S = 20
+
+
+class Server:
+    """`slipway serve` on a free port. Events are its JSON lines on standard error."""
+
+    def __init__(self, data_dir, *flags):
+        self.data_dir = pathlib.Path(data_dir)
+        self.events = []
+        self._changed = threading.Condition()
+        self.process = subprocess.Popen(
+            [BINARY, "serve", "--listen", "127.0.0.1:0", "--data-dir", str(data_dir), *flags],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )
+        threading.Thread(target=self._read, daemon=True).start()
+        self.url = self.wait_event("listening")["url"]
+        self.port = int(self.url.rsplit(":", 1)[1])
+        self.wait_event("ready")
+
+    def _read(self):
+        for line in self.process.stderr:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                event = {"event": "text", "line": line.rstrip()}
+            with self._changed:
+                self.events.append(event)
+                self._changed.notify_all()
+        with self._changed:
+            self.events.append({"event": "end"})
+            self._changed.notify_all()
+
+    def wait_event(self, name, where=lambda event: True, timeout=DEADLINE_S):
+        """The first event of that name, also one that came before."""
+        end = time.monotonic() + timeout
+        with self._changed:
+            while True:
+                for event in self.events:
+                    if event["event"] == name and where(event):
+                        return event
+                if any(event["event"] == "end" for event in self.events) or time.monotonic() > end:
+                    raise AssertionError(f"no event {name!r}; there were {self.events}")
+                self._changed.wait(0.1)
+
+    def push(self, model, path, **manifest):
+        """Uploads a file and makes a version of it, over the registry's REST API."""
+        data = pathlib.Path(path).read_bytes()
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        requests.put(f"{self.url}/api/v1/blobs/{digest}", data=data, timeout=30).raise_for_status()
+        artifact = {"name": pathlib.Path(path).name, "digest": digest, "size": len(data)}
+        answer = requests.post(f"{self.url}/api/v1/models/{model}/versions",
+                               json={"artifacts": [artifact], **manifest}, timeout=60)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    def predict(self, model, body, **kwargs):
+        return requests.post(f"{self.url}/v1/models/{model}:predict", json=body, timeout=30, **kwargs)
+
+    def stop(self, sig=signal.SIGTERM, timeout=DEADLINE_S):
+        if self.process.poll() is None:
+            self.process.send_signal(sig)
+        return self.process.wait(timeout)
+
+    def end(self):
+        if self.process.poll() is None:
+            self.stop()
+        self.process.stderr.close()
+
+
+@pytest.fixture
+def start_server(tmp_path):
+    """A function that starts servers, each on its own or a given data directory."""
+    servers = []
+
+    def start(*flags, data_dir=None):
+        server = Server(data_dir or tmp_path / f"data{len(servers)}", *flags)
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.end()
+
+
+@pytest.fixture
+def server(start_server):
+    return start_server()
+
+
+class Trained:
+    """A model file with the library's own predictions for its held-out rows."""
+
+    def __init__(self, path, names, rows, expected):
+        self.path, self.names, self.rows, self.expected = path, names, rows, expected
+
+    def instances(self, n=None):
+        """Rows as JSON lists, missing values as null."""
+        return [[None if np.isnan(v) else float(v) for v in row] for row in self.rows[:n]]
+
+
+@pytest.fixture(scope="session")
+def churn(tmp_path_factory):
+    """XGBoost, binary, 6 named features, some missing values."""
+    import xgboost
+
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(800, 6)).astype(np.float32)
+    y = (x[:, 0] + x[:, 1] * x[:, 2] > 0).astype(np.float32)
+    x[rng.random(x.shape) < 0.1] = np.nan
+    names = ["age", "income", "tenure", "plan", "calls", "spend"]
+    train = xgboost.DMatrix(x[:600], label=y[:600], feature_names=names)
+    booster = xgboost.train({"objective": "binary:logistic", "max_depth": 4, "nthread": 1}, train, 20)
+    path = tmp_path_factory.mktemp("models") / "churn.json"
+    booster.save_model(path)
+    held_out = x[600:]
+    expected = booster.predict(xgboost.DMatrix(held_out, feature_names=names))
+    return Trained(path, names, held_out, expected)
+
+
+@pytest.fixture(scope="session")
+def price(tmp_path_factory):
+    """LightGBM, regression, trained without missing values: it has no rule for them."""
+    import lightgbm
+
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(800, 4))
+    y = x[:, 0] * 3 + np.abs(x[:, 1]) + rng.normal(size=800) * 0.1
+    names = ["area", "rooms", "floor", "year"]
+    train = lightgbm.Dataset(x[:600], y[:600], feature_name=names)
+    booster = lightgbm.train({"objective": "regression", "verbose": -1, "num_threads": 1}, train, 15)
+    path = tmp_path_factory.mktemp("models") / "price.txt"
+    booster.save_model(path)
+    return Trained(path, names, x[600:], booster.predict(x[600:]))
+
+
+@pytest.fixture(scope="session")
+def species(tmp_path_factory):
+    """XGBoost, three classes, in UBJSON, features without names."""
+    import sklearn.datasets
+    import xgboost
+
+    x, y = sklearn.datasets.load_iris(return_X_y=True)
+    x = x.astype(np.float32)
+    booster = xgboost.train({"objective": "multi:softprob", "num_class": 3, "max_depth": 3, "nthread": 1},
+                            xgboost.DMatrix(x, label=y), 10)
+    path = tmp_path_factory.mktemp("models") / "species.ubj"
+    booster.save_model(path)
+    return Trained(path, [f"f{i}" for i in range(4)], x, booster.predict(xgboost.DMatrix(x)))
