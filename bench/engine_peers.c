@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The engine against its peers, in one process, in turns: our compiled image, XGBoost's and LightGBM's C API, ONNX
-// Runtime's C API. The peers are loaded from the libraries that pip installed; nothing links to them.
+// The engine against its peers, in one process, in turns: our compiled image, XGBoost's and LightGBM's C API,
+// ONNX Runtime's C API. The peers are loaded from the libraries that pip installed; nothing links to them.
 //
 //   engine_peers --model m.json --rows rows.bin [--xgboost libxgboost.so] [--lightgbm lib_lightgbm.so]
 //                [--onnxruntime libonnxruntime.so --onnx m.onnx] [--batch 1,1000] [--rounds 7] [--cpu 0]
 //
-// rows.bin: little-endian float32 (XGBoost) or float64 (LightGBM), row-major. Prints one JSON line per peer and batch:
-// ns per row of ours and of the peer in each round, so that the reader can take the median of the paired ratios.
-// Rows vary from call to call: one repeated row would flatter engines that branch.
+// rows.bin: little-endian float32 (XGBoost) or float64 (LightGBM), row-major. Prints one JSON line per peer
+// and batch: ns per row of ours and of the peer in each round, so that the reader can take the median of the
+// paired ratios. Rows vary from call to call: one repeated row would flatter engines that branch.
 #include "base/clock.h"
 #include "engine/engine.h"
 
@@ -127,11 +127,13 @@ static struct xgboost xgboost_open(const char *lib_path, const char *model)
 {
     struct xgboost x;
     void *lib = library(lib_path);
-    int (*create)(const void *, uint64_t, void **) = (int (*)(const void *, uint64_t, void **))symbol(lib, "XGBoosterCreate");
+    int (*create)(const void *, uint64_t, void **) =
+        (int (*)(const void *, uint64_t, void **))symbol(lib, "XGBoosterCreate");
     int (*load)(void *, const char *) = (int (*)(void *, const char *))symbol(lib, "XGBoosterLoadModel");
-    int (*set)(void *, const char *, const char *) = (int (*)(void *, const char *, const char *))symbol(lib, "XGBoosterSetParam");
-    x.predict = (int (*)(void *, const char *, const char *, void *, const uint64_t **, uint64_t *, const float **))symbol(
-        lib, "XGBoosterPredictFromDense");
+    int (*set)(void *, const char *, const char *) =
+        (int (*)(void *, const char *, const char *))symbol(lib, "XGBoosterSetParam");
+    x.predict = (int (*)(void *, const char *, const char *, void *, const uint64_t **, uint64_t *,
+                         const float **))symbol(lib, "XGBoosterPredictFromDense");
     if (create(NULL, 0, &x.booster) || load(x.booster, model) || set(x.booster, "nthread", "1"))
         die(model, "XGBoost does not load it");
     x.proxy = NULL;
@@ -145,12 +147,14 @@ static double xgboost_run(void *ctx, const struct data *d, size_t first, size_t 
     const uint64_t *shape;
     uint64_t dims;
     const float *out;
-    snprintf(array, sizeof array, "{\"data\":[%zu,true],\"shape\":[%zu,%u],\"typestr\":\"<f4\",\"version\":3}",
+    snprintf(array, sizeof array,
+             "{\"data\":[%zu,true],\"shape\":[%zu,%u],\"typestr\":\"<f4\",\"version\":3}",
              (size_t)row_at(d, first), n, d->n_features);
-    if (x->predict(x->booster, array,
-                   "{\"type\":0,\"training\":false,\"iteration_begin\":0,\"iteration_end\":0,\"strict_shape\":false,"
-                   "\"cache_id\":0,\"missing\":NaN}",
-                   x->proxy, &shape, &dims, &out))
+    if (x->predict(
+            x->booster, array,
+            "{\"type\":0,\"training\":false,\"iteration_begin\":0,\"iteration_end\":0,\"strict_shape\":false,"
+            "\"cache_id\":0,\"missing\":NaN}",
+            x->proxy, &shape, &dims, &out))
         die("XGBoosterPredictFromDense", "failed");
     return (double)out[0];
 }
@@ -160,7 +164,8 @@ static double xgboost_run(void *ctx, const struct data *d, size_t first, size_t 
 struct lightgbm {
     void *booster, *fast;
     int (*one)(void *, const void *, int64_t *, double *);
-    int (*many)(void *, const void *, int, int32_t, int32_t, int, int, int, int, const char *, int64_t *, double *);
+    int (*many)(void *, const void *, int, int32_t, int32_t, int, int, int, int, const char *, int64_t *,
+                double *);
     double *out;
 };
 
@@ -169,13 +174,17 @@ static struct lightgbm lightgbm_open(const char *lib_path, const char *model, ui
     struct lightgbm l;
     int iterations;
     void *lib = library(lib_path);
-    int (*create)(const char *, int *, void **) = (int (*)(const char *, int *, void **))symbol(lib, "LGBM_BoosterCreateFromModelfile");
+    int (*create)(const char *, int *, void **) =
+        (int (*)(const char *, int *, void **))symbol(lib, "LGBM_BoosterCreateFromModelfile");
     int (*init)(void *, int, int, int, int, int32_t, const char *, void **) =
-        (int (*)(void *, int, int, int, int, int32_t, const char *, void **))symbol(lib, "LGBM_BoosterPredictForMatSingleRowFastInit");
-    l.one = (int (*)(void *, const void *, int64_t *, double *))symbol(lib, "LGBM_BoosterPredictForMatSingleRowFast");
-    l.many = (int (*)(void *, const void *, int, int32_t, int32_t, int, int, int, int, const char *, int64_t *, double *))symbol(
-        lib, "LGBM_BoosterPredictForMat");
-    if (create(model, &iterations, &l.booster) || init(l.booster, 0, 0, -1, 1, (int32_t)n_features, "num_threads=1", &l.fast))
+        (int (*)(void *, int, int, int, int, int32_t, const char *, void **))symbol(
+            lib, "LGBM_BoosterPredictForMatSingleRowFastInit");
+    l.one = (int (*)(void *, const void *, int64_t *, double *))symbol(
+        lib, "LGBM_BoosterPredictForMatSingleRowFast");
+    l.many = (int (*)(void *, const void *, int, int32_t, int32_t, int, int, int, int, const char *,
+                      int64_t *, double *))symbol(lib, "LGBM_BoosterPredictForMat");
+    if (create(model, &iterations, &l.booster) ||
+        init(l.booster, 0, 0, -1, 1, (int32_t)n_features, "num_threads=1", &l.fast))
         die(model, "LightGBM does not load it");
     l.out = calloc(100000, sizeof(double) * 16);
     return l;
@@ -186,8 +195,8 @@ static double lightgbm_run(void *ctx, const struct data *d, size_t first, size_t
     struct lightgbm *l = ctx;
     int64_t len;
     int rc = n == 1 ? l->one(l->fast, row_at(d, first), &len, l->out)
-                    : l->many(l->booster, row_at(d, first), 1, (int32_t)n, (int32_t)d->n_features, 1, 0, 0, -1, "num_threads=1", &len,
-                              l->out);
+                    : l->many(l->booster, row_at(d, first), 1, (int32_t)n, (int32_t)d->n_features, 1, 0, 0,
+                              -1, "num_threads=1", &len, l->out);
     if (rc)
         die("LightGBM", "failed");
     return l->out[0];
@@ -239,7 +248,8 @@ static double onnxruntime_run(void *ctx, const struct data *d, size_t first, siz
     const int64_t shape[] = {(int64_t)n, d->n_features};
     void *data = d->bytes + first * d->row_bytes;
     ort_check(o->api,
-              o->api->CreateTensorWithDataAsOrtValue(o->memory, data, n * d->row_bytes, shape, 2, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &in),
+              o->api->CreateTensorWithDataAsOrtValue(o->memory, data, n * d->row_bytes, shape, 2,
+                                                     ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &in),
               "tensor");
     ort_check(o->api,
               o->api->Run(o->session, NULL, (const char *const *)&o->in_name, (const OrtValue *const *)&in, 1,
@@ -272,7 +282,8 @@ static double time_ns_per_row(const struct subject *s, const struct data *d, siz
     return (double)(now - start) / (double)rows;
 }
 
-static void compare(const struct subject *ours, const struct subject *peer, const struct data *d, size_t batch, int rounds)
+static void compare(const struct subject *ours, const struct subject *peer, const struct data *d,
+                    size_t batch, int rounds)
 {
     printf("{\"peer\":\"%s\",\"batch\":%zu,\"pairs_ns_per_row\":[", peer->name, batch);
     for (int i = 0; i < rounds; i++) {
@@ -297,27 +308,48 @@ struct options {
 
 static struct options parse(int argc, char **argv)
 {
-    static const struct option LONG[] = {{"model", 1, NULL, 'm'},       {"rows", 1, NULL, 'r'}, {"xgboost", 1, NULL, 'x'},
-                                         {"lightgbm", 1, NULL, 'l'},    {"onnx", 1, NULL, 'o'}, {"onnxruntime", 1, NULL, 'O'},
-                                         {"batch", 1, NULL, 'b'},       {"rounds", 1, NULL, 'n'}, {"cpu", 1, NULL, 'c'},
-                                         {NULL, 0, NULL, 0}};
+    static const struct option LONG[] = {{"model", 1, NULL, 'm'},   {"rows", 1, NULL, 'r'},
+                                         {"xgboost", 1, NULL, 'x'}, {"lightgbm", 1, NULL, 'l'},
+                                         {"onnx", 1, NULL, 'o'},    {"onnxruntime", 1, NULL, 'O'},
+                                         {"batch", 1, NULL, 'b'},   {"rounds", 1, NULL, 'n'},
+                                         {"cpu", 1, NULL, 'c'},     {NULL, 0, NULL, 0}};
     struct options o = {.batch = "1,1000", .rounds = 7, .cpu = -1};
     for (int c; (c = getopt_long(argc, argv, "", LONG, NULL)) != -1;) {
         switch (c) {
-        case 'm': o.model = optarg; break;
-        case 'r': o.rows = optarg; break;
-        case 'x': o.xgboost = optarg; break;
-        case 'l': o.lightgbm = optarg; break;
-        case 'o': o.onnx = optarg; break;
-        case 'O': o.onnxruntime = optarg; break;
-        case 'b': o.batch = optarg; break;
-        case 'n': o.rounds = (int)strtol(optarg, NULL, 10); break;
-        case 'c': o.cpu = (int)strtol(optarg, NULL, 10); break;
-        default: exit(2);
+        case 'm':
+            o.model = optarg;
+            break;
+        case 'r':
+            o.rows = optarg;
+            break;
+        case 'x':
+            o.xgboost = optarg;
+            break;
+        case 'l':
+            o.lightgbm = optarg;
+            break;
+        case 'o':
+            o.onnx = optarg;
+            break;
+        case 'O':
+            o.onnxruntime = optarg;
+            break;
+        case 'b':
+            o.batch = optarg;
+            break;
+        case 'n':
+            o.rounds = (int)strtol(optarg, NULL, 10);
+            break;
+        case 'c':
+            o.cpu = (int)strtol(optarg, NULL, 10);
+            break;
+        default:
+            exit(2);
         }
     }
     if (!o.model || !o.rows || o.rounds < 1 || o.rounds > MAX_ROUNDS)
-        die("usage", "--model FILE --rows FILE [--xgboost LIB] [--lightgbm LIB] [--onnxruntime LIB --onnx FILE]");
+        die("usage",
+            "--model FILE --rows FILE [--xgboost LIB] [--lightgbm LIB] [--onnxruntime LIB --onnx FILE]");
     return o;
 }
 

@@ -33,3 +33,7 @@ struct controller_args {
 // is in flight and returns 0; the controller finishes what was acknowledged and returns 0. A child that
 // takes longer than the setting drain_timeout_ms is killed. SIGKILL also comes when the supervisor dies.
 void role_ready(int ready_fd);
+
+// The mains; each returns the exit code of its process.
+int gateway_main(const struct gateway_args *args);
+int controller_main(const struct controller_args *args);
