@@ -14,6 +14,8 @@ enum {
     LIMIT_HTTP_HEADERS = 64,
     LIMIT_HTTP_CHUNK_LINE_BYTES = 256,
     LIMIT_HTTP_PIPELINE = 64, // requests of one connection taken in one turn
+    // The command line
+    LIMIT_CLIENT_ANSWER_BYTES = 1 << 29, // an answer that a verb reads
     // Content codings
     LIMIT_ZSTD_WINDOW_LOG = 23, // a zstd body may ask for a window of 8 MiB, as RFC 9659 has it
     // Settings

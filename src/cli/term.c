@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <yyjson.h>
 
 enum { BAR_CELLS = 24, REDRAW_NS = 100000000 };
 
@@ -94,6 +95,18 @@ int term_write(const struct buf *b, struct err *e)
     return 0;
 }
 
+int term_put_json(struct yyjson_val *v, struct buf *out, struct err *e)
+{
+    size_t n;
+    char *json = yyjson_val_write(v, YYJSON_WRITE_PRETTY_TWO_SPACES, &n);
+    if (!json)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    buf_put(out, json, n);
+    buf_putc(out, '\n');
+    free(json);
+    return 0;
+}
+
 void term_put_bytes(uint64_t bytes, struct buf *out)
 {
     static const char *const UNITS[] = {"B", "KiB", "MiB", "GiB", "TiB"};
@@ -125,6 +138,34 @@ void term_put_safe(struct str text, struct buf *out)
             buf_printf(out, "\\x%02x", c);
         else
             buf_putc(out, (char)c);
+    }
+}
+
+// Columns that a text takes on the terminal: its characters, taking each as one column wide.
+static size_t width_of(const char *text)
+{
+    size_t n = 0;
+    for (; text && *text; text++)
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+    return n;
+}
+
+void term_put_table(const char *const *cells, size_t n_rows, size_t n_columns, struct buf *out)
+{
+    for (size_t r = 0; r < n_rows; r++) {
+        for (size_t c = 0; c < n_columns; c++) {
+            const char *cell = cells[r * n_columns + c];
+            size_t widest = 0;
+            for (size_t i = 0; i < n_rows; i++) {
+                size_t w = width_of(cells[i * n_columns + c]);
+                widest = w > widest ? w : widest;
+            }
+            buf_puts(out, "  ");
+            term_put_safe(str_of(cell), out);
+            for (size_t w = width_of(cell); c + 1 < n_columns && w < widest; w++)
+                buf_putc(out, ' ');
+        }
+        buf_putc(out, '\n');
     }
 }
 

@@ -26,10 +26,18 @@ int term_usage(const struct err *e);
 // Writes the buffer to stdout, all of it. 0, or ERR_IO (stdout closed or full).
 int term_write(const struct buf *b, struct err *e) ERR_CHECKED;
 
+// Appends a JSON value, indented, with a newline. ERR_NOMEM.
+struct yyjson_val;
+int term_put_json(struct yyjson_val *v, struct buf *out, struct err *e) ERR_CHECKED;
+
 void term_put_bytes(uint64_t bytes, struct buf *out); // "1.4 MiB"
 void term_put_count(uint64_t count, struct buf *out); // "1,234,567"
 // Appends text with control characters as \xNN, so that what a server says cannot drive the terminal.
 void term_put_safe(struct str text, struct buf *out);
+
+// Appends rows of cells (n_rows, n_columns), row-major, in aligned columns, two blanks before each line. NULL
+// cells are empty. Control characters come out as term_put_safe writes them.
+void term_put_table(const char *const *cells, size_t n_rows, size_t n_columns, struct buf *out);
 
 // A line on stderr that is redrawn at most ten times a second; nothing where stderr is no terminal.
 struct progress {

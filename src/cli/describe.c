@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a server says about models and versions, as people read it.
+#include "cli/describe.h"
+
+#include "cli/term.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LABEL_COLUMNS = 14, NAMES_SHOWN = 12, CURL_FEATURES_MAX = 100, CURL_NAMED_MAX = 8 };
+
+const char *describe_scalar(yyjson_val *v, char scratch[32])
+{
+    if (yyjson_is_str(v))
+        return yyjson_get_str(v);
+    if (yyjson_is_bool(v))
+        return yyjson_get_bool(v) ? "yes" : "no";
+    if (yyjson_is_uint(v))
+        snprintf(scratch, 32, "%" PRIu64, yyjson_get_uint(v));
+    else if (yyjson_is_num(v))
+        snprintf(scratch, 32, "%.6g", yyjson_get_num(v));
+    else
+        scratch[0] = '\0';
+    return scratch;
+}
+
+static void put_line(const char *label, const char *value, struct buf *out)
+{
+    if (!value || !*value)
+        return;
+    buf_printf(out, "  %-*s", LABEL_COLUMNS, label);
+    term_put_safe(str_of(value), out);
+    buf_putc(out, '\n');
+}
+
+static void put_features(yyjson_val *inputs, struct buf *out)
+{
+    size_t i, n;
+    yyjson_val *input;
+    if (!yyjson_is_arr(inputs))
+        return;
+    buf_printf(out, "  %-*s%zu:", LABEL_COLUMNS, "features", yyjson_arr_size(inputs));
+    yyjson_arr_foreach(inputs, i, n, input)
+    {
+        const char *name = yyjson_get_str(yyjson_obj_get(input, "name"));
+        if (i == NAMES_SHOWN) {
+            buf_puts(out, ", …");
+            break;
+        }
+        buf_puts(out, i ? ", " : " ");
+        term_put_safe(str_of(name), out);
+        if (yyjson_get_bool(yyjson_obj_get(input, "categorical")))
+            buf_puts(out, " (category)");
+    }
+    buf_putc(out, '\n');
+}
+
+static void put_output(yyjson_val *output, struct buf *out)
+{
+    char number[32];
+    const char *name = yyjson_get_str(yyjson_obj_get(output, "name"));
+    const char *type = yyjson_get_str(yyjson_obj_get(output, "datatype"));
+    const char *n = describe_scalar(yyjson_obj_get(output, "n"), number);
+    if (!name)
+        return;
+    buf_printf(out, "  %-*s", LABEL_COLUMNS, "output");
+    term_put_safe(str_of(name), out);
+    if (*n)
+        buf_printf(out, ", %s value%s a row", n, strcmp(n, "1") == 0 ? "" : "s");
+    if (type)
+        buf_printf(out, " of %s", type);
+    buf_putc(out, '\n');
+}
+
+// "engine  trees" and the fields below it, one a line.
+static void put_object(const char *label, yyjson_val *object, struct buf *out)
+{
+    size_t i, n;
+    yyjson_val *key, *value;
+    char scratch[32];
+    if (!yyjson_is_obj(object)) {
+        put_line(label, describe_scalar(object, scratch), out);
+        return;
+    }
+    yyjson_obj_foreach(object, i, n, key, value)
+    {
+        char name[64];
+        snprintf(name, sizeof name, "%s", i ? "" : label);
+        buf_printf(out, "  %-*s", LABEL_COLUMNS, name);
+        term_put_safe(str_of(yyjson_get_str(key)), out);
+        buf_puts(out, ": ");
+        if (yyjson_is_obj(value) || yyjson_is_arr(value)) {
+            size_t size;
+            char *json = yyjson_val_write(value, 0, &size);
+            term_put_safe((struct str){json, json ? size : 0}, out);
+            free(json);
+        } else {
+            term_put_safe(str_of(describe_scalar(value, scratch)), out);
+        }
+        buf_putc(out, '\n');
+    }
+}
+
+void describe_version(yyjson_val *version, struct buf *out)
+{
+    static const char *const FIELDS[] = {"state", "reason", "description", "created", "format", "digest"};
+    char scratch[32];
+    yyjson_val *signature = yyjson_obj_get(version, "signature");
+    for (size_t i = 0; i < sizeof FIELDS / sizeof FIELDS[0]; i++)
+        put_line(FIELDS[i], describe_scalar(yyjson_obj_get(version, FIELDS[i]), scratch), out);
+    put_features(yyjson_obj_get(signature, "inputs"), out);
+    put_output(yyjson_obj_get(signature, "output"), out);
+    put_object("engine", yyjson_obj_get(version, "engine"), out);
+    if (yyjson_obj_size(yyjson_obj_get(version, "tags")) > 0)
+        put_object("tags", yyjson_obj_get(version, "tags"), out);
+}
+
+// Text inside a shell's single quotes.
+static void put_shell(struct str text, struct buf *out)
+{
+    for (size_t i = 0; i < text.n; i++)
+        if (text.p[i] == '\'')
+            buf_puts(out, "'\\''");
+        else
+            buf_putc(out, text.p[i]);
+}
+
+void describe_curl(yyjson_val *version, const char *url, struct buf *out)
+{
+    yyjson_val *inputs = yyjson_obj_get(yyjson_obj_get(version, "signature"), "inputs"), *input;
+    size_t i, n;
+    struct buf row;
+    if (!yyjson_is_arr(inputs) || yyjson_arr_size(inputs) > CURL_FEATURES_MAX)
+        return;
+    bool named = yyjson_arr_size(inputs) <= CURL_NAMED_MAX;
+    buf_init(&row, 1 << 20);
+    buf_putc(&row, named ? '{' : '[');
+    yyjson_arr_foreach(inputs, i, n, input)
+    {
+        if (i)
+            buf_putc(&row, ',');
+        if (named) {
+            buf_put_json_str(&row, str_of(yyjson_get_str(yyjson_obj_get(input, "name"))));
+            buf_putc(&row, ':');
+        }
+        buf_putc(&row, '0');
+    }
+    buf_putc(&row, named ? '}' : ']');
+    buf_puts(out, "  curl '");
+    put_shell(str_of(url), out);
+    buf_puts(out, "' -H 'Content-Type: application/json' -d '{\"instances\":[");
+    put_shell(buf_str(&row), out);
+    buf_puts(out, "]}'\n");
+    buf_done(&row);
+}

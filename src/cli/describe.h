@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a server says about models and versions, as people read it. Tolerant: a field that is missing is left
+// out, one that is new is shown.
+#pragma once
+
+#include "base/buf.h"
+
+#include <yyjson.h>
+
+// The text of a string, number or boolean; "" for others. Borrowed from scratch, which has 32 bytes.
+const char *describe_scalar(yyjson_val *v, char scratch[32]);
+// Appends "  name  value" lines for a version: state, format, digest, features, output, engine, tags.
+void describe_version(yyjson_val *version, struct buf *out);
+// Appends the shell command that asks a version for a prediction; nothing for a model too wide for a line.
+void describe_curl(yyjson_val *version, const char *url, struct buf *out);

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// `slipway show`: one model with its versions and aliases, or one version with its signature and engine.
+#include "cli/cli.h"
+#include "cli/client.h"
+#include "cli/describe.h"
+#include "cli/term.h"
+
+#include <stdlib.h>
+
+enum { COLUMNS = 5 };
+
+static int put_versions(yyjson_val *versions, struct buf *out, struct err *e)
+{
+    static const char *const FIELDS[COLUMNS] = {"version", "state", "format", "created", "description"};
+    static const char *const HEADS[COLUMNS] = {"VERSION", "STATE", "FORMAT", "CREATED", "DESCRIPTION"};
+    size_t i, n, n_rows = yyjson_arr_size(versions) + 1;
+    yyjson_val *v;
+    const char **cells = calloc(n_rows * COLUMNS, sizeof *cells);
+    char(*scratch)[32] = calloc(n_rows * COLUMNS, sizeof *scratch);
+    if (!cells || !scratch) {
+        free(cells);
+        free(scratch);
+        return err_set(e, ERR_NOMEM, "out of memory");
+    }
+    for (size_t c = 0; c < COLUMNS; c++)
+        cells[c] = HEADS[c];
+    yyjson_arr_foreach(versions, i, n, v)
+    {
+        for (size_t c = 0; c < COLUMNS; c++) {
+            size_t at = (i + 1) * COLUMNS + c;
+            // A version may be given as its number alone.
+            yyjson_val *value = yyjson_is_obj(v) ? yyjson_obj_get(v, FIELDS[c]) : c == 0 ? v : NULL;
+            cells[at] = describe_scalar(value, scratch[at]);
+        }
+    }
+    term_put_table(cells, n_rows, COLUMNS, out);
+    free(cells);
+    free(scratch);
+    return 0;
+}
+
+// aliases: {"champion":3} or [{"alias":"champion","version":3}].
+static void put_aliases(yyjson_val *aliases, struct buf *out)
+{
+    size_t i, n;
+    yyjson_val *key, *value;
+    char scratch[32];
+    if (yyjson_is_obj(aliases)) {
+        yyjson_obj_foreach(aliases, i, n, key, value)
+        {
+            buf_puts(out, "  alias ");
+            term_put_safe(str_of(yyjson_get_str(key)), out);
+            buf_printf(out, " is version %s\n", describe_scalar(value, scratch));
+        }
+        return;
+    }
+    yyjson_arr_foreach(aliases, i, n, value)
+    {
+        buf_puts(out, "  alias ");
+        term_put_safe(str_of(yyjson_get_str(yyjson_obj_get(value, "alias"))), out);
+        buf_printf(out, " is version %s\n", describe_scalar(yyjson_obj_get(value, "version"), scratch));
+    }
+}
+
+static int put_model(struct client *c, const char *model, yyjson_val *root, struct buf *out, struct err *e)
+{
+    char scratch[32];
+    yyjson_doc *champion = NULL;
+    const char *version = describe_scalar(yyjson_obj_get(root, "champion"), scratch);
+    buf_printf(out, "%s", term_on(stdout, TERM_BOLD));
+    term_put_safe(str_of(model), out);
+    buf_printf(out, "%s\n", term_off(stdout));
+    put_aliases(yyjson_obj_get(root, "aliases"), out);
+    int rc = 0;
+    if (yyjson_is_arr(yyjson_obj_get(root, "versions")))
+        rc = put_versions(yyjson_obj_get(root, "versions"), out, e);
+    if (rc || !*version)
+        return rc;
+    struct buf path;
+    buf_init(&path, 4096);
+    struct client_request q = {
+        .method = "GET", .path = client_path(&path, "/api/v1/models/", model, "/versions/", version, NULL)};
+    rc = client_json(c, &q, &champion, e);
+    if (rc == 0) {
+        buf_printf(out, "\nVersion %s, the champion\n", version);
+        describe_version(yyjson_doc_get_root(champion), out);
+        buf_printf(out, "\nTry it:\n");
+        struct buf url;
+        buf_init(&url, 4096);
+        buf_puts(&url, c->url);
+        describe_curl(yyjson_doc_get_root(champion),
+                      client_path(&url, "/v1/models/", model, ":predict", NULL), out);
+        buf_done(&url);
+    }
+    yyjson_doc_free(champion);
+    buf_done(&path);
+    return rc;
+}
+
+static int show(struct client *c, const struct args *a, struct buf *out, struct err *e)
+{
+    const char *model = a->words[0], *version = a->n_words > 1 ? a->words[1] : NULL;
+    struct buf path;
+    yyjson_doc *doc = NULL;
+    buf_init(&path, 4096);
+    struct client_request q = {.method = "GET"};
+    q.path = version ? client_path(&path, "/api/v1/models/", model, "/versions/", version, NULL)
+                     : client_path(&path, "/api/v1/models/", model, NULL);
+    int rc = client_json(c, &q, &doc, e);
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    if (rc == 0 && args_has(a, "json")) {
+        rc = term_put_json(root, out, e);
+    } else if (rc == 0 && version) {
+        char scratch[32];
+        term_put_safe(str_of(model), out);
+        buf_printf(out, " version %s\n", describe_scalar(yyjson_obj_get(root, "version"), scratch));
+        describe_version(root, out);
+    } else if (rc == 0) {
+        rc = put_model(c, model, root, out, e);
+    }
+    yyjson_doc_free(doc);
+    buf_done(&path);
+    return rc;
+}
+
+static int show_run(const struct args *a)
+{
+    struct client c;
+    struct err e;
+    struct buf out;
+    buf_init(&out, 64 << 20);
+    if (client_init(&c, a, &e))
+        return term_usage(&e);
+    int rc = show(&c, a, &out, &e);
+    if (rc == 0)
+        rc = term_write(&out, &e);
+    buf_done(&out);
+    client_done(&c);
+    return rc ? term_fail(&e, args_has(a, "json")) : CLI_OK;
+}
+
+const struct verb verb_show = {
+    .name = "show",
+    .summary = "Shows a model: versions, aliases, signature, the engine's choice and its times.",
+    .usage = "slipway show MODEL [VERSION] [flags]",
+    .examples = "slipway show churn\nslipway show churn 3\nslipway show churn champion --json",
+    .flags = (const struct flag[]){CLI_CLIENT_FLAGS, {0}},
+    .min_words = 1,
+    .max_words = 2,
+    .takes_model = true,
+    .run = show_run,
+};
