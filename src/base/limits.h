@@ -16,6 +16,7 @@ enum {
     LIMIT_HTTP_PIPELINE = 64, // requests of one connection taken in one turn
     // The command line
     LIMIT_CLIENT_ANSWER_BYTES = 1 << 29, // an answer that a verb reads
+    LIMIT_CLIENT_ROW_BYTES = 64 << 20,   // a row of a file that `slipway predict` reads
     // Content codings
     LIMIT_ZSTD_WINDOW_LOG = 23, // a zstd body may ask for a window of 8 MiB, as RFC 9659 has it
     // Settings

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// CSV records.
+#include "cli/csv.h"
+
+#include "base/limits.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ENDS_FIELD = 1 }; // , LF CR "
+
+static const uint8_t SPECIAL[256] = {
+    [','] = ENDS_FIELD, ['\n'] = ENDS_FIELD, ['\r'] = ENDS_FIELD, ['"'] = ENDS_FIELD};
+
+void csv_row_done(struct csv_row *r)
+{
+    free(r->fields);
+    *r = (struct csv_row){0};
+}
+
+static int add(struct csv_row *r, struct str field, struct err *e)
+{
+    if (r->n == r->cap) {
+        uint32_t cap = r->cap ? r->cap * 2 : 64;
+        // Twice the features, so that files with some columns to be left out are read.
+        if (r->n >= 2u * LIMIT_MODEL_FEATURES)
+            return err_set(e, ERR_TOO_LARGE, "a row has more than %d fields", 2 * LIMIT_MODEL_FEATURES);
+        struct str *grown = realloc(r->fields, cap * sizeof *grown);
+        if (!grown)
+            return err_set(e, ERR_NOMEM, "out of memory");
+        r->fields = grown;
+        r->cap = cap;
+    }
+    r->fields[r->n++] = field;
+    return 0;
+}
+
+// Length of the quoted field at p, quotes included: up to the quote that is not doubled. 0: not complete.
+static size_t quoted_length(const char *p, size_t n, bool end, bool *ret_doubled)
+{
+    *ret_doubled = false;
+    for (size_t i = 1; i < n; i++) {
+        const char *quote = memchr(p + i, '"', n - i);
+        if (!quote)
+            return 0;
+        i = (size_t)(quote - p);
+        if (i + 1 == n)
+            return end ? n : 0; // it may be the first of two
+        if (p[i + 1] != '"')
+            return i + 1;
+        *ret_doubled = true;
+        i++;
+    }
+    return 0;
+}
+
+static size_t undouble(char *p, size_t n)
+{
+    size_t to = 0;
+    for (size_t i = 0; i < n; i++) {
+        p[to++] = p[i];
+        i += p[i] == '"'; // the second of the pair
+    }
+    return to;
+}
+
+// Where the record ends, or 0: needed before anything is undoubled, since an incomplete record is read again.
+static size_t record_length(const char *p, size_t n, bool end)
+{
+    bool inside = false;
+    for (size_t i = 0; i < n; i++) {
+        if (p[i] == '"')
+            inside = !inside;
+        else if (p[i] == '\n' && !inside)
+            return i + 1;
+    }
+    return end ? n : 0;
+}
+
+// True at the end of the record; *at moves behind the comma or the line end.
+static bool ends_record(const char *p, size_t n, size_t *at)
+{
+    size_t i = *at;
+    if (i < n && p[i] == ',') {
+        *at = i + 1;
+        return false;
+    }
+    if (i < n && p[i] == '\r')
+        i++;
+    if (i < n && p[i] == '\n')
+        i++;
+    *at = i;
+    return true;
+}
+
+static int take_quoted(char *p, size_t n, size_t *at, struct str *ret, struct err *e)
+{
+    bool doubled;
+    size_t length = quoted_length(p + *at, n - *at, true, &doubled);
+    if (length < 2 || p[*at + length - 1] != '"')
+        return err_set(e, ERR_INVALID, "a quoted field has no closing quote");
+    *ret = (struct str){p + *at + 1, length - 2};
+    if (doubled)
+        ret->n = undouble(p + *at + 1, length - 2);
+    *at += length;
+    if (*at < n && p[*at] != ',' && p[*at] != '\n' &&
+        !(p[*at] == '\r' && (*at + 1 == n || p[*at + 1] == '\n')))
+        return err_set(e, ERR_INVALID, "text stands behind the closing quote of a field");
+    return 0;
+}
+
+int csv_take(char *p, size_t n, bool end, struct csv_row *ret, size_t *ret_used, struct err *e)
+{
+    size_t at = 0;
+    ret->n = 0;
+    const char *line_end = memchr(p, '\n', n);
+    size_t length = line_end ? (size_t)(line_end - p) + 1 : end ? n : 0;
+    // Only a record with quotes may go on behind its first line end.
+    if (length == 0 || memchr(p, '"', length))
+        length = record_length(p, n, end);
+    if (length == 0)
+        return 0;
+    for (bool done = false; !done;) {
+        struct str field = {0};
+        int rc = 0;
+        if (at < length && p[at] == '"') {
+            rc = take_quoted(p, length, &at, &field, e);
+        } else {
+            size_t from = at;
+            while (at < length && !(SPECIAL[(unsigned char)p[at]] & ENDS_FIELD))
+                at++;
+            field = (struct str){p + from, at - from};
+            if (at < length && p[at] == '"')
+                rc = err_set(e, ERR_INVALID, "a quote stands inside a field that is not quoted");
+            else if (at + 1 < length && p[at] == '\r' && p[at + 1] != '\n')
+                rc = err_set(e, ERR_INVALID, "a carriage return stands inside a field");
+        }
+        if (rc == 0)
+            rc = add(ret, field, e);
+        if (rc)
+            return rc;
+        done = ends_record(p, length, &at);
+    }
+    *ret_used = length;
+    return 1;
+}

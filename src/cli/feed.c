@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows for `slipway predict`.
+#include "cli/feed.h"
+
+#include "base/limits.h"
+#include "base/map.h"
+#include "base/near.h"
+#include "base/num.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { READ_BYTES = 1 << 20 };
+
+int feed_init(struct feed *f, int fd, const char *name, yyjson_val *signature, struct err *e)
+{
+    yyjson_val *inputs = yyjson_obj_get(signature, "inputs"), *input;
+    size_t i, n = yyjson_arr_size(inputs);
+    *f = (struct feed){.fd = fd, .name = name};
+    buf_init(&f->in, LIMIT_CLIENT_ROW_BYTES + READ_BYTES);
+    if (n == 0 || n > LIMIT_MODEL_FEATURES)
+        return err_set(e, ERR_INVALID, "the server describes the model's inputs in a way not understood");
+    f->features = calloc(n, sizeof *f->features);
+    if (!f->features)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    f->n_features = (uint32_t)n;
+    yyjson_arr_foreach(inputs, i, n, input)
+    {
+        yyjson_val *missing = yyjson_obj_get(input, "missing");
+        f->features[i].name = str_of(yyjson_get_str(yyjson_obj_get(input, "name")));
+        f->features[i].may_be_missing = !missing || yyjson_get_bool(missing);
+        if (f->features[i].name.n == 0)
+            return err_set(e, ERR_INVALID, "the server names no feature %zu", i);
+    }
+    return 0;
+}
+
+void feed_done(struct feed *f)
+{
+    free(f->features);
+    f->features = NULL;
+    buf_done(&f->in);
+    csv_row_done(&f->row);
+}
+
+// Reads once more. 1: there is more now, 0: the end.
+static int refill(struct feed *f, struct err *e)
+{
+    if (f->end)
+        return 0;
+    buf_consume(&f->in, f->at);
+    f->at = 0;
+    char *to = buf_reserve(&f->in, READ_BYTES);
+    if (!to)
+        return err_set(e, ERR_TOO_LARGE, "%s, row %" PRIu64 ": longer than %d bytes", f->name, f->n_rows + 1,
+                       LIMIT_CLIENT_ROW_BYTES);
+    ssize_t n;
+    do
+        n = read(f->fd, to, READ_BYTES);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return err_errno(e, errno, "read %s", f->name);
+    buf_advance(&f->in, (size_t)n);
+    f->end = n == 0;
+    return n > 0;
+}
+
+// ---- CSV
+
+// The next record that is not a blank line. 1, or 0 at the end.
+static int next_record(struct feed *f, struct err *e)
+{
+    for (;;) {
+        size_t used, left = f->in.n - f->at;
+        int rc = left ? csv_take(f->in.p + f->at, left, f->end, &f->row, &used, e) : 0;
+        if (rc < 0)
+            return err_wrap(e, "%s, row %" PRIu64, f->name, f->n_rows + 1);
+        if (rc == 1) {
+            f->at += used;
+            f->n_bytes += used;
+            // A blank line is a missing value only where a row is one value.
+            if (f->row.n > 1 || f->row.fields[0].n > 0 || f->n_columns == 1)
+                return 1;
+            continue;
+        }
+        rc = refill(f, e);
+        if (rc < 0 || (rc == 0 && f->at == f->in.n))
+            return rc;
+    }
+}
+
+static bool is_missing_word(struct str s)
+{
+    static const struct str WORDS[] = {{"", 0},    {"NA", 2},   {"N/A", 3},  {"nan", 3}, {"NaN", 3},
+                                       {"NAN", 3}, {"null", 4}, {"NULL", 4}, {"None", 4}};
+    for (size_t i = 0; i < sizeof WORDS / sizeof WORDS[0]; i++)
+        if (str_eq(s, WORDS[i]))
+            return true;
+    return false;
+}
+
+// RFC 8259 section 6, so that the text may be sent as it stands.
+static bool is_json_number(struct str s)
+{
+    const char *p = s.p, *end = s.p + s.n;
+    if (p < end && *p == '-')
+        p++;
+    if (p == end || (unsigned)(*p - '0') > 9 || (*p == '0' && p + 1 < end && (unsigned)(p[1] - '0') <= 9))
+        return false;
+    while (p < end && (unsigned)(*p - '0') <= 9)
+        p++;
+    if (p < end && *p == '.') {
+        const char *digits = ++p;
+        while (p < end && (unsigned)(*p - '0') <= 9)
+            p++;
+        if (p == digits)
+            return false;
+    }
+    if (p < end && (*p | 0x20) == 'e') {
+        p++;
+        if (p < end && (*p == '+' || *p == '-'))
+            p++;
+        const char *digits = p;
+        while (p < end && (unsigned)(*p - '0') <= 9)
+            p++;
+        if (p == digits)
+            return false;
+    }
+    return p == end && s.n > 0;
+}
+
+// Appends a field as a JSON value; false when it is none.
+static bool put_value(struct str field, struct buf *out)
+{
+    double v;
+    size_t used;
+    char text[NUM_TEXT_MAX];
+    if (is_json_number(field)) {
+        buf_put(out, field.p, field.n);
+        return true;
+    }
+    field = str_trim(field);
+    if (is_missing_word(field)) {
+        buf_puts(out, "null");
+    } else if (str_eq_nocase(field, STR("true")) || str_eq_nocase(field, STR("false"))) {
+        buf_putc(out, field.n == 4 ? '1' : '0');
+    } else if (num_parse_loose(field.p, field.n, &v, &used) && used == field.n && isfinite(v)) {
+        buf_put(out, text, num_write_double(v, text));
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static bool is_data(const struct csv_row *row)
+{
+    struct buf scratch;
+    bool all = true;
+    buf_init(&scratch, 1 << 20);
+    for (uint32_t i = 0; all && i < row->n; i++) {
+        all = put_value(row->fields[i], &scratch);
+        buf_clear(&scratch);
+    }
+    buf_done(&scratch);
+    return all;
+}
+
+static int match_by_position(struct feed *f, uint32_t n_columns, struct err *e)
+{
+    f->n_columns = n_columns;
+    if (n_columns != f->n_features) {
+        err_set(e, ERR_WRONG_COUNT, "%s has %u columns, the model has %u features", f->name, n_columns,
+                f->n_features);
+        err_hint(e, "A header line with the names of the features lets columns be in any order and number.");
+        return ERR_WRONG_COUNT;
+    }
+    for (uint32_t i = 0; i < n_columns; i++) {
+        f->features[i].column = i;
+        f->features[i].used = true;
+    }
+    return 0;
+}
+
+static bool is_ignored(const struct feed *f, struct str name)
+{
+    for (int i = 0; i < f->n_ignored; i++)
+        if (str_eq(name, str_of(f->ignored[i])))
+            return true;
+    return false;
+}
+
+static int unknown_column(struct feed *f, struct str name, struct err *e)
+{
+    int shown = (int)(name.n < 80 ? name.n : 80), near = -1;
+    struct str *names = calloc(f->n_features, sizeof *names);
+    for (uint32_t i = 0; names && i < f->n_features; i++)
+        names[i] = f->features[i].name;
+    if (names)
+        near = near_find(name, names, f->n_features);
+    free(names);
+    err_set(e, ERR_UNKNOWN_FEATURE, "%s: column '%.*s' is no feature of the model", f->name, shown, name.p);
+    if (near >= 0)
+        err_hint(e, "Did you mean '%.*s'? Else leave it out with --ignore.", 80, f->features[near].name.p);
+    else
+        err_hint(e, "Leave it out with --ignore '%.*s', or take columns in order with --by-position.", shown,
+                 name.p);
+    return ERR_UNKNOWN_FEATURE;
+}
+
+static int match_by_name(struct feed *f, struct err *e)
+{
+    struct map by_name;
+    int rc = map_init(&by_name, f->n_features, e);
+    f->n_columns = f->row.n;
+    for (uint32_t i = 0; rc == 0 && i < f->n_features; i++)
+        rc = map_add(&by_name, f->features[i].name, i, e);
+    for (uint32_t c = 0; rc == 0 && c < f->row.n; c++) {
+        struct str name = str_trim(f->row.fields[c]);
+        int64_t i = is_ignored(f, name) ? MAP_NONE : map_get(&by_name, name);
+        if (i == MAP_NONE) {
+            rc = is_ignored(f, name) ? 0 : unknown_column(f, name, e);
+        } else if (f->features[i].used) {
+            rc = err_set(e, ERR_DUPLICATE_KEY, "%s has two columns '" STR_FMT "'", f->name, STR_ARG(name));
+        } else {
+            f->features[i].used = true;
+            f->features[i].column = c;
+        }
+    }
+    for (uint32_t i = 0; rc == 0 && i < f->n_features; i++)
+        if (!f->features[i].used && !f->features[i].may_be_missing)
+            rc = err_set(e, ERR_MISSING_FEATURE, "%s has no column '" STR_FMT "', which the model needs",
+                         f->name, STR_ARG(f->features[i].name));
+    map_done(&by_name);
+    return rc;
+}
+
+static int start_csv(struct feed *f, struct err *e)
+{
+    static const char BOM[] = "\xef\xbb\xbf";
+    if (f->in.n >= 3 && memcmp(f->in.p, BOM, 3) == 0)
+        f->at = 3;
+    int rc = next_record(f, e);
+    if (rc <= 0)
+        return rc;
+    if (!is_data(&f->row))
+        return f->by_position ? match_by_position(f, f->row.n, e) : match_by_name(f, e);
+    f->row_waits = true; // no header: this is the first row
+    return match_by_position(f, f->row.n, e);
+}
+
+static int put_csv_row(struct feed *f, struct buf *body, struct err *e)
+{
+    int rc = f->row_waits ? 1 : next_record(f, e);
+    f->row_waits = false;
+    if (rc != 1)
+        return rc;
+    if (f->row.n != f->n_columns)
+        return err_set(e, ERR_WRONG_COUNT, "%s, row %" PRIu64 ": %u fields, expected %u", f->name,
+                       f->n_rows + 1, f->row.n, f->n_columns);
+    for (uint32_t i = 0; i < f->n_features; i++) {
+        const struct feed_feature *feature = &f->features[i];
+        buf_putc(body, i ? ',' : '[');
+        if (!feature->used) {
+            buf_puts(body, "null");
+            continue;
+        }
+        struct str field = f->row.fields[feature->column];
+        if (!put_value(field, body))
+            return err_set(e, ERR_WRONG_TYPE, "%s, row %" PRIu64 ", column '%.*s': '%.*s' is not a number",
+                           f->name, f->n_rows + 1, (int)(feature->name.n < 80 ? feature->name.n : 80),
+                           feature->name.p, (int)(field.n < 60 ? field.n : 60), field.p);
+    }
+    buf_putc(body, ']');
+    return 1;
+}
+
+// ---- JSON lines
+
+static int next_line(struct feed *f, struct str *ret, struct err *e)
+{
+    size_t searched = 0;
+    for (;;) {
+        size_t left = f->in.n - f->at;
+        const char *from = f->in.p + f->at,
+                   *lf = left > searched ? memchr(from + searched, '\n', left - searched) : NULL;
+        if (lf || (f->end && left)) {
+            *ret = str_trim((struct str){from, lf ? (size_t)(lf - from) : left});
+            if (ret->n && ret->p[ret->n - 1] == '\r')
+                ret->n--;
+            f->at += lf ? (size_t)(lf - from) + 1 : left;
+            f->n_bytes += lf ? (size_t)(lf - from) + 1 : left;
+            if (ret->n)
+                return 1;
+            searched = 0;
+            continue;
+        }
+        searched = left;
+        int rc = refill(f, e);
+        if (rc < 0 || (rc == 0 && f->at == f->in.n))
+            return rc;
+    }
+}
+
+// A line goes to the server as it stands, so it must be one whole JSON value: else it could close the list.
+static int put_json_row(struct feed *f, struct buf *body, struct err *e)
+{
+    struct str line;
+    yyjson_read_err problem;
+    int rc = next_line(f, &line, e);
+    if (rc != 1)
+        return rc;
+    yyjson_doc *doc =
+        yyjson_read_opts((char *)(uintptr_t)line.p, line.n, YYJSON_READ_NUMBER_AS_RAW, NULL, &problem);
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    if (!doc)
+        rc = err_set(e, ERR_BAD_JSON, "%s, row %" PRIu64 ": not JSON at byte %zu: %s", f->name, f->n_rows + 1,
+                     problem.pos, problem.msg);
+    else if (!yyjson_is_obj(root) && !yyjson_is_arr(root))
+        rc = err_set(e, ERR_WRONG_TYPE, "%s, row %" PRIu64 ": expected an object or a list", f->name,
+                     f->n_rows + 1);
+    else
+        buf_put_str(body, line);
+    yyjson_doc_free(doc);
+    return rc;
+}
+
+// ---- both
+
+int feed_start(struct feed *f, struct err *e)
+{
+    size_t at = 0;
+    while (at == f->in.n) {
+        int rc = refill(f, e);
+        if (rc <= 0)
+            return rc;
+        while (at < f->in.n && strchr(" \t\r\n", f->in.p[at]))
+            at++;
+    }
+    if (f->format == FEED_UNKNOWN)
+        f->format = f->in.p[at] == '{' || f->in.p[at] == '[' ? FEED_JSONL : FEED_CSV;
+    return f->format == FEED_CSV ? start_csv(f, e) : 0;
+}
+
+int feed_batch(struct feed *f, uint32_t max_rows, size_t max_bytes, struct buf *body, uint32_t *ret_rows,
+               struct err *e)
+{
+    int rc = 1;
+    *ret_rows = 0;
+    buf_puts(body, "{\"instances\":[");
+    while (*ret_rows < max_rows && body->n < max_bytes) {
+        size_t before = body->n;
+        if (*ret_rows)
+            buf_putc(body, ',');
+        rc = f->format == FEED_CSV ? put_csv_row(f, body, e) : put_json_row(f, body, e);
+        if (rc == 0)
+            body->n = before;
+        if (rc != 1)
+            break;
+        *ret_rows += 1;
+        f->n_rows++;
+    }
+    buf_puts(body, "]}");
+    if (rc >= 0 && body->failed)
+        return err_set(e, ERR_NOMEM, "%s, row %" PRIu64 ": no memory for the request", f->name,
+                       f->n_rows + 1);
+    return rc < 0 ? rc : 0;
+}

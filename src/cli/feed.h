@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows for `slipway predict`: a CSV file or JSON lines in, bodies of prediction requests out, a batch at a
+// time. Columns are matched to the model's features by name; what does not fit is an error with its row.
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "cli/csv.h"
+
+#include <yyjson.h>
+
+enum feed_format { FEED_UNKNOWN, FEED_CSV, FEED_JSONL };
+
+struct feed_feature {
+    struct str name;
+    bool may_be_missing;
+    bool used;       // a column of the file
+    uint32_t column; // of the file
+};
+
+struct feed {
+    const char *name; // of the input, for messages
+    int fd;
+    enum feed_format format;
+    struct buf in;
+    size_t at; // consumed of `in`
+    bool end;
+    uint64_t n_rows, n_bytes;      // taken so far
+    struct feed_feature *features; // (n_features)
+    uint32_t n_features, n_columns;
+    const char *const *ignored; // (n_ignored) columns that may be there and are not used
+    int n_ignored;
+    bool by_position; // columns are the features in their order, whatever the header says
+    struct csv_row row;
+    bool row_waits; // row is the next row already
+};
+
+// signature: the server's {"inputs":[{"name","missing"}…]}, which must outlive the feed. Does not read yet
+// and does not own fd. ERR_INVALID when the signature is not understood, ERR_NOMEM.
+int feed_init(struct feed *f, int fd, const char *name, yyjson_val *signature, struct err *e) ERR_CHECKED;
+void feed_done(struct feed *f);
+// Reads enough to know the format, and the header of a CSV file. ERR_UNKNOWN_FEATURE (hint: the nearest name,
+// --ignore), ERR_MISSING_FEATURE, ERR_WRONG_COUNT, ERR_IO.
+int feed_start(struct feed *f, struct err *e) ERR_CHECKED;
+// Appends {"instances":[…]} of at most max_rows rows, fewer when the body reaches max_bytes. *ret_rows: how
+// many, 0 at the end. Errors name input, row and column.
+int feed_batch(struct feed *f, uint32_t max_rows, size_t max_bytes, struct buf *body, uint32_t *ret_rows,
+               struct err *e) ERR_CHECKED;
