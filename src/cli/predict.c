@@ -218,11 +218,18 @@ static int summarize(const struct run *r, uint64_t dur_ns, struct err *e)
     return rc;
 }
 
-// Predictions come as the rows came, unless --format says otherwise.
+// Predictions take the form that --format, else the name of the output file, else --json asks for; else they
+// come as the rows came.
 static bool is_jsonl(const struct run *r)
 {
-    const char *format = args_value(r->args, "format");
-    return format ? strcmp(format, "jsonl") == 0 : args_has(r->args, "json") || r->feed.format == FEED_JSONL;
+    const char *format = args_value(r->args, "format"), *out = args_value(r->args, "out");
+    if (format)
+        return strcmp(format, "jsonl") == 0;
+    if (out && str_ends(str_of(out), STR(".csv")))
+        return false;
+    if (out && (str_ends(str_of(out), STR(".jsonl")) || str_ends(str_of(out), STR(".ndjson"))))
+        return true;
+    return (!out && args_has(r->args, "json")) || r->feed.format == FEED_JSONL;
 }
 
 static int start(struct run *r, int *fd, struct err *e)

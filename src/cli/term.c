@@ -165,6 +165,8 @@ void term_put_table(const char *const *cells, size_t n_rows, size_t n_columns, s
             for (size_t w = width_of(cell); c + 1 < n_columns && w < widest; w++)
                 buf_putc(out, ' ');
         }
+        while (out->n && out->p[out->n - 1] == ' ')
+            out->n--;
         buf_putc(out, '\n');
     }
 }
