@@ -19,6 +19,10 @@ enum {
     LIMIT_CLIENT_ROW_BYTES = 64 << 20,   // a row of a file that `slipway predict` reads
     // Content codings
     LIMIT_ZSTD_WINDOW_LOG = 23, // a zstd body may ask for a window of 8 MiB, as RFC 9659 has it
+    // Load generator
+    LIMIT_LOAD_MESSAGE_BYTES = 64 << 20, // one request, and one answer
+    LIMIT_LOAD_CONNECTIONS = 10000,
+    LIMIT_LOAD_DEPTH = 1024,
     // Settings
     LIMIT_CONFIG_BYTES = 1 << 20, // a slipway.yaml
     // JSON
