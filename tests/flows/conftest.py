@@ -16,24 +16,28 @@ import requests
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("SLIPWAY_BIN", str(ROOT / "build" / "slipway"))
+# The real supervisor over children that tests can make crash and hang: tests/fakes/fake_children.c.
+FAKE = os.environ.get("SLIPWAY_FAKE", str(ROOT / "build" / "gcc" / "tests" / "fakes" / "fake_children"))
 DEADLINE_S = 20
 
 
 class Server:
     """`slipway serve` on a free port. Events are its JSON lines on standard error."""
 
-    def __init__(self, data_dir, *flags):
+    def __init__(self, data_dir, *flags, command=(BINARY, "serve"), env=None, ready=True):
         self.data_dir = pathlib.Path(data_dir)
         self.events = []
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
-            [BINARY, "serve", "--listen", "127.0.0.1:0", "--data-dir", str(data_dir), *flags],
+            [*command, "--listen", "127.0.0.1:0", "--data-dir", str(data_dir), *map(str, flags)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, **(env or {})},
         )
         threading.Thread(target=self._read, daemon=True).start()
-        self.url = self.wait_event("listening")["url"]
-        self.port = int(self.url.rsplit(":", 1)[1])
-        self.wait_event("ready")
+        if ready:
+            self.url = self.wait_event("listening")["url"]
+            self.port = int(self.url.rsplit(":", 1)[1])
+            self.wait_event("ready")
 
     def _read(self):
         for line in self.process.stderr:
@@ -48,17 +52,37 @@ class Server:
             self.events.append({"event": "end"})
             self._changed.notify_all()
 
-    def wait_event(self, name, where=lambda event: True, timeout=DEADLINE_S):
-        """The first event of that name, also one that came before."""
+    def find(self, name, **fields):
+        """All events of that name with these fields so far."""
+        with self._changed:
+            return self._find(name, lambda e: all(e.get(k) == v for k, v in fields.items()))
+
+    def _find(self, name, where):
+        return [event for event in self.events if event["event"] == name and where(event)]
+
+    def wait_event(self, name, where=lambda event: True, timeout=DEADLINE_S, n=1):
+        """The n-th event of that name, also one that came before."""
         end = time.monotonic() + timeout
         with self._changed:
-            while True:
-                for event in self.events:
-                    if event["event"] == name and where(event):
-                        return event
+            while len(found := self._find(name, where)) < n:
                 if any(event["event"] == "end" for event in self.events) or time.monotonic() > end:
                     raise AssertionError(f"no event {name!r}; there were {self.events}")
                 self._changed.wait(0.1)
+        return found[n - 1]
+
+    def wait_child(self, event, child, index=0, n=1):
+        """The n-th event of that name about one child."""
+        return self.wait_event(event, lambda e: (e["child"], e["child_index"]) == (child, index), n=n)
+
+    def child_pid(self, child, index=0):
+        """The process id of the one that became ready last."""
+        return self.find("child_ready", child=child, child_index=index)[-1]["child_pid"]
+
+    def kill_child(self, child, index=0):
+        """kill -9; returns when, in seconds since 1970."""
+        pid, when = self.child_pid(child, index), time.time()
+        os.kill(pid, signal.SIGKILL)
+        return when
 
     def push(self, model, path, **manifest):
         """Uploads a file and makes a version of it, over the registry's REST API."""
@@ -94,6 +118,20 @@ def start_server(tmp_path):
         server = Server(data_dir or tmp_path / f"data{len(servers)}", *flags)
         servers.append(server)
         return server
+
+    yield start
+    for server in servers:
+        server.end()
+
+
+@pytest.fixture
+def start_fake(tmp_path):
+    """A function that starts servers with fake children; all on one data directory unless told otherwise."""
+    servers = []
+
+    def start(*flags, data_dir=None, **how):
+        servers.append(Server(data_dir or tmp_path / "data", *flags, command=[FAKE], **how))
+        return servers[-1]
 
     yield start
     for server in servers:
