@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// The compile process: gives up what it could do harm with, checks the file's digest, compiles it, opens the
+// image once as a gateway would, and reports.
+#include "role/compile.h"
+
+#include "base/buf.h"
+#include "engine/engine.h"
+#include "os/file.h"
+#include "registry/registry.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#ifdef __has_feature
+#define HAS_ASAN __has_feature(address_sanitizer)
+#elif defined __SANITIZE_ADDRESS__
+#define HAS_ASAN 1
+#else
+#define HAS_ASAN 0
+#endif
+
+enum { IMAGE_ALIGN = 64 };
+
+static int limit(int resource, uint64_t value, struct err *e)
+{
+    struct rlimit l = {value, value};
+    return setrlimit(resource, &l) < 0 ? err_errno(e, errno, "limit the compile process") : 0;
+}
+
+static int harden(uint64_t memory_bytes, uint64_t cpu_s, struct err *e)
+{
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        return err_errno(e, errno, "harden the compile process");
+    int rc = limit(RLIMIT_CORE, 0, e);
+    if (!rc)
+        rc = limit(RLIMIT_CPU, cpu_s, e);
+    if (!rc)
+        rc = limit(RLIMIT_NOFILE, COMPILE_FD_LIMIT, e); // no further descriptor can be opened
+    if (!rc)
+        rc = limit(RLIMIT_FSIZE, memory_bytes, e);
+    // AddressSanitizer reserves terabytes of address space.
+    return rc || HAS_ASAN ? rc : limit(RLIMIT_AS, memory_bytes, e);
+}
+
+// Maps the whole file, after its digest proved that it is what was stored.
+static int map_file(struct str digest, const uint8_t **ret, size_t *ret_size, struct err *e)
+{
+    struct registry_digest want, is;
+    uint64_t size;
+    int rc = registry_digest_parse(digest, &want) ? 0 : err_set(e, ERR_INTERNAL, "compile: no digest");
+    if (!rc)
+        rc = registry_digest_file(COMPILE_FD_FILE, &is, e);
+    if (!rc && !registry_digest_eq(&want, &is)) {
+        rc = err_set(e, ERR_DIGEST, "the stored file is damaged: it is not " STR_FMT " any more",
+                     STR_ARG(digest));
+        err_hint(e, "Push the file again to replace it.");
+    }
+    if (!rc)
+        rc = file_size(COMPILE_FD_FILE, &size, e);
+    if (!rc && size == 0)
+        rc = err_set(e, ERR_BAD_MODEL, "the file is empty");
+    if (rc)
+        return rc;
+    void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, COMPILE_FD_FILE, 0);
+    if (p == MAP_FAILED)
+        return err_errno(e, errno, "map the model file");
+    *ret = p;
+    *ret_size = size;
+    return 0;
+}
+
+static int compile(const uint8_t *bytes, size_t size, size_t max_image, const struct engine **ret_engine,
+                   const char **ret_format, struct err *e)
+{
+    *ret_engine = engine_detect(bytes, size, ret_format);
+    if (!*ret_engine) {
+        err_set(e, ERR_UNSUPPORTED_MODEL, "the file is not a model that this build knows");
+        err_hint(e, "Known are XGBoost models saved as JSON or UBJSON and LightGBM models saved as text.");
+        return ERR_UNSUPPORTED_MODEL;
+    }
+    struct buf image;
+    buf_init(&image, max_image);
+    int rc = (*ret_engine)->compile(bytes, size, &image, e);
+    if (!rc && image.failed)
+        rc = err_set(e, ERR_NOMEM, "no memory for the compiled model");
+    if (!rc)
+        rc = file_write_all(COMPILE_FD_IMAGE, image.p, image.n, e);
+    buf_done(&image);
+    return rc;
+}
+
+// What would fail in the gateways shall fail here.
+static int try_open(const struct engine *engine, struct err *e)
+{
+    uint64_t size;
+    int rc = file_size(COMPILE_FD_IMAGE, &size, e);
+    if (rc)
+        return rc;
+    void *p = mmap(NULL, size, PROT_READ, MAP_SHARED, COMPILE_FD_IMAGE, 0);
+    if (p == MAP_FAILED)
+        return err_errno(e, errno, "map the compiled model");
+    _Static_assert(IMAGE_ALIGN <= 4096, "a mapping is aligned well enough");
+    struct model *m;
+    rc = engine->open(p, size, &m, e);
+    if (!rc)
+        engine->close(m);
+    return rc;
+}
+
+static void put_field(struct buf *b, const char *key, const char *value)
+{
+    buf_printf(b, "%s\"%s\":", b->n > 1 ? "," : "", key);
+    buf_put_json_str(b, str_of(value));
+}
+
+static int report(int rc, const struct engine *engine, const char *format, const struct err *e)
+{
+    struct buf b;
+    struct err ignored;
+    buf_init(&b, COMPILE_RESULT_MAX);
+    buf_putc(&b, '{');
+    if (rc) {
+        put_field(&b, "code", err_name(e->code));
+        put_field(&b, "message", e->msg);
+        put_field(&b, "path", e->path);
+        put_field(&b, "hint", e->hint);
+    } else {
+        put_field(&b, "engine", engine->name);
+        put_field(&b, "format", format);
+    }
+    buf_putc(&b, '}');
+    int failed = b.failed || file_write_all(COMPILE_FD_RESULT, b.p, b.n, &ignored);
+    buf_done(&b);
+    return failed;
+}
+
+int compile_main(int argc, char *const *argv)
+{
+    struct err e = {0};
+    uint64_t memory_bytes, cpu_s;
+    if (argc != COMPILE_ARGS ||
+        !str_to_u64(str_of(argv[COMPILE_ARG_MEMORY_BYTES]), UINT64_MAX, &memory_bytes) ||
+        !str_to_u64(str_of(argv[COMPILE_ARG_CPU_S]), UINT64_MAX, &cpu_s))
+        return 2;
+    const struct engine *engine = NULL;
+    const char *format = NULL;
+    const uint8_t *bytes = NULL;
+    size_t size = 0;
+    int rc = harden(memory_bytes, cpu_s, &e);
+    if (!rc)
+        rc = map_file(str_of(argv[COMPILE_ARG_DIGEST]), &bytes, &size, &e);
+    if (!rc)
+        rc = compile(bytes, size, memory_bytes, &engine, &format, &e);
+    if (!rc)
+        rc = try_open(engine, &e);
+    return report(rc, engine, format, &e);
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// The throw-away process that turns a model file into an image. It is started by the controller for each
+// version, reads one file that nobody trusts, and ends; whatever the file does to it hits nobody else.
+#pragma once
+
+// Its arguments, as text, and its descriptors (os/proc places them).
+enum compile_arg {
+    COMPILE_ARG_PROGRAM,
+    COMPILE_ARG_ROLE,         // "@compile"
+    COMPILE_ARG_DIGEST,       // "sha256:…" the file must have
+    COMPILE_ARG_MEMORY_BYTES, // limit on its address space
+    COMPILE_ARG_CPU_S,        // limit on its processor time
+    COMPILE_ARGS
+};
+#define COMPILE_ROLE "@compile"
+enum compile_fd {
+    COMPILE_FD_FILE = 3, // the model file, for reading
+    COMPILE_FD_IMAGE,    // an empty memfd, for the image
+    COMPILE_FD_RESULT,   // a pipe, for one JSON object
+    COMPILE_FD_LIMIT
+};
+enum { COMPILE_RESULT_MAX = 4096 };
+
+// Result: {"engine":"trees","format":"xgboost_json"} when the image is written, else
+// {"code":"bad_model","message":"…","path":"…","hint":"…"}. Returns the exit code, 0 when a result was
+// written. For an argv whose argv[1] is COMPILE_ROLE.
+int compile_main(int argc, char *const *argv);

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Compiling a version's model file in a throw-away process: one job for each, a few at once.
+#pragma once
+
+#include "os/loop.h"
+#include "os/proc.h"
+#include "registry/registry.h"
+#include "role/compile.h"
+#include "role/controller/controller.h"
+
+// Embedded in what needs the image. The caller fills digest, is_urgent and on_done; job and fields belong to
+// compile_job.c until on_done was called or the job was cancelled.
+struct compile_job {
+    struct registry_digest digest;
+    bool is_urgent; // somebody waits for it: before those that are not
+    // Called once: NULL and a sealed image (the callee's now), or why there is none.
+    void (*on_done)(struct compile_job *j, const struct err *e);
+    // The result
+    int image_fd;
+    uint64_t image_bytes;
+    const struct engine *engine;
+    char format[64];
+
+    struct controller *c;
+    struct compile_job *next;
+    bool is_queued, is_running, is_late;
+    struct proc proc;
+    int result_fd;
+    struct watch exit;
+    struct timer deadline;
+};
+
+// Queues the job. ERR_BUSY when too many urgent ones wait already.
+int compile_job_start(struct controller *c, struct compile_job *j, struct err *e) ERR_CHECKED;
+void compile_job_cancel(struct compile_job *j); // kills it; not started or done is fine

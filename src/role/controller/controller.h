@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// The controller process: the only writer of the registry. One event loop that keeps the gateways' routing
+// tables current and answers admin requests. This header is for the files of this folder; others start it
+// through controller_main in role/role.h.
+#pragma once
+
+#include "base/log.h"
+#include "os/loop.h"
+#include "os/msg.h"
+#include "registry/registry.h"
+#include "role/controller/routing.h"
+#include "role/role.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct board;
+struct compile_job;
+struct peer;
+struct publication;
+struct revival;
+
+// What the controller knows of one gateway.
+struct gateway_link {
+    struct peer *peer; // NULL while it is not connected
+    uint64_t since_ns; // of connecting, or of losing the connection
+    uint64_t sent_generation, acked_generation;
+    uint64_t sent[LIMIT_DEPLOYMENTS]; // by slot: id of the deployment that was sent on this connection
+};
+
+struct controller {
+    const struct controller_args *args;
+    const char *data_dir;
+    struct loop *loop;
+    struct log log;
+    const struct board *board; // NULL without one
+    struct registry *registry;
+    struct blobs *blobs;
+    struct routing routing;
+    struct gateway_link *gateways; // (args->n_gateways)
+    struct watch listener, signals;
+    bool draining; // SIGTERM came: no new requests, ends with the last one that runs
+
+    struct peer *peers, *dead_peers; // peer.c
+    unsigned n_peers, n_requests;
+    bool listener_full; // not watched, because there are too many peers
+
+    struct compile_job *jobs_waiting, *jobs_running; // compile_job.c
+    unsigned n_jobs_waiting, n_jobs_running, max_jobs_running;
+    struct revival *revivals; // startup.c: versions being brought back
+    uint64_t started_wall_ns;
+
+    struct publication *publications; // gateways.c: changes that wait for the gateways
+    struct timer publication_timer;
+};
+
+// Ends the process once nothing is in progress; called whenever something ended while draining.
+void controller_drain_step(struct controller *c);

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writing models and versions as JSON.
+#include "role/controller/describe.h"
+
+#include "base/clock.h"
+#include "engine/engine.h"
+
+static void put_text(struct buf *out, const char *key, struct str value)
+{
+    buf_printf(out, ",\"%s\":", key);
+    buf_put_json_str(out, value);
+}
+
+void describe_time(const char *key, uint64_t wall_ns, struct buf *out)
+{
+    char text[CLOCK_RFC3339_SIZE];
+    clock_rfc3339(wall_ns, text);
+    put_text(out, key, str_of(text));
+}
+
+void describe_signature(const struct signature *s, struct buf *out)
+{
+    buf_puts(out, "{\"inputs\":[");
+    for (uint32_t i = 0; i < s->n_features; i++) {
+        const struct feature *f = &s->features[i];
+        buf_puts(out, i ? ",{\"name\":" : "{\"name\":");
+        buf_put_json_str(out, f->name);
+        buf_printf(out, ",\"datatype\":\"%s\",\"missing\":%s%s}", dtype_name(s->input_dtype),
+                   f->may_be_missing ? "true" : "false", f->categorical ? ",\"categorical\":true" : "");
+    }
+    buf_puts(out, "],\"outputs\":[{\"name\":");
+    buf_put_json_str(out, str_of(s->output_name));
+    buf_printf(out, ",\"datatype\":\"%s\",\"shape\":[-1", dtype_name(s->output_dtype));
+    if (s->n_outputs > 1 || s->output_is_vector)
+        buf_printf(out, ",%u", s->n_outputs);
+    buf_printf(out, "]}],\"named\":%s}", s->named ? "true" : "false");
+}
+
+static void put_artifacts(const struct registry_version *v, struct buf *out)
+{
+    buf_puts(out, ",\"artifacts\":[");
+    for (size_t i = 0; i < v->n_artifacts; i++) {
+        char digest[REGISTRY_DIGEST_TEXT];
+        registry_digest_text(&v->artifacts[i].digest, digest);
+        buf_puts(out, i ? ",{\"name\":" : "{\"name\":");
+        buf_put_json_str(out, v->artifacts[i].name);
+        buf_printf(out, ",\"digest\":\"%s\",\"size\":%llu}", digest,
+                   (unsigned long long)v->artifacts[i].size_bytes);
+    }
+    buf_putc(out, ']');
+}
+
+// What runs now: "ready", "loading", or why not.
+static void put_serving(const struct describe_version *v, struct buf *out)
+{
+    const struct deployment *d = v->deployment;
+    put_text(out, "serving", str_of(d ? deployment_state_name(d->state) : "none"));
+    if (d && d->state == DEPLOYMENT_FAILED)
+        put_text(out, "error", str_of(d->why.msg));
+    if (!v->in_full || !d || d->state != DEPLOYMENT_READY)
+        return;
+    buf_printf(out, ",\"image_bytes\":%llu,\"engine\":%s", (unsigned long long)d->image_bytes,
+               d->describe_json ? d->describe_json : "null");
+}
+
+void describe_version(const struct describe_version *d, struct buf *out)
+{
+    const struct registry_version *v = d->version;
+    char digest[REGISTRY_DIGEST_TEXT] = "";
+    if (v->n_artifacts)
+        registry_digest_text(&v->artifacts[0].digest, digest);
+    buf_puts(out, "{\"model\":");
+    buf_put_json_str(out, v->model);
+    buf_printf(out, ",\"version\":%u,\"state\":", v->number);
+    buf_put_json_str(out, v->state);
+    put_text(out, "format", v->format);
+    put_text(out, "digest", str_of(digest));
+    buf_printf(out, ",\"size\":%llu", (unsigned long long)(v->n_artifacts ? v->artifacts[0].size_bytes : 0));
+    describe_time("created", v->created_wall_ns, out);
+    put_text(out, "created_by", v->created_by);
+    put_text(out, "description", v->description);
+    buf_puts(out, ",\"tags\":");
+    buf_put_str(out, v->tags_json);
+    buf_puts(out, ",\"aliases\":[");
+    const char *comma = "";
+    for (size_t i = 0; i < d->n_aliases; i++) {
+        if (d->aliases[i].version != v->number)
+            continue;
+        buf_puts(out, comma);
+        buf_put_json_str(out, d->aliases[i].name);
+        comma = ",";
+    }
+    buf_putc(out, ']');
+    put_artifacts(v, out);
+    put_serving(d, out);
+    if (d->in_full) {
+        buf_puts(out, ",\"signature\":");
+        buf_put_str(out, v->signature_json);
+        buf_puts(out, ",\"url\":\"/v1/models/");
+        buf_put_str(out, v->model);
+        buf_puts(out, ":predict\"");
+    }
+    buf_putc(out, '}');
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+// The gateways' routing connections. Each gets the deployments it does not have yet, then the whole table;
+// while its socket is full nothing more is queued, so a slow gateway skips to the newest table.
+//
+// A change counts as running everywhere when each gateway has acknowledged its generation or does not serve:
+// one that is starting anew takes no request before it has the newest table. A gateway that lives but lost
+// this connection (the controller died, too) still serves its old table, so it is waited for.
+#include "role/controller/gateways.h"
+
+#include "base/clock.h"
+#include "role/board.h"
+#include "role/controller/peer.h"
+#include "role/ipc.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <yyjson.h>
+
+enum {
+    TICK_MS = 50,         // how often waiting publications look at clocks and at the board
+    RECONNECT_MS = 2000,  // within which a living gateway is back
+    ROUTES_MAX = 8 << 20, // bytes of a table
+};
+
+static unsigned index_of(const struct controller *c, const struct gateway_link *g)
+{
+    return (unsigned)(g - c->gateways);
+}
+
+static bool send_deployments(struct controller *c, struct gateway_link *g)
+{
+    struct buf b;
+    buf_init(&b, 4096);
+    bool ok = true;
+    for (size_t i = 0; ok && i < LIMIT_DEPLOYMENTS; i++) {
+        const struct deployment *d = c->routing.slots[i];
+        if (!d || d->state != DEPLOYMENT_READY || g->sent[i] == d->id)
+            continue;
+        buf_clear(&b);
+        routing_deploy_encode(d, &b);
+        ok = !b.failed && peer_send(g->peer, IPC_DEPLOY, buf_str(&b), &d->image_fd, 1);
+        if (ok) // else the connection is gone, and with it what it knew
+            g->sent[i] = d->id;
+    }
+    buf_done(&b);
+    return ok;
+}
+
+void gateway_pump(struct controller *c, struct gateway_link *g)
+{
+    if (!g->peer || g->sent_generation == c->routing.generation || msg_conn_pending(&g->peer->conn))
+        return;
+    struct buf b;
+    buf_init(&b, ROUTES_MAX);
+    if (send_deployments(c, g)) {
+        routing_routes_encode(&c->routing, &b);
+        if (b.failed) {
+            log_event(&c->log, LOG_LEVEL_ERROR, "routes_failed", LOG_INT("gateway", index_of(c, g)));
+            peer_close(g->peer); // it comes back and asks anew
+        } else if (peer_send(g->peer, IPC_ROUTES, buf_str(&b), NULL, 0)) {
+            g->sent_generation = c->routing.generation;
+        }
+    } else if (g->peer) {
+        peer_close(g->peer);
+    }
+    buf_done(&b);
+}
+
+void gateways_publish(struct controller *c)
+{
+    c->routing.generation++;
+    for (unsigned i = 0; i < c->args->n_gateways; i++)
+        gateway_pump(c, &c->gateways[i]);
+}
+
+int gateway_hello(struct peer *p, struct str payload, struct err *e)
+{
+    struct controller *c = p->c;
+    yyjson_doc *doc = yyjson_read(payload.p, payload.n, 0);
+    yyjson_val *root = yyjson_doc_get_root(doc), *gateway = yyjson_obj_get(root, "gateway");
+    bool good = yyjson_is_uint(gateway) && yyjson_get_uint(gateway) < c->args->n_gateways &&
+                yyjson_get_uint(yyjson_obj_get(root, "protocol")) == IPC_PROTOCOL;
+    uint64_t index = good ? yyjson_get_uint(gateway) : 0;
+    yyjson_doc_free(doc);
+    if (!good)
+        return err_set(e, ERR_INVALID, "a gateway's greeting is not as agreed");
+    struct gateway_link *g = &c->gateways[index];
+    if (g->peer)
+        peer_close(g->peer); // its successor is here before its end was noticed
+    *g = (struct gateway_link){.peer = p, .since_ns = clock_mono_ns()};
+    p->gateway = g;
+    log_event(&c->log, LOG_LEVEL_DEBUG, "gateway_connected", LOG_INT("gateway", index));
+    gateway_pump(c, g);
+    return 0;
+}
+
+// Whether the gateway cannot answer a request by an older table than `generation`.
+static bool is_current(const struct controller *c, const struct gateway_link *g, uint64_t generation)
+{
+    if (g->peer)
+        return g->acked_generation >= generation;
+    bool back_in_time = clock_mono_ns() - g->since_ns < RECONNECT_MS * 1000000ull;
+    if (!c->board)
+        return !back_in_time;
+    for (unsigned i = 0; i < board_n_rows(c->board); i++) {
+        struct board_row row = board_read(c->board, i);
+        if (row.kind != BOARD_GATEWAY || row.index != index_of(c, g))
+            continue;
+        if (row.state == BOARD_READY)
+            return false;
+        return row.state == BOARD_STARTING ? !back_in_time : true;
+    }
+    return true;
+}
+
+static bool all_current(const struct controller *c, uint64_t generation)
+{
+    for (unsigned i = 0; i < c->args->n_gateways; i++)
+        if (!is_current(c, &c->gateways[i], generation))
+            return false;
+    return true;
+}
+
+// "gateways 0, 3 have not confirmed …"
+static void name_missing(const struct controller *c, uint64_t generation, struct err *e)
+{
+    char list[120] = "";
+    size_t used = 0;
+    unsigned n = 0;
+    for (unsigned i = 0; i < c->args->n_gateways; i++) {
+        const struct gateway_link *g = &c->gateways[i];
+        if (is_current(c, g, generation))
+            continue;
+        if (used + 32 < sizeof list)
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%u%s", n ? ", " : "", i,
+                                     g->peer ? "" : " (not connected)");
+        n++;
+    }
+    err_set(e, ERR_UNAVAILABLE, "the change is stored, but gateway%s %s did not confirm it within %d seconds",
+            n == 1 ? "" : "s", list, PUBLICATION_TIMEOUT_MS / 1000);
+    err_hint(e, "It takes effect there as soon as that gateway is back. Do not repeat the request.");
+}
+
+// Ends those that are done or out of time. A callback may add or forget others, so the list is read anew.
+static void check_publications(struct controller *c)
+{
+    for (bool again = true; again;) {
+        again = false;
+        for (struct publication *p = c->publications; p && !again; p = p->next) {
+            bool current = all_current(c, p->generation);
+            if (!current && clock_mono_ns() < p->deadline_ns)
+                continue;
+            struct err e;
+            if (!current)
+                name_missing(c, p->generation, &e);
+            gateways_forget(c, p);
+            p->on_done(p, current ? NULL : &e);
+            again = true;
+        }
+    }
+}
+
+static void set_tick(struct controller *c)
+{
+    struct err e;
+    if (c->publications &&
+        loop_timer_set(c->loop, &c->publication_timer, clock_mono_ns() + TICK_MS * 1000000ull, &e))
+        log_event(&c->log, LOG_LEVEL_ERROR, "timer_failed", LOG_Z("message", e.msg));
+}
+
+static void on_tick(struct timer *t)
+{
+    struct controller *c = (struct controller *)((char *)t - offsetof(struct controller, publication_timer));
+    check_publications(c);
+    set_tick(c);
+}
+
+void gateways_wait(struct controller *c, struct publication *p)
+{
+    p->generation = c->routing.generation;
+    p->deadline_ns = clock_mono_ns() + PUBLICATION_TIMEOUT_MS * 1000000ull;
+    p->is_waiting = true;
+    p->next = c->publications;
+    c->publications = p;
+    c->publication_timer.on_due = on_tick;
+    check_publications(c);
+    set_tick(c);
+}
+
+void gateways_forget(struct controller *c, struct publication *p)
+{
+    for (struct publication **at = &c->publications; p->is_waiting && *at; at = &(*at)->next) {
+        if (*at == p) {
+            *at = p->next;
+            p->is_waiting = false;
+            return;
+        }
+    }
+}
+
+int gateway_message(struct controller *c, struct gateway_link *g, const struct msg *m, struct err *e)
+{
+    yyjson_doc *doc = m->type == IPC_ACK ? yyjson_read(m->payload.p, m->payload.n, 0) : NULL;
+    yyjson_val *generation = yyjson_obj_get(yyjson_doc_get_root(doc), "generation");
+    bool good = yyjson_is_uint(generation) && yyjson_get_uint(generation) <= g->sent_generation;
+    uint64_t acked = good ? yyjson_get_uint(generation) : 0;
+    yyjson_doc_free(doc);
+    if (!good)
+        return err_set(e, ERR_INVALID, "gateway %u sent a message that is not as agreed", index_of(c, g));
+    g->acked_generation = acked;
+    check_publications(c);
+    return 0;
+}
+
+void gateway_lost(struct controller *c, struct gateway_link *g)
+{
+    log_event(&c->log, LOG_LEVEL_DEBUG, "gateway_lost", LOG_INT("gateway", index_of(c, g)));
+    *g = (struct gateway_link){.since_ns = clock_mono_ns()};
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a compiled image to a deployment that gateways can be given.
+#pragma once
+
+#include "role/controller/compile_job.h"
+#include "role/controller/controller.h"
+
+// Opens the job's image with its engine, which checks all of it, and fills d's image, engine and
+// describe_json; takes the image's descriptor in any case. Appends the signature as JSON. ERR_BAD_MODEL,
+// ERR_NOMEM, ERR_IO.
+int image_take(struct compile_job *j, struct deployment *d, struct buf *signature_json,
+               struct err *e) ERR_CHECKED;

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// The JSON bodies of admin requests, parsed strictly: pure functions from bytes to structs, fuzzed.
+#pragma once
+
+#include "base/buf.h"
+#include "registry/registry.h"
+
+// POST …/versions: {"artifacts":[{"name","digest","size"}],"description","tags":{…},"promote"}.
+struct manifest {
+    struct registry_artifact artifact; // the model file; name borrowed from doc
+    struct str description;            // borrowed from doc; may be empty
+    struct buf tags_json;              // an object of strings
+    bool promote;                      // true unless said otherwise
+    struct yyjson_doc *doc;
+};
+
+// Errors carry the JSON path: ERR_BAD_JSON (with byte offset), ERR_WRONG_TYPE, ERR_WRONG_COUNT,
+// ERR_UNKNOWN_FIELD (hint: the nearest name), ERR_DUPLICATE_KEY, ERR_INVALID, ERR_TOO_LARGE, ERR_NOMEM. Call
+// manifest_done in any case.
+int manifest_parse(struct str json, struct manifest *ret, struct err *e) ERR_CHECKED;
+void manifest_done(struct manifest *m);
+
+// PUT …/aliases/{alias}: {"version":3}. Errors as above.
+int alias_body_parse(struct str json, uint32_t *ret_version, struct err *e) ERR_CHECKED;

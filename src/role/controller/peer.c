@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+// Accepting connections, reading their messages, writing what waits.
+#include "role/controller/peer.h"
+
+#include "role/controller/gateways.h"
+#include "role/controller/request.h"
+#include "role/ipc.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { PEERS_MAX = 512, ACCEPT_PER_TURN = 32 };
+
+static struct peer *peer_of(struct watch *w)
+{
+    return (struct peer *)((char *)w - offsetof(struct peer, watch));
+}
+
+// What the loop is to wait for follows from what is queued.
+static int watch_update(struct peer *p, struct err *e)
+{
+    uint32_t events = msg_conn_pending(&p->conn) ? EPOLLIN | EPOLLOUT : EPOLLIN;
+    if (events == p->events)
+        return 0;
+    p->events = events;
+    return loop_change(p->c->loop, &p->watch, events, e);
+}
+
+static void log_peer(struct peer *p, const struct err *e)
+{
+    if (e->code != ERR_UNAVAILABLE) // the usual end of a connection
+        log_event(&p->c->log, LOG_LEVEL_ERROR, "control_connection_failed", LOG_Z("message", e->msg));
+}
+
+void peer_close(struct peer *p)
+{
+    if (p->is_dead)
+        return;
+    struct controller *c = p->c;
+    p->is_dead = true;
+    loop_remove(c->loop, &p->watch);
+    msg_conn_done(&p->conn);
+    if (p->gateway)
+        gateway_lost(c, p->gateway);
+    if (p->request)
+        request_abandon(p->request);
+    p->gateway = NULL;
+    *p->link = p->next;
+    if (p->next)
+        p->next->link = p->link;
+    p->next = c->dead_peers;
+    c->dead_peers = p;
+    c->n_peers--;
+    if (c->listener_full)
+        peers_listen(c);
+    controller_drain_step(c);
+}
+
+bool peer_send(struct peer *p, uint16_t type, struct str payload, const int *fds, uint16_t n_fds)
+{
+    struct err e;
+    if (p->is_dead)
+        return false;
+    int rc = msg_conn_send(&p->conn, type, payload, fds, n_fds, &e);
+    if (!rc)
+        rc = watch_update(p, &e);
+    if (!rc)
+        return true;
+    log_peer(p, &e);
+    peer_close(p);
+    return false;
+}
+
+static int take_message(struct peer *p, const struct msg *m, struct err *e)
+{
+    if (p->gateway)
+        return gateway_message(p->c, p->gateway, m, e);
+    if (p->request)
+        return request_message(p->request, m, e);
+    if (m->type == IPC_HELLO)
+        return gateway_hello(p, m->payload, e);
+    if (m->type == IPC_REQUEST)
+        return request_start(p, m->payload, e);
+    return err_set(e, ERR_INVALID, "a connection began with message type %u", m->type);
+}
+
+static int read_messages(struct peer *p, struct err *e)
+{
+    struct msg m;
+    int rc;
+    while (!p->is_dead && (rc = msg_conn_take(&p->conn, &m, e))) {
+        if (rc < 0)
+            return rc;
+        rc = take_message(p, &m, e);
+        for (int i = 0; i < m.n_fds; i++)
+            close(m.fds[i]); // nobody has a descriptor to give to the controller
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static void on_ready(struct watch *w, uint32_t events)
+{
+    struct peer *p = peer_of(w);
+    struct err e;
+    int rc = events & EPOLLOUT ? msg_conn_flush(&p->conn, &e) : 0;
+    if (!rc && events & EPOLLOUT) {
+        if (p->gateway)
+            gateway_pump(p->c, p->gateway);
+        else if (p->request)
+            request_pump(p->request);
+    }
+    if (!rc && !p->is_dead && events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+        rc = msg_conn_fill(&p->conn, &e);
+        if (!rc)
+            rc = read_messages(p, &e);
+    }
+    if (!rc && !p->is_dead)
+        rc = watch_update(p, &e);
+    if (rc && !p->is_dead) {
+        log_peer(p, &e);
+        peer_close(p);
+    }
+}
+
+static void peer_new(struct controller *c, int fd)
+{
+    struct err e;
+    struct peer *p = calloc(1, sizeof *p);
+    if (!p) {
+        close(fd);
+        log_event(&c->log, LOG_LEVEL_ERROR, "control_connection_failed", LOG_Z("message", "no memory"));
+        return;
+    }
+    *p = (struct peer){.watch = {fd, on_ready}, .c = c, .events = EPOLLIN};
+    msg_conn_init(&p->conn, fd, IPC_PAYLOAD_MAX);
+    if (loop_add(c->loop, &p->watch, EPOLLIN, &e)) {
+        log_peer(p, &e);
+        msg_conn_done(&p->conn);
+        free(p);
+        return;
+    }
+    p->next = c->peers;
+    p->link = &c->peers;
+    if (p->next)
+        p->next->link = &p->next;
+    c->peers = p;
+    c->n_peers++;
+}
+
+static void on_connection(struct watch *w, uint32_t events)
+{
+    (void)events;
+    struct controller *c = (struct controller *)((char *)w - offsetof(struct controller, listener));
+    for (int i = 0; i < ACCEPT_PER_TURN; i++) {
+        if (c->n_peers >= PEERS_MAX) { // the others wait in the listener's queue
+            peers_stop_listening(c);
+            c->listener_full = true;
+            return;
+        }
+        int fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0)
+            return; // nothing there, or gone again; out of descriptors: level-triggered, tried anew
+        peer_new(c, fd);
+    }
+}
+
+void peers_listen(struct controller *c)
+{
+    struct err e;
+    c->listener_full = false;
+    c->listener = (struct watch){c->args->control_listen_fd, on_connection};
+    if (!c->draining && loop_add(c->loop, &c->listener, EPOLLIN, &e))
+        log_event(&c->log, LOG_LEVEL_ERROR, "control_listener_failed", LOG_Z("message", e.msg));
+}
+
+void peers_stop_listening(struct controller *c)
+{
+    loop_remove(c->loop, &c->listener);
+}
+
+void peers_free_dead(struct controller *c)
+{
+    while (c->dead_peers) {
+        struct peer *p = c->dead_peers;
+        c->dead_peers = p->next;
+        request_free(p->request);
+        free(p);
+    }
+}
+
+void peers_close_all(struct controller *c)
+{
+    while (c->peers)
+        peer_close(c->peers);
+    peers_free_dead(c);
+}

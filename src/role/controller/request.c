@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+// Admin requests: the table of routes, reading the body, sending the answer as fast as the gateway takes it.
+#include "role/controller/request.h"
+
+#include "api/predict.h"
+#include "base/clock.h"
+#include "role/controller/peer.h"
+#include "role/ipc.h"
+#include "wire/url.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yyjson.h>
+
+enum {
+    ANSWER_MAX = 256 << 20,   // bytes of one answer held in memory
+    PENDING_HIGH = 256 << 10, // bytes queued for the gateway before it must read some
+};
+
+static const struct request_route ROUTES[] = {
+    {"PUT", "/api/v1/blobs/{}", REQUEST_BODY_STREAM, blob_put_start, blob_put_take, blob_put},
+    {"GET", "/api/v1/blobs/{}", REQUEST_BODY_NONE, NULL, NULL, blob_get},
+    {"HEAD", "/api/v1/blobs/{}", REQUEST_BODY_NONE, NULL, NULL, blob_get},
+    {"GET", "/api/v1/models", REQUEST_BODY_NONE, NULL, NULL, models_list},
+    {"GET", "/api/v1/models/{}", REQUEST_BODY_NONE, NULL, NULL, model_show},
+    {"DELETE", "/api/v1/models/{}", REQUEST_BODY_NONE, NULL, NULL, model_delete},
+    {"POST", "/api/v1/models/{}/versions", REQUEST_BODY_JSON, NULL, NULL, version_create},
+    {"GET", "/api/v1/models/{}/versions/{}", REQUEST_BODY_NONE, NULL, NULL, version_show},
+    {"DELETE", "/api/v1/models/{}/versions/{}", REQUEST_BODY_NONE, NULL, NULL, version_delete},
+    {"PUT", "/api/v1/models/{}/aliases/{}", REQUEST_BODY_JSON, NULL, NULL, alias_put},
+    {"GET", "/api/v1/status", REQUEST_BODY_NONE, NULL, NULL, status_show},
+};
+enum { N_ROUTES = sizeof ROUTES / sizeof ROUTES[0] };
+
+// Matches segment by segment; the variable ones go to args, still encoded.
+static bool path_matches(struct str pattern, struct str path, struct str *args)
+{
+    size_t n_args = 0;
+    while (pattern.n && path.n) {
+        struct str want = str_split(&pattern, '/'), have = str_split(&path, '/');
+        if (str_eq(want, STR("{}")) && have.n && n_args < REQUEST_ARGS_MAX)
+            args[n_args++] = have;
+        else if (!str_eq(want, have))
+            return false;
+    }
+    return pattern.n == 0 && path.n == 0;
+}
+
+static int route_find(struct request *r, struct str method, struct str path, struct err *e)
+{
+    char allowed[64] = "";
+    for (size_t i = 0; i < N_ROUTES; i++) {
+        struct str args[REQUEST_ARGS_MAX] = {{0}};
+        if (!path_matches(str_of(ROUTES[i].pattern), path, args))
+            continue;
+        if (str_eq(str_of(ROUTES[i].method), method)) {
+            r->route = &ROUTES[i];
+            memcpy(r->args, args, sizeof args);
+            return 0;
+        }
+        size_t used = strlen(allowed);
+        snprintf(allowed + used, sizeof allowed - used, "%s%s", used ? ", " : "", ROUTES[i].method);
+    }
+    if (!allowed[0])
+        return err_set(e, ERR_NO_ROUTE, "nothing is served at '" STR_FMT "'", STR_ARG(path));
+    err_set(e, ERR_METHOD, STR_FMT " is not answered at '" STR_FMT "'", STR_ARG(method), STR_ARG(path));
+    err_hint(e, "Allowed: %s.", allowed);
+    return ERR_METHOD;
+}
+
+// Decodes the variable segments in place: a decoded segment is never longer.
+static int args_decode(struct request *r, struct err *e)
+{
+    for (size_t i = 0; i < REQUEST_ARGS_MAX; i++) {
+        if (r->args[i].n == 0)
+            continue;
+        char decoded[LIMIT_HTTP_TARGET_BYTES];
+        struct str text;
+        int rc = url_segment_decode(r->args[i], decoded, sizeof decoded, &text, e);
+        if (rc)
+            return rc;
+        char *to = r->path + (r->args[i].p - r->path);
+        memmove(to, text.p, text.n);
+        r->args[i] = (struct str){to, text.n};
+    }
+    return 0;
+}
+
+struct registry_cause request_cause(const struct request *r)
+{
+    return (struct registry_cause){
+        .actor = STR("anonymous"), .request_id = str_of(r->request_id), .wall_ns = clock_wall_ns()};
+}
+
+int request_flag(const struct request *r, const char *name, bool *ret, struct err *e)
+{
+    struct str rest = r->query, key, value;
+    *ret = false;
+    while (url_query_next(&rest, &key, &value)) {
+        if (!str_eq(key, str_of(name))) {
+            err_set(e, ERR_UNKNOWN_FIELD, "query parameter '" STR_FMT "' is not understood here",
+                    STR_ARG(key));
+            err_hint(e, "The only one is '%s'.", name);
+            return ERR_UNKNOWN_FIELD;
+        }
+        *ret = str_eq(value, STR("true")) || str_eq(value, STR("1"));
+        if (!*ret && !str_eq(value, STR("false")) && !str_eq(value, STR("0")))
+            return err_set(e, ERR_INVALID, "query parameter '%s' must be true or false", name);
+    }
+    return 0;
+}
+
+static void request_end(struct request *r)
+{
+    if (r->is_over)
+        return;
+    r->is_over = true;
+    r->c->n_requests--;
+    if (r->state_free)
+        r->state_free(r);
+    r->state_free = NULL;
+    r->refill = NULL;
+}
+
+void request_abandon(struct request *r)
+{
+    request_end(r);
+}
+
+void request_free(struct request *r)
+{
+    if (!r)
+        return;
+    buf_done(&r->body);
+    buf_done(&r->out);
+    free(r->path);
+    free(r);
+}
+
+void request_pump(struct request *r)
+{
+    while (r->is_answered && !r->is_over && msg_conn_pending(&r->peer->conn) < PENDING_HIGH) {
+        int more = r->out.n ? 1 : r->refill ? r->refill(r) : 0;
+        if (more < 0) {
+            peer_close(r->peer);
+            return;
+        }
+        if (more == 0) {
+            if (peer_send(r->peer, IPC_END, STR(""), NULL, 0))
+                request_end(r);
+            break;
+        }
+        size_t n = r->out.n < IPC_BODY_MAX ? r->out.n : IPC_BODY_MAX;
+        if (!peer_send(r->peer, IPC_BODY, (struct str){r->out.p, n}, NULL, 0))
+            return;
+        buf_consume(&r->out, n);
+    }
+    // A body that is still coming is read to its end, so that the gateway's writes do not fail.
+    if (r->is_over && r->body_done && msg_conn_pending(&r->peer->conn) == 0)
+        peer_close(r->peer);
+}
+
+void request_answer(struct request *r, int status, const char *content_type)
+{
+    if (r->is_answered || r->is_over)
+        return;
+    r->is_answered = true;
+    char head[128];
+    int n = snprintf(head, sizeof head, "{\"status\":%d,\"content_type\":\"%s\"}", status, content_type);
+    if (r->is_head)
+        buf_clear(&r->out);
+    if (peer_send(r->peer, IPC_RESPONSE, (struct str){head, (size_t)n}, NULL, 0))
+        request_pump(r);
+}
+
+void request_fail(struct request *r, const struct err *e)
+{
+    buf_clear(&r->out);
+    r->refill = NULL;
+    api_error_encode(e, str_of(r->request_id), &r->out);
+    if (err_http_status(e->code) >= 500)
+        log_event(&r->c->log, LOG_LEVEL_ERROR, "request_failed", LOG_Z("request_id", r->request_id),
+                  LOG_Z("code", err_name(e->code)), LOG_Z("message", e->msg));
+    request_answer(r, err_http_status(e->code), "application/json");
+}
+
+// The body is whole: what the route does with it.
+static void request_run(struct request *r)
+{
+    struct err e = {0};
+    r->body_done = true;
+    if (r->is_answered)
+        request_pump(r); // refused earlier; now the connection may end
+    else if (r->route->handle(r, &e))
+        request_fail(r, &e);
+}
+
+int request_message(struct request *r, const struct msg *m, struct err *e)
+{
+    if (m->type == IPC_END) {
+        if (!r->body_done)
+            request_run(r);
+        return 0;
+    }
+    if (m->type != IPC_BODY || r->body_done)
+        return err_set(e, ERR_INVALID, "message type %u came in a request", m->type);
+    if (r->is_answered)
+        return 0;
+    struct err why = {0};
+    int rc = 0;
+    if (r->route->body == REQUEST_BODY_STREAM) {
+        rc = r->route->take(r, m->payload, &why);
+    } else {
+        buf_put_str(&r->body, m->payload);
+        if (r->body.failed)
+            rc = err_set(&why, ERR_TOO_LARGE, "the body is over %d bytes, or there is no memory for it",
+                         LIMIT_MANIFEST_BYTES);
+    }
+    if (rc)
+        request_fail(r, &why);
+    return 0;
+}
+
+// Fills r from the payload of IPC_REQUEST; *ret_method is borrowed from doc.
+static int head_parse(struct request *r, yyjson_val *root, bool *ret_has_body, struct str *ret_method,
+                      struct str *ret_path, struct err *e)
+{
+    struct str path = str_of(yyjson_get_str(yyjson_obj_get(root, "path")));
+    struct str query = str_of(yyjson_get_str(yyjson_obj_get(root, "query")));
+    struct str id = str_of(yyjson_get_str(yyjson_obj_get(root, "request_id")));
+    *ret_method = str_of(yyjson_get_str(yyjson_obj_get(root, "method")));
+    *ret_has_body = yyjson_is_true(yyjson_obj_get(root, "body"));
+    if (!path.n || !ret_method->n || path.n + query.n > 2 * LIMIT_HTTP_TARGET_BYTES)
+        return err_set(e, ERR_INVALID, "a request's head is not as agreed");
+    r->path = malloc(path.n + query.n + 1);
+    if (!r->path)
+        return err_set(e, ERR_NOMEM, "no memory for a request");
+    memcpy(r->path, path.p, path.n);
+    if (query.n)
+        memcpy(r->path + path.n, query.p, query.n);
+    *ret_path = (struct str){r->path, path.n};
+    r->query = (struct str){r->path + path.n, query.n};
+    r->is_head = str_eq(*ret_method, STR("HEAD"));
+    snprintf(r->request_id, sizeof r->request_id, STR_FMT, STR_ARG(id));
+    return 0;
+}
+
+// Finds the route and begins; errors here are the caller's to be told.
+static int request_begin(struct request *r, struct str method, struct str path, bool has_body, struct err *e)
+{
+    int rc = route_find(r, method, path, e);
+    if (!rc)
+        rc = args_decode(r, e);
+    if (!rc && has_body && r->route->body == REQUEST_BODY_NONE)
+        rc = err_set(e, ERR_INVALID, STR_FMT " '" STR_FMT "' takes no body", STR_ARG(method), STR_ARG(path));
+    if (!rc && r->route->start)
+        rc = r->route->start(r, e);
+    return rc;
+}
+
+int request_start(struct peer *p, struct str payload, struct err *e)
+{
+    struct request *r = calloc(1, sizeof *r);
+    yyjson_doc *doc = yyjson_read(payload.p, payload.n, 0);
+    if (!r || !doc) {
+        free(r);
+        yyjson_doc_free(doc);
+        return err_set(e, r ? ERR_INVALID : ERR_NOMEM, "a request's head cannot be read");
+    }
+    *r = (struct request){.peer = p, .c = p->c};
+    buf_init(&r->body, LIMIT_MANIFEST_BYTES);
+    buf_init(&r->out, ANSWER_MAX);
+    struct str method = {0}, path = {0};
+    bool has_body = false;
+    int rc = head_parse(r, yyjson_doc_get_root(doc), &has_body, &method, &path, e);
+    if (rc) {
+        yyjson_doc_free(doc);
+        request_free(r);
+        return rc;
+    }
+    p->request = r;
+    p->c->n_requests++;
+    r->body_done = !has_body;
+    struct err why = {0};
+    if (request_begin(r, method, path, has_body, &why))
+        request_fail(r, &why);
+    else if (!has_body)
+        request_run(r);
+    yyjson_doc_free(doc);
+    return 0;
+}

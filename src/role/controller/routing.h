@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is served, in the controller's memory: deployments by slot, aliases, the generation. Pure: the
+// registry is asked by those who change this (versions.c, startup.c), the gateways are told by gateways.c.
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/limits.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct engine;
+
+//  RESERVED → READY           a push, once its version is committed
+//  LOADING  → READY, FAILED   a version known from the registry, after a start
+enum deployment_state { DEPLOYMENT_RESERVED, DEPLOYMENT_LOADING, DEPLOYMENT_READY, DEPLOYMENT_FAILED };
+
+struct deployment {
+    uint64_t id; // the version's, from the registry; 0 while reserved
+    char model[LIMIT_MODEL_NAME_BYTES + 1];
+    uint32_t version; // 0 while reserved
+    uint32_t slot;
+    enum deployment_state state;
+    int image_fd; // sealed, owned; -1 unless ready
+    uint64_t image_bytes;
+    const struct engine *engine; // NULL unless ready
+    char *describe_json;         // owned; what the engine says of itself
+    struct err why;              // when failed
+};
+
+struct routing_alias {
+    char model[LIMIT_MODEL_NAME_BYTES + 1], name[LIMIT_ALIAS_BYTES + 1];
+    uint32_t version;
+};
+
+struct routing {
+    struct deployment *slots[LIMIT_DEPLOYMENTS];
+    unsigned next_slot; // slots are given out in turn, so that a freed one rests before it is reused
+    struct routing_alias *aliases;
+    size_t n_aliases, cap_aliases;
+    uint64_t generation;
+};
+
+void routing_done(struct routing *r);
+// A deployment in a free slot, RESERVED. ERR_CONFLICT when all are taken, ERR_NOMEM.
+int routing_reserve(struct routing *r, struct str model, struct deployment **ret, struct err *e) ERR_CHECKED;
+// A deployment in the slot it had before, LOADING. ERR_INTERNAL when the slot is taken or is none, ERR_NOMEM.
+int routing_restore(struct routing *r, struct str model, uint64_t id, uint32_t version, uint32_t slot,
+                    struct deployment **ret, struct err *e) ERR_CHECKED;
+void routing_drop(struct routing *r, struct deployment *d); // frees it
+// NULL when there is none.
+struct deployment *routing_find(const struct routing *r, struct str model, uint32_t version);
+
+// Makes sure that the next routing_alias_set succeeds. ERR_CONFLICT at the limit, ERR_NOMEM.
+int routing_alias_reserve(struct routing *r, struct err *e) ERR_CHECKED;
+void routing_alias_set(struct routing *r, struct str model, struct str alias, uint32_t version);
+// Drops the aliases of a model's version; of all its versions when version is 0.
+void routing_aliases_drop(struct routing *r, struct str model, uint32_t version);
+// The version that answers when a request names none: the champion, else the highest; 0 without a version.
+uint32_t routing_default(const struct routing *r, struct str model);
+
+// Whether every version known from the registry is ready or failed.
+bool routing_is_complete(const struct routing *r);
+// Appends the payloads of IPC_DEPLOY and IPC_ROUTES.
+void routing_deploy_encode(const struct deployment *d, struct buf *out);
+void routing_routes_encode(const struct routing *r, struct buf *out);
+const char *deployment_state_name(enum deployment_state s);

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// Versions from the registry become deployments: LOADING, then READY or FAILED.
+#include "role/controller/startup.h"
+
+#include "role/controller/compile_job.h"
+#include "role/controller/gateways.h"
+#include "role/controller/image.h"
+
+#include <stdlib.h>
+
+enum { READ_ARENA_BYTES = 256 << 20, SIGNATURE_MAX = 64 << 20 };
+
+// One version being brought back.
+struct revival {
+    struct compile_job job;
+    struct deployment *deployment;
+    struct revival *next;
+};
+
+static void revival_free(struct controller *c, struct revival *v)
+{
+    struct revival **at = &c->revivals;
+    while (*at != v)
+        at = &(*at)->next;
+    *at = v->next;
+    free(v);
+}
+
+static void failed(struct controller *c, struct deployment *d, const struct err *why)
+{
+    d->state = DEPLOYMENT_FAILED;
+    d->why = *why;
+    log_event(&c->log, LOG_LEVEL_ERROR, "version_failed", LOG_Z("model", d->model),
+              LOG_INT("version", d->version), LOG_Z("code", err_name(why->code)), LOG_Z("message", why->msg));
+}
+
+static void on_compiled(struct compile_job *j, const struct err *why)
+{
+    struct revival *v = (struct revival *)((char *)j - offsetof(struct revival, job));
+    struct controller *c = j->c;
+    struct deployment *d = v->deployment;
+    struct err e;
+    if (!why) {
+        struct buf signature; // the registry has the one that was agreed at the push
+        buf_init(&signature, SIGNATURE_MAX);
+        if (image_take(j, d, &signature, &e))
+            why = &e;
+        buf_done(&signature);
+    }
+    if (why)
+        failed(c, d, why);
+    else
+        d->state = DEPLOYMENT_READY;
+    revival_free(c, v);
+    gateways_publish(c);
+    if (routing_is_complete(&c->routing))
+        log_event(&c->log, LOG_LEVEL_INFO, "models_loaded");
+}
+
+static int revive(struct controller *c, const struct registry_version *v, struct err *e)
+{
+    struct deployment *d;
+    int rc = routing_restore(&c->routing, v->model, v->id, v->number, v->slot, &d, e);
+    if (rc)
+        return rc;
+    struct revival *r = v->n_artifacts == 1 ? calloc(1, sizeof *r) : NULL;
+    if (!r) {
+        struct err why;
+        err_set(&why, v->n_artifacts == 1 ? ERR_NOMEM : ERR_INTERNAL, "the version cannot be loaded");
+        failed(c, d, &why);
+        return 0;
+    }
+    *r = (struct revival){.job = {.digest = v->artifacts[0].digest, .on_done = on_compiled}, .deployment = d};
+    r->next = c->revivals;
+    c->revivals = r;
+    return compile_job_start(c, &r->job, e);
+}
+
+static int restore_aliases(struct controller *c, struct arena *a, struct err *e)
+{
+    struct registry_model *models;
+    size_t n;
+    int rc = c->registry->ops->models(c->registry, a, &models, &n, e);
+    for (size_t i = 0; !rc && i < n; i++) {
+        struct registry_alias *aliases;
+        size_t n_aliases;
+        rc = c->registry->ops->aliases(c->registry, models[i].name, a, &aliases, &n_aliases, e);
+        for (size_t k = 0; !rc && k < n_aliases; k++) {
+            rc = routing_alias_reserve(&c->routing, e);
+            if (!rc)
+                routing_alias_set(&c->routing, models[i].name, aliases[k].name, aliases[k].version);
+        }
+    }
+    return rc;
+}
+
+int startup_begin(struct controller *c, struct err *e)
+{
+    struct arena a;
+    struct registry_version *list;
+    size_t n;
+    int rc = arena_init(&a, READ_ARENA_BYTES, e);
+    if (rc)
+        return rc;
+    rc = restore_aliases(c, &a, e);
+    if (!rc)
+        rc = c->registry->ops->versions(c->registry, STR(""), &a, &list, &n, e);
+    for (size_t i = 0; !rc && i < n; i++)
+        rc = revive(c, &list[i], e);
+    arena_done(&a);
+    if (!rc)
+        gateways_publish(c);
+    return rc;
+}
+
+void startup_forget(struct controller *c, struct deployment *d)
+{
+    for (struct revival *v = c->revivals; v; v = v->next) {
+        if (v->deployment != d)
+            continue;
+        compile_job_cancel(&v->job);
+        revival_free(c, v);
+        break;
+    }
+    routing_drop(&c->routing, d);
+}
+
+void startup_cancel(struct controller *c)
+{
+    c->max_jobs_running = 0; // those that wait are not started in place of those that are stopped
+    while (c->revivals) {
+        compile_job_cancel(&c->revivals->job);
+        revival_free(c, c->revivals);
+    }
+}

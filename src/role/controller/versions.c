@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// Creating a version: manifest → blob is there → compiled and checked in a throw-away process → committed →
+// published → answered once every gateway runs it. Until the commit a failure leaves nothing behind.
+#include "engine/engine.h"
+#include "role/controller/compile_job.h"
+#include "role/controller/describe.h"
+#include "role/controller/gateways.h"
+#include "role/controller/image.h"
+#include "role/controller/manifest.h"
+#include "role/controller/request.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { SIGNATURE_MAX = 64 << 20 };
+
+struct push {
+    struct request *r;
+    struct manifest manifest;
+    struct compile_job job;
+    struct deployment *deployment; // reserved; NULL once it is committed
+    struct publication publication;
+};
+
+static void push_free(struct request *r)
+{
+    struct push *p = r->state;
+    if (p->job.c)
+        compile_job_cancel(&p->job);
+    if (p->deployment)
+        routing_drop(&r->c->routing, p->deployment);
+    gateways_forget(r->c, &p->publication);
+    manifest_done(&p->manifest);
+    free(p);
+    r->state = NULL;
+}
+
+static int blob_check(struct request *r, const struct registry_artifact *a, struct err *e)
+{
+    uint64_t size;
+    int rc = r->c->blobs->ops->find(r->c->blobs, &a->digest, &size, e);
+    if (rc == ERR_NOT_FOUND)
+        err_hint(e, "Upload the file first: PUT /api/v1/blobs/{digest}.");
+    if (!rc && size != a->size_bytes)
+        rc = err_set(e, ERR_INVALID, "the file has %llu bytes, not %llu", (unsigned long long)size,
+                     (unsigned long long)a->size_bytes);
+    if (rc)
+        err_at(e, "$.artifacts[0]");
+    return rc;
+}
+
+static void on_published(struct publication *publication, const struct err *e)
+{
+    struct push *p = (struct push *)((char *)publication - offsetof(struct push, publication));
+    if (e)
+        request_fail(p->r, e);
+    else
+        request_answer(p->r, 201, "application/json");
+}
+
+static int commit(struct push *p, struct str signature_json, struct registry_version *v, struct err *e)
+{
+    struct request *r = p->r;
+    struct registry_cause cause = request_cause(r);
+    *v = (struct registry_version){
+        .model = r->args[0],
+        .slot = p->deployment->slot,
+        .state = STR("ready"),
+        .engine = str_of(p->deployment->engine->name),
+        .format = str_of(p->job.format),
+        .signature_json = signature_json,
+        .description = p->manifest.description,
+        .tags_json = buf_str(&p->manifest.tags_json),
+        .created_by = cause.actor,
+        .created_wall_ns = cause.wall_ns,
+        .artifacts = &p->manifest.artifact,
+        .n_artifacts = 1,
+    };
+    struct str alias = p->manifest.promote ? STR("champion") : STR("");
+    int rc = routing_alias_reserve(&r->c->routing, e);
+    if (!rc)
+        rc = r->c->registry->ops->version_add(r->c->registry, &cause, v, alias, &v->id, &v->number, e);
+    return rc;
+}
+
+// The version exists: from here on nothing fails but the answer.
+static void serve(struct push *p, const struct registry_version *v)
+{
+    struct request *r = p->r;
+    struct deployment *d = p->deployment;
+    struct registry_alias champion = {STR("champion"), v->number};
+    p->deployment = NULL; // the table's now
+    d->id = v->id;
+    d->version = v->number;
+    d->state = DEPLOYMENT_READY;
+    if (p->manifest.promote)
+        routing_alias_set(&r->c->routing, v->model, champion.name, v->number);
+    describe_version(&(struct describe_version){.version = v,
+                                                .aliases = &champion,
+                                                .n_aliases = p->manifest.promote,
+                                                .deployment = d,
+                                                .in_full = true},
+                     &r->out);
+    log_event(&r->c->log, LOG_LEVEL_INFO, "version_created", LOG_STR("model", v->model),
+              LOG_INT("version", v->number), LOG_BOOL("promoted", p->manifest.promote),
+              LOG_Z("request_id", r->request_id));
+    p->publication.on_done = on_published;
+    gateways_publish(r->c);
+    gateways_wait(r->c, &p->publication);
+}
+
+static void on_compiled(struct compile_job *j, const struct err *why)
+{
+    struct push *p = (struct push *)((char *)j - offsetof(struct push, job));
+    struct request *r = p->r;
+    struct err e;
+    if (why) {
+        int fd;
+        // Sets the damaged blob aside, so that the file can be stored again.
+        if (why->code == ERR_DIGEST && !r->c->blobs->ops->open(r->c->blobs, &j->digest, true, &fd, &e))
+            close(fd);
+        request_fail(r, why);
+        return;
+    }
+    struct buf signature;
+    struct registry_version v;
+    buf_init(&signature, SIGNATURE_MAX);
+    int rc = image_take(j, p->deployment, &signature, &e);
+    if (!rc)
+        rc = commit(p, buf_str(&signature), &v, &e);
+    if (rc)
+        request_fail(r, &e);
+    else
+        serve(p, &v);
+    buf_done(&signature);
+}
+
+int version_create(struct request *r, struct err *e)
+{
+    struct push *p = calloc(1, sizeof *p);
+    if (!p)
+        return err_set(e, ERR_NOMEM, "no memory for a version");
+    p->r = r;
+    r->state = p;
+    r->state_free = push_free;
+    int rc = manifest_parse(buf_str(&r->body), &p->manifest, e);
+    if (!rc)
+        rc = registry_model_name_check(r->args[0], e);
+    if (!rc)
+        rc = blob_check(r, &p->manifest.artifact, e);
+    if (!rc)
+        rc = routing_reserve(&r->c->routing, r->args[0], &p->deployment, e);
+    if (rc)
+        return rc;
+    p->job.digest = p->manifest.artifact.digest;
+    p->job.is_urgent = true;
+    p->job.on_done = on_compiled;
+    return compile_job_start(r->c, &p->job, e);
+}

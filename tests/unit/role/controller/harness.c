@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: Apache-2.0
+// See harness.h. The controller runs in a forked child; its compile processes are this program again.
+#include "harness.h"
+
+#include "engine/engine.h"
+#include "os/shm.h"
+#include "os/sock.h"
+#include "registry/registry.h"
+#include "role/compile.h"
+#include "role/ipc.h"
+#include "role/role.h"
+#include "settings/settings.h"
+
+#include <check.h>
+#include <fcntl.h>
+#include <openssl/sha.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <yyjson.h>
+
+enum { WAIT_MS = 20000 };
+static char socket_path[1024];
+
+struct model {
+    struct signature sig;
+};
+struct image {
+    char magic[8];
+    uint64_t n_features;
+};
+
+static const char *fake_detect(const uint8_t *bytes, size_t size)
+{
+    return size > 5 && memcmp(bytes, "fake ", 5) == 0 ? "fake_text" : NULL;
+}
+
+static int fake_compile(const uint8_t *bytes, size_t size, struct buf *image, struct err *e)
+{
+    struct str word = {(const char *)bytes + 5, size - 5};
+    struct image i = {"fakeimg", 0};
+    if (str_starts(word, STR("bad"))) {
+        err_set(e, ERR_BAD_MODEL, "tree 3 refers to node 99 of 7");
+        err_at(e, "$.trees[3]");
+        return ERR_BAD_MODEL;
+    }
+    if (str_starts(word, STR("crash")))
+        raise(SIGSEGV);
+    for (volatile bool spin = str_starts(word, STR("spin")); spin;)
+        ;
+    if (str_starts(word, STR("liar")))
+        i.magic[0] = 'X';
+    if (str_starts(word, STR("ok ")))
+        i.n_features = strtoul(word.p + 3, NULL, 10);
+    buf_put(image, &i, sizeof i);
+    return 0;
+}
+
+static int fake_open(const void *image, size_t size, struct model **ret, struct err *e)
+{
+    const struct image *i = image;
+    if (size != sizeof *i || memcmp(i->magic, "fakeimg", 8) != 0 || i->n_features > 1000)
+        return err_set(e, ERR_BAD_MODEL, "not an image");
+    struct model *m = calloc(1, sizeof *m);
+    m->sig = (struct signature){.n_features = (uint32_t)i->n_features,
+                                .n_outputs = 1,
+                                .input_dtype = DTYPE_FP32,
+                                .output_dtype = DTYPE_FP32,
+                                .platform = "fake_text",
+                                .output_name = "prediction",
+                                .features = calloc(i->n_features + 1, sizeof *m->sig.features)};
+    for (uint64_t f = 0; f < i->n_features; f++)
+        m->sig.features[f] = (struct feature){.name = STR("column"), .may_be_missing = true};
+    *ret = m;
+    return 0;
+}
+
+static void fake_close(struct model *m)
+{
+    if (m)
+        free(m->sig.features);
+    free(m);
+}
+
+static const struct signature *fake_signature(const struct model *m)
+{
+    return &m->sig;
+}
+
+static void fake_describe(const struct model *m, struct buf *json)
+{
+    buf_printf(json, "{\"features\":%u}", m->sig.n_features);
+}
+
+const struct engine engine_trees = {
+    .name = "trees",
+    .detect = fake_detect,
+    .compile = fake_compile,
+    .open = fake_open,
+    .close = fake_close,
+    .signature = fake_signature,
+    .describe = fake_describe,
+};
+
+void harness_compile_entry(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], COMPILE_ROLE) == 0)
+        exit(compile_main(argc, argv));
+}
+
+pid_t harness_start(const char *dir, unsigned n_gateways)
+{
+    struct err e;
+    int listen_fd, ready[2];
+    snprintf(socket_path, sizeof socket_path, "%s/control.sock", dir);
+    ck_assert_int_eq(sock_listen_unix(socket_path, 0600, &listen_fd, &e), 0);
+    ck_assert_int_eq(pipe(ready), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        static struct settings s;
+        settings_init(&s);
+        s.log_level = SETTINGS_LOG_ERROR;
+        s.compile_timeout_ms = 700;
+        snprintf(s.data_dir, sizeof s.data_dir, "%s/data", dir);
+        close(ready[0]);
+        dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
+        struct controller_args args = {.n_gateways = n_gateways,
+                                       .control_listen_fd = listen_fd,
+                                       .board_fd = -1,
+                                       .ready_fd = ready[1],
+                                       .settings = &s};
+        exit(controller_main(&args));
+    }
+    close(listen_fd);
+    close(ready[1]);
+    char c;
+    ck_assert_int_eq(read(ready[0], &c, 1), 1);
+    close(ready[0]);
+    return pid;
+}
+
+void harness_kill(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
+int harness_stop(pid_t pid)
+{
+    int status;
+    kill(pid, SIGTERM);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+// Waits for one message; the end of the connection fails the test.
+static struct msg receive(struct msg_conn *c)
+{
+    struct msg m;
+    struct err e;
+    for (;;) {
+        int got = msg_conn_take(c, &m, &e);
+        ck_assert_msg(got >= 0, "%s", e.msg);
+        if (got)
+            return m;
+        struct pollfd p = {.fd = c->fd, .events = POLLIN};
+        ck_assert_int_eq(poll(&p, 1, WAIT_MS), 1);
+        int rc = msg_conn_fill(c, &e);
+        ck_assert_msg(rc == 0, "%s", e.msg);
+    }
+}
+
+static void flush(struct msg_conn *c)
+{
+    struct err e;
+    while (msg_conn_pending(c)) {
+        struct pollfd p = {.fd = c->fd, .events = POLLOUT};
+        ck_assert_int_eq(poll(&p, 1, WAIT_MS), 1);
+        if (msg_conn_flush(c, &e))
+            return; // it may have answered early
+    }
+}
+
+static void connect_to(struct msg_conn *c)
+{
+    struct err e;
+    int fd;
+    ck_assert_msg(sock_unix_connect(socket_path, &fd, &e) == 0, "%s", e.msg);
+    msg_conn_init(c, fd, IPC_PAYLOAD_MAX);
+}
+
+static void send_text(struct msg_conn *c, uint16_t type, const char *text, size_t n)
+{
+    struct err e;
+    int rc = msg_conn_send(c, type, (struct str){text, n}, NULL, 0, &e);
+    ck_assert_msg(rc == 0 || rc == ERR_UNAVAILABLE, "%s", e.msg);
+    flush(c);
+}
+
+int harness_send(const char *method, const char *target, const char *body, size_t n)
+{
+    struct msg_conn c;
+    char head[2048];
+    const char *query = strchr(target, '?');
+    int path_n = (int)(query ? (size_t)(query - target) : strlen(target));
+    int head_n = snprintf(head, sizeof head,
+                          "{\"method\":\"%s\",\"path\":\"%.*s\",\"query\":\"%s\",\"content_type\":\"\","
+                          "\"request_id\":\"req-7\",\"body\":%s}",
+                          method, path_n, target, query ? query + 1 : "", body ? "true" : "false");
+    connect_to(&c);
+    send_text(&c, IPC_REQUEST, head, (size_t)head_n);
+    for (size_t at = 0; body && at < n;) {
+        size_t part = n - at < 5000 ? n - at : 5000;
+        send_text(&c, IPC_BODY, body + at, part);
+        at += part;
+    }
+    send_text(&c, IPC_END, "", 0);
+    int fd = dup(c.fd);
+    msg_conn_done(&c);
+    return fd;
+}
+
+void harness_receive(int fd, struct answer *ret)
+{
+    struct msg_conn c;
+    msg_conn_init(&c, fd, IPC_PAYLOAD_MAX);
+    struct msg m = receive(&c);
+    ck_assert_int_eq(m.type, IPC_RESPONSE);
+    yyjson_doc *doc = yyjson_read(m.payload.p, m.payload.n, 0);
+    ret->status = yyjson_get_int(yyjson_obj_get(yyjson_doc_get_root(doc), "status"));
+    yyjson_doc_free(doc);
+    ret->n = 0;
+    while ((m = receive(&c)).type == IPC_BODY) {
+        ck_assert_uint_lt(ret->n + m.payload.n, sizeof ret->body);
+        memcpy(ret->body + ret->n, m.payload.p, m.payload.n);
+        ret->n += m.payload.n;
+    }
+    ck_assert_int_eq(m.type, IPC_END);
+    ret->body[ret->n] = '\0';
+    msg_conn_done(&c);
+}
+
+void harness_request(const char *method, const char *target, const char *body, struct answer *ret)
+{
+    harness_receive(harness_send(method, target, body, body ? strlen(body) : 0), ret);
+}
+
+bool harness_is_answered(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return poll(&p, 1, 0) == 1;
+}
+
+void harness_upload(const char *text, char ret[72], struct answer *a)
+{
+    struct registry_digest d;
+    char target[128];
+    SHA256((const unsigned char *)text, strlen(text), d.bytes);
+    registry_digest_text(&d, ret);
+    snprintf(target, sizeof target, "/api/v1/blobs/%s", ret);
+    harness_request("PUT", target, text, a);
+}
+
+int harness_push(const char *model, const char *text, const char *more_json)
+{
+    static struct answer a;
+    char digest[72], target[256], body[1024];
+    harness_upload(text, digest, &a);
+    ck_assert_msg(a.status == 201 || a.status == 200, "%s", a.body);
+    snprintf(target, sizeof target, "/api/v1/models/%s/versions", model);
+    int n = snprintf(body, sizeof body,
+                     "{\"artifacts\":[{\"name\":\"model.json\",\"digest\":\"%s\",\"size\":%zu}]%s}", digest,
+                     strlen(text), more_json);
+    return harness_send("POST", target, body, (size_t)n);
+}
+
+void harness_gateway_connect(struct harness_gateway *g, unsigned index)
+{
+    char hello[64];
+    int n = snprintf(hello, sizeof hello, "{\"gateway\":%u,\"protocol\":1}", index);
+    memset(g, 0, sizeof *g);
+    connect_to(&g->conn);
+    send_text(&g->conn, IPC_HELLO, hello, (size_t)n);
+}
+
+static void take_deploy(struct harness_gateway *g, const struct msg *m)
+{
+    struct err e;
+    const void *p;
+    size_t size;
+    ck_assert_int_eq(m->n_fds, 1);
+    ck_assert_msg(shm_map_immutable(m->fds[0], 1, 1 << 20, &p, &size, &e) == 0, "%s", e.msg);
+    g->image_features = ((const struct image *)p)->n_features;
+    shm_unmap(p, size);
+    close(m->fds[0]);
+    g->n_deploys++;
+    snprintf(g->last_deploy, sizeof g->last_deploy, STR_FMT, STR_ARG(m->payload));
+}
+
+void harness_gateway_routes(struct harness_gateway *g)
+{
+    struct msg m;
+    while ((m = receive(&g->conn)).type == IPC_DEPLOY)
+        take_deploy(g, &m);
+    ck_assert_int_eq(m.type, IPC_ROUTES);
+    ck_assert_uint_lt(m.payload.n, sizeof g->routes);
+    memcpy(g->routes, m.payload.p, m.payload.n);
+    g->routes[m.payload.n] = '\0';
+}
+
+void harness_gateway_ack(struct harness_gateway *g)
+{
+    char ack[64];
+    const char *at = strstr(g->routes, "\"generation\":");
+    ck_assert_ptr_nonnull(at);
+    int n = snprintf(ack, sizeof ack, "{\"generation\":%llu}", strtoull(at + 13, NULL, 10));
+    send_text(&g->conn, IPC_ACK, ack, (size_t)n);
+}
+
+void harness_gateway_until(struct harness_gateway *g, const char *text)
+{
+    do {
+        harness_gateway_routes(g);
+        harness_gateway_ack(g);
+    } while (!strstr(g->routes, text));
+}

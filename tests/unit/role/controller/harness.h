@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// A controller in a process of its own, with an engine of test formats, and the gateway's side of both kinds
+// of connection, blocking. Time-outs end a test that waits in vain.
+#pragma once
+
+#include "base/buf.h"
+#include "os/msg.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { HARNESS_ANSWER_MAX = 1 << 20 };
+
+// The engine reads text: "fake ok N" has N features; "fake bad" is refused; "fake crash" and "fake spin" do
+// that to the process that compiles them; "fake liar" compiles to an image that does not open.
+
+// Starts a controller on `dir` for n gateways; it listens before this returns.
+pid_t harness_start(const char *dir, unsigned n_gateways);
+void harness_kill(pid_t pid); // SIGKILL, and waits
+int harness_stop(pid_t pid);  // SIGTERM; its exit code
+// When argv is that of a compile process, runs it and exits.
+void harness_compile_entry(int argc, char **argv);
+
+// Admin requests. NULL: no body.
+struct answer {
+    int status;
+    char body[HARNESS_ANSWER_MAX]; // NUL at the end
+    size_t n;
+};
+int harness_send(const char *method, const char *target, const char *body, size_t n); // the connection
+void harness_receive(int fd, struct answer *ret);                                     // closes it
+void harness_request(const char *method, const char *target, const char *body, struct answer *ret);
+bool harness_is_answered(int fd); // something can be read now
+// Uploads text and returns its digest in ret ("sha256:…", 72 bytes).
+void harness_upload(const char *text, char ret[72], struct answer *a);
+// Uploads text and starts a push of it; the connection of the push.
+int harness_push(const char *model, const char *text, const char *more_json);
+
+// A gateway's routing connection.
+struct harness_gateway {
+    struct msg_conn conn;
+    char routes[1 << 16]; // the last table
+    unsigned n_deploys;   // received on this connection
+    char last_deploy[512];
+    uint64_t image_features; // in the last image
+};
+void harness_gateway_connect(struct harness_gateway *g, unsigned index);
+void harness_gateway_routes(struct harness_gateway *g); // waits for the next table
+void harness_gateway_ack(struct harness_gateway *g);    // the last table
+// Acknowledges tables until one contains `text`.
+void harness_gateway_until(struct harness_gateway *g, const char *text);
