@@ -9,13 +9,13 @@ enum {
     LIMIT_ALIAS_BYTES = 64,
     LIMIT_ARTIFACT_NAME_BYTES = 200,
     // What is served at once
-    LIMIT_DEPLOYMENTS = 256,      // also the slots of metrics
-    LIMIT_SERVED_ALIASES = 4096,  // over all models
+    LIMIT_DEPLOYMENTS = 256,        // also the slots of metrics
+    LIMIT_SERVED_ALIASES = 4096,    // over all models
     LIMIT_MANIFEST_BYTES = 1 << 20, // the JSON that describes a version
-    LIMIT_TAGS = 64,              // of a version
-    LIMIT_TAG_BYTES = 1024,       // name or value of one
+    LIMIT_TAGS = 64,                // of a version
+    LIMIT_TAG_BYTES = 1024,         // name or value of one
     LIMIT_DESCRIPTION_BYTES = 4096,
-    LIMIT_COMPILES_QUEUED = 64,   // versions that wait to be checked
+    LIMIT_COMPILES_QUEUED = 64, // versions that wait to be checked
     // HTTP
     LIMIT_HTTP_HEAD_BYTES = 16 << 10, // request line and all headers
     LIMIT_HTTP_TARGET_BYTES = 4 << 10,
@@ -27,6 +27,10 @@ enum {
     LIMIT_CLIENT_ROW_BYTES = 64 << 20,   // a row of a file that `slipway predict` reads
     // Content codings
     LIMIT_ZSTD_WINDOW_LOG = 23, // a zstd body may ask for a window of 8 MiB, as RFC 9659 has it
+    // Load generator
+    LIMIT_LOAD_MESSAGE_BYTES = 64 << 20, // one request, and one answer
+    LIMIT_LOAD_CONNECTIONS = 10000,
+    LIMIT_LOAD_DEPTH = 1024,
     // Settings
     LIMIT_CONFIG_BYTES = 1 << 20, // a slipway.yaml
     // JSON
@@ -39,6 +43,6 @@ enum {
     LIMIT_TREE_DEPTH = 4096,
     LIMIT_TREES = 1000000,
     LIMIT_NODES = 1 << 28,
-    LIMIT_TREES_COMPILE_MB = 32 << 10, // address space of one compilation
+    LIMIT_TREES_COMPILE_MB = 32 << 10,     // address space of one compilation
     LIMIT_TREES_CATEGORY_BYTES = 64 << 20, // tables that map categories to decisions
 };
