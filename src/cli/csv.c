@@ -39,15 +39,15 @@ static int add(struct csv_row *r, struct str field, struct err *e)
 static size_t quoted_length(const char *p, size_t n, bool end, bool *ret_doubled)
 {
     *ret_doubled = false;
-    for (size_t i = 1; i < n; i++) {
+    for (size_t i = 1; i < n;) {
         const char *quote = memchr(p + i, '"', n - i);
         if (!quote)
             return 0;
-        i = (size_t)(quote - p);
-        if (i + 1 == n)
+        i = (size_t)(quote - p) + 1;
+        if (i == n)
             return end ? n : 0; // it may be the first of two
-        if (p[i + 1] != '"')
-            return i + 1;
+        if (p[i] != '"')
+            return i;
         *ret_doubled = true;
         i++;
     }
@@ -57,9 +57,11 @@ static size_t quoted_length(const char *p, size_t n, bool end, bool *ret_doubled
 static size_t undouble(char *p, size_t n)
 {
     size_t to = 0;
+    bool second = false; // of a pair of quotes
     for (size_t i = 0; i < n; i++) {
-        p[to++] = p[i];
-        i += p[i] == '"'; // the second of the pair
+        second = p[i] == '"' && !second;
+        if (p[i] != '"' || second)
+            p[to++] = p[i];
     }
     return to;
 }

@@ -134,7 +134,9 @@ void term_put_safe(struct str text, struct buf *out)
         unsigned char c = (unsigned char)text.p[i];
         // C1 controls are two bytes in UTF-8: C2 80 … C2 9F.
         bool c1 = c == 0xc2 && i + 1 < text.n && (unsigned char)text.p[i + 1] < 0xa0;
-        if (c < 0x20 || c == 0x7f || c1)
+        if (c1)
+            buf_printf(out, "\\x%02x\\x%02x", c, (unsigned char)text.p[++i]);
+        else if (c < 0x20 || c == 0x7f)
             buf_printf(out, "\\x%02x", c);
         else
             buf_putc(out, (char)c);
