@@ -36,7 +36,7 @@ static void fixture_init(struct fixture *x, enum forest_family family)
 {
     memset(x, 0, sizeof *x);
     for (int i = 0; i < 3; i++)
-        x->features[i].name = (struct str){"abc" + i, 1};
+        x->features[i].name = (struct str){&"abc"[i], 1};
     x->nodes[0] = split(1, 2, 0, 0.5);
     x->nodes[1] = split(3, 4, 1, 0.0);
     x->nodes[1].categorical = true;
