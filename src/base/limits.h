@@ -43,9 +43,8 @@ enum {
     LIMIT_TREE_DEPTH = 4096,
     LIMIT_TREES = 1000000,
     LIMIT_NODES = 1 << 28,
+    LIMIT_DETECT_BYTES = 256,              // how far into a file its format is looked for
+    LIMIT_CATEGORY_WORDS = 1 << 26,        // 32 categories each, over all splits of a model
     LIMIT_TREES_COMPILE_MB = 32 << 10,     // address space of one compilation
-    LIMIT_DETECT_BYTES = 256,       // how far into a file its format is looked for
-    LIMIT_CATEGORY_WORDS = 1 << 26, // 32 categories each, over all splits of a model
-    LIMIT_TREES_COMPILE_MB = 32 << 10, // address space of one compilation
     LIMIT_TREES_CATEGORY_BYTES = 64 << 20, // tables that map categories to decisions
 };
