@@ -54,5 +54,5 @@ int cli_help_print(const struct verb *v);
         .name = "json", .help = "Writes one JSON document instead of text."                                  \
     }
 
-extern const struct verb verb_serve, verb_push, verb_predict, verb_models, verb_show, verb_delete,
+extern const struct verb verb_serve, verb_push, verb_predict, verb_models, verb_show, verb_delete, verb_bench,
     verb_version, verb_help, verb_completion;

@@ -121,9 +121,7 @@ size_t load_numbers(yyjson_val *v, double *to, size_t cap)
     return n;
 }
 
-// The numbers that an answer predicts: "predictions" (KServe V1 and its kin) or the data of all "outputs"
-// (Open Inference Protocol V2), else all of it.
-static size_t predictions(yyjson_val *root, double *to, size_t cap)
+size_t load_predictions(yyjson_val *root, double *to, size_t cap)
 {
     yyjson_val *v1 = yyjson_obj_get(root, "predictions"), *v2 = yyjson_obj_get(root, "outputs");
     if (v1 || !yyjson_is_arr(v2))
@@ -148,7 +146,7 @@ static bool values_right(const struct load_set *s, const struct load_request *q,
 {
     yyjson_doc *doc = yyjson_read(body.p, body.n, 0);
     double *got = calloc(q->n_values + 1, sizeof *got);
-    size_t n = doc && got ? predictions(yyjson_doc_get_root(doc), got, q->n_values) : 0, bad = 0;
+    size_t n = doc && got ? load_predictions(yyjson_doc_get_root(doc), got, q->n_values) : 0, bad = 0;
     while (got && bad < q->n_values && bad < n && near(got[bad], q->values[bad], s->tolerance))
         bad++;
     bool right = doc && got && n == q->n_values && bad == n;

@@ -33,3 +33,6 @@ bool load_reply_right(const struct load_set *s, struct load_request *q, struct s
 // many there are and stores the first cap of them.
 struct yyjson_val;
 size_t load_numbers(struct yyjson_val *v, double *to, size_t cap);
+// The numbers that an answer predicts: those of "predictions" (KServe V1 and its kin) or of the data of all
+// "outputs" (Open Inference Protocol V2), else all in it. As load_numbers otherwise.
+size_t load_predictions(struct yyjson_val *root, double *to, size_t cap);
