@@ -73,12 +73,41 @@ static int read_cell(struct decode *d, uint32_t feature, void *to, struct err *e
     return decode_value(d, DTYPE_NONE, feature, to, e);
 }
 
-// The first column makes the rows, the others fill them.
+// Values [i..) of a column: a run of plain numbers, or else one value. The first column makes the rows.
+static int read_cells(struct decode *d, uint32_t feature, bool makes_rows, uint32_t *i, struct err *e)
+{
+    enum { STEP = 64 };
+    uint32_t n_rows = d->rows->n_rows - d->first_row, left = makes_rows ? STEP : n_rows - *i;
+    size_t row_bytes = d->sig->n_features * decode_value_size(d);
+    void *first;
+    int rc = 0;
+    if (makes_rows && d->rows->n_rows < d->rows->max_rows) { // as many as might come; the rest is given back
+        uint32_t room = d->rows->max_rows - d->rows->n_rows;
+        left = room < STEP ? room : STEP;
+        rc = rows_append(d->rows, left, &first, e);
+    } else if (makes_rows) {
+        rc = rows_append(d->rows, 1, &first, e);
+    } else if (left == 0) {
+        rc = err_set(e, ERR_WRONG_COUNT, "this column has more than %u values, the first has %u", n_rows,
+                     n_rows);
+    }
+    if (rc)
+        return rc;
+    size_t got = decode_run(d, DTYPE_NONE, decode_cell(d, *i, feature), row_bytes, left);
+    if (got == 0) {
+        rc = read_cell(d, feature, decode_cell(d, *i, feature), e);
+        got = rc == 0;
+    }
+    *i += (uint32_t)got;
+    if (makes_rows)
+        rows_truncate(d->rows, d->first_row + *i);
+    return rc;
+}
+
 static int read_column(struct decode *d, uint32_t feature, bool makes_rows, struct err *e)
 {
     bool first = true;
-    uint32_t i = 0, n_rows = d->rows->n_rows - d->first_row;
-    void *row;
+    uint32_t i = 0;
     if (json_scan_kind(&d->json) != JSON_ARRAY)
         return decode_unexpected(d, "an array with the values of one column", e);
     int rc = json_scan_enter(&d->json, e);
@@ -86,23 +115,14 @@ static int read_column(struct decode *d, uint32_t feature, bool makes_rows, stru
         rc = json_scan_item(&d->json, ']', &first, e);
         if (rc <= 0)
             break;
-        if (makes_rows)
-            rc = rows_append(d->rows, 1, &row, e);
-        else
-            rc = i < n_rows
-                     ? 0
-                     : err_set(e, ERR_WRONG_COUNT, "this column has more than %u values, the first has %u",
-                               n_rows, n_rows);
-        if (rc >= 0)
-            rc = read_cell(d, feature, decode_cell(d, i, feature), e);
-        if (rc == 0)
-            i++;
+        rc = read_cells(d, feature, makes_rows, &i, e);
     }
     if (rc) {
         path_index_before(e, i);
         return rc;
     }
-    if (!makes_rows && i != n_rows)
+    uint32_t n_rows = d->rows->n_rows - d->first_row;
+    if (i != n_rows)
         return err_set(e, ERR_WRONG_COUNT, "this column has %u values, the first has %u", i, n_rows);
     return 0;
 }
@@ -209,20 +229,18 @@ static int read_request(struct decode *d, struct predict_request *ret, struct er
         return decode_unexpected(d, "an object with the key instances or inputs", e);
     int rc = json_scan_enter(&d->json, e);
     while (rc == 0) {
-        struct str name;
         rc = json_scan_item(&d->json, '}', &first, e);
         if (rc <= 0)
             break;
-        rc = json_scan_key(&d->json, d->scratch, &name, e);
+        rc = decode_key(d, FIELDS, N_FIELDS, &seen, "request", &field, e);
         if (rc)
             return rc;
-        rc = decode_field(name, FIELDS, N_FIELDS, &seen, "request", &field, e);
-        if (rc == 0 && (seen & both) == both)
+        if ((seen & both) == both)
             rc = err_set(e, ERR_DUPLICATE_KEY, "a request has instances or inputs, not both");
-        if (rc == 0)
+        else
             rc = read_field(d, field, ret, e);
         if (rc)
-            path_key_before(e, name);
+            path_key_before(e, FIELDS[field]);
     }
     if (rc == 0)
         rc = json_scan_finish(&d->json, e);

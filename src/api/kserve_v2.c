@@ -50,7 +50,7 @@ static int read_dim(struct decode *d, uint64_t *ret, struct err *e)
     double v;
     if (json_scan_kind(&d->json) != JSON_NUMBER)
         return decode_unexpected(d, "a whole number", e);
-    int rc = json_scan_number(&d->json, &v, e);
+    int rc = json_scan_doubles(&d->json, &v, 1) ? 0 : json_scan_number(&d->json, &v, e);
     if (rc)
         return rc;
     if (v != trunc(v) || v < 0 || v > UINT32_MAX)
@@ -91,7 +91,7 @@ static int read_datatype(struct decode *d, struct tensor *t, struct err *e)
     int rc = string_field(d, &name, e);
     if (rc)
         return rc;
-    t->dtype = dtype_find(name);
+    t->dtype = str_eq(name, STR("FP32")) ? DTYPE_FP32 : dtype_find(name); // by far the most frequent
     if (t->dtype >= DTYPE_BOOL && t->dtype <= DTYPE_FP64 && t->dtype != DTYPE_FP16)
         return 0;
     err_set(e, ERR_WRONG_TYPE, "datatype '" STR_FMT "' is not taken", STR_ARG(name));
@@ -139,13 +139,17 @@ static int read_flat_column(struct decode *d, const struct tensor *t, uint64_t n
         rc = json_scan_item(&d->json, ']', &first, e);
         if (rc <= 0)
             break;
-        rc = i < n_rows ? decode_value(d, t->dtype, feature, to + i * stride, e)
-                        : err_set(e, ERR_WRONG_COUNT, "data has more than the %llu values of its shape",
-                                  (unsigned long long)n_rows);
+        if (i == n_rows)
+            rc = err_set(e, ERR_WRONG_COUNT, "data has more than the %llu values of its shape",
+                         (unsigned long long)n_rows);
+        size_t got = rc < 0 ? 0 : decode_run(d, t->dtype, to + i * stride, stride, n_rows - i);
+        if (got)
+            rc = 0;
+        else if (rc >= 0)
+            rc = decode_value(d, t->dtype, feature, to + i * stride, e);
         if (rc)
             path_index_before(e, i);
-        else
-            i++;
+        i += got ? got : rc == 0;
     }
     if (rc == 0 && i != n_rows)
         rc = err_set(e, ERR_WRONG_COUNT, "data has %llu values, its shape says %llu", (unsigned long long)i,
@@ -236,9 +240,9 @@ static int read_tensor_data(struct infer *r, const struct tensor *t, struct err 
         path_before(e, ".shape");
         return rc;
     }
-    if (!r->seen)
+    if (!r->seen && !whole)
         r->seen = arena_calloc(d->scratch, d->sig->n_features, sizeof *r->seen);
-    if (!r->seen)
+    if (!r->seen && !whole)
         return err_set(e, ERR_NOMEM, "no room to tell %u features apart", d->sig->n_features);
     rc = read_data(d, t, whole, feature, e);
     if (rc) {
@@ -246,7 +250,8 @@ static int read_tensor_data(struct infer *r, const struct tensor *t, struct err 
         return rc;
     }
     r->whole |= whole;
-    r->seen[feature] = 1;
+    if (!whole)
+        r->seen[feature] = 1;
     return 0;
 }
 
@@ -298,20 +303,17 @@ static int read_input(struct infer *r, struct err *e)
         return decode_unexpected(d, "an object with name, shape, datatype and data", e);
     int rc = json_scan_enter(&d->json, e);
     while (rc == 0) {
-        struct str name;
         rc = json_scan_item(&d->json, '}', &first, e);
         if (rc == 0)
             return finish_input(r, &t, seen, e);
         if (rc < 0)
             break;
-        rc = json_scan_key(&d->json, d->scratch, &name, e);
+        rc = decode_key(d, INPUT_FIELDS, N_INPUT_FIELDS, &seen, "input", &field, e);
         if (rc)
             break;
-        rc = decode_field(name, INPUT_FIELDS, N_INPUT_FIELDS, &seen, "input", &field, e);
-        if (rc == 0)
-            rc = read_input_field(r, &t, field, seen, e);
+        rc = read_input_field(r, &t, field, seen, e);
         if (rc)
-            path_key_before(e, name);
+            path_key_before(e, INPUT_FIELDS[field]);
         else if (field == DATA && !t.data)
             rc = read_tensor_data(r, &t, e);
     }
@@ -328,18 +330,15 @@ static int read_output(struct infer *r, struct err *e)
         return decode_unexpected(d, "an object with the name of an output", e);
     int rc = json_scan_enter(&d->json, e);
     while (rc == 0) {
-        struct str name;
         rc = json_scan_item(&d->json, '}', &first, e);
         if (rc <= 0)
             break;
-        rc = json_scan_key(&d->json, d->scratch, &name, e);
+        rc = decode_key(d, OUTPUT_FIELDS, N_OUTPUT_FIELDS, &seen, "output", &field, e);
         if (rc)
             return rc;
-        rc = decode_field(name, OUTPUT_FIELDS, N_OUTPUT_FIELDS, &seen, "output", &field, e);
-        if (rc == 0)
-            rc = field == OUTPUT_NAME ? string_field(d, &wanted, e) : v2_parameters_decode(d, V2_OUTPUT, e);
+        rc = field == OUTPUT_NAME ? string_field(d, &wanted, e) : v2_parameters_decode(d, V2_OUTPUT, e);
         if (rc)
-            path_key_before(e, name);
+            path_key_before(e, OUTPUT_FIELDS[field]);
     }
     if (rc || str_eq(wanted, known))
         return rc;
@@ -423,18 +422,15 @@ static int read_request(struct infer *r, struct err *e)
         return decode_unexpected(d, "an object with the key inputs", e);
     int rc = json_scan_enter(&d->json, e);
     while (rc == 0) {
-        struct str name;
         rc = json_scan_item(&d->json, '}', &first, e);
         if (rc <= 0)
             break;
-        rc = json_scan_key(&d->json, d->scratch, &name, e);
+        rc = decode_key(d, REQUEST_FIELDS, N_REQUEST_FIELDS, &seen, "request", &field, e);
         if (rc)
             return rc;
-        rc = decode_field(name, REQUEST_FIELDS, N_REQUEST_FIELDS, &seen, "request", &field, e);
-        if (rc == 0)
-            rc = read_field(r, field, e);
+        rc = read_field(r, field, e);
         if (rc)
-            path_key_before(e, name);
+            path_key_before(e, REQUEST_FIELDS[field]);
     }
     if (rc == 0)
         rc = json_scan_finish(&d->json, e);

@@ -33,15 +33,10 @@ static int read_content_type(struct decode *d, struct err *e)
     return ERR_UNKNOWN_FIELD;
 }
 
-static int read_parameter(struct decode *d, enum v2_place place, struct str name, uint32_t *seen,
-                          struct err *e)
+static int read_parameter(struct decode *d, enum v2_place place, uint32_t i, struct err *e)
 {
-    uint32_t i;
-    int rc = decode_field(name, NAMES, N_PARAMETERS, seen, "parameters", &i, e);
-    if (rc)
-        return rc;
     if (!(PLACES[i] & place)) {
-        err_set(e, ERR_UNKNOWN_FIELD, "the parameter '" STR_FMT "' is not supported here", STR_ARG(name));
+        err_set(e, ERR_UNKNOWN_FIELD, "the parameter '" STR_FMT "' is not supported here", STR_ARG(NAMES[i]));
         if (i == BINARY_DATA_SIZE)
             err_hint(e, "Send the values as JSON in `data`; with tritonclient: "
                         "set_data_from_numpy(values, binary_data=False).");
@@ -63,16 +58,16 @@ int v2_parameters_decode(struct decode *d, enum v2_place place, struct err *e)
         return decode_unexpected(d, "an object", e);
     int rc = json_scan_enter(&d->json, e);
     while (rc == 0) {
-        struct str name;
+        uint32_t i;
         rc = json_scan_item(&d->json, '}', &first, e);
         if (rc <= 0)
             break;
-        rc = json_scan_key(&d->json, d->scratch, &name, e);
+        rc = decode_key(d, NAMES, N_PARAMETERS, &seen, "parameters", &i, e);
         if (rc)
             break;
-        rc = read_parameter(d, place, name, &seen, e);
+        rc = read_parameter(d, place, i, e);
         if (rc)
-            path_key_before(e, name);
+            path_key_before(e, NAMES[i]);
     }
     return rc;
 }

@@ -91,23 +91,40 @@ int decode_feature(const struct decode *d, struct str name, uint32_t *ret, struc
     return ERR_UNKNOWN_FEATURE;
 }
 
-int decode_field(struct str name, const struct str *known, size_t n, uint32_t *seen, const char *what,
-                 uint32_t *ret, struct err *e)
+static int unknown_key(struct str name, const struct str *known, uint32_t n, const char *what, struct err *e)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        if (!str_eq(name, known[i]))
-            continue;
-        if (*seen & 1u << i)
-            return err_set(e, ERR_DUPLICATE_KEY, "'" STR_FMT "' stands twice in the %s", STR_ARG(name), what);
-        *seen |= 1u << i;
-        *ret = i;
-        return 0;
-    }
     err_set(e, ERR_UNKNOWN_FIELD, "the %s has no field '" STR_FMT "'", what, STR_ARG(name));
     int near = near_find(name, known, n);
     if (near >= 0)
         err_hint(e, "Did you mean '" STR_FMT "'?", STR_ARG(known[near]));
+    path_key_before(e, name);
     return ERR_UNKNOWN_FIELD;
+}
+
+int decode_key(struct decode *d, const struct str *known, uint32_t n, uint32_t *seen, const char *what,
+               uint32_t *ret, struct err *e)
+{
+    struct str name;
+    uint32_t i = 0;
+    while (i < n && (*seen & 1u << i || !json_scan_key_is(&d->json, known[i])))
+        i++;
+    if (i == n) {
+        int rc = json_scan_key(&d->json, d->scratch, &name, e);
+        if (rc)
+            return rc;
+        for (i = 0; i < n && !str_eq(name, known[i]);)
+            i++;
+        if (i == n)
+            return unknown_key(name, known, n, what, e);
+    }
+    if (*seen & 1u << i) {
+        err_set(e, ERR_DUPLICATE_KEY, "'" STR_FMT "' stands twice in the %s", STR_ARG(name), what);
+        path_key_before(e, name);
+        return ERR_DUPLICATE_KEY;
+    }
+    *seen |= 1u << i;
+    *ret = i;
+    return 0;
 }
 
 static const struct {
@@ -222,6 +239,16 @@ static size_t read_run(struct decode *d, enum dtype as, void *to, uint64_t n)
     size_t got = json_scan_doubles(&d->json, to, n);
     for (size_t i = 0; i < got && as == DTYPE_FP32; i++)
         ((double *)to)[i] = (double)(float)((double *)to)[i];
+    return got;
+}
+
+size_t decode_run(struct decode *d, enum dtype as, void *to, size_t stride, uint64_t n)
+{
+    enum { CHUNK = 64 };
+    double values[CHUNK];
+    size_t size = decode_value_size(d), got = read_run(d, as, values, n < CHUNK ? n : CHUNK);
+    for (size_t i = 0; i < got; i++)
+        memcpy((char *)to + i * stride, (const char *)values + i * size, size);
     return got;
 }
 

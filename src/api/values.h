@@ -27,6 +27,9 @@ int decode_value(struct decode *d, enum dtype as, uint32_t feature, void *to, st
 // `what` names the array in errors: "row". Paths start at the index: "[7]".
 int decode_array(struct decode *d, enum dtype as, uint32_t first, void *to, uint64_t n, const char *what,
                  struct err *e) ERR_CHECKED;
+// The next plain numbers of an array, at most n, into cells that lie stride bytes apart. Returns how many; 0
+// says nothing: use decode_value.
+size_t decode_run(struct decode *d, enum dtype as, void *to, size_t stride, uint64_t n);
 // NaN where the model has a rule for it, else ERR_MISSING_FEATURE.
 int decode_missing(struct decode *d, uint32_t feature, void *to, struct err *e) ERR_CHECKED;
 // Where the value of row i of this request lies; valid until rows are appended.
@@ -36,10 +39,10 @@ int decode_fill_absent(struct decode *d, const uint8_t *seen, struct err *e) ERR
 // The feature of this name; ERR_UNKNOWN_FEATURE with the nearest name.
 int decode_feature(const struct decode *d, struct str name, uint32_t *ret, struct err *e) ERR_CHECKED;
 
-// A closed list of keys of one object: finds `name`, refuses it a second time (bits of *seen) or when it is
-// not listed, then with the nearest as hint. `what` names the object: "request".
-int decode_field(struct str name, const struct str *known, size_t n, uint32_t *seen, const char *what,
-                 uint32_t *ret, struct err *e) ERR_CHECKED;
+// Reads a key of an object whose keys are a closed list; refuses one that comes twice (bits of *seen) or is
+// not listed, then with the nearest as hint. `what` names the object: "request". The path has the key.
+int decode_key(struct decode *d, const struct str *known, uint32_t n, uint32_t *seen, const char *what,
+               uint32_t *ret, struct err *e) ERR_CHECKED;
 // ERR_WRONG_TYPE: expected so, got what starts here. ERR_BAD_JSON if nothing does.
 int decode_unexpected(struct decode *d, const char *expected, struct err *e) ERR_CHECKED;
 

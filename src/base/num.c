@@ -128,12 +128,31 @@ static double double_of(uint64_t bits)
     return d;
 }
 
+// The same for most numbers, with 64 bits of the power: false where the bits that were cut off could matter.
+static bool round_quickly(uint64_t digits, int exp10, uint64_t *ret)
+{
+    int zeros = __builtin_clzll(digits);
+    u128 product = (u128)(digits << zeros) * POW10_TOP[exp10 - POW10_FIRST][0];
+    uint64_t top = (uint64_t)(product >> 64); // what was cut off adds at most 1
+    int high = (int)(top >> 63), shift = 10 + high;
+    uint64_t half = (uint64_t)1 << (shift - 1), rest = top & (2 * half - 1);
+    if (rest - (half - 1) <= 1 || rest == 2 * half - 1)
+        return false;
+    int field = 126 + high + ((217706 * exp10) >> 16) - 63 - zeros + 1023;
+    *ret = ((uint64_t)(field - 1) << 52) + (top >> shift) + (rest > half);
+    return true;
+}
+
 double num_from_decimal(uint64_t digits, int exp10)
 {
     if (digits >> 53 == 0 && exp10 >= -22 && exp10 <= 22)
         return exp10 < 0 ? (double)digits / POW10_DOUBLE[-exp10] : (double)digits * POW10_DOUBLE[exp10];
     bool sure;
-    uint64_t bits = round_by_interval(digits, exp10, false, &sure);
+    uint64_t bits;
+    // Between these powers no result is subnormal or too large, whatever the digits.
+    if (digits && exp10 >= -300 && exp10 <= 280 && round_quickly(digits, exp10, &bits))
+        return double_of(bits);
+    bits = round_by_interval(digits, exp10, false, &sure);
     if (!sure) {
         struct big b = {1, {digits}};
         bits = round_exactly(&b, exp10, bits);

@@ -231,6 +231,9 @@ static int unescape(struct str text, struct arena *arena, struct str *ret, struc
     return 0;
 }
 
+// Characters of a string that stand for themselves: ASCII without control characters, quote and backslash.
+static const bool PLAIN[256] = {[0x20 ... 0x21] = true, [0x23 ... 0x5b] = true, [0x5d ... 0x7f] = true};
+
 int json_scan_string(struct json_scan *s, struct arena *arena, struct str *ret, struct err *e)
 {
     skip_space(s);
@@ -238,20 +241,23 @@ int json_scan_string(struct json_scan *s, struct arena *arena, struct str *ret, 
         return bad(s, s->p, e, "a string");
     const char *p = s->p + 1;
     bool escaped = false;
-    while (p < s->end && *p != '"') {
-        unsigned char c = (unsigned char)*p;
+    for (;;) {
+        while (p < s->end && PLAIN[(unsigned char)*p])
+            p++;
+        if (p == s->end || *p == '"')
+            break;
         uint32_t code;
-        size_t len = 1;
-        if (c == '\\') {
+        size_t len;
+        if (*p == '\\') {
             len = escape_len(p, s->end, &code);
             if (len == 0)
                 return bad(s, p, e, "an escape sequence");
             escaped = true;
-        } else if (c >= 0x80) {
+        } else if ((unsigned char)*p >= 0x80) {
             len = utf8_len(p, s->end);
             if (len == 0)
                 return bad(s, p, e, "UTF-8");
-        } else if (c < 0x20) {
+        } else {
             return bad(s, p, e, "no control character in a string");
         }
         p += len;
@@ -273,15 +279,36 @@ int json_scan_key(struct json_scan *s, struct arena *arena, struct str *ret, str
     if (s->p == s->end || *s->p != ':')
         return bad(s, s->p, e, "':'");
     s->p++;
+    skip_space(s);
     return 0;
+}
+
+// memcmp for short runs, without the call.
+static inline bool same_bytes(const char *a, const char *b, size_t n)
+{
+    uint64_t x, y;
+    if (n < 8) {
+        while (n > 0 && a[n - 1] == b[n - 1])
+            n--;
+        return n == 0;
+    }
+    for (size_t i = 0; i < n; i += 8) {
+        size_t at = i + 8 <= n ? i : n - 8; // the last eight overlap those before
+        memcpy(&x, a + at, sizeof x);
+        memcpy(&y, b + at, sizeof y);
+        if (x != y)
+            return false;
+    }
+    return true;
 }
 
 bool json_scan_key_is(struct json_scan *s, struct str name)
 {
     if ((size_t)(s->end - s->p) < name.n + 3 || s->p[0] != '"' || s->p[name.n + 1] != '"' ||
-        s->p[name.n + 2] != ':' || memcmp(s->p + 1, name.p, name.n) != 0)
+        s->p[name.n + 2] != ':' || !same_bytes(s->p + 1, name.p, name.n))
         return false;
     s->p += name.n + 3;
+    skip_space(s);
     return true;
 }
 

@@ -48,9 +48,9 @@ int json_scan_item(struct json_scan *s, char close, bool *first, struct err *e) 
 // A string: a slice of the body, or with escapes a decoded copy in `arena` (ERR_NOMEM). A NULL arena only
 // checks the string; *ret is then unspecified.
 int json_scan_string(struct json_scan *s, struct arena *arena, struct str *ret, struct err *e) ERR_CHECKED;
-// A key and its colon, as json_scan_string.
+// A key, its colon and white space behind it, as json_scan_string.
 int json_scan_key(struct json_scan *s, struct arena *arena, struct str *ret, struct err *e) ERR_CHECKED;
-// Consumes the key and its colon if here stands exactly "name": without white space or escapes.
+// Consumes the same if here stands exactly "name": without white space before the colon and without escapes.
 bool json_scan_key_is(struct json_scan *s, struct str name);
 // A number as the nearest double; infinite when the text lies beyond the largest one.
 int json_scan_number(struct json_scan *s, double *ret, struct err *e) ERR_CHECKED;
@@ -62,8 +62,8 @@ int json_scan_skip(struct json_scan *s, struct err *e) ERR_CHECKED;
 int json_scan_finish(struct json_scan *s, struct err *e) ERR_CHECKED;
 
 // The hot loop: reads numbers separated by commas into out[0..n_max), n_max > 0, as long as they are plain
-// (no exponent, at most 19 digits, finite in the type), and returns how many. The position is then after the
-// last one read, before the comma or whatever follows it; it is unchanged when the result is 0. Each value is
-// exactly what json_scan_number gives, rounded once more to float in the first.
+// (no exponent, at most 19 digits and a point), and returns how many. The position is then after the last one
+// read, before the comma or whatever follows it; it is unchanged when the result is 0, which says nothing:
+// ask json_scan_number then. Each value is exactly what that gives, rounded once more to float in the first.
 size_t json_scan_floats(struct json_scan *s, float *out, size_t n_max);
 size_t json_scan_doubles(struct json_scan *s, double *out, size_t n_max);

@@ -108,84 +108,130 @@ START_TEST(keys_can_be_guessed)
 }
 END_TEST
 
-// One number alone at the end of an exact allocation, and the same with a lot behind it.
-static void reads(const char *text, bool plain)
+// A scan of text at the end of an exact allocation, after 64 bytes, with `behind` more bytes after it.
+struct placed {
+    char *body;
+    struct json_scan s;
+};
+
+static struct placed place(const char *text, size_t behind)
+{
+    size_t n = strlen(text);
+    struct placed at = {.body = malloc(64 + n + behind)};
+    memset(at.body, '7', 64 + n + behind);
+    memcpy(at.body + 64, text, n);
+    if (behind)
+        at.body[64 + n] = ',';
+    json_scan_init(&at.s, (struct str){at.body, 64 + n + behind});
+    at.s.p += 64;
+    return at;
+}
+
+// Whether the hot loop takes the number is one question; if it does, the value must be exact.
+static bool reads(const char *text)
 {
     struct err e;
-    size_t n = strlen(text);
-    char *exact = malloc(n), *padded = malloc(n + 100);
-    memcpy(exact, text, n);
-    memset(padded, ',', n + 100);
-    memcpy(padded, text, n);
-    struct json_scan s;
+    size_t n = strlen(text), taken = 0;
     double expected = 0, got;
     float narrow;
-    json_scan_init(&s, (struct str){exact, n});
-    ck_assert_int_eq(json_scan_number(&s, &expected, &e), 0);
-    for (int i = 0; i < 2; i++) {
-        json_scan_init(&s, i ? (struct str){padded, n + 100} : (struct str){exact, n});
-        size_t count = json_scan_doubles(&s, &got, 1);
-        ck_assert_msg(count == plain, "%s", text);
-        ck_assert_msg(!count || (memcmp(&got, &expected, sizeof got) == 0 && s.p == s.start + n),
+    for (size_t behind = 0; behind < 100; behind += behind < 50 ? 7 : 49) {
+        struct placed at = place(text, behind);
+        struct json_scan slow = at.s, single = at.s;
+        ck_assert_int_eq(json_scan_number(&slow, &expected, &e), 0);
+        size_t count = json_scan_doubles(&at.s, &got, 1);
+        ck_assert_msg(!count || (memcmp(&got, &expected, sizeof got) == 0 && at.s.p == at.body + 64 + n),
                       "%s: %a, expected %a", text, got, expected);
-        json_scan_init(&s, i ? (struct str){padded, n + 100} : (struct str){exact, n});
-        ck_assert(json_scan_floats(&s, &narrow, 1) == plain);
-        ck_assert(!plain || narrow == (float)expected);
+        ck_assert_uint_eq(json_scan_floats(&single, &narrow, 1), count);
+        ck_assert(!count || narrow == (float)expected);
+        ck_assert(behind == 0 || taken == count);
+        taken = count;
+        free(at.body);
     }
-    free(exact);
-    free(padded);
+    return taken;
 }
 
 START_TEST(the_hot_loop_reads_what_the_exact_reader_reads)
 {
+    static const char *const PLAIN[] = {"0",
+                                        "-0.0",
+                                        "7",
+                                        "12345678",
+                                        "123456789012345",
+                                        "1234567890123456",
+                                        "12345678901234567",
+                                        "9999999999999999999",
+                                        "0.1234567890123456789",
+                                        "0.00012345678901234567",
+                                        "123.45678901234567",
+                                        "1234567.8901234567",
+                                        "123456789.0123456789",
+                                        "-0.10000000149011612",
+                                        "1.2345678901234567",
+                                        "12.345678901234567",
+                                        "1.23456789012345",
+                                        "123456789012345.6",
+                                        "1234567890123456.7",
+                                        "0.5",
+                                        "-3.25",
+                                        "-12345678901234567.25"};
+    static const char *const OTHERS[] = {
+        "1e5", "1.5E-3", "12345678901234567890", "0.1234567890123456789012345", "1234567890.12345678901234",
+        "3e0"};
+    for (size_t i = 0; i < sizeof PLAIN / sizeof PLAIN[0]; i++)
+        ck_assert_msg(reads(PLAIN[i]), "%s", PLAIN[i]);
+    for (size_t i = 0; i < sizeof OTHERS / sizeof OTHERS[0]; i++)
+        ck_assert_msg(!reads(OTHERS[i]), "%s", OTHERS[i]);
     uint64_t state = 1;
-    reads("0", true);
-    reads("-0.0", true);
-    reads("12345678", true);
-    reads("0.1234567890123456789", true);
-    reads("0.12345678901234567890", false);
-    reads("123456789", false);
-    reads("1e5", false);
-    reads("1.5E-3", false);
-    for (int i = 0; i < 100000; i++) {
-        char text[64];
+    size_t taken = 0;
+    for (int i = 0; i < 50000; i++) { // every length of both parts, so every shape of plain number
+        char text[64], whole[32], frac[32];
         state = state * 6364136223846793005u + 1442695040888963407u;
-        int n_int = (int)(state >> 33) % 8 + 1, n_frac = (int)(state >> 40) % 20;
-        unsigned long long a = (state >> 20) % 100000000, b = state * 0x9e3779b97f4a7c15u;
-        for (int k = n_int; k < 8; k++)
-            a /= 10;
-        char frac[64];
-        snprintf(frac, sizeof frac, "%020llu", b);
-        snprintf(text, sizeof text, "%s%llu%s%.*s", state & 1 ? "-" : "", a, n_frac ? "." : "", n_frac,
-                 frac + (b >> 60));
-        size_t digits = strspn(text + (state & 1), "0123456789"),
-               frac_digits = n_frac ? strlen(strchr(text, '.')) - 1 : 0;
-        reads(text, frac_digits <= 8 || frac_digits + (a ? digits : 0) <= 19);
+        int n_int = (int)(state >> 33) % 20 + 1, n_frac = (int)(state >> 40) % 22;
+        snprintf(whole, sizeof whole, "%020llu", (unsigned long long)(state * 0x9e3779b97f4a7c15u));
+        snprintf(frac, sizeof frac, "%021llu",
+                 (unsigned long long)(state * 0xbf58476d1ce4e5b9u >> (state >> 59)));
+        if (whole[20 - n_int] == '0' && n_int > 1)
+            whole[20 - n_int] = '1';
+        snprintf(text, sizeof text, "%s%s%s%.*s", state & 1 << 20 ? "-" : "", whole + 20 - n_int,
+                 n_frac ? "." : "", n_frac, frac);
+        taken += reads(text);
     }
+    ck_assert_uint_gt(taken, 20000);
 }
 END_TEST
 
+static void stops(const char *text, size_t n_expected, const char *rest)
+{
+    for (size_t behind = 0; behind < 100; behind += 11) {
+        float v[8];
+        struct placed at = place(text, behind);
+        size_t n = json_scan_floats(&at.s, v, 8);
+        ck_assert_msg(n == n_expected, "%s: %zu", text, n);
+        ck_assert_msg(memcmp(at.s.p, rest, strlen(rest)) == 0, "%s", text);
+        for (size_t i = 0; i < n; i++)
+            ck_assert(v[i] == (float)(i + 1));
+        free(at.body);
+    }
+}
+
 START_TEST(the_hot_loop_stops_where_it_must)
 {
-    float v[8];
-    struct json_scan s = scan_of("1, 2.5 ,3");
-    ck_assert_uint_eq(json_scan_floats(&s, v, 8), 2);
-    ck_assert(v[0] == 1 && v[1] == 2.5f && strcmp(s.p, " ,3") == 0);
-    s = scan_of("1,2,null,3");
-    ck_assert_uint_eq(json_scan_floats(&s, v, 8), 2);
-    ck_assert_str_eq(s.p, ",null,3");
-    s = scan_of("1,2,3]");
-    ck_assert_uint_eq(json_scan_floats(&s, v, 2), 2);
-    ck_assert_str_eq(s.p, ",3]");
-    s = scan_of("1,02");
-    ck_assert_uint_eq(json_scan_floats(&s, v, 8), 1);
-    s = scan_of("1.5.5");
-    ck_assert_uint_eq(json_scan_floats(&s, v, 8), 1);
-    ck_assert_str_eq(s.p, ".5");
-    static const char *const NONE[] = {"", "-", ".5", "1.", "x", "00", "-01", "1.e5", "+1"};
+    stops("1, 2.0 ,3", 2, " ,3");
+    stops("1,\n\t 2,null,3", 2, ",null,3");
+    stops("1,2,3]", 3, "]");
+    stops("1,02", 1, ",02");
+    stops("1,-02", 1, ",-02");
+    stops("1.0.5", 1, ".5");
+    stops("1,2e0,3", 1, ",2e0,3");
+    stops("1,2,3,4,5,6,7,8,9", 8, ",9");
+    stops("1,", 1, ",");
+    static const char *const NONE[] = {"-",    ".5", "1.", "x",   "00",  "-01",
+                                       "1.e5", "+1", "",   "--1", "-.5", "1.,"};
     for (size_t i = 0; i < sizeof NONE / sizeof NONE[0]; i++) {
-        s = scan_of(NONE[i]);
-        ck_assert_msg(json_scan_floats(&s, v, 8) == 0 && s.p == s.start, "%s", NONE[i]);
+        struct placed at = place(NONE[i], 0);
+        float v[8];
+        ck_assert_msg(json_scan_floats(&at.s, v, 8) == 0 && at.s.p == at.body + 64, "%s", NONE[i]);
+        free(at.body);
     }
 }
 END_TEST
