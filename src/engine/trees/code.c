@@ -163,7 +163,7 @@ static void *aligned_zeroed(size_t n, size_t size)
 
 int code_open(const struct image *img, struct coder *ret, struct err *e)
 {
-    size_t padded = (img->h->n_num_cols + 31u) / 16 * 16;
+    size_t padded = (img->h->n_num_cols + 63u) / 32 * 32;
     *ret = (struct coder){.cols = img->at[IMAGE_COLS],
                           .keys = img->at[IMAGE_KEYS],
                           .cuts = img->at[IMAGE_CUTS],
@@ -172,29 +172,36 @@ int code_open(const struct image *img, struct coder *ret, struct err *e)
                           .n_num = img->h->n_num_cols,
                           .n_cats = (uint32_t)img->n[IMAGE_CATS],
                           .stride = img->h->code_stride,
-                          .in_order = img->h->n_num_cols == img->h->n_features,
                           .lightgbm = img->h->family == FOREST_LIGHTGBM};
     // A wrong split into near and far would read the wrong table, so it is recomputed, not trusted.
     while (ret->n_near < ret->n_num && ret->cols[ret->n_near].n_buckets == 1)
         ret->n_near++;
     for (uint32_t i = 0; i < ret->n_num; i++) {
-        ret->in_order &= ret->cols[i].feature == i;
         if ((ret->cols[i].n_buckets == 1) != (i < ret->n_near))
             return err_set(e, ERR_BAD_MODEL, "image: columns are not sorted by the size of their tables");
     }
+    ret->nan_missing = aligned_zeroed(padded, sizeof *ret->nan_missing);
+    ret->zero_missing = aligned_zeroed(padded, sizeof *ret->zero_missing);
     ret->row_keys = aligned_zeroed(padded, sizeof *ret->row_keys);
     ret->row_values = aligned_zeroed(padded, sizeof *ret->row_values);
     ret->cat_row = aligned_zeroed(ret->n_cats, sizeof *ret->cat_row);
     ret->codes = aligned_zeroed((size_t)CODE_ROWS * 2, ret->stride);
-    if (!ret->row_keys || !ret->row_values || !ret->cat_row || !ret->codes) {
+    if (!ret->nan_missing || !ret->zero_missing || !ret->row_keys || !ret->row_values || !ret->cat_row ||
+        !ret->codes) {
         code_close(ret);
         return err_set(e, ERR_NOMEM, "no memory for the codes of %d rows", CODE_ROWS);
+    }
+    for (uint32_t i = 0; i < ret->n_num; i++) {
+        ret->nan_missing[i] = ret->cols[i].missing == MISSING_NAN ? UINT64_MAX : 0;
+        ret->zero_missing[i] = ret->cols[i].missing == MISSING_ZERO ? UINT64_MAX : 0;
     }
     return 0;
 }
 
 void code_close(struct coder *c)
 {
+    free(c->nan_missing);
+    free(c->zero_missing);
     free(c->row_keys);
     free(c->row_values);
     free(c->cat_row);
@@ -230,11 +237,16 @@ static uint32_t category_row(const struct coder *c, const struct code_cat *cat, 
     return outside ? cat->n_cats : (uint32_t)x;
 }
 
-void code_cats(struct coder *c, const void *row, uint8_t *to)
+void code_cats(struct coder *c, const void *row)
+{
+    for (uint32_t i = 0; i < c->n_cats; i++)
+        c->cat_row[i] = category_row(c, &c->cats[i], row);
+}
+
+void code_cat_cols(const struct coder *c, uint8_t *to)
 {
     for (uint32_t i = 0; i < c->n_cats; i++) {
         const struct code_cat *cat = &c->cats[i];
-        c->cat_row[i] = category_row(c, cat, row);
         memcpy(to + cat->first_col, c->cat_rows + cat->rows + (size_t)c->cat_row[i] * cat->n_sets,
                cat->n_sets);
     }
@@ -272,5 +284,4 @@ void code_row(struct coder *c, const void *row, uint8_t *to)
         code_double(c, row, to);
     else
         code_float(c, row, to);
-    code_cats(c, row, to);
 }

@@ -20,7 +20,6 @@ enum {
     CODE_MAX_COLS = 32000,
     CODE_KEY_MISSING = INT32_MIN,
     CODE_KEY_NEVER = INT32_MAX, // no value's key is above it
-    CODE_FAR = 1,               // code_col.flags: two-level search
 };
 
 struct code_col {
@@ -48,12 +47,13 @@ struct coder {
     const uint8_t *cat_rows;
     uint32_t n_num, n_near; // columns; those with one bucket come first
     uint32_t n_cats, stride;
-    bool in_order; // column i is feature i: keys are read straight from the row
     bool lightgbm;
-    int32_t *row_keys;  // (n_num, padded to 16)
-    double *row_values; // (n_num, padded to 16), LightGBM
+    uint64_t *nan_missing,
+        *zero_missing;  // (n_num, padded) all ones where NaN, where zero is missing; LightGBM
+    int32_t *row_keys;  // (n_num, padded) of the row being coded
+    double *row_values; // (n_num, padded) the same
+    uint32_t *cat_row;  // (n_cats) the row's line in each category table
     uint8_t *codes;     // (CODE_ROWS, 2 * stride)
-    uint32_t *cat_row;  // (n_cats) row taken in each category table, by code_cats
 };
 
 enum { CODE_ROWS = 64 };
@@ -66,7 +66,9 @@ int code_check(const struct image *img, struct err *e) ERR_CHECKED;
 int code_open(const struct image *img, struct coder *ret, struct err *e) ERR_CHECKED;
 void code_close(struct coder *c);
 
-// Codes one row of the model's input type into `to` (2 * stride).
+// Codes the columns of numbers of one row of the model's input type into `to` (2 * stride).
 void code_row(struct coder *c, const void *row, uint8_t *to);
-// Its parts, shared with the vector coders: the category columns of a row, into both halves as they need it.
-void code_cats(struct coder *c, const void *row, uint8_t *to);
+// Finds the row's line in each category table, cat_row.
+void code_cats(struct coder *c, const void *row);
+// Copies the category columns of the lines found into `to`.
+void code_cat_cols(const struct coder *c, uint8_t *to);

@@ -3,7 +3,10 @@
 #include "engine/trees/image.h"
 
 #include "engine/trees/code.h"
+#include "engine/trees/heap.h"
 #include "engine/trees/image_parts.h"
+#include "engine/trees/path.h"
+#include "engine/trees/plane.h"
 #include "engine/trees/rank.h"
 #include "engine/trees/sparse.h"
 
@@ -74,7 +77,12 @@ static int put_coded(struct image_writer *w, const struct rank *r, struct arena 
 {
     w->h.coded = 1;
     code_pack(w, r);
-    return sparse_pack(w, r, scratch, e);
+    int rc = sparse_pack(w, r, scratch, e);
+    if (!rc)
+        rc = heap_pack(w, r, scratch, e);
+    if (!rc)
+        rc = plane_pack(w, r, e);
+    return rc ? rc : path_pack(w, r, scratch, e);
 }
 
 static void copy_name(char *to, size_t cap, const char *from)

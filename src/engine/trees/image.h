@@ -42,12 +42,11 @@ enum image_section {
     IMAGE_SPARSE_ROOTS,  // struct sparse_root
     IMAGE_SPARSE_NODES,  // struct sparse_node
     IMAGE_SPARSE_VALUES, // float or double by family
-    IMAGE_HEAP,          // uint8_t, heap.h
-    IMAGE_PATH,          // uint8_t, path.h
-    IMAGE_PATH_TREES,    // struct path_tree
-    IMAGE_PLANE_NODES,   // struct plane_node
-    IMAGE_PLANE_TREES,   // struct plane_tree
-    IMAGE_CAT_MASKS,     // uint32_t or uint64_t by the kernel's width
+    IMAGE_HEAP,          // bytes, heap.h
+    IMAGE_HEAP_MASKS,    // bytes, bits.h
+    IMAGE_PATH,          // bytes, path.h
+    IMAGE_PATH_MASKS,    // bytes, bits.h
+    IMAGE_PLANE,         // bytes, plane.h
     IMAGE_SECTIONS,
 };
 
@@ -74,7 +73,7 @@ struct image_header {
     uint32_t n_trees, n_nodes, n_leaves, max_depth, most_leaves; // of the forest; the last two of one tree
     uint32_t transform, average, coded;
     uint32_t heap_levels, n_cols, n_num_cols, code_stride; // coded: see code.h and heap.h
-    uint32_t mask_bytes, zero;
+    uint32_t path, plane_levels;                                   // path: 1 if IMAGE_PATH is there
     double transform_param;
     struct image_choice one, batch;
     char platform[IMAGE_NAME_BYTES], output_name[IMAGE_NAME_BYTES], objective[IMAGE_OBJECTIVE_BYTES];

@@ -2,8 +2,11 @@
 // Reading an image: nothing in it is believed. After image_open every index that a kernel follows stays
 // inside its section, whatever the bytes.
 #include "engine/trees/code.h"
+#include "engine/trees/heap.h"
 #include "engine/trees/image.h"
 #include "engine/trees/image_parts.h"
+#include "engine/trees/path.h"
+#include "engine/trees/plane.h"
 #include "engine/trees/sparse.h"
 
 #include "base/limits.h"
@@ -36,11 +39,10 @@ size_t image_part_bytes(enum image_section s)
         [IMAGE_SPARSE_NODES] = sizeof(struct sparse_node),
         [IMAGE_SPARSE_VALUES] = 1,
         [IMAGE_HEAP] = 1,
+        [IMAGE_HEAP_MASKS] = 1,
         [IMAGE_PATH] = 1,
-        [IMAGE_PATH_TREES] = 1,
-        [IMAGE_PLANE_NODES] = 1,
-        [IMAGE_PLANE_TREES] = 1,
-        [IMAGE_CAT_MASKS] = 1,
+        [IMAGE_PATH_MASKS] = 1,
+        [IMAGE_PLANE] = 1,
     };
     return BYTES[s];
 }
@@ -201,7 +203,13 @@ static int open_forest(struct image *img, struct err *e)
 static int open_coded(const struct image *img, struct err *e)
 {
     int rc = code_check(img, e);
-    return rc ? rc : sparse_check(img, e);
+    if (!rc)
+        rc = sparse_check(img, e);
+    if (!rc)
+        rc = heap_check(img, e);
+    if (!rc)
+        rc = plane_check(img, e);
+    return rc ? rc : path_check(img, e);
 }
 
 int image_open(const void *bytes, size_t size, struct image *ret, struct err *e)

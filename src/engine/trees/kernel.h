@@ -23,14 +23,18 @@ struct trees {
     const struct kernel *one, *batch;                            // NULL: plain
     void (*code)(struct coder *c, const void *row, uint8_t *to); // the fastest coder of this processor
     void *margins;                                               // (CODE_ROWS, n_groups) for predict
-    void *lanes;     // scratch of the batch kernels, CODE_ROWS values of 32 bytes
-    uint32_t *slots; // (n_trees) scratch
+    uint8_t *planes; // (2 * stride, CODE_ROWS) codes by column, plane.h
+    uint64_t *words; // (n_trees, padded) decisions on categories of the row being walked
 };
 
 // All kernels, NULL-terminated.
 extern const struct kernel KERNELS[];
 const struct kernel *kernel_find(const char *name);
 bool kernel_usable(const struct kernel *k, const struct image_header *h);
+
+typedef void coder_fn(struct coder *c, const void *row, uint8_t *to);
+// The fastest coder that this processor can run.
+coder_fn *coder_best(const struct image_header *h);
 
 // The model's input row i, counted from `rows`.
 const void *trees_row(const struct trees *m, const void *rows, uint32_t i);

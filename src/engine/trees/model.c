@@ -32,9 +32,14 @@ int trees_open(const void *image, size_t size, struct trees **ret, struct err *e
     if (!rc) {
         m->one = pick(m->img.h, m->img.h->one.kernel, false);
         m->batch = pick(m->img.h, m->img.h->batch.kernel, true);
-        m->code = code_row;
+        m->code = coder_best(m->img.h);
         m->margins = calloc((size_t)CODE_ROWS * m->img.h->n_groups, trees_value_bytes(m));
-        if (!m->margins)
+        m->words = calloc((m->img.h->n_trees + 7) / 8 * 8, sizeof *m->words);
+        size_t plane_bytes = (2 * (size_t)m->img.h->code_stride + 1) * CODE_ROWS;
+        m->planes = aligned_alloc(IMAGE_ALIGN, plane_bytes);
+        if (m->planes)
+            memset(m->planes, 0, plane_bytes);
+        if (!m->margins || !m->words || !m->planes)
             rc = err_set(e, ERR_NOMEM, "no memory for the margins of %d rows", CODE_ROWS);
     }
     if (rc) {
@@ -51,6 +56,8 @@ void trees_close(struct trees *m)
         return;
     code_close(&m->coder);
     image_close(&m->img);
+    free(m->planes);
+    free(m->words);
     free(m->margins);
     free(m);
 }

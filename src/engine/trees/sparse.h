@@ -24,7 +24,3 @@ struct sparse_node {
 int sparse_pack(struct image_writer *w, const struct rank *r, struct arena *scratch,
                 struct err *e) ERR_CHECKED;
 int sparse_check(const struct image *img, struct err *e) ERR_CHECKED;
-
-struct trees;
-void sparse_run_f32(struct trees *m, const void *rows, uint32_t n_rows, void *margins);
-void sparse_run_f64(struct trees *m, const void *rows, uint32_t n_rows, void *margins);

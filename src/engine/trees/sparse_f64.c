@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sparse walk with double values.
-#include "engine/trees/kernel.h"
+#include "engine/trees/kernel_list.h"
 #include "engine/trees/sparse.h"
 
 #define VALUE   double

@@ -80,8 +80,12 @@ void NAME(run)(struct trees *m, const void *rows, uint32_t n_rows, void *margins
     size_t n_groups = m->img.h->n_groups;
     for (uint32_t r = 0; r < n_rows;) {
         uint32_t here = n_rows - r < CODE_ROWS ? n_rows - r : CODE_ROWS;
-        for (uint32_t i = 0; i < here; i++)
-            m->code(&m->coder, trees_row(m, rows, r + i), m->coder.codes + (size_t)i * 2 * m->coder.stride);
+        for (uint32_t i = 0; i < here; i++) {
+            uint8_t *codes = m->coder.codes + (size_t)i * 2 * m->coder.stride;
+            m->code(&m->coder, trees_row(m, rows, r + i), codes);
+            code_cats(&m->coder, trees_row(m, rows, r + i));
+            code_cat_cols(&m->coder, codes);
+        }
         if (here == 1)
             NAME(one_row)(m, m->coder.codes, out + r * n_groups);
         else

@@ -109,6 +109,31 @@ START_TEST(kernels_agree_at_every_depth)
 }
 END_TEST
 
+#if defined(__x86_64__)
+START_TEST(vector_kernels_take_the_common_shapes)
+{
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi2"))
+        return;
+    struct random_shape s = {.family = FOREST_XGBOOST,
+                             .n_features = 20,
+                             .n_groups = 1,
+                             .n_trees = 9,
+                             .depth = 6,
+                             .cuts = 99,
+                             .full = true};
+    ck_assert_int_ge(check_shape(&s, 1), 3); // sparse, heap, plane
+    s = (struct random_shape){.family = FOREST_LIGHTGBM,
+                              .n_features = 20,
+                              .n_groups = 1,
+                              .n_trees = 9,
+                              .depth = 30,
+                              .leaves = 31,
+                              .cuts = 99};
+    ck_assert_int_ge(check_shape(&s, 2), 2); // sparse, path
+}
+END_TEST
+#endif
+
 START_TEST(kernels_agree_on_leaf_wise_trees)
 {
     static const uint32_t LEAVES[] = {2, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 255, 700};
@@ -236,7 +261,10 @@ START_TEST(the_choice_is_a_usable_kernel_with_its_time)
 }
 END_TEST
 
-UNIT_MAIN("engine/trees/kernels", kernels_agree_at_every_depth, kernels_agree_on_leaf_wise_trees,
-          kernels_agree_on_any_number_of_columns, kernels_agree_with_many_cuts, kernels_agree_on_categories,
-          kernels_agree_on_groups_and_weights, what_cannot_be_coded_runs_plain,
-          the_choice_is_a_usable_kernel_with_its_time)
+UNIT_MAIN("engine/trees/kernels", kernels_agree_at_every_depth,
+#if defined(__x86_64__)
+          vector_kernels_take_the_common_shapes,
+#endif
+          kernels_agree_on_leaf_wise_trees, kernels_agree_on_any_number_of_columns,
+          kernels_agree_with_many_cuts, kernels_agree_on_categories, kernels_agree_on_groups_and_weights,
+          what_cannot_be_coded_runs_plain, the_choice_is_a_usable_kernel_with_its_time)

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// The AVX2 path match with float values.
+#include "engine/trees/kernel_list.h"
+
+#if defined(__x86_64__)
+#include "engine/trees/bits_avx2.h"
+#include "engine/trees/path.h"
+
+#define VALUE   float
+#define NAME(x) path_avx2_##x##_f32
+#include "engine/trees/path_avx2_run.h"
+
+#endif
