@@ -44,7 +44,8 @@ static int delete_run(const struct args *a)
     buf_init(&path, 4096);
     buf_init(&out, 1 << 20);
     struct client_request q = {.method = "DELETE"};
-    q.path = version ? client_path(&path, "/api/v1/models/", model, "/versions/", version, NULL)
+    const char *force = args_has(a, "force") ? "?force=true" : "";
+    q.path = version ? client_path(&path, "/api/v1/models/", model, "/versions/", version, force, NULL)
                      : client_path(&path, "/api/v1/models/", model, NULL);
     int rc = client_json(&c, &q, &doc, &e);
     if (rc == 0 && args_has(a, "json")) {
@@ -70,8 +71,11 @@ const struct verb verb_delete = {
     .summary = "Deletes a model, or one of its versions, for good.",
     .usage = "slipway delete MODEL [VERSION] [flags]",
     .examples = "slipway delete churn 2\nslipway delete churn --yes",
-    .flags =
-        (const struct flag[]){{.name = "yes", .help = "Does not ask.", .letter = 'y'}, CLI_CLIENT_FLAGS, {0}},
+    .flags = (const struct flag[]){{.name = "yes", .help = "Does not ask.", .letter = 'y'},
+                                   {.name = "force",
+                                    .help = "Deletes a version although aliases name it; they go too."},
+                                   CLI_CLIENT_FLAGS,
+                                   {0}},
     .min_words = 1,
     .max_words = 2,
     .takes_model = true,

@@ -58,18 +58,26 @@ static void put_features(yyjson_val *inputs, struct buf *out)
 
 static void put_output(yyjson_val *output, struct buf *out)
 {
-    char number[32];
     const char *name = yyjson_get_str(yyjson_obj_get(output, "name"));
     const char *type = yyjson_get_str(yyjson_obj_get(output, "datatype"));
-    const char *n = describe_scalar(yyjson_obj_get(output, "n"), number);
+    yyjson_val *width = yyjson_arr_get(yyjson_obj_get(output, "shape"), 1);
     if (!name)
         return;
     buf_printf(out, "  %-*s", LABEL_COLUMNS, "output");
     term_put_safe(str_of(name), out);
-    if (*n)
-        buf_printf(out, ", %s value%s a row", n, strcmp(n, "1") == 0 ? "" : "s");
+    if (width)
+        buf_printf(out, ", %" PRIu64 " values a row", yyjson_get_uint(width));
     if (type)
-        buf_printf(out, " of %s", type);
+        buf_printf(out, ", %s", type);
+    buf_putc(out, '\n');
+}
+
+static void put_size(yyjson_val *size, struct buf *out)
+{
+    if (!yyjson_is_uint(size))
+        return;
+    buf_printf(out, "  %-*s", LABEL_COLUMNS, "size");
+    term_put_bytes(yyjson_get_uint(size), out);
     buf_putc(out, '\n');
 }
 
@@ -104,13 +112,15 @@ static void put_object(const char *label, yyjson_val *object, struct buf *out)
 
 void describe_version(yyjson_val *version, struct buf *out)
 {
-    static const char *const FIELDS[] = {"state", "reason", "description", "created", "format", "digest"};
+    static const char *const FIELDS[] = {"state",   "serving",    "error",  "description",
+                                         "created", "created_by", "format", "digest"};
     char scratch[32];
     yyjson_val *signature = yyjson_obj_get(version, "signature");
     for (size_t i = 0; i < sizeof FIELDS / sizeof FIELDS[0]; i++)
         put_line(FIELDS[i], describe_scalar(yyjson_obj_get(version, FIELDS[i]), scratch), out);
+    put_size(yyjson_obj_get(version, "size"), out);
     put_features(yyjson_obj_get(signature, "inputs"), out);
-    put_output(yyjson_obj_get(signature, "output"), out);
+    put_output(yyjson_arr_get_first(yyjson_obj_get(signature, "outputs")), out);
     put_object("engine", yyjson_obj_get(version, "engine"), out);
     if (yyjson_obj_size(yyjson_obj_get(version, "tags")) > 0)
         put_object("tags", yyjson_obj_get(version, "tags"), out);

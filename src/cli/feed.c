@@ -28,6 +28,7 @@ int feed_init(struct feed *f, int fd, const char *name, yyjson_val *signature, s
     if (!f->features)
         return err_set(e, ERR_NOMEM, "out of memory");
     f->n_features = (uint32_t)n;
+    f->unnamed = yyjson_is_false(yyjson_obj_get(signature, "named"));
     yyjson_arr_foreach(inputs, i, n, input)
     {
         yyjson_val *missing = yyjson_obj_get(input, "missing");
@@ -211,29 +212,43 @@ static int unknown_column(struct feed *f, struct str name, struct err *e)
     return ERR_UNKNOWN_FEATURE;
 }
 
+static int match_column(struct feed *f, const struct map *by_name, uint32_t c, struct err *e)
+{
+    struct str name = str_trim(f->row.fields[c]);
+    if (is_ignored(f, name))
+        return 0;
+    int64_t i = map_get(by_name, name);
+    if (i == MAP_NONE)
+        return unknown_column(f, name, e);
+    if (f->features[i].used)
+        return err_set(e, ERR_DUPLICATE_KEY, "%s has two columns '%.*s'", f->name,
+                       (int)(name.n < 80 ? name.n : 80), name.p);
+    f->features[i].used = true;
+    f->features[i].column = c;
+    return 0;
+}
+
 static int match_by_name(struct feed *f, struct err *e)
 {
     struct map by_name;
+    uint32_t n_known = 0;
     int rc = map_init(&by_name, f->n_features, e);
     f->n_columns = f->row.n;
     for (uint32_t i = 0; rc == 0 && i < f->n_features; i++)
         rc = map_add(&by_name, f->features[i].name, i, e);
-    for (uint32_t c = 0; rc == 0 && c < f->row.n; c++) {
-        struct str name = str_trim(f->row.fields[c]);
-        int64_t i = is_ignored(f, name) ? MAP_NONE : map_get(&by_name, name);
-        if (i == MAP_NONE) {
-            rc = is_ignored(f, name) ? 0 : unknown_column(f, name, e);
-        } else if (f->features[i].used) {
-            rc = err_set(e, ERR_DUPLICATE_KEY, "%s has two columns '" STR_FMT "'", f->name, STR_ARG(name));
-        } else {
-            f->features[i].used = true;
-            f->features[i].column = c;
-        }
+    for (uint32_t c = 0; rc == 0 && c < f->row.n; c++)
+        n_known += map_get(&by_name, str_trim(f->row.fields[c])) != MAP_NONE;
+    if (rc == 0 && f->unnamed && n_known == 0 && f->n_ignored == 0) {
+        // The model was trained without names: its columns are known by their position only.
+        map_done(&by_name);
+        return match_by_position(f, f->row.n, e);
     }
+    for (uint32_t c = 0; rc == 0 && c < f->row.n; c++)
+        rc = match_column(f, &by_name, c, e);
     for (uint32_t i = 0; rc == 0 && i < f->n_features; i++)
         if (!f->features[i].used && !f->features[i].may_be_missing)
-            rc = err_set(e, ERR_MISSING_FEATURE, "%s has no column '" STR_FMT "', which the model needs",
-                         f->name, STR_ARG(f->features[i].name));
+            rc = err_set(e, ERR_MISSING_FEATURE, "%s has no column '%.80s', which the model needs", f->name,
+                         f->features[i].name.p);
     map_done(&by_name);
     return rc;
 }

@@ -30,6 +30,7 @@ struct feed {
     uint32_t n_features, n_columns;
     const char *const *ignored; // (n_ignored) columns that may be there and are not used
     int n_ignored;
+    bool unnamed;     // the names of the features are ours, not the model's
     bool by_position; // columns are the features in their order, whatever the header says
     struct csv_row row;
     bool row_waits; // row is the next row already

@@ -48,10 +48,10 @@ static int resolve(struct run *r, const char *model, struct err *e)
         struct client_request q = {.method = "GET",
                                    .path = client_path(&path, "/api/v1/models/", model, NULL)};
         rc = client_json(&r->client, &q, &doc, e);
-        version = describe_scalar(yyjson_obj_get(yyjson_doc_get_root(doc), "champion"), scratch);
+        version = describe_scalar(yyjson_obj_get(yyjson_doc_get_root(doc), "default"), scratch);
         if (rc == 0 && !*version) {
-            rc = err_set(e, ERR_UNKNOWN_VERSION, "%s has no champion", model);
-            err_hint(e, "Choose a version: slipway show %.64s lists them, --version N takes one.", model);
+            rc = err_set(e, ERR_UNKNOWN_VERSION, "%s has no version that answers", model);
+            err_hint(e, "Choose one: slipway show %.64s lists them, --version N takes one.", model);
         }
     }
     if (rc == 0) {
@@ -311,7 +311,9 @@ const struct verb verb_predict = {
              .value = "FILE",
              .letter = 'o',
              .help = "Writes there, whole or not at all. Default: standard output."},
-            {.name = "version", .value = "VERSION", .help = "Number or alias. Default: the champion."},
+            {.name = "version",
+             .value = "VERSION",
+             .help = "Number or alias. Default: the one that answers clients."},
             {.name = "format",
              .value = "FORMAT",
              .choices = "csv|jsonl",

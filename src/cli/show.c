@@ -28,9 +28,7 @@ static int put_versions(yyjson_val *versions, struct buf *out, struct err *e)
     {
         for (size_t c = 0; c < COLUMNS; c++) {
             size_t at = (i + 1) * COLUMNS + c;
-            // A version may be given as its number alone.
-            yyjson_val *value = yyjson_is_obj(v) ? yyjson_obj_get(v, FIELDS[c]) : c == 0 ? v : NULL;
-            cells[at] = describe_scalar(value, scratch[at]);
+            cells[at] = describe_scalar(yyjson_obj_get(v, FIELDS[c]), scratch[at]);
         }
     }
     term_put_table(cells, n_rows, COLUMNS, out);
@@ -39,34 +37,24 @@ static int put_versions(yyjson_val *versions, struct buf *out, struct err *e)
     return 0;
 }
 
-// aliases: {"champion":3} or [{"alias":"champion","version":3}].
 static void put_aliases(yyjson_val *aliases, struct buf *out)
 {
     size_t i, n;
     yyjson_val *key, *value;
     char scratch[32];
-    if (yyjson_is_obj(aliases)) {
-        yyjson_obj_foreach(aliases, i, n, key, value)
-        {
-            buf_puts(out, "  alias ");
-            term_put_safe(str_of(yyjson_get_str(key)), out);
-            buf_printf(out, " is version %s\n", describe_scalar(value, scratch));
-        }
-        return;
-    }
-    yyjson_arr_foreach(aliases, i, n, value)
+    yyjson_obj_foreach(aliases, i, n, key, value)
     {
         buf_puts(out, "  alias ");
-        term_put_safe(str_of(yyjson_get_str(yyjson_obj_get(value, "alias"))), out);
-        buf_printf(out, " is version %s\n", describe_scalar(yyjson_obj_get(value, "version"), scratch));
+        term_put_safe(str_of(yyjson_get_str(key)), out);
+        buf_printf(out, " is version %s\n", describe_scalar(value, scratch));
     }
 }
 
 static int put_model(struct client *c, const char *model, yyjson_val *root, struct buf *out, struct err *e)
 {
     char scratch[32];
-    yyjson_doc *champion = NULL;
-    const char *version = describe_scalar(yyjson_obj_get(root, "champion"), scratch);
+    yyjson_doc *doc = NULL;
+    const char *version = describe_scalar(yyjson_obj_get(root, "default"), scratch);
     buf_printf(out, "%s", term_on(stdout, TERM_BOLD));
     term_put_safe(str_of(model), out);
     buf_printf(out, "%s\n", term_off(stdout));
@@ -80,19 +68,19 @@ static int put_model(struct client *c, const char *model, yyjson_val *root, stru
     buf_init(&path, 4096);
     struct client_request q = {
         .method = "GET", .path = client_path(&path, "/api/v1/models/", model, "/versions/", version, NULL)};
-    rc = client_json(c, &q, &champion, e);
+    rc = client_json(c, &q, &doc, e);
     if (rc == 0) {
-        buf_printf(out, "\nVersion %s, the champion\n", version);
-        describe_version(yyjson_doc_get_root(champion), out);
+        buf_printf(out, "\nVersion %s, which answers where no version is named\n", version);
+        describe_version(yyjson_doc_get_root(doc), out);
         buf_printf(out, "\nTry it:\n");
         struct buf url;
         buf_init(&url, 4096);
         buf_puts(&url, c->url);
-        describe_curl(yyjson_doc_get_root(champion),
-                      client_path(&url, "/v1/models/", model, ":predict", NULL), out);
+        describe_curl(yyjson_doc_get_root(doc), client_path(&url, "/v1/models/", model, ":predict", NULL),
+                      out);
         buf_done(&url);
     }
-    yyjson_doc_free(champion);
+    yyjson_doc_free(doc);
     buf_done(&path);
     return rc;
 }

@@ -74,7 +74,7 @@ def test_a_push_without_promotion_leaves_the_champion(run, server, churn):
     run("push", "churn", churn.path, server=server)
     out = run("push", "churn", churn.path, "--no-promote", server=server).stdout
     assert "is ready, not promoted" in out and "/versions/2:predict" in out
-    assert json.loads(run("show", "churn", "--json", server=server).stdout)["champion"] == 1
+    assert json.loads(run("show", "churn", "--json", server=server).stdout)["aliases"] == {"champion": 1}
 
 
 def test_a_broken_model_is_refused_with_a_reason(run, server, tmp_path):
@@ -125,7 +125,7 @@ def test_json_lines_in_and_out(run, server, churn):
 
 def test_a_multi_class_model_has_a_column_for_each_class(run, server, species):
     run("push", "species", species.path, server=server)
-    text = csv_of(species.names, species.rows)
+    text = csv_of(["sepal length", "sepal width", "petal length", "petal width"], species.rows)
     lines = run("predict", "species", server=server, stdin=text).stdout.splitlines()
     assert lines[0] == "prediction_0,prediction_1,prediction_2"
     got = np.array([[float(v) for v in line.split(",")] for line in lines[1:]], dtype=np.float32)
@@ -191,6 +191,14 @@ def test_delete_asks_first(run, server, churn):
     assert "Deleted churn" in run("delete", "churn", "--yes", server=server).stdout
     assert run("models", "--names", server=server).stdout == ""
     assert "churn" in run("delete", "churn", "--yes", server=server, rc=1).stderr
+
+
+def test_a_version_that_an_alias_names_is_deleted_only_with_force(run, server, churn):
+    run("push", "churn", churn.path, server=server)
+    run("push", "churn", churn.path, server=server)
+    run("delete", "churn", "1", "--yes", server=server)
+    assert "champion" in run("delete", "churn", "2", "--yes", server=server, rc=1).stderr
+    run("delete", "churn", "2", "--yes", "--force", server=server)
 
 
 def test_unknown_names_get_suggestions(run, server, churn):

@@ -20,6 +20,7 @@ struct how {
     size_t max_bytes;
     bool by_position;
     const char *ignored;
+    const char *signature;
 };
 
 // Feeds the text; returns all bodies, one a line, or the error's message.
@@ -32,7 +33,8 @@ static const char *feed(const char *text, struct how h)
     fwrite(text, 1, strlen(text), file);
     fflush(file);
     lseek(fileno(file), 0, SEEK_SET);
-    yyjson_doc *doc = yyjson_read(SIGNATURE, sizeof SIGNATURE - 1, 0);
+    yyjson_doc *doc =
+        yyjson_read(h.signature ? h.signature : SIGNATURE, strlen(h.signature ? h.signature : SIGNATURE), 0);
     memset(&e, 0, sizeof e);
     buf_init(&body, sizeof out - 1);
     int rc = feed_init(&f, fileno(file), "rows.csv", yyjson_doc_get_root(doc), &e);
@@ -76,6 +78,19 @@ START_TEST(without_a_header_columns_are_the_features)
 {
     ck_assert_str_eq(FEED("1,2,3\n4,,6"), "{\"instances\":[[1,2,3],[4,null,6]]}\n");
     ck_assert_str_eq(FEED("a,b,c\n1,2,3\n", .by_position = true), "{\"instances\":[[1,2,3]]}\n");
+}
+END_TEST
+
+START_TEST(a_model_without_names_takes_any_header)
+{
+    const char *ours = "{\"inputs\":[{\"name\":\"f0\",\"missing\":true},{\"name\":\"f1\",\"missing\":true}],"
+                       "\"named\":false}";
+    ck_assert_str_eq(FEED("x,y\n1,2\n", .signature = ours), "{\"instances\":[[1,2]]}\n");
+    ck_assert_str_eq(FEED("f1,f0\n1,2\n", .signature = ours), "{\"instances\":[[2,1]]}\n");
+    ck_assert_str_eq(FEED("f1,y\n1,2\n", .signature = ours),
+                     "rows.csv: column 'y' is no feature of the model");
+    ck_assert_str_eq(FEED("x,y,z\n1,2,3\n", .signature = ours),
+                     "rows.csv has 3 columns, the model has 2 features");
 }
 END_TEST
 
@@ -134,5 +149,5 @@ START_TEST(what_does_not_fit_is_named)
 END_TEST
 
 UNIT_MAIN("cli/feed", columns_are_matched_by_name, without_a_header_columns_are_the_features,
-          numbers_of_other_spellings_become_json, json_lines_go_as_they_stand, batches_end_at_their_limits,
-          what_does_not_fit_is_named)
+          a_model_without_names_takes_any_header, numbers_of_other_spellings_become_json,
+          json_lines_go_as_they_stand, batches_end_at_their_limits, what_does_not_fit_is_named)
