@@ -6,6 +6,7 @@
 // stderr, exit 3.
 #include "base/buf.h"
 #include "engine/trees/forest.h"
+#include "engine/trees/formats.h"
 #include "engine/trees/xgboost.h"
 
 #include <fcntl.h>
@@ -25,6 +26,7 @@ struct format {
 static const struct format FORMATS[] = {
     {xgboost_json_detect, xgboost_json_parse},
     {xgboost_ubj_detect, xgboost_ubj_parse},
+    {lightgbm_text_detect, lightgbm_text_parse},
 };
 
 static const uint8_t *map_file(const char *path, size_t *ret_size)
