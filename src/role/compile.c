@@ -33,17 +33,21 @@ static int limit(int resource, uint64_t value, struct err *e)
 
 static int harden(uint64_t memory_bytes, uint64_t cpu_s, struct err *e)
 {
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-        return err_errno(e, errno, "harden the compile process");
-    int rc = limit(RLIMIT_CORE, 0, e);
+    int rc =
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? err_errno(e, errno, "harden the compile process") : 0;
+    if (!rc)
+        rc = limit(RLIMIT_CORE, 0, e);
     if (!rc)
         rc = limit(RLIMIT_CPU, cpu_s, e);
     if (!rc)
-        rc = limit(RLIMIT_NOFILE, COMPILE_FD_LIMIT, e); // no further descriptor can be opened
-    if (!rc)
         rc = limit(RLIMIT_FSIZE, memory_bytes, e);
-    // AddressSanitizer reserves terabytes of address space.
-    return rc || HAS_ASAN ? rc : limit(RLIMIT_AS, memory_bytes, e);
+    // AddressSanitizer reserves terabytes of address space, opens /proc and traces itself at the end.
+    if (rc || HAS_ASAN)
+        return rc;
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        return err_errno(e, errno, "harden the compile process");
+    rc = limit(RLIMIT_NOFILE, COMPILE_FD_LIMIT, e); // no further descriptor can be opened
+    return rc ? rc : limit(RLIMIT_AS, memory_bytes, e);
 }
 
 // Maps the whole file, after its digest proved that it is what was stored.

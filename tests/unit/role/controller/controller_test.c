@@ -148,7 +148,7 @@ START_TEST(a_refused_model_leaves_nothing)
         {"fake bad", "tree 3 refers to node 99 of 7\",\"code\":\"bad_model\",\"path\":\"$.trees[3]\"", 422},
         {"fake liar", "\"code\":\"bad_model\"", 422},
         {"pickle", "\"code\":\"unsupported_model\"", 422},
-        {"fake crash", "signal", 500},
+        {"fake crash", "the process that compiled the model ended", 500},
         {"fake spin", "compile_timeout", 413}};
     start_served();
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
