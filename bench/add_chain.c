@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The limit that an exact sum of leaves cannot pass for one row: ns per dependent float addition on this processor.
+// The limit that an exact sum of leaves cannot pass for one row: ns per dependent float addition on this
+// processor.
 #include "base/clock.h"
 
 #include <stdio.h>

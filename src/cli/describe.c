@@ -10,7 +10,7 @@
 
 enum { LABEL_COLUMNS = 14, NAMES_SHOWN = 12, CURL_FEATURES_MAX = 100, CURL_NAMED_MAX = 8 };
 
-const char *describe_scalar(yyjson_val *v, char scratch[32])
+const char *cli_describe_scalar(yyjson_val *v, char scratch[32])
 {
     if (yyjson_is_str(v))
         return yyjson_get_str(v);
@@ -88,7 +88,7 @@ static void put_object(const char *label, yyjson_val *object, struct buf *out)
     yyjson_val *key, *value;
     char scratch[32];
     if (!yyjson_is_obj(object)) {
-        put_line(label, describe_scalar(object, scratch), out);
+        put_line(label, cli_describe_scalar(object, scratch), out);
         return;
     }
     yyjson_obj_foreach(object, i, n, key, value)
@@ -104,20 +104,20 @@ static void put_object(const char *label, yyjson_val *object, struct buf *out)
             term_put_safe((struct str){json, json ? size : 0}, out);
             free(json);
         } else {
-            term_put_safe(str_of(describe_scalar(value, scratch)), out);
+            term_put_safe(str_of(cli_describe_scalar(value, scratch)), out);
         }
         buf_putc(out, '\n');
     }
 }
 
-void describe_version(yyjson_val *version, struct buf *out)
+void cli_describe_version(yyjson_val *version, struct buf *out)
 {
     static const char *const FIELDS[] = {"state",   "serving",    "error",  "description",
                                          "created", "created_by", "format", "digest"};
     char scratch[32];
     yyjson_val *signature = yyjson_obj_get(version, "signature");
     for (size_t i = 0; i < sizeof FIELDS / sizeof FIELDS[0]; i++)
-        put_line(FIELDS[i], describe_scalar(yyjson_obj_get(version, FIELDS[i]), scratch), out);
+        put_line(FIELDS[i], cli_describe_scalar(yyjson_obj_get(version, FIELDS[i]), scratch), out);
     put_size(yyjson_obj_get(version, "size"), out);
     put_features(yyjson_obj_get(signature, "inputs"), out);
     put_output(yyjson_arr_get_first(yyjson_obj_get(signature, "outputs")), out);
@@ -136,7 +136,7 @@ static void put_shell(struct str text, struct buf *out)
             buf_putc(out, text.p[i]);
 }
 
-void describe_curl(yyjson_val *version, const char *url, struct buf *out)
+void cli_describe_curl(yyjson_val *version, const char *url, struct buf *out)
 {
     yyjson_val *inputs = yyjson_obj_get(yyjson_obj_get(version, "signature"), "inputs"), *input;
     size_t i, n;

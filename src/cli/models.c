@@ -28,7 +28,7 @@ static int put_models(yyjson_val *models, struct buf *out, struct err *e)
     {
         for (size_t c = 0; c < COLUMNS; c++) {
             size_t at = (i + 1) * COLUMNS + c;
-            cells[at] = describe_scalar(yyjson_obj_get(m, FIELDS[c]), scratch[at]);
+            cells[at] = cli_describe_scalar(yyjson_obj_get(m, FIELDS[c]), scratch[at]);
         }
     }
     term_put_table(cells, n_rows, COLUMNS, out);

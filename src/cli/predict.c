@@ -48,7 +48,7 @@ static int resolve(struct run *r, const char *model, struct err *e)
         struct client_request q = {.method = "GET",
                                    .path = client_path(&path, "/api/v1/models/", model, NULL)};
         rc = client_json(&r->client, &q, &doc, e);
-        version = describe_scalar(yyjson_obj_get(yyjson_doc_get_root(doc), "default"), scratch);
+        version = cli_describe_scalar(yyjson_obj_get(yyjson_doc_get_root(doc), "default"), scratch);
         if (rc == 0 && !*version) {
             rc = err_set(e, ERR_UNKNOWN_VERSION, "%s has no version that answers", model);
             err_hint(e, "Choose one: slipway show %.64s lists them, --version N takes one.", model);
@@ -64,7 +64,7 @@ static int resolve(struct run *r, const char *model, struct err *e)
     if (rc == 0) {
         char number[32];
         const char *found =
-            describe_scalar(yyjson_obj_get(yyjson_doc_get_root(r->version_doc), "version"), number);
+            cli_describe_scalar(yyjson_obj_get(yyjson_doc_get_root(r->version_doc), "version"), number);
         snprintf(r->version, sizeof r->version, "%s", *found ? found : version);
     }
     yyjson_doc_free(doc);

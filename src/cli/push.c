@@ -185,20 +185,20 @@ static void put_result(const struct client *c, const struct args *a, yyjson_val 
     char scratch[32];
     struct buf url;
     bool promoted = !args_has(a, "no-promote");
-    const char *version = describe_scalar(yyjson_obj_get(root, "version"), scratch);
+    const char *version = cli_describe_scalar(yyjson_obj_get(root, "version"), scratch);
     buf_printf(out, "%s", term_on(stdout, TERM_GREEN));
     term_put_safe(str_of(a->words[0]), out);
     buf_printf(out, " version %s%s %s%s\n", version, term_off(stdout),
                promoted ? "serves now" : "is ready, not promoted",
                stored ? " (the server had this file already)" : "");
-    describe_version(root, out);
+    cli_describe_version(root, out);
     buf_init(&url, 4096);
     buf_puts(&url, c->url);
     const char *where =
         promoted ? client_path(&url, "/v1/models/", a->words[0], ":predict", NULL)
                  : client_path(&url, "/v1/models/", a->words[0], "/versions/", version, ":predict", NULL);
     buf_printf(out, "  %-14s%s\n\nTry it:\n", "url", where);
-    describe_curl(root, where, out);
+    cli_describe_curl(root, where, out);
     buf_puts(out, "  slipway predict ");
     term_put_safe(str_of(a->words[0]), out);
     if (!promoted)

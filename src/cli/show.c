@@ -28,7 +28,7 @@ static int put_versions(yyjson_val *versions, struct buf *out, struct err *e)
     {
         for (size_t c = 0; c < COLUMNS; c++) {
             size_t at = (i + 1) * COLUMNS + c;
-            cells[at] = describe_scalar(yyjson_obj_get(v, FIELDS[c]), scratch[at]);
+            cells[at] = cli_describe_scalar(yyjson_obj_get(v, FIELDS[c]), scratch[at]);
         }
     }
     term_put_table(cells, n_rows, COLUMNS, out);
@@ -46,7 +46,7 @@ static void put_aliases(yyjson_val *aliases, struct buf *out)
     {
         buf_puts(out, "  alias ");
         term_put_safe(str_of(yyjson_get_str(key)), out);
-        buf_printf(out, " is version %s\n", describe_scalar(value, scratch));
+        buf_printf(out, " is version %s\n", cli_describe_scalar(value, scratch));
     }
 }
 
@@ -54,7 +54,7 @@ static int put_model(struct client *c, const char *model, yyjson_val *root, stru
 {
     char scratch[32];
     yyjson_doc *doc = NULL;
-    const char *version = describe_scalar(yyjson_obj_get(root, "default"), scratch);
+    const char *version = cli_describe_scalar(yyjson_obj_get(root, "default"), scratch);
     buf_printf(out, "%s", term_on(stdout, TERM_BOLD));
     term_put_safe(str_of(model), out);
     buf_printf(out, "%s\n", term_off(stdout));
@@ -71,13 +71,13 @@ static int put_model(struct client *c, const char *model, yyjson_val *root, stru
     rc = client_json(c, &q, &doc, e);
     if (rc == 0) {
         buf_printf(out, "\nVersion %s, which answers where no version is named\n", version);
-        describe_version(yyjson_doc_get_root(doc), out);
+        cli_describe_version(yyjson_doc_get_root(doc), out);
         buf_printf(out, "\nTry it:\n");
         struct buf url;
         buf_init(&url, 4096);
         buf_puts(&url, c->url);
-        describe_curl(yyjson_doc_get_root(doc), client_path(&url, "/v1/models/", model, ":predict", NULL),
-                      out);
+        cli_describe_curl(yyjson_doc_get_root(doc), client_path(&url, "/v1/models/", model, ":predict", NULL),
+                          out);
         buf_done(&url);
     }
     yyjson_doc_free(doc);
@@ -101,8 +101,8 @@ static int show(struct client *c, const struct args *a, struct buf *out, struct 
     } else if (rc == 0 && version) {
         char scratch[32];
         term_put_safe(str_of(model), out);
-        buf_printf(out, " version %s\n", describe_scalar(yyjson_obj_get(root, "version"), scratch));
-        describe_version(root, out);
+        buf_printf(out, " version %s\n", cli_describe_scalar(yyjson_obj_get(root, "version"), scratch));
+        cli_describe_version(root, out);
     } else if (rc == 0) {
         rc = put_model(c, model, root, out, e);
     }

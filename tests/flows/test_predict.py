@@ -79,7 +79,7 @@ BAD = [  # body, status, code, path, part of the message or hint
     ({"instances": [[1, 2, 3, 4, 5]]}, 400, "wrong_count", "$.instances[0]", "6"),
     ({"instances": [[1, 2, 3, 4, 5, "x"]]}, 400, "wrong_type", "$.instances[0][5]", "number"),
     ({"instances": [{"agee": 1}]}, 400, "unknown_feature", "$.instances[0].agee", "age"),
-    ({"instances": [[1, 2, 3, 4, 5, 1e39]]}, 400, "out_of_range", "$.instances[0][5]", "FP32"),
+    ({"instances": [[1, 2, 3, 4, 5, 1e39]]}, 400, "out_of_range", "$.instances[0][5]", "32-bit"),
     ({"instance": [[1]]}, 400, "unknown_field", "$.instance", "instances"),
     ({}, 400, None, "", "instances"),
     ([], 400, "wrong_type", "$", "object"),
