@@ -53,7 +53,7 @@ CASES = {
     "dart_softprob": ({"booster": "dart", "rate_drop": 0.5, "objective": "multi:softprob", "num_class": 3}, CLASSES, (1, 0)),
     "linear": ({"booster": "gblinear"}, Y, (1, 0)),
     "forest": ({"num_parallel_tree": 3, "subsample": 0.5}, Y, (1, 0)),
-    "pruned": ({"tree_method": "exact", "gamma": 2.0, "max_depth": 4}, Y, (1, 0)),
+    "pruned": ({"tree_method": "exact", "gamma": 30.0 if TINY else 2.0}, Y, (1, 0)),
     "multi_target": ({"tree_method": "hist"}, TWO, (1, 7)),
     "vector_leaf": ({"tree_method": "hist", "multi_strategy": "multi_output_tree"}, TWO, (2, 0)),
     "categorical": ({"tree_method": "hist", "max_cat_to_onehot": 1}, Y, (1, 7)),
@@ -73,7 +73,9 @@ def make(folder, name, params, labels):
     data = xgb.DMatrix(x, np.asarray(labels, dtype=np.float32), **names)
     if name == "rank":
         data.set_group([150, 150])
-    params = {"nthread": 1, "verbosity": 0, "max_depth": 2 if TINY else 4, **params}
+    params = {"nthread": 1, "verbosity": 0, "max_depth": 4, **params}
+    if TINY:
+        params["max_depth"] = 1 if name == "forest" else 2
     booster = xgb.train(params, data, 2 if TINY else 12)
     ask = xgb.DMatrix(rows, **names)
     stem = f"xgboost-{xgb.__version__}-{name}"

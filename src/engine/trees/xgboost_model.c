@@ -243,48 +243,56 @@ static int read_booster(struct model_in *m)
     return rc ? rc : read_weights(m, dart);
 }
 
-// How many trees the first n_iterations have: since 2.0 the model says where each iteration ends.
-static int trees_until(struct model_in *m, uint32_t n_iterations, uint32_t *ret)
+static int past_the_end(struct model_in *m, uint32_t iteration)
 {
-    const struct forest *f = m->f;
-    struct doc param, list;
-    uint32_t per_group, n_rounds;
-    int rc = doc_get(m->trees_model, "gbtree_model_param", DOC_OBJECT, &param, m->e);
-    if (!rc)
-        rc = doc_param(param, "num_parallel_tree", LIMIT_TREES, 1, &per_group, m->e);
-    if (!rc)
-        rc = doc_find(m->trees_model, "iteration_indptr", DOC_ARRAY, &list, m->e);
+    return err_set(m->e, ERR_BAD_MODEL, "'best_iteration' is %u, but the model has fewer iterations",
+                   iteration);
+}
+
+// Since 2.0 the model says at which tree each iteration ends.
+static int trees_by_index(struct model_in *m, struct doc list, uint32_t iteration, uint32_t *ret)
+{
+    size_t n = doc_length(list);
+    int32_t *ends = arena_calloc(m->a, n, sizeof *ends);
+    if (!ends)
+        return no_memory(m->e);
+    int rc = doc_get_ints(m->trees_model, "iteration_indptr", ends, n, m->e);
     if (rc)
         return rc;
-    if (list.val) {
-        size_t n = doc_length(list);
-        int32_t *ends = arena_calloc(m->a, n, sizeof *ends);
-        if (!ends)
-            return no_memory(m->e);
-        rc = doc_get_ints(m->trees_model, "iteration_indptr", ends, n, m->e);
-        if (rc)
-            return rc;
-        for (size_t i = 0; i < n; i++)
-            if (ends[i] < (i ? ends[i - 1] : 0) || (uint32_t)ends[i] > f->n_trees)
-                return err_set(m->e, ERR_BAD_MODEL, "'iteration_indptr': value %zu is out of order", i);
-        n_rounds = n ? (uint32_t)n - 1 : 0;
-        *ret = n_iterations <= n_rounds ? (uint32_t)ends[n_iterations] : 0;
-    } else {
-        uint64_t per_round = (uint64_t)(per_group ? per_group : 1) * (f->leaf_width == 1 ? f->n_groups : 1);
-        n_rounds = (uint32_t)(f->n_trees / per_round);
-        *ret = n_iterations <= n_rounds ? (uint32_t)(n_iterations * per_round) : 0;
-    }
-    if (n_iterations > n_rounds)
-        return err_set(m->e, ERR_BAD_MODEL, "'best_iteration' is %u, but the model has %u iterations",
-                       n_iterations - 1, n_rounds);
+    for (size_t i = 0; i < n; i++)
+        if (ends[i] < (i ? ends[i - 1] : 0) || (uint32_t)ends[i] > m->f->n_trees)
+            return err_set(m->e, ERR_BAD_MODEL, "'iteration_indptr': value %zu is out of order", i);
+    if (iteration + 1 >= n)
+        return past_the_end(m, iteration);
+    *ret = (uint32_t)ends[iteration + 1];
+    return 0;
+}
+
+// Before, all iterations are of one size, from 1.6 on in the model. Older ones wrote best_ntree_limit beside
+// best_iteration: trees of one output up to there.
+static int trees_by_size(struct model_in *m, struct doc attributes, uint32_t iteration, uint32_t *ret)
+{
+    struct doc param;
+    uint32_t parallel, limit;
+    int rc = doc_get(m->trees_model, "gbtree_model_param", DOC_OBJECT, &param, m->e);
+    if (!rc)
+        rc = doc_param(param, "num_parallel_tree", LIMIT_TREES, 0, &parallel, m->e);
+    if (!rc)
+        rc = doc_param(attributes, "best_ntree_limit", LIMIT_TREES, iteration + 1, &limit, m->e);
+    if (rc)
+        return rc;
+    uint64_t n = (parallel ? (uint64_t)parallel * (iteration + 1) : limit) * m->f->n_groups;
+    if (n > m->f->n_trees)
+        return past_the_end(m, iteration);
+    *ret = (uint32_t)n;
     return 0;
 }
 
 // Leaves out the trees after the best iteration. They were read and checked with the rest.
 static int apply_early_stopping(struct model_in *m)
 {
-    struct doc attributes, best = {0};
-    uint32_t iteration, n_trees;
+    struct doc attributes, best = {0}, list;
+    uint32_t iteration, n_trees = 0;
     int rc = doc_find(m->learner, "attributes", DOC_OBJECT, &attributes, m->e);
     if (!rc && attributes.val)
         rc = doc_find(attributes, "best_iteration", DOC_STRING, &best, m->e);
@@ -292,7 +300,10 @@ static int apply_early_stopping(struct model_in *m)
         return rc;
     rc = doc_param(attributes, "best_iteration", LIMIT_TREES, 0, &iteration, m->e);
     if (!rc)
-        rc = trees_until(m, iteration + 1, &n_trees);
+        rc = doc_find(m->trees_model, "iteration_indptr", DOC_ARRAY, &list, m->e);
+    if (!rc)
+        rc = list.val ? trees_by_index(m, list, iteration, &n_trees)
+                      : trees_by_size(m, attributes, iteration, &n_trees);
     if (rc)
         return rc;
     struct forest *f = m->f;
