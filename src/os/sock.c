@@ -162,9 +162,9 @@ int sock_listen_unix(const char *path, mode_t mode, int *ret_fd, struct err *e)
         code = err_errno(e, errno, "remove '%s'", path);
         goto out;
     }
-    // The mode of the inode follows that of the socket, so nobody can connect between bind and chmod.
+    // The file takes the socket's mode, so that at no time anybody else can connect.
     if (fd < 0 || fchmod(fd, mode) < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) < 0 ||
-        chmod(a.sun_path, mode) < 0 || listen(fd, BACKLOG) < 0) {
+        listen(fd, BACKLOG) < 0) {
         code = err_errno(e, errno, "listen on '%s'", path);
         goto out;
     }

@@ -253,6 +253,29 @@ START_TEST(limits_of_the_sender)
 }
 END_TEST
 
+START_TEST(many_messages_with_descriptors_may_wait_in_the_socket)
+{
+    enum { N = 60 };
+    struct msg_conn a, b;
+    struct err e;
+    struct msg m;
+    open_pair(&a, &b, 100, 0);
+    for (uint32_t i = 0; i < N; i++) {
+        int fd = tagged_fd(i);
+        ck_assert_int_eq(msg_conn_send(&a, 1, STR("x"), &fd, 1, &e), 0);
+        close(fd);
+    }
+    uint32_t got = 0;
+    while (got < N) {
+        ck_assert_int_eq(msg_conn_fill(&b, &e), 0);
+        while (msg_conn_take(&b, &m, &e) == 1)
+            check_tag(m.fds[0], got++);
+    }
+    msg_conn_done(&a);
+    msg_conn_done(&b);
+}
+END_TEST
+
 START_TEST(descriptors_that_wait_are_closed_at_the_end)
 {
     int before = n_open_fds();
@@ -277,6 +300,7 @@ int main(void)
     tcase_add_test(c, the_stream_may_come_byte_by_byte);
     tcase_add_test(c, what_came_before_the_end_is_still_taken);
     tcase_add_test(c, limits_of_the_sender);
+    tcase_add_test(c, many_messages_with_descriptors_may_wait_in_the_socket);
     tcase_add_test(c, descriptors_that_wait_are_closed_at_the_end);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
