@@ -224,7 +224,7 @@ static int make_rows(struct infer *r, const struct tensor *t, uint32_t width, st
     if (n * width > body_bytes) // before memory is taken for what cannot be there
         return err_set(e, ERR_WRONG_COUNT, "the shape says %llu values, but the whole body has %llu bytes",
                        (unsigned long long)(n * width), (unsigned long long)body_bytes);
-    return rows_append(d->rows, (uint32_t)n, &first, e);
+    return n ? rows_append(d->rows, (uint32_t)n, &first, e) : 0;
 }
 
 static int read_tensor_data(struct infer *r, const struct tensor *t, struct err *e)

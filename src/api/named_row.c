@@ -15,24 +15,39 @@ int named_row_init(struct named_row *r, struct decode *d, struct err *e)
     return 0;
 }
 
+// Before anything is known, keys are expected in the model's order. A name that needs escapes in JSON must
+// not match bytewise: its raw text would mean another name.
+static bool guess_key(struct named_row *r, struct decode *d, uint32_t position, uint32_t *ret_feature)
+{
+    bool known = position < r->n_known;
+    if (!known && position >= d->sig->n_features)
+        return false;
+    uint32_t feature = known ? r->order[position] : position;
+    struct str name = d->sig->features[feature].name;
+    if ((!known && !json_scan_is_plain(name)) || !json_scan_key_is(&d->json, name))
+        return false;
+    *ret_feature = feature;
+    return true;
+}
+
 static int read_key(struct named_row *r, struct decode *d, uint32_t position, uint32_t *ret_feature,
                     struct err *e)
 {
     struct str name;
-    if (position < r->n_known && json_scan_key_is(&d->json, d->sig->features[r->order[position]].name)) {
-        *ret_feature = r->order[position];
-        return 0;
-    }
     const char *body = d->json.p;
-    int rc = json_scan_key(&d->json, d->scratch, &name, e);
-    if (rc)
-        return rc;
-    rc = decode_feature(d, name, ret_feature, e);
-    if (rc) {
-        path_key_before(e, name);
-        return rc;
+    bool bytewise = guess_key(r, d, position, ret_feature);
+    if (!bytewise) {
+        int rc = json_scan_key(&d->json, d->scratch, &name, e);
+        if (rc)
+            return rc;
+        rc = decode_feature(d, name, ret_feature, e);
+        if (rc) {
+            path_key_before(e, name);
+            return rc;
+        }
+        bytewise = name.p == body + 1;
     }
-    if (position <= r->n_known && position < d->sig->n_features && name.p == body + 1) {
+    if (bytewise && position <= r->n_known && position < d->sig->n_features) {
         r->order[position] = *ret_feature;
         r->n_known += position == r->n_known;
     }

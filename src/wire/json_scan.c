@@ -234,6 +234,14 @@ static int unescape(struct str text, struct arena *arena, struct str *ret, struc
 // Characters of a string that stand for themselves: ASCII without control characters, quote and backslash.
 static const bool PLAIN[256] = {[0x20 ... 0x21] = true, [0x23 ... 0x5b] = true, [0x5d ... 0x7f] = true};
 
+bool json_scan_is_plain(struct str text)
+{
+    size_t i = 0;
+    while (i < text.n && PLAIN[(unsigned char)text.p[i]])
+        i++;
+    return i == text.n;
+}
+
 int json_scan_string(struct json_scan *s, struct arena *arena, struct str *ret, struct err *e)
 {
     skip_space(s);

@@ -52,6 +52,8 @@ int json_scan_string(struct json_scan *s, struct arena *arena, struct str *ret, 
 int json_scan_key(struct json_scan *s, struct arena *arena, struct str *ret, struct err *e) ERR_CHECKED;
 // Consumes the same if here stands exactly "name": without white space before the colon and without escapes.
 bool json_scan_key_is(struct json_scan *s, struct str name);
+// Whether text stands for itself between quotes: ASCII without control characters, quotes and backslashes.
+bool json_scan_is_plain(struct str text);
 // A number as the nearest double; infinite when the text lies beyond the largest one.
 int json_scan_number(struct json_scan *s, double *ret, struct err *e) ERR_CHECKED;
 // Consumes the word of a value of kind JSON_NULL, JSON_TRUE, JSON_FALSE or JSON_NAN.

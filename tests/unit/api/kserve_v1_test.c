@@ -28,6 +28,24 @@ START_TEST(rows_come_as_objects_in_any_order)
 }
 END_TEST
 
+// A name with a backslash or a quote never matches by its raw bytes, in the first row or later.
+START_TEST(names_that_need_escapes_are_compared_decoded)
+{
+    struct codec c;
+    codec_init(&c, DTYPE_FP32);
+    map_done(&c.sig.by_name);
+    c.features[0].name = STR("a\\n"); // three characters
+    ck_assert_int_eq(signature_index(&c.sig, &c.e), 0);
+    ck_assert_int_eq(codec_decode(&c, kserve_v1_decode,
+                                  "{\"instances\":[{\"a\\\\n\":1,\"code\":2},{\"a\\\\n\":3,\"code\":4}]}"),
+                     0);
+    ck_assert(codec_value(&c, 0, 0) == 1 && codec_value(&c, 1, 0) == 3);
+    ck_assert_int_eq(codec_decode(&c, kserve_v1_decode, "{\"instances\":[{\"a\\n\":1,\"code\":2}]}"),
+                     ERR_UNKNOWN_FEATURE);
+    codec_done(&c);
+}
+END_TEST
+
 START_TEST(columns_come_by_name)
 {
     GIVES("{\"inputs\":{\"age\":[1,4],\"code\":[3,6],\"income\":[2,5]}}", 2, 1, 2, 3, 4, 5, 6);
@@ -276,7 +294,8 @@ START_TEST(answers_have_one_output_a_row)
 }
 END_TEST
 
-UNIT_MAIN("api/kserve_v1", rows_come_as_arrays, rows_come_as_objects_in_any_order, columns_come_by_name,
+UNIT_MAIN("api/kserve_v1", rows_come_as_arrays, rows_come_as_objects_in_any_order,
+          names_that_need_escapes_are_compared_decoded, columns_come_by_name,
           null_and_NaN_are_missing_and_booleans_are_numbers, numbers_are_narrowed_by_way_of_double,
           infinity_is_refused, a_missing_value_without_a_rule_names_its_field,
           a_value_of_another_type_is_refused, another_number_of_values_is_refused,
