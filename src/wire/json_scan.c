@@ -16,7 +16,8 @@ void json_scan_init(struct json_scan *s, struct str body)
     *s = (struct json_scan){.p = body.p, .start = body.p, .end = body.n ? body.p + body.n : body.p};
 }
 
-static int bad(const struct json_scan *s, const char *at, struct err *e, const char *expected)
+static __attribute__((cold, noinline)) int bad(const struct json_scan *s, const char *at, struct err *e,
+                                               const char *expected)
 {
     char found[32] = "the end of the text";
     if (at < s->end) {
@@ -27,9 +28,10 @@ static int bad(const struct json_scan *s, const char *at, struct err *e, const c
                    expected, found);
 }
 
-static void skip_space(struct json_scan *s)
+static inline void skip_space(struct json_scan *s)
 {
-    while (s->p < s->end && (*s->p == ' ' || *s->p == '\n' || *s->p == '\r' || *s->p == '\t'))
+    while (s->p < s->end && (unsigned char)*s->p <= ' ' &&
+           (*s->p == ' ' || *s->p == '\n' || *s->p == '\r' || *s->p == '\t'))
         s->p++;
 }
 
