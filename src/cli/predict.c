@@ -165,10 +165,12 @@ static int run(struct run *r, struct err *e)
     int rc = 0, input = 0;
     struct err later;
     while (rc == 0) {
-        // A wrong row ends the reading; what came before it is still answered and written.
-        if (input == 0 && (input = fill(r, &later)) != 0)
-            r->ended = true;
+        // Slots that are answered are freed before new ones are filled: waiting with a free slot could be for
+        // ever.
         rc = drain(r, e);
+        // A wrong row ends the reading; what came before it is still answered and written.
+        if (rc == 0 && input == 0 && (input = fill(r, &later)) != 0)
+            r->ended = true;
         if (rc || (r->ended && r->pump.emptied == r->pump.filled))
             break;
         rc = pump_turn(&r->pump, e);
