@@ -9,6 +9,7 @@
 #include "engine/trees/plane.h"
 #include "engine/trees/rank.h"
 #include "engine/trees/sparse.h"
+#include "engine/trees/tile.h"
 
 #include <string.h>
 
@@ -82,6 +83,8 @@ static int put_coded(struct image_writer *w, const struct rank *r, struct arena 
         rc = heap_pack(w, r, scratch, e);
     if (!rc)
         rc = plane_pack(w, r, e);
+    if (!rc)
+        rc = tile_pack(w, r, scratch, e);
     return rc ? rc : path_pack(w, r, scratch, e);
 }
 

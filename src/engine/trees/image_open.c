@@ -8,6 +8,7 @@
 #include "engine/trees/path.h"
 #include "engine/trees/plane.h"
 #include "engine/trees/sparse.h"
+#include "engine/trees/tile.h"
 
 #include "base/limits.h"
 
@@ -43,6 +44,8 @@ size_t image_part_bytes(enum image_section s)
         [IMAGE_PATH] = 1,
         [IMAGE_PATH_MASKS] = 1,
         [IMAGE_PLANE] = 1,
+        [IMAGE_TILES] = sizeof(struct tile),
+        [IMAGE_TILE_VALUES] = 1,
     };
     return BYTES[s];
 }
@@ -209,6 +212,8 @@ static int open_coded(const struct image *img, struct err *e)
         rc = heap_check(img, e);
     if (!rc)
         rc = plane_check(img, e);
+    if (!rc)
+        rc = tile_check(img, e);
     return rc ? rc : path_check(img, e);
 }
 

@@ -48,6 +48,16 @@ static bool plane_f64(const struct image_header *h)
     return coded_f64(h) && h->plane_levels;
 }
 
+static bool tile_f32(const struct image_header *h)
+{
+    return coded_f32(h) && h->tiles;
+}
+
+static bool tile_f64(const struct image_header *h)
+{
+    return coded_f64(h) && h->tiles;
+}
+
 static bool path_f32(const struct image_header *h)
 {
     return coded_f32(h) && h->path;
@@ -67,6 +77,8 @@ const struct kernel KERNELS[] = {
     {"heap_avx2_f64", heap_f64, cpu_avx2, heap_avx2_run_f64, true, true},
     {"path_avx2_f32", path_f32, cpu_avx2, path_avx2_run_f32, true, true},
     {"path_avx2_f64", path_f64, cpu_avx2, path_avx2_run_f64, true, true},
+    {"tile_avx2_f32", tile_f32, cpu_avx2, tile_avx2_run_f32, true, true},
+    {"tile_avx2_f64", tile_f64, cpu_avx2, tile_avx2_run_f64, true, true},
 #endif
     {"sparse_f32", coded_f32, any_cpu, sparse_run_f32, true, true},
     {"sparse_f64", coded_f64, any_cpu, sparse_run_f64, true, true},

@@ -10,3 +10,4 @@ kernel_fn sparse_run_f32, sparse_run_f64;
 kernel_fn heap_avx2_run_f32, heap_avx2_run_f64; // x86-64 only, as all below
 kernel_fn path_avx2_run_f32, path_avx2_run_f64;
 kernel_fn plane_avx2_run_f32, plane_avx2_run_f64;
+kernel_fn tile_avx2_run_f32, tile_avx2_run_f64;
