@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH = 1000, PASSES = 400 };
+enum { BATCH = 1000, PASSES = 100 };
 
 struct bench {
     struct arena a;
