@@ -3,8 +3,9 @@
 // version, reads one file that nobody trusts, and ends; whatever the file does to it hits nobody else.
 #pragma once
 
-// Its arguments after the program's name, as text, and its descriptors (os/proc places them).
+// Its arguments, as text, and its descriptors (os/proc places them).
 enum compile_arg {
+    COMPILE_ARG_PROGRAM,
     COMPILE_ARG_ROLE,         // "@compile"
     COMPILE_ARG_DIGEST,       // "sha256:…" the file must have
     COMPILE_ARG_MEMORY_BYTES, // limit on its address space
@@ -22,5 +23,5 @@ enum { COMPILE_RESULT_MAX = 4096 };
 
 // Result: {"engine":"trees","format":"xgboost_json"} when the image is written, else
 // {"code":"bad_model","message":"…","path":"…","hint":"…"}. Returns the exit code, 0 when a result was
-// written. argv[0] is COMPILE_ROLE.
+// written. argc and argv are main's; argv[1] is COMPILE_ROLE.
 int compile_main(int argc, char *const *argv);

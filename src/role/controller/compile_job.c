@@ -158,7 +158,7 @@ static int spawn(struct compile_job *j, int file_fd, int report_fd, struct err *
     registry_digest_text(&j->digest, digest);
     snprintf(memory, sizeof memory, "%llu", (unsigned long long)s->compile_memory_bytes);
     snprintf(cpu, sizeof cpu, "%llu", (unsigned long long)s->compile_timeout_ms / 1000 + 1);
-    char *argv[1 + COMPILE_ARGS + 1] = {program, role, digest, memory, cpu, NULL};
+    char *argv[COMPILE_ARGS + 1] = {program, role, digest, memory, cpu, NULL};
     char *envp[] = {NULL};
     int fds[] = {file_fd, j->image_fd, report_fd};
     struct proc_spec spec = {.argv = argv, .envp = envp, .fds = fds, .n_fds = sizeof fds / sizeof fds[0]};

@@ -109,7 +109,7 @@ const struct engine engine_trees = {
 void harness_compile_entry(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], COMPILE_ROLE) == 0)
-        exit(compile_main(argc - 1, argv + 1));
+        exit(compile_main(argc, argv));
 }
 
 pid_t harness_start(const char *dir, unsigned n_gateways)
