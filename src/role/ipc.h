@@ -3,21 +3,32 @@
 // whose listener the supervisor owns). Framing and descriptors: os/msg. Payloads are JSON, parsed with
 // yyjson, except IPC_BODY, which is raw bytes.
 //
-//   routing connection, one per gateway, for its whole life
-//     gateway    IPC_HELLO   {"gateway":0,"protocol":1}
-//     controller IPC_DEPLOY  {"deployment":7,"model":"churn","version":3,"slot":2,"engine":"trees"} + 1
-//     descriptor (image, sealed memfd) controller IPC_ROUTES
-//     {"generation":12,"models":[{"name":"churn","default":7,
-//                             "versions":[{"version":3,"deployment":7}],"aliases":[{"alias":"champion","deployment":7}]}]}
-//                            the whole table; deployments it does not name are dropped after their last
-//                            request
-//     gateway    IPC_ACK     {"generation":12}            once every later request is routed by this table
+//   routing connection, one per gateway, for its whole life; when it breaks, the gateway connects anew within
+//   two seconds and goes on serving its last table meanwhile
+//     gateway    IPC_HELLO    {"gateway":0,"protocol":1,"generation":11}
+//                             of the table it serves by; 0 or absent without one. A gateway that has a table
+//                             gets no new one before it is complete.
+//     controller IPC_DEPLOY   {"deployment":7,"model":"churn","version":3,"slot":2,"engine":"trees"}
+//                             + 1 descriptor: the image, a memfd that is sealed for good
+//     controller IPC_ROUTES   {"generation":12,"ready":true,"models":[{"name":"churn","default":7,
+//                               "versions":[{"version":3,"deployment":7}],
+//                               "aliases":[{"alias":"champion","deployment":7}]}]}
+//                             the whole table; deployments it does not name are dropped after their last
+//                             request. "ready" is false while versions of the registry are still being
+//                             loaded. "default" is absent when the version that should answer is not loaded.
+//     gateway    IPC_ACK      {"generation":12}            once every later request is routed by this table
+//
+//   A deployment's number is its version's for ever, over restarts of the controller too; a slot belongs to
+//   one deployment at a time. Generations grow within one connection. They may skip: a slow gateway gets the
+//   newest table only.
 //
 //   admin connection, one per admin request
-//     gateway    IPC_REQUEST
-//     {"method":"PUT","path":"/api/v1/…","query":"","content_type":"…","request_id":"…","body":true} gateway
-//     IPC_BODY    raw bytes, at most IPC_BODY_MAX each; then IPC_END, or closes to abort controller
-//     IPC_RESPONSE{"status":201,"content_type":"application/json"} controller IPC_BODY*, IPC_END
+//     gateway    IPC_REQUEST  {"method":"PUT","path":"/api/v1/…","query":"","content_type":"…",
+//                              "request_id":"…","body":true}   path and query still percent-encoded
+//     gateway    IPC_BODY*    raw bytes, at most IPC_BODY_MAX each; only with "body":true
+//     gateway    IPC_END      or closes, to abort: what was not acknowledged is undone
+//     controller IPC_RESPONSE {"status":201,"content_type":"application/json"}   maybe before the body's end
+//     controller IPC_BODY*, IPC_END, and it closes. A connection that ends without IPC_END was cut off.
 #pragma once
 
 enum ipc_type {

@@ -24,6 +24,7 @@ struct revival;
 struct gateway_link {
     struct peer *peer; // NULL while it is not connected
     uint64_t since_ns; // of connecting, or of losing the connection
+    bool has_table;    // it serves by a table of an earlier controller
     uint64_t sent_generation, acked_generation;
     uint64_t sent[LIMIT_DEPLOYMENTS]; // by slot: id of the deployment that was sent on this connection
 };

@@ -50,6 +50,9 @@ void gateway_pump(struct controller *c, struct gateway_link *g)
 {
     if (!g->peer || g->sent_generation == c->routing.generation || msg_conn_pending(&g->peer->conn))
         return;
+    // What a gateway serves must not go away because this process had to start anew.
+    if (g->has_table && !routing_is_complete(&c->routing))
+        return;
     struct buf b;
     buf_init(&b, ROUTES_MAX);
     if (send_deployments(c, g)) {
@@ -81,13 +84,14 @@ int gateway_hello(struct peer *p, struct str payload, struct err *e)
     bool good = yyjson_is_uint(gateway) && yyjson_get_uint(gateway) < c->args->n_gateways &&
                 yyjson_get_uint(yyjson_obj_get(root, "protocol")) == IPC_PROTOCOL;
     uint64_t index = good ? yyjson_get_uint(gateway) : 0;
+    bool has_table = yyjson_get_uint(yyjson_obj_get(root, "generation")) > 0;
     yyjson_doc_free(doc);
     if (!good)
         return err_set(e, ERR_INVALID, "a gateway's greeting is not as agreed");
     struct gateway_link *g = &c->gateways[index];
     if (g->peer)
         peer_close(g->peer); // its successor is here before its end was noticed
-    *g = (struct gateway_link){.peer = p, .since_ns = clock_mono_ns()};
+    *g = (struct gateway_link){.peer = p, .since_ns = clock_mono_ns(), .has_table = has_table};
     p->gateway = g;
     log_event(&c->log, LOG_LEVEL_DEBUG, "gateway_connected", LOG_INT("gateway", index));
     gateway_pump(c, g);

@@ -178,8 +178,9 @@ static void on_ready(struct watch *w, uint32_t events)
 
 static int say_hello(struct control *k, struct err *e)
 {
-    char json[64];
-    int n = snprintf(json, sizeof json, "{\"gateway\":%u,\"protocol\":%d}", k->g->index, IPC_PROTOCOL);
+    char json[128];
+    int n = snprintf(json, sizeof json, "{\"gateway\":%u,\"protocol\":%d,\"generation\":%llu}", k->g->index,
+                     IPC_PROTOCOL, (unsigned long long)k->g->table->generation);
     return msg_conn_send(&k->conn, IPC_HELLO, (struct str){json, (size_t)n}, NULL, 0, e);
 }
 

@@ -204,6 +204,22 @@ START_TEST(all_versions_come_back_after_a_crash)
 }
 END_TEST
 
+START_TEST(a_gateway_that_serves_gets_only_complete_tables_after_a_crash)
+{
+    start_served();
+    for (int i = 0; i < 8; i++)
+        push("churn", "fake ok 1", "");
+    harness_kill(pid);
+    msg_conn_done(&g0.conn);
+    pid = harness_start(dir, 1);
+    harness_gateway_reconnect(&g0, 0, 9);
+    harness_gateway_routes(&g0);
+    ck_assert_msg(strstr(g0.routes, "\"ready\":true") && strstr(g0.routes, "\"default\":8"), "%s", g0.routes);
+    ck_assert_uint_eq(g0.n_deploys, 8);
+    stop();
+}
+END_TEST
+
 START_TEST(a_damaged_file_fails_its_version_only)
 {
     char digest[72], path[TEMPDIR_SIZE + 128];
@@ -352,6 +368,7 @@ UNIT_MAIN("role/controller", a_push_is_answered_only_after_every_gateway_runs_it
           a_gateway_that_does_not_confirm_is_named, a_gateway_that_comes_back_gets_the_newest_table_first,
           a_gateway_that_stays_away_is_not_waited_for, a_refused_model_leaves_nothing,
           a_client_that_leaves_takes_its_push_with_it, all_versions_come_back_after_a_crash,
+          a_gateway_that_serves_gets_only_complete_tables_after_a_crash,
           a_damaged_file_fails_its_version_only, deleting_follows_the_aliases,
           blobs_are_checked_and_stored_once, requests_that_mean_nothing_are_refused,
           a_connection_that_is_not_as_agreed_is_closed, it_ends_after_the_requests_that_run)

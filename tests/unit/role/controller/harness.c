@@ -278,13 +278,19 @@ int harness_push(const char *model, const char *text, const char *more_json)
     return harness_send("POST", target, body, (size_t)n);
 }
 
-void harness_gateway_connect(struct harness_gateway *g, unsigned index)
+void harness_gateway_reconnect(struct harness_gateway *g, unsigned index, unsigned generation)
 {
-    char hello[64];
-    int n = snprintf(hello, sizeof hello, "{\"gateway\":%u,\"protocol\":1}", index);
+    char hello[96];
+    int n =
+        snprintf(hello, sizeof hello, "{\"gateway\":%u,\"protocol\":1,\"generation\":%u}", index, generation);
     memset(g, 0, sizeof *g);
     connect_to(&g->conn);
     send_text(&g->conn, IPC_HELLO, hello, (size_t)n);
+}
+
+void harness_gateway_connect(struct harness_gateway *g, unsigned index)
+{
+    harness_gateway_reconnect(g, index, 0);
 }
 
 static void take_deploy(struct harness_gateway *g, const struct msg *m)

@@ -46,6 +46,8 @@ struct harness_gateway {
     uint64_t image_features; // in the last image
 };
 void harness_gateway_connect(struct harness_gateway *g, unsigned index);
+void harness_gateway_reconnect(struct harness_gateway *g, unsigned index,
+                               unsigned generation);    // it has a table
 void harness_gateway_routes(struct harness_gateway *g); // waits for the next table
 void harness_gateway_ack(struct harness_gateway *g);    // the last table
 // Acknowledges tables until one contains `text`.
