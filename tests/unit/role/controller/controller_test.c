@@ -228,6 +228,7 @@ START_TEST(a_damaged_file_fails_its_version_only)
     push("other", "fake ok 2", "");
     harness_upload("fake ok 1", digest, &a);
     ck_assert_int_eq(harness_stop(pid), 0);
+    msg_conn_done(&g0.conn);
     snprintf(path, sizeof path, "%s/data/blobs/sha256/%.2s/%s", dir, digest + 7, digest + 7);
     ck_assert_int_eq(chmod(path, 0600), 0);
     int fd = open(path, O_WRONLY);

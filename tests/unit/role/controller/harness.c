@@ -124,7 +124,7 @@ pid_t harness_start(const char *dir, unsigned n_gateways)
         static struct settings s;
         settings_init(&s);
         s.log_level = SETTINGS_LOG_ERROR;
-        s.compile_timeout_ms = 700;
+        s.compile_timeout_ms = 2000;
         snprintf(s.data_dir, sizeof s.data_dir, "%s/data", dir);
         close(ready[0]);
         dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);

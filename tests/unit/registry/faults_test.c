@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Nth write, fsync, rename or allocation of a push fails, once or from then on; then the process dies
+// without closing anything. After reopening, everything that was acknowledged is there, everything else is
+// wholly absent, and one fault has failed at most one operation.
+//
+// This program defines the system calls' wrappers itself, so that SQLite and OpenSSL call them too.
+#include "registry/registry.h"
+
+#include "tempdir.h"
+#include "unit.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifdef __has_feature
+#define HAS_ASAN __has_feature(address_sanitizer)
+#elif defined __SANITIZE_ADDRESS__
+#define HAS_ASAN 1
+#else
+#define HAS_ASAN 0
+#endif
+
+enum kind { FAULT_NONE, FAULT_WRITE, FAULT_SYNC, FAULT_NAME, FAULT_ALLOC };
+enum op { OP_OPEN, OP_BLOB, OP_VERSION, OP_ALIAS, OP_TEMP_ADD, OP_TEMP_REMOVE, OPS };
+
+// Shared with the process that dies.
+static struct plan {
+    enum kind kind;
+    int error;
+    bool sticky;
+    long countdown; // calls until it fails
+    bool fired;
+    enum op now, fired_in;
+    int result[OPS];   // 0 acknowledged, else the error's code
+    bool unknown[OPS]; // the error said that the outcome is open
+} * plan;
+
+static bool fails(enum kind kind)
+{
+    if (!plan || plan->kind != kind || (plan->fired && !plan->sticky))
+        return false;
+    if (!plan->fired && --plan->countdown > 0)
+        return false;
+    if (!plan->fired)
+        plan->fired_in = plan->now;
+    plan->fired = true;
+    errno = plan->error;
+    return true;
+}
+
+ssize_t write(int fd, const void *p, size_t n)
+{
+    return fails(FAULT_WRITE) ? -1 : syscall(SYS_write, fd, p, n);
+}
+
+ssize_t fault_pwrite(int fd, const void *p, size_t n, off_t at) __asm__("pwrite64");
+ssize_t fault_pwrite(int fd, const void *p, size_t n, off_t at)
+{
+    return fails(FAULT_WRITE) ? -1 : syscall(SYS_pwrite64, fd, p, n, at);
+}
+
+int fsync(int fd)
+{
+    return fails(FAULT_SYNC) ? -1 : (int)syscall(SYS_fsync, fd);
+}
+
+int fdatasync(int fd)
+{
+    return fails(FAULT_SYNC) ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
+
+int renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
+    return fails(FAULT_NAME) ? -1 : (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, 0);
+}
+
+int mkdirat(int dir, const char *name, mode_t mode)
+{
+    return fails(FAULT_NAME) ? -1 : (int)syscall(SYS_mkdirat, dir, name, mode);
+}
+
+int fault_ftruncate(int fd, off_t size) __asm__("ftruncate64");
+int fault_ftruncate(int fd, off_t size)
+{
+    return fails(FAULT_NAME) ? -1 : (int)syscall(SYS_ftruncate, fd, size);
+}
+
+#if !HAS_ASAN // which has an allocator of its own
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *p, size_t n);
+
+void *malloc(size_t n)
+{
+    return fails(FAULT_ALLOC) ? NULL : __libc_malloc(n);
+}
+
+void *calloc(size_t n, size_t size)
+{
+    return fails(FAULT_ALLOC) ? NULL : __libc_calloc(n, size);
+}
+
+void *realloc(void *p, size_t n)
+{
+    return fails(FAULT_ALLOC) ? NULL : __libc_realloc(p, n);
+}
+#endif
+
+static const struct registry_cause CAUSE = {STR("tester"), STR("req-1"), 1700000000000000000u};
+static const char BYTES[] = "the bytes of a model";
+static char dir[TEMPDIR_SIZE];
+
+static int put_blob(struct blobs *b, struct registry_digest *ret, struct err *e)
+{
+    struct blob_writer *w;
+    uint64_t size;
+    bool stored;
+    int rc = b->ops->writer_open(b, 1000, &w, e);
+    if (rc)
+        return rc;
+    for (size_t at = 0; !rc && at < sizeof BYTES; at += 7)
+        rc = b->ops->write(w, BYTES + at, sizeof BYTES - at < 7 ? sizeof BYTES - at : 7, e);
+    if (rc) {
+        b->ops->abort(w);
+        return rc;
+    }
+    return b->ops->commit(w, NULL, ret, &size, &stored, e);
+}
+
+static int add(struct registry *r, const char *model, uint32_t slot, const char *alias, struct err *e)
+{
+    struct registry_artifact file = {STR("model.json"), {{7}}, sizeof BYTES};
+    struct registry_version v = {.model = str_of(model),
+                                 .slot = slot,
+                                 .engine = STR("trees"),
+                                 .format = STR("xgboost_json"),
+                                 .signature_json = STR("{}"),
+                                 .tags_json = STR("{}"),
+                                 .artifacts = &file,
+                                 .n_artifacts = 1};
+    uint64_t id;
+    uint32_t number;
+    return r->ops->version_add(r, &CAUSE, &v, str_of(alias), &id, &number, e);
+}
+
+static void note(enum op op, int rc, const struct err *e)
+{
+    plan->result[op] = rc;
+    plan->unknown[op] = rc && strstr(e->hint, "Whether the change was kept");
+}
+
+// What the process that dies does. Operations go on after one that failed.
+static void work(void)
+{
+    struct registry *r = NULL;
+    struct blobs *b = NULL;
+    struct registry_digest d;
+    struct err e = {0};
+    for (int i = 0; i < OPS; i++)
+        plan->result[i] = ERR_UNAVAILABLE; // not reached
+    plan->now = OP_OPEN;
+    int rc = registry_sqlite_open(dir, &r, &e);
+    if (!rc)
+        rc = blobs_dir_open(dir, false, &b, &e);
+    note(OP_OPEN, rc, &e);
+    if (rc)
+        return;
+    plan->now = OP_BLOB;
+    note(OP_BLOB, put_blob(b, &d, &e), &e);
+    plan->now = OP_VERSION;
+    note(OP_VERSION, add(r, "churn", 1, "champion", &e), &e);
+    plan->now = OP_ALIAS;
+    note(OP_ALIAS, r->ops->alias_set(r, &CAUSE, STR("churn"), STR("blue"), 1, &e), &e);
+    plan->now = OP_TEMP_ADD;
+    note(OP_TEMP_ADD, add(r, "temp", 2, "", &e), &e);
+    plan->now = OP_TEMP_REMOVE;
+    rc = plan->result[OP_TEMP_ADD] ? 0 : r->ops->model_remove(r, &CAUSE, STR("temp"), &e);
+    note(OP_TEMP_REMOVE, rc, &e);
+}
+
+// Acknowledged: there. Refused: not there. Open: either.
+static void expect(enum op op, bool is_there, const char *what, long n)
+{
+    if (plan->unknown[op])
+        return;
+    ck_assert_msg(is_there == (plan->result[op] == 0),
+                  "%s, fault %d at call %ld%s (in op %d): result %d, but it is %s", what, plan->kind, n,
+                  plan->sticky ? " and later" : "", plan->fired_in, plan->result[op],
+                  is_there ? "there" : "absent");
+}
+
+static void check_registry(struct registry *r, struct arena *a, long n)
+{
+    struct err e;
+    struct registry_version v;
+    ck_assert_int_eq(r->ops->version_find(r, STR("churn"), STR("1"), a, &v, &e), 0);
+    bool added = r->ops->version_find(r, STR("churn"), STR("2"), a, &v, &e) == 0;
+    expect(OP_VERSION, added, "version 2", n);
+    if (added)
+        ck_assert(v.n_artifacts == 1 && v.artifacts[0].digest.bytes[0] == 7 && v.slot == 1);
+    ck_assert_int_eq(r->ops->version_find(r, STR("churn"), STR("champion"), a, &v, &e), 0);
+    ck_assert_uint_eq(v.number, added ? 2 : 1); // with its version, or not at all
+    expect(OP_ALIAS, r->ops->version_find(r, STR("churn"), STR("blue"), a, &v, &e) == 0, "alias blue", n);
+    bool has_temp = r->ops->version_find(r, STR("temp"), STR("1"), a, &v, &e) == 0;
+    if (plan->result[OP_TEMP_ADD])
+        expect(OP_TEMP_ADD, has_temp, "model temp", n);
+    else if (!plan->unknown[OP_TEMP_REMOVE])
+        ck_assert_int_eq(has_temp, plan->result[OP_TEMP_REMOVE] != 0);
+}
+
+static void check(long n)
+{
+    struct registry *r;
+    struct blobs *b;
+    struct arena a;
+    struct err e;
+    struct registry_digest d;
+    int fd = -1;
+    ck_assert_msg(registry_sqlite_open(dir, &r, &e) == 0, "%s", e.msg);
+    ck_assert_msg(blobs_dir_open(dir, false, &b, &e) == 0, "%s", e.msg);
+    ck_assert_int_eq(arena_init(&a, 1 << 20, &e), 0);
+    check_registry(r, &a, n);
+    struct blob_writer *w; // for the digest of the bytes
+    bool stored;
+    uint64_t size;
+    ck_assert_int_eq(b->ops->writer_open(b, 1000, &w, &e), 0);
+    ck_assert_int_eq(b->ops->write(w, BYTES, sizeof BYTES, &e), 0);
+    ck_assert_int_eq(b->ops->commit(w, NULL, &d, &size, &stored, &e), 0);
+    expect(OP_BLOB, !stored, "the blob", n);
+    ck_assert_int_eq(b->ops->open(b, &d, true, &fd, &e), 0); // whole
+    close(fd);
+    b->ops->close(b);
+    r->ops->close(r);
+    arena_done(&a);
+}
+
+static void prepare(void)
+{
+    struct registry *r;
+    struct err e;
+    if (access("/dev/shm", W_OK) == 0) // the faults are ours: no need to wait for a disk
+        setenv("TMPDIR", "/dev/shm", 1);
+    tempdir_new(dir);
+    ck_assert_int_eq(registry_sqlite_open(dir, &r, &e), 0);
+    ck_assert_int_eq(add(r, "churn", 0, "champion", &e), 0);
+    r->ops->close(r);
+}
+
+// One run; false when there were fewer than n calls to fail.
+static bool run(enum kind kind, int error, bool sticky, long n)
+{
+    prepare();
+    *plan = (struct plan){.kind = kind, .error = error, .sticky = sticky, .countdown = n};
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        work();
+        _exit(0); // nothing is closed
+    }
+    int status;
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_msg(status == 0, "fault %d at call %ld ended the process: %d", kind, n, status);
+    plan->kind = FAULT_NONE;
+    int n_failed = 0;
+    for (int i = 0; i < OPS; i++)
+        n_failed += plan->result[i] != 0;
+    if (plan->fired && !sticky && plan->result[OP_OPEN] == 0)
+        ck_assert_msg(n_failed <= 1, "fault %d at call %ld failed %d operations", kind, n, n_failed);
+    if (plan->fired && plan->fired_in == OP_BLOB && kind != FAULT_ALLOC)
+        ck_assert_msg(plan->result[OP_BLOB] != 0, "fault %d at call %ld was not noticed", kind, n);
+    if (!plan->fired)
+        ck_assert_int_eq(n_failed, 0);
+    check(n);
+    tempdir_remove(dir);
+    return plan->fired;
+}
+
+// All n from 1 on; where there are many calls, ever fewer of the later ones.
+static void sweep(enum kind kind, int error, bool sticky, long share)
+{
+    plan = mmap(NULL, sizeof *plan, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(plan, MAP_FAILED);
+    long n = 1;
+    while (run(kind, error, sticky, n))
+        n += 1 + n / share;
+    ck_assert_int_gt(n, 4); // there was something to fail
+}
+
+START_TEST(a_write_fails_once)
+{
+    sweep(FAULT_WRITE, EIO, false, 1000);
+}
+END_TEST
+
+START_TEST(the_disk_is_full_from_some_write_on)
+{
+    sweep(FAULT_WRITE, ENOSPC, true, 1000);
+}
+END_TEST
+
+START_TEST(a_sync_fails_once)
+{
+    sweep(FAULT_SYNC, EIO, false, 1000);
+}
+END_TEST
+
+START_TEST(syncs_fail_from_some_call_on)
+{
+    sweep(FAULT_SYNC, EIO, true, 1000);
+}
+END_TEST
+
+START_TEST(a_change_of_names_fails_once)
+{
+    sweep(FAULT_NAME, EIO, false, 1000);
+}
+END_TEST
+
+START_TEST(an_allocation_fails_once)
+{
+    if (!HAS_ASAN)
+        sweep(FAULT_ALLOC, ENOMEM, false, 40);
+}
+END_TEST
+
+UNIT_MAIN("registry/faults", a_write_fails_once, the_disk_is_full_from_some_write_on, a_sync_fails_once,
+          syncs_fail_from_some_call_on, a_change_of_names_fails_once, an_allocation_fails_once)
