@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bodies of admin requests: whatever the bytes, what is accepted obeys the registry's rules.
+#include "fuzz.h"
+
+#include "base/limits.h"
+#include "role/controller/manifest.h"
+
+#include <yyjson.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct manifest m;
+    struct err e;
+    struct str json = {(const char *)data, size};
+    if (!manifest_parse(json, &m, &e)) {
+        yyjson_doc *tags = yyjson_read(m.tags_json.p, m.tags_json.n, 0);
+        EXPECT(yyjson_is_obj(yyjson_doc_get_root(tags))); // what is stored is JSON again
+        EXPECT(yyjson_obj_size(yyjson_doc_get_root(tags)) <= LIMIT_TAGS);
+        yyjson_doc_free(tags);
+        EXPECT(!registry_artifact_name_check(m.artifact.name, &e));
+        EXPECT(m.description.n <= LIMIT_DESCRIPTION_BYTES);
+    } else {
+        EXPECT(e.code < 0 && e.msg[0]);
+    }
+    manifest_done(&m);
+    uint32_t version;
+    if (!alias_body_parse(json, &version, &e))
+        EXPECT(version > 0);
+    return 0;
+}
