@@ -70,7 +70,10 @@ int status_show(struct request *r, struct err *e)
     put_processes(c, out);
     put_gateways(c, out);
     put_deployments(c, out);
-    buf_printf(out, ",\"limits\":{\"deployments\":%d}}", LIMIT_DEPLOYMENTS);
+    unsigned n_taken = 0; // with those whose version is being checked
+    for (size_t i = 0; i < LIMIT_DEPLOYMENTS; i++)
+        n_taken += c->routing.slots[i] != NULL;
+    buf_printf(out, ",\"slots\":{\"taken\":%u,\"limit\":%d}}", n_taken, LIMIT_DEPLOYMENTS);
     request_answer(r, 200, "application/json");
     return 0;
 }

@@ -10,6 +10,8 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <sqlite3.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -25,7 +27,7 @@
 #define HAS_ASAN 0
 #endif
 
-enum kind { FAULT_NONE, FAULT_WRITE, FAULT_SYNC, FAULT_NAME, FAULT_ALLOC };
+enum kind { FAULT_NONE, FAULT_READ, FAULT_WRITE, FAULT_SYNC, FAULT_NAME, FAULT_ALLOC };
 enum op { OP_OPEN, OP_BLOB, OP_VERSION, OP_ALIAS, OP_TEMP_ADD, OP_TEMP_REMOVE, OPS };
 
 // Shared with the process that dies.
@@ -63,6 +65,12 @@ ssize_t fault_pwrite(int fd, const void *p, size_t n, off_t at) __asm__("pwrite6
 ssize_t fault_pwrite(int fd, const void *p, size_t n, off_t at)
 {
     return fails(FAULT_WRITE) ? -1 : syscall(SYS_pwrite64, fd, p, n, at);
+}
+
+ssize_t fault_pread(int fd, void *p, size_t n, off_t at) __asm__("pread64");
+ssize_t fault_pread(int fd, void *p, size_t n, off_t at)
+{
+    return fails(FAULT_READ) ? -1 : syscall(SYS_pread64, fd, p, n, at);
 }
 
 int fsync(int fd)
@@ -334,5 +342,57 @@ START_TEST(an_allocation_fails_once)
 }
 END_TEST
 
-UNIT_MAIN("registry/faults", a_write_fails_once, the_disk_is_full_from_some_write_on, a_sync_fails_once,
-          syncs_fail_from_some_call_on, a_change_of_names_fails_once, an_allocation_fails_once)
+// Whether this process has registry.db open.
+static bool is_open(void)
+{
+    char link[64], name[PATH_MAX];
+    for (int fd = 3; fd < 64; fd++) {
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        ssize_t n = readlink(link, name, sizeof name);
+        if (n > 12 && memcmp(name + n - 12, "/registry.db", 12) == 0)
+            return true;
+    }
+    return false;
+}
+
+// Another program writes, so that what the handle remembers is of no use and it must read.
+static void write_from_outside(void)
+{
+    char path[TEMPDIR_SIZE + 32];
+    sqlite3 *db;
+    snprintf(path, sizeof path, "%s/registry.db", dir);
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(db, "UPDATE models SET created_ns = created_ns + 1", NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(db);
+}
+
+START_TEST(after_an_io_error_the_handle_is_closed_and_opened_anew)
+{
+    struct registry *r;
+    struct registry_model *models;
+    struct arena a;
+    struct err e;
+    size_t n;
+    prepare();
+    static struct plan here;
+    ck_assert_int_eq(registry_sqlite_open(dir, &r, &e), 0);
+    ck_assert_int_eq(arena_init(&a, 1 << 20, &e), 0);
+    ck_assert_int_eq(r->ops->models(r, &a, &models, &n, &e), 0);
+    write_from_outside();
+    here = (struct plan){.kind = FAULT_READ, .error = EIO, .countdown = 1};
+    plan = &here;
+    ck_assert_int_eq(r->ops->models(r, &a, &models, &n, &e), ERR_IO);
+    plan = NULL;
+    ck_assert(!is_open());
+    ck_assert_int_eq(r->ops->models(r, &a, &models, &n, &e), 0);
+    ck_assert(is_open() && n == 1);
+    r->ops->close(r);
+    arena_done(&a);
+    tempdir_remove(dir);
+}
+END_TEST
+
+UNIT_MAIN("registry/faults", after_an_io_error_the_handle_is_closed_and_opened_anew, a_write_fails_once,
+          the_disk_is_full_from_some_write_on, a_sync_fails_once, syncs_fail_from_some_call_on,
+          a_change_of_names_fails_once, an_allocation_fails_once)
