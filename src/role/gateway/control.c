@@ -102,6 +102,12 @@ static int take_routes(struct control *k, const struct msg *m, struct err *e)
     int rc = table_parse(m->payload, k->pool, k->n_pool, &t, e);
     if (rc)
         return rc;
+    if (g->table->ready && !t->ready) {
+        // A new controller that is still loading what this gateway serves already. The whole table follows;
+        // until then the old one stands, and its deployments' successors wait in the pool.
+        table_free(t);
+        return 0;
+    }
     predict_finish(g);
     table_free(g->table);
     g->table = t;
