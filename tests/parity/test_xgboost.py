@@ -294,3 +294,32 @@ def test_a_future_version_is_refused_by_name(slipway, tmp_path):
     (tmp_path / "model.json").write_text(json.dumps(document))
     with pytest.raises(Refused, match="unsupported_model: saved by XGBoost 4.0.0"):
         slipway(tmp_path / "model.json", X)
+
+
+UBJ = (FIXTURES / "xgboost-2.1.4-vector_leaf.ubj").read_bytes()
+TYPED = UBJ.index(b"[$")  # the first packed array: marker, type, "#L", count in eight bytes
+
+
+@pytest.mark.parametrize(
+    "bytes_, fault",
+    [
+        (UBJ[:-1], "the file ends"),
+        (UBJ[: len(UBJ) // 2], "the file ends|longer than the file"),
+        (UBJ + b"Z", "bytes after the end of the document"),
+        (b"{L" + bytes(7) + b"\7learnerX}", "an unknown type marker at byte 17"),
+        (b"{L" + bytes(7) + b"\7learnerH", "an unknown type marker"),
+        (b"{L" + bytes(7) + b"\7learner" + b"[" * 100, "nested too deep"),
+        (b"{L" + bytes(7) + b"\7learnerZ}", "'learner' is absent"),
+        (b"{L" + b"\xff" * 8 + b"learner", "a length is negative"),
+        (b"{L" + b"\x7f" * 8 + b"learner", "a string is longer than the file"),
+        (UBJ[: TYPED + 2] + b"S" + UBJ[TYPED + 3 :], "something else than numbers"),
+        (UBJ[: TYPED + 3] + b"L" + UBJ[TYPED + 4 :], "a typed array without a count"),
+        (UBJ[: TYPED + 4] + b"d" + UBJ[TYPED + 5 :], "a length is not an integer"),
+        (UBJ[: TYPED + 5] + b"\x7f" + UBJ[TYPED + 6 :], "a typed array is longer than the file"),
+        (UBJ[: TYPED + 5] + b"\x80" + UBJ[TYPED + 6 :], "a length is negative"),
+    ],
+)
+def test_a_broken_ubjson_document_is_refused_with_its_fault(slipway, tmp_path, bytes_, fault):
+    (tmp_path / "model.ubj").write_bytes(bytes_)
+    with pytest.raises(Refused, match=f"bad_model: .*({fault})"):
+        slipway(tmp_path / "model.ubj", np.zeros((0, 3)))

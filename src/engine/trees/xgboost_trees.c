@@ -27,8 +27,9 @@ struct builder {
     struct arena *a;
     struct forest *f;
     struct err *e;
-    struct tree_in in; // arrays for the largest tree
-    uint32_t max_leaves, cap_words;
+    struct tree_in in;   // arrays for the largest tree
+    uint32_t max_leaves; // where the tree in hand must stop
+    uint32_t cap_words;
 };
 
 static int no_memory(struct err *e)
@@ -93,7 +94,6 @@ static int allocate(struct builder *b, struct doc trees, uint32_t n_trees)
     f->trees = arena_calloc(b->a, n_trees, sizeof *f->trees);
     f->nodes = arena_calloc(b->a, nodes, sizeof *f->nodes);
     f->leaf_values = arena_calloc(b->a, leaves * f->leaf_width, sizeof *f->leaf_values);
-    b->max_leaves = (uint32_t)leaves;
     int32_t **ints[] = {&b->in.left,         &b->in.right,      &b->in.parent, &b->in.feature,
                         &b->in.default_left, &b->in.split_type, &b->in.new_id};
     bool ok = f->trees && f->nodes && f->leaf_values;
@@ -341,6 +341,7 @@ static int build_tree(struct builder *b, struct doc doc, struct forest_tree *tre
         rc = read_arrays(b);
     if (!rc)
         rc = renumber(b);
+    b->max_leaves = b->f->n_leaves + (in->n - in->n_deleted + 1) / 2;
     for (uint32_t i = 0; !rc && i < in->n; i++) {
         if (in->new_id[i] == DELETED)
             continue;
