@@ -307,12 +307,22 @@ static struct timespec sleep_time(const struct engine *g)
     return (struct timespec){.tv_nsec = (long)ns};
 }
 
+// Older kernels and some sandboxes sleep only whole milliseconds: rather wake too early there.
+static int wait_events(struct engine *g, struct epoll_event *events)
+{
+    struct timespec t = sleep_time(g);
+    int n = -1;
+    if (t.tv_nsec && (n = epoll_pwait2(g->epoll, events, EVENTS, &t, NULL)) < 0 && errno == ENOSYS)
+        t.tv_nsec = t.tv_nsec / 1000000 * 1000000;
+    else if (t.tv_nsec)
+        return n;
+    return epoll_wait(g->epoll, events, EVENTS, (int)(t.tv_nsec / 1000000));
+}
+
 static int turn(struct engine *g, struct err *e)
 {
     struct epoll_event events[EVENTS];
-    struct timespec t = sleep_time(g);
-    int n = t.tv_nsec ? epoll_pwait2(g->epoll, events, EVENTS, &t, NULL)
-                      : epoll_wait(g->epoll, events, EVENTS, 0);
+    int n = wait_events(g, events);
     if (n < 0 && errno != EINTR)
         return err_errno(e, errno, "epoll_wait");
     g->now_ns = clock_mono_ns();

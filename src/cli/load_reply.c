@@ -13,7 +13,7 @@
 enum { KNOWN_BYTES_MAX = 64 << 10, NUMBERS_DEPTH = 16 };
 
 // "HTTP/1.1 200 …" with a Content-Length of up to 9 digits and nothing that changes the framing. Returns the
-// head's size, or 0 when the strict parser must look.
+// head's size, or 0 when the strict parser must look. Lines that do not matter here are skipped unchecked.
 static size_t usual_head(const char *p, size_t n, uint64_t *ret_length)
 {
     const char *end = p + n, *line = n > 15 && memcmp(p, "HTTP/1.1 200 ", 13) == 0 ? p + 13 : NULL;
@@ -30,10 +30,11 @@ static size_t usual_head(const char *p, size_t n, uint64_t *ret_length)
             return 0;
         if (first != 'c' || end - line < 17)
             continue;
-        if (strncasecmp(line, "connection", 10) == 0 &&
+        char fourth = (char)(line[3] | 0x20); // "connection" or "content-…"
+        if (fourth == 'n' && strncasecmp(line, "connection", 10) == 0 &&
             strncasecmp(line, "connection: keep-alive\r", 23) != 0)
             return 0;
-        if (strncasecmp(line, "content-length:", 15) != 0)
+        if (fourth != 't' || (line[8] | 0x20) != 'l' || strncasecmp(line, "content-length:", 15) != 0)
             continue;
         if (found)
             return 0;
@@ -76,20 +77,21 @@ int load_reply_take(struct load_reader *r, char *p, size_t *n, struct load_reply
         return chunks_take(r, p, n, ret, e);
     uint64_t length = 0;
     size_t head = usual_head(p, *n, &length);
-    struct http1_response h = {.status = 200, .keep_alive = true};
+    *ret = (struct load_reply){.status = 200, .keep_alive = true};
     if (!head) {
+        struct http1_response h;
         int rc = http1_response_parse(p, *n, &h, e);
         if (rc <= 0)
             return rc;
         if (h.content_length == UINT64_MAX)
             return err_set(e, ERR_BAD_HTTP, "answer without a length");
+        *ret = (struct load_reply){.status = h.status, .keep_alive = h.keep_alive};
         head = h.head_bytes;
         length = h.content_length;
-    }
-    *ret = (struct load_reply){.status = h.status, .keep_alive = h.keep_alive};
-    if (h.chunked) {
-        *r = (struct load_reader){.reply = *ret, .head_bytes = head, .in_chunks = true};
-        return chunks_take(r, p, n, ret, e);
+        if (h.chunked) {
+            *r = (struct load_reader){.reply = *ret, .head_bytes = head, .in_chunks = true};
+            return chunks_take(r, p, n, ret, e);
+        }
     }
     if (length > *n - head)
         return 0;

@@ -67,9 +67,11 @@ bool url_query_next(struct str *query, struct str *ret_key, struct str *ret_valu
     struct str part = {NULL, 0};
     while (query->n && part.n == 0)
         part = str_split(query, '&');
+    if (part.n == 0)
+        return false;
     *ret_key = str_split(&part, '=');
     *ret_value = part;
-    return ret_key->p != NULL && (ret_key->n || ret_value->p > ret_key->p);
+    return true;
 }
 
 static bool key_is(struct str encoded, struct str key)

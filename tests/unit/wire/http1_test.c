@@ -18,7 +18,7 @@ static int parse(const char *head)
 // A request for / with the given field lines behind a Host.
 static int with(const char *fields)
 {
-    char head[1024];
+    static char head[1024]; // what is parsed points into it
     int n = snprintf(head, sizeof head, "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n", fields);
     return http1_request_parse(head, (size_t)n, &req, &e);
 }
