@@ -78,6 +78,28 @@ START_TEST(json_has_each_run)
 }
 END_TEST
 
+START_TEST(loads_are_shares_of_the_capacity)
+{
+    struct fake_server f = {0};
+    fake_server_start(&f);
+    int code = BENCH(&f, "--rows", "1", "--connections", "2", "--duration", "0.2", "--sleep", "--json");
+    fake_server_stop(&f);
+    ck_assert_int_eq(code, CLI_OK);
+    yyjson_doc *doc = yyjson_read(output, strlen(output), 0);
+    yyjson_val *runs = yyjson_obj_get(yyjson_doc_get_root(doc), "runs"), *full = yyjson_arr_get(runs, 0);
+    double capacity = yyjson_get_num(yyjson_obj_get(yyjson_obj_get(full, "result"), "rate"));
+    const double shares[] = {0.1, 0.5, 0.8};
+    ck_assert(capacity > 0);
+    ck_assert_str_eq(yyjson_get_str(yyjson_obj_get(full, "loop")), "closed");
+    for (size_t i = 0; i < 3; i++) {
+        yyjson_val *run = yyjson_arr_get(runs, i + 1);
+        ck_assert_str_eq(yyjson_get_str(yyjson_obj_get(run, "loop")), "open");
+        ck_assert_double_eq_tol(yyjson_get_num(yyjson_obj_get(run, "target_rate")), shares[i] * capacity, 1);
+    }
+    yyjson_doc_free(doc);
+}
+END_TEST
+
 START_TEST(a_batch_that_differs_from_its_rows_is_wrong)
 {
     struct fake_server f = {.wrong_in_batches = true};
@@ -166,6 +188,6 @@ START_TEST(rows_come_from_a_file)
 }
 END_TEST
 
-UNIT_MAIN("cli/bench", measures_and_prints_a_table, json_has_each_run,
+UNIT_MAIN("cli/bench", measures_and_prints_a_table, json_has_each_run, loads_are_shares_of_the_capacity,
           a_batch_that_differs_from_its_rows_is_wrong, bad_flags_are_usage_errors,
           rows_are_made_after_the_metadata, inputs_without_numbers_are_refused, rows_come_from_a_file)

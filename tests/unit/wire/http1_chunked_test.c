@@ -82,6 +82,7 @@ START_TEST(framing_is_exact)
                          "\r\n",
                          "g\r\n",
                          "5\r\nhello5\r\n",
+                         "5\r\nhello5\n0\r\n\r\n",
                          "5\r\nhello\n0\r\n",
                          "5\r\nhello\r0",
                          "5\r\r",
@@ -141,13 +142,19 @@ END_TEST
 
 START_TEST(trailers_have_a_limit_together)
 {
-    size_t n = LIMIT_HTTP_HEAD_BYTES + 64;
-    char *text = malloc(n);
-    int at = snprintf(text, n, "0\r\n");
-    while ((size_t)at + 16 < n)
-        at += snprintf(text + at, 16, "A: bcdefgh\r\n");
-    ck_assert_int_eq(result(text), ERR_HEADER_TOO_LARGE);
-    free(text);
+    enum { FIELD = 16 };
+    for (int over = 0; over < 2; over++) {
+        char *text = malloc(LIMIT_HTTP_HEAD_BYTES + 64);
+        int at = snprintf(text, 64, "0;a=b\r\n"), start = at;
+        while (at - start + 2 * FIELD <= LIMIT_HTTP_HEAD_BYTES)
+            at += snprintf(text + at, FIELD + 1, "A: bcdefghijkl\r\n");
+        // The last field and the empty line fill what is left.
+        at += snprintf(text + at, 64, "B: %.*s\r\n", FIELD - 7 + over, "aaaaaaaaaaaaaaaa");
+        snprintf(text + at, 64, "\r\n");
+        ck_assert_int_eq(at + 2 - start, LIMIT_HTTP_HEAD_BYTES + over);
+        ck_assert_int_eq(result(text), over ? ERR_HEADER_TOO_LARGE : 1);
+        free(text);
+    }
 }
 END_TEST
 

@@ -310,6 +310,21 @@ START_TEST(field_lines_are_strict)
 }
 END_TEST
 
+START_TEST(value_characters)
+{
+    for (int c = 1; c < 256; c++) {
+        for (int pad = 0; pad <= 32; pad += 32) { // block-wise and byte-wise
+            char head[128];
+            int n = snprintf(head, sizeof head, "GET / HTTP/1.1\r\nHost: h\r\nA: b%c%.*s\r\n\r\n", c, pad,
+                             "abcdefghijklmnopabcdefghijklmnop");
+            bool good = (c >= 0x20 && c != 0x7f) || c == '\t';
+            int rc = http1_request_parse(head, (size_t)n, &req, &e);
+            ck_assert_msg(rc == (good ? 1 : ERR_BAD_HTTP), "byte 0x%02x: %d", c, rc);
+        }
+    }
+}
+END_TEST
+
 START_TEST(line_without_colon_is_refused_at_once)
 {
     ck_assert_int_eq(parse("GET / HTTP/1.1\r\nHost h\r\n"), ERR_BAD_HTTP);
@@ -349,6 +364,7 @@ START_TEST(expectations)
 {
     ck_assert(with("Expect: 100-Continue\r\n") == 1 && req.expect_continue);
     ck_assert(with("Expect:\r\n") == 1 && !req.expect_continue);
+    ck_assert(with("Expect:\r\nExpect: 100-continue\r\n") == 1 && req.expect_continue);
     ck_assert_int_eq(with("Expect: 200-ok\r\n"), ERR_EXPECTATION);
     ck_assert(parse("GET / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n") == 1 && !req.expect_continue);
 }
@@ -462,7 +478,7 @@ UNIT_MAIN("wire/http1", typical_prediction_request, every_prefix_asks_for_more, 
           versions, target_characters, absolute_form_replaces_host, other_target_forms_are_refused,
           asterisk_is_for_options, target_has_a_limit, head_has_a_limit, number_of_fields_has_a_limit,
           host_is_needed_once_and_is_a_name, content_length_is_one_number, transfer_encoding_is_chunked_alone,
-          field_lines_are_strict, line_without_colon_is_refused_at_once,
+          field_lines_are_strict, value_characters, line_without_colon_is_refused_at_once,
           values_are_trimmed_and_may_be_empty_or_latin, names_fold_only_letters, keep_alive_rules,
           expectations, content_codings, fields_that_decide_are_given_once, response_heads,
           broken_responses_are_refused, response_prefixes_ask_for_more, every_error_status_has_a_reason)
