@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "wire/json_scan.h"
+#include "wire/json_numbers.h"
 
 #include "base/limits.h"
 #include "base/num.h"
@@ -136,11 +136,14 @@ static bool reads(const char *text)
     float narrow;
     for (size_t behind = 0; behind < 100; behind += behind < 50 ? 7 : 49) {
         struct placed at = place(text, behind);
-        struct json_scan slow = at.s, single = at.s;
+        struct json_scan slow = at.s, single = at.s, any = at.s;
         ck_assert_int_eq(json_scan_number(&slow, &expected, &e), 0);
         size_t count = json_scan_doubles(&at.s, &got, 1);
         ck_assert_msg(!count || (memcmp(&got, &expected, sizeof got) == 0 && at.s.p == at.body + 64 + n),
                       "%s: %a, expected %a", text, got, expected);
+        double plain = 0; // the variant for every processor gives the same
+        ck_assert_uint_eq(json_numbers_doubles_any(&any, &plain, 1), count);
+        ck_assert(!count || (memcmp(&plain, &expected, sizeof plain) == 0 && any.p == at.s.p));
         ck_assert_uint_eq(json_scan_floats(&single, &narrow, 1), count);
         ck_assert(!count || narrow == (float)expected);
         ck_assert(behind == 0 || taken == count);
