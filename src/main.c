@@ -26,7 +26,7 @@ int main(int argc, char **argv)
     if (entry_is_role(argc, argv))
         return entry_main(&MAINS, argc, argv);
     if (argc > 1 && strcmp(argv[1], COMPILE_ROLE) == 0)
-        return compile_main(argc - 1, argv + 1);
+        return compile_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], "serve") == 0)
         return serve(argc, argv, started_mono_ns);
     return cli_main(argc, argv);

@@ -33,7 +33,8 @@ class Server:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             env={**os.environ, **(env or {})},
         )
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         if ready:
             self.url = self.wait_event("listening")["url"]
             self.port = int(self.url.rsplit(":", 1)[1])
@@ -106,6 +107,7 @@ class Server:
     def end(self):
         if self.process.poll() is None:
             self.stop()
+        self._reader.join(DEADLINE_S)
         self.process.stderr.close()
 
 
