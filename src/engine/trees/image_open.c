@@ -95,6 +95,9 @@ static int check_header(const void *bytes, size_t size, struct err *e)
         h->n_groups > LIMIT_MODEL_OUTPUTS || h->n_trees > LIMIT_TREES ||
         (h->average && (!h->n_trees || h->n_trees % h->n_groups)))
         return bad(e, "a count is out of range");
+    if (!h->coded &&
+        (h->code_stride || h->n_cols || h->heap_levels || h->path || h->plane_levels || h->tiles))
+        return bad(e, "a plain forest with columns");
     return 0;
 }
 

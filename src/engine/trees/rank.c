@@ -76,7 +76,8 @@ static int collect_cuts(struct builder *b, struct err *e)
     }
     for (size_t s = 0; s < n_slots; s++) {
         struct slot *slot = &b->slots[s];
-        qsort(slot->cuts, slot->n, sizeof *slot->cuts, by_value);
+        if (slot->n)
+            qsort(slot->cuts, slot->n, sizeof *slot->cuts, by_value);
         uint32_t kept = 0;
         for (uint32_t i = 0; i < slot->n; i++)
             if (!kept || slot->cuts[i] != slot->cuts[kept - 1])
