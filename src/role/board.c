@@ -6,10 +6,16 @@
 #include "base/assert.h"
 #include "os/shm.h"
 
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { MAGIC = 0x42504c53, VERSION = 1, WORDS = sizeof(struct board_row) / sizeof(uint32_t) };
+enum {
+    MAGIC = 0x42504c53,
+    VERSION = 1,
+    WORDS = sizeof(struct board_row) / sizeof(uint32_t),
+    TRIES_BEFORE_YIELD = 64
+};
 _Static_assert(sizeof(struct board_row) == 40, "the row has no padding");
 
 struct board_slot {
@@ -119,13 +125,17 @@ struct board_row board_read(const struct board *b, unsigned slot)
     ASSERT(slot < BOARD_ROWS_MAX);
     const struct board_slot *s = &b->slots[slot];
     uint32_t words[WORDS], before, after;
-    do {
+    for (unsigned tries = 0;; tries++) {
+        if (tries && tries % TRIES_BEFORE_YIELD == 0)
+            sched_yield(); // the writer may wait for this very core
         before = __atomic_load_n(&s->seq, __ATOMIC_ACQUIRE);
         for (int i = 0; i < WORDS; i++)
             words[i] = __atomic_load_n(&s->words[i], __ATOMIC_RELAXED);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         after = __atomic_load_n(&s->seq, __ATOMIC_RELAXED);
-    } while (before != after || before & 1);
+        if (before == after && !(before & 1))
+            break;
+    }
     struct board_row row;
     memcpy(&row, words, sizeof row);
     return row;
