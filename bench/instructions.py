@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Instructions a gateway executes per request, by callgrind. Arguments: binary, model, file of bodies.
+"""Instructions a gateway executes per request, by callgrind. Arguments: binary, model, file of bodies [, profile to keep].
 
-Two runs with different numbers of requests; their difference divided by the difference in requests leaves out the start.
+A gateway under callgrind takes the place of a running one, with its arguments and its descriptors, while the supervisor
+is halted. Two runs with different numbers of requests: the difference leaves out start and end.
 """
 
-import json
+import ctypes
+import os
 import pathlib
 import re
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -14,42 +18,69 @@ import tempfile
 
 import servers
 
+PIDFD_OPEN, PIDFD_GETFD = 434, 438
+FDS = {3: 40, 4: 41, 5: 42, 6: 43}  # the gateway's descriptors, and where this script keeps copies
 
-def run(binary, model, lines, n):
-    """Instructions of the gateway process for n requests over one connection."""
-    with tempfile.TemporaryDirectory(prefix="slipway-callgrind-") as folder:
-        port = servers.free_port()
-        argv = ["valgrind", "--tool=callgrind", "--trace-children=yes", f"--callgrind-out-file={folder}/out.%p", "-q", binary, "serve",
-                "--listen", f"127.0.0.1:{port}", "--data-dir", f"{folder}/data", "--gateways", "1"]
-        server = servers.Server("slipway under callgrind", argv, port, "/", 0)
-        with server:
-            import time
-            for _ in range(600):
-                try:
-                    servers.call(f"http://127.0.0.1:{port}/v2/health/ready")
-                    break
-                except OSError:
-                    time.sleep(0.05)
-            servers.push(f"http://127.0.0.1:{port}", "w1", model)
-            s = socket.create_connection(("127.0.0.1", port))
-            for i in range(n):
-                body = lines[i % len(lines)]
-                s.sendall(b"POST /v1/models/w1:predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-                assert s.recv(65536).startswith(b"HTTP/1.1 200")
-            s.close()
-        totals = []
-        for f in pathlib.Path(folder).glob("out.*"):
-            text = f.read_text()
-            if "@gateway" in text.split("\n\n", 1)[0] or "@gateway" in text[:2000]:
-                totals.append(int(re.search(r"^(?:summary|totals): (\d+)", text, re.M).group(1)))
-        return sum(totals)
+
+def gateway_of(supervisor):
+    for pid in servers.descendants(supervisor):
+        argv = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if len(argv) > 1 and argv[1] == b"@gateway":
+            return pid, [a.decode() for a in argv[1:-1]]
+    raise SystemExit("no gateway runs")
+
+
+def copy_descriptors(pid):
+    libc = ctypes.CDLL(None, use_errno=True)
+    pidfd = libc.syscall(PIDFD_OPEN, pid, 0)
+    for theirs, ours in FDS.items():
+        fd = libc.syscall(PIDFD_GETFD, pidfd, theirs, 0)
+        if fd < 0:  # the pipe that says "ready" is closed by now
+            fd = os.open("/dev/null", os.O_RDWR)
+        os.dup2(fd, ours, inheritable=True)
+        os.close(fd)
+    os.close(pidfd)
+
+
+def predict(sock, body):
+    sock.sendall(b"POST /v1/models/w1:predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+    got = b""
+    while b"\r\n\r\n" not in got:
+        got += sock.recv(65536)
+    assert got.startswith(b"HTTP/1.1 200"), got
+
+
+def run(binary, model, lines, n, keep=None):
+    """Instructions of the gateway for n requests over one connection."""
+    with tempfile.TemporaryDirectory(prefix="slipway-callgrind-") as folder, \
+            servers.slipway(binary, folder, 0, {"w1": model}) as server:
+        pid, argv = gateway_of(server.pid)
+        os.kill(server.pid, signal.SIGSTOP)  # taskset became the supervisor: same process
+        copy_descriptors(pid)
+        os.kill(pid, signal.SIGKILL)
+        redirect = " ".join(f"{theirs}<&{ours}" for theirs, ours in FDS.items())
+        out = f"{folder}/callgrind.out"
+        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", "-q", str(binary), *argv]
+        with subprocess.Popen(["bash", "-c", f'exec "$@" {redirect}', "bash", *command], pass_fds=list(FDS.values())) as gateway:
+            for fd in FDS.values():
+                os.close(fd)
+            with socket.create_connection(("127.0.0.1", server.port), timeout=60) as s:
+                for i in range(n):
+                    predict(s, lines[i % len(lines)])
+            gateway.send_signal(signal.SIGTERM)
+            gateway.wait(60)
+        os.kill(server.pid, signal.SIGCONT)
+        if keep:
+            shutil.copy(out, keep)
+        return int(re.search(r"^(?:summary|totals): (\d+)", pathlib.Path(out).read_text(), re.M).group(1))
 
 
 def main():
-    binary, model, bodies = sys.argv[1:]
+    binary, model, bodies, *keep = sys.argv[1:]
     lines = [line.strip() for line in open(bodies, "rb")][:500]
-    few, many = 200, 1200
-    print(f"{(run(binary, model, lines, many) - run(binary, model, lines, few)) / (many - few):.0f}")
+    few, many = 500, 2500
+    most = run(binary, model, lines, many, *keep)
+    print(f"{(most - run(binary, model, lines, few)) / (many - few):.0f}")
 
 
 main()
