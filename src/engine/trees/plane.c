@@ -4,6 +4,8 @@
 
 #include "engine/trees/leaf.h"
 
+#include <string.h>
+
 struct packer {
     const struct rank *rank;
     const struct forest_tree *tree;
@@ -16,6 +18,22 @@ size_t plane_tree_bytes(uint32_t levels, enum forest_family family)
     return sizeof(struct plane_tree) + ((size_t)1 << levels) * leaf_bytes(family);
 }
 
+// The value of one leaf, in the layout that plane.h says.
+static void put_leaf(const struct packer *p, uint32_t leaf, size_t place)
+{
+    const struct forest *f = p->rank->forest;
+    if (f->family == FOREST_LIGHTGBM) {
+        leaf_put(f, p->tree, leaf, p->to + 1, place);
+        return;
+    }
+    float value;
+    uint32_t bits;
+    leaf_put(f, p->tree, leaf, &value, 0);
+    memcpy(&bits, &value, sizeof bits);
+    for (uint32_t b = 0; b < sizeof bits; b++)
+        ((uint8_t *)(p->to + 1))[((size_t)b << p->levels) + place] = (uint8_t)(bits >> 8 * b);
+}
+
 static void pack_node(const struct packer *p, uint32_t node, uint32_t heap, uint32_t level)
 {
     const struct forest *f = p->rank->forest;
@@ -23,7 +41,7 @@ static void pack_node(const struct packer *p, uint32_t node, uint32_t heap, uint
     const struct rank_node *rn = &p->rank->nodes[p->tree->first_node + node];
     uint32_t last = (1u << level) - 1;
     if (n->left == -1) {
-        leaf_put(f, p->tree, n->leaf, p->to + 1, (size_t)(heap & last) << (p->levels - level));
+        put_leaf(p, n->leaf, (size_t)(heap & last) << (p->levels - level));
         return;
     }
     p->to->plane[heap] = (rn->col + (rn->missing_left ? p->stride : 0)) * PLANE_ROWS;

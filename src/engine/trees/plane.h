@@ -5,7 +5,8 @@
 //     place(node) = decision(node) ? place(right child) : place(left child)      64 rows at a time
 //
 // For trees of at most six levels, as complete trees, whatever the number of columns. Category columns are
-// planes like the others. A tree in the image: struct plane_tree, then 2^levels leaf values.
+// planes like the others. A tree in the image: struct plane_tree, then 2^levels leaf values: doubles, or the
+// four bytes of floats apart, first all lowest bytes, so that a leaf is looked up as four bytes by shuffles.
 #pragma once
 
 #include "engine/trees/image.h"

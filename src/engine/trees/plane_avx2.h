@@ -46,11 +46,9 @@ PLANE_LEVEL(plane_under4, plane_under3, 16)
 PLANE_LEVEL(plane_under5, plane_under4, 32)
 #undef PLANE_LEVEL
 
-AVX2_INLINE void plane_places(const uint8_t *planes, const struct plane_tree *t, int levels, uint8_t *to)
+AVX2_INLINE struct plane_pair plane_places(const uint8_t *planes, const struct plane_tree *t, int levels)
 {
-    struct plane_pair p = levels == 6   ? plane_under5(planes, t, 1, 0)
-                          : levels == 5 ? plane_under4(planes, t, 1, 0)
-                                        : plane_under3(planes, t, 1, 0);
-    _mm256_store_si256((__m256i *)(void *)to, p.low);
-    _mm256_store_si256((__m256i *)(void *)(to + 32), p.high);
+    return levels == 6   ? plane_under5(planes, t, 1, 0)
+           : levels == 5 ? plane_under4(planes, t, 1, 0)
+                         : plane_under3(planes, t, 1, 0);
 }

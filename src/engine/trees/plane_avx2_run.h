@@ -10,15 +10,13 @@ AVX2_INLINE void NAME(block)(struct trees *m, uint32_t n_rows, VALUE *out, int l
     for (uint32_t g = 0; g < n_groups; g++) {
         VALUE sum[PLANE_ROWS] __attribute__((aligned(32)));
         for (uint32_t r = 0; r < PLANE_ROWS; r++)
-            sum[r] = out[(r < n_rows ? r : 0) * n_groups + g];
+            sum[NAME(lane)(r)] = out[(r < n_rows ? r : 0) * n_groups + g];
         for (uint32_t t = first[g]; t < first[g + 1]; t++, at += bytes) {
-            uint8_t places[PLANE_ROWS] __attribute__((aligned(32)));
             const struct plane_tree *tree = (const struct plane_tree *)(const void *)at;
-            plane_places(m->planes, tree, levels, places);
-            NAME(add)((const VALUE *)(const void *)(tree + 1), places, sum);
+            NAME(add)(tree + 1, plane_places(m->planes, tree, levels), levels, sum);
         }
         for (uint32_t r = 0; r < n_rows; r++)
-            out[r * n_groups + g] = sum[r];
+            out[r * n_groups + g] = sum[NAME(lane)(r)];
     }
 }
 
