@@ -149,8 +149,18 @@ static uint64_t scatter(uint64_t *s)
 // A value of some row, of some threshold, a neighbour of one, or a special one.
 static double fuzzed(const struct bench *b, uint32_t feature, uint64_t *s)
 {
-    static const double HARD[] = {NAN,    INFINITY, -INFINITY, 0.0,   -0.0, 1e-45,
-                                  -1e-35, 1e-34,    3.4e38,    1e300, -0.5, -1.0};
+    static const double HARD[] = {(double)NAN,
+                                  (double)INFINITY,
+                                  -(double)INFINITY,
+                                  0.0,
+                                  -0.0,
+                                  1e-45,
+                                  -1e-35,
+                                  1e-34,
+                                  3.4e38,
+                                  1e300,
+                                  -0.5,
+                                  -1.0};
     bool single = b->f.family == FOREST_XGBOOST;
     const char *row = b->rows + scatter(s) % b->n_rows * b->row_bytes;
     double x = single ? (double)((const float *)(const void *)row)[feature]
