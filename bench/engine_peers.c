@@ -93,7 +93,7 @@ static double ours_run(void *ctx, const struct data *d, size_t first, size_t n)
 {
     struct ours *o = ctx;
     engine_trees.predict(o->model, row_at(d, first), (uint32_t)n, o->out);
-    return *(float *)o->out;
+    return (double)*(float *)o->out;
 }
 
 static struct ours ours_open(const char *path, struct data *rows, struct buf *image)
