@@ -32,11 +32,17 @@ uint64_t ids_random(struct ids_maker *m)
     return result;
 }
 
-static char *hex(char *to, uint64_t v, int digits)
+// Eight hexadecimal digits of v at `to`, most significant first. All nibbles at once: spread one to a byte,
+// then add what makes each a digit or a letter.
+static void hex8(char *to, uint32_t v)
 {
-    for (int shift = 4 * (digits - 1); shift >= 0; shift -= 4)
-        *to++ = "0123456789abcdef"[v >> shift & 15];
-    return to;
+    uint64_t x = __builtin_bswap32(v); // the byte written first comes lowest
+    x = (x | x << 16) & 0x0000ffff0000ffffu;
+    x = (x | x << 8) & 0x00ff00ff00ff00ffu;
+    x = (x >> 4 | x << 8) & 0x0f0f0f0f0f0f0f0fu;
+    uint64_t letters = (x + 0x0606060606060606u) >> 4 & 0x0101010101010101u;
+    x += 0x3030303030303030u + letters * ('a' - '0' - 10);
+    memcpy(to, &x, sizeof x);
 }
 
 void ids_uuid7(struct ids_maker *m, uint64_t wall_ms, char ret[IDS_UUID_SIZE])
@@ -52,14 +58,18 @@ void ids_uuid7(struct ids_maker *m, uint64_t wall_ms, char ret[IDS_UUID_SIZE])
     }
     // 48 bits time | 4 version | 12 counter high | 2 variant | 14 counter low | 48 random
     uint64_t ms = m->last_ms & 0xffffffffffffu;
-    char *to = hex(ret, ms >> 16, 8);
-    *to++ = '-';
-    to = hex(to, ms & 0xffff, 4);
-    *to++ = '-';
-    to = hex(to, 0x7000 | m->counter >> 14, 4);
-    *to++ = '-';
-    to = hex(to, 0x8000 | (m->counter & 0x3fff), 4);
-    *to++ = '-';
-    to = hex(to, random & 0xffffffffffffu, 12);
-    *to = '\0';
+    uint32_t version = 0x7000 | m->counter >> 14, variant = 0x8000 | (m->counter & 0x3fff);
+    char digits[32];
+    hex8(digits, (uint32_t)(ms >> 16));
+    hex8(digits + 8, (uint32_t)(ms & 0xffff) << 16 | version);
+    hex8(digits + 16, variant << 16 | (uint32_t)(random >> 32 & 0xffff));
+    hex8(digits + 24, (uint32_t)random);
+    static const int GROUPS[] = {8, 4, 4, 4, 12};
+    const char *from = digits;
+    for (int i = 0; i < 5; i++) {
+        memcpy(ret, from, (size_t)GROUPS[i]);
+        ret += GROUPS[i];
+        from += GROUPS[i];
+        *ret++ = i < 4 ? '-' : '\0';
+    }
 }

@@ -3,6 +3,7 @@
 
 #include "unit.h"
 
+#include <stdio.h>
 #include <string.h>
 
 START_TEST(ids_have_the_shape_of_uuid7)
@@ -31,4 +32,21 @@ START_TEST(ids_grow_even_when_the_clock_steps_back)
 }
 END_TEST
 
-UNIT_MAIN("base/ids", ids_have_the_shape_of_uuid7, ids_grow_even_when_the_clock_steps_back)
+START_TEST(every_digit_is_written_as_it_is)
+{
+    struct ids_maker m;
+    ids_maker_init(&m);
+    char id[IDS_UUID_SIZE], want[16];
+    for (uint64_t ms = 1; ms < 0xffffffffffffu; ms = ms * 3 + 0x123456789u) {
+        m.last_ms = 0;
+        ids_uuid7(&m, ms, id);
+        snprintf(want, sizeof want, "%08x-%04x-7", (unsigned)(ms >> 16), (unsigned)(ms & 0xffff));
+        ck_assert_int_eq(strncmp(id, want, 15), 0);
+        ck_assert_uint_eq(strspn(id + 24, "0123456789abcdef"), 12);
+        ck_assert(id[8] == '-' && id[13] == '-' && id[18] == '-' && id[23] == '-');
+    }
+}
+END_TEST
+
+UNIT_MAIN("base/ids", every_digit_is_written_as_it_is, ids_have_the_shape_of_uuid7,
+          ids_grow_even_when_the_clock_steps_back)
