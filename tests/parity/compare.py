@@ -3,6 +3,8 @@
 
 import numpy as np
 
+largest_ulps = 0  # that outputs were found apart in this run
+
 
 def same_bits(ours, theirs):
     """Asserts bit equality (NaN equals NaN), naming the first row that differs."""
@@ -30,5 +32,7 @@ def ulps(ours, theirs):
 
 
 def within_ulps(ours, theirs, limit):
+    global largest_ulps
     found = ulps(ours, theirs)
+    largest_ulps = max(largest_ulps, found)
     assert found <= limit, f"{found} units of the last place apart, {limit} allowed"
