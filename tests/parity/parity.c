@@ -287,8 +287,8 @@ static int run(char **argv, const struct forest *f, void *image, size_t image_si
         return EXIT_FAILURE;
     }
     struct answers a = reference(argv[1], f, rows, (uint32_t)(size / row));
+    check_kernels(&a, t); // first: it tells which kernel
     check_engine(&a, m);
-    check_kernels(&a, t);
     write_answers(&a, argv[3]);
     describe(t);
     engine_trees.close(m);

@@ -84,6 +84,10 @@ def bundled(name, params):
     return train(params, x.astype(np.float32), y)
 
 
+def own_objective(predicted, data):
+    return predicted - data.get_label(), np.ones_like(predicted)
+
+
 def reg(objective, y=Y, **params):
     return lambda: train({"objective": objective, **params}, y=y)
 
@@ -105,6 +109,7 @@ CASES = {
     "binary_logistic_base_score": reg("binary:logistic", Y > 0, base_score=0.123),
     "binary_logistic_base_score_tiny": reg("binary:logistic", Y > 0, base_score=1e-7),
     "binary_logistic_base_score_one": reg("binary:logistic", Y > 0, base_score=1.0),
+    "binary_logistic_base_score_zero": reg("binary:logistic", Y > 0, base_score=0.0),
     "binary_logitraw": reg("binary:logitraw", Y > 0, base_score=0.3),
     "binary_hinge": reg("binary:hinge", Y > 0),
     "softmax": reg("multi:softmax", CLASSES, num_class=4),
@@ -140,6 +145,7 @@ CASES = {
     "monotone": reg("reg:squarederror", monotone_constraints="(1,0,0,0,0,-1)"),
     "refreshed_leaves": reg("reg:squarederror", eta=0.05, reg_alpha=0.5),
     "weighted_rows": lambda: train({"objective": "binary:logistic"}, y=Y > 0, weight=WEIGHTS),
+    "own_objective": lambda: xgb.train({"max_depth": 4, "nthread": 1}, xgb.DMatrix(X, Y), ROUNDS, obj=own_objective),
     "no_trees": lambda: train({"objective": "binary:logistic", "base_score": 0.4}, y=Y > 0, rounds=0),
     "sliced": lambda: train({}, rounds=10)[2:7],
     "breast_cancer": lambda: bundled("breast_cancer", {"objective": "binary:logistic"}),
@@ -202,7 +208,7 @@ def test_categorical_splits(slipway, tmp_path, n_categories, onehot, encoding):
     booster = train({"max_cat_to_onehot": onehot, "max_depth": 5}, x, y, **names)
     rows = np.concatenate([x, x[:100]])
     rows[-100:, 1] = np.arange(100) % (2 * n_categories)  # half of them were never seen
-    rows[-20:, 3] = [0.5, 2.9, 16777215, 16777216, 3e9] * 4
+    rows[-20:, 3] = [0.5, 2.9, 16777215, 16777216, 3e9, -1, -0.5, -0.0, 31, 32] * 2
     about = check(slipway, booster, tmp_path / f"model.{encoding}", rows, names)
     assert about["categorical"] == [0, 1, 0, 1]
 
@@ -232,10 +238,13 @@ def test_an_early_stopped_model_serves_its_best_iteration(slipway, tmp_path, boo
     about = check(slipway, booster, tmp_path / "model.json", X, iterations=best + 1)
     assert about["n_trees"] == (best + 1) * trees * (4 if objective[0] == "m" else 1)
     _, _, outputs = slipway(tmp_path / "model.json", X)
+    assert (booster.predict(xgb.DMatrix(X)).reshape(outputs.shape) != outputs).any(), "Booster.predict stops there too"
     theirs = model.predict(X) if objective[0] == "r" else model.predict_proba(X)
     np.testing.assert_allclose(outputs.reshape(theirs.shape), theirs, rtol=2e-5, atol=1e-6)
     if booster_kind == "gbtree":
         within_ulps(outputs, theirs, 1)
+    booster.set_attr(best_iteration=None)
+    check(slipway, booster, tmp_path / "whole.json", X)
 
 
 def test_a_linear_model_has_no_iteration_to_stop_at(slipway, tmp_path):
@@ -294,6 +303,66 @@ def test_a_future_version_is_refused_by_name(slipway, tmp_path):
     (tmp_path / "model.json").write_text(json.dumps(document))
     with pytest.raises(Refused, match="unsupported_model: saved by XGBoost 4.0.0"):
         slipway(tmp_path / "model.json", X)
+
+
+def test_an_early_stopped_model_of_a_version_that_counts_trees(slipway, tmp_path):
+    """Before 1.6 the file says best_ntree_limit and not how many trees an iteration has, here three."""
+    document = json.loads((FIXTURES / "xgboost-1.5.2-forest.json").read_text())
+    rows = np.random.default_rng(4).normal(size=(50, 3))
+    model = document["learner"]["gradient_booster"]["model"]
+    assert len(model["trees"]) == 6
+    document["learner"]["attributes"] = {"best_iteration": "0", "best_ntree_limit": "3"}
+    (tmp_path / "stopped.json").write_text(json.dumps(document))
+    about, stopped, _ = slipway(tmp_path / "stopped.json", rows)
+    assert about["n_trees"] == 3
+    document["learner"]["attributes"] = {}
+    (tmp_path / "whole.json").write_text(json.dumps(document))
+    _, whole, _ = slipway(tmp_path / "whole.json", rows)
+    model["trees"], model["tree_info"] = model["trees"][:3], model["tree_info"][:3]
+    model["gbtree_model_param"]["num_trees"] = "3"
+    (tmp_path / "cut.json").write_text(json.dumps(document))
+    _, cut, _ = slipway(tmp_path / "cut.json", rows)
+    same_bits(stopped, cut)
+    assert (whole != cut).any()
+
+
+def test_the_old_name_of_squarederror(slipway, tmp_path):
+    booster = train({})
+    document = json.loads(booster.save_raw("json"))
+    document["learner"]["objective"]["name"] = "reg:linear"
+    (tmp_path / "model.json").write_text(json.dumps(document))
+    _, margins, outputs = slipway(tmp_path / "model.json", X)
+    same_bits(margins, booster.predict(xgb.DMatrix(X), output_margin=True))
+    same_bits(outputs, booster.predict(xgb.DMatrix(X)))
+
+
+@pytest.mark.parametrize("objective", ["reg:expectileerror", "survival:interval", "my:objective"])
+def test_an_unknown_objective_is_refused_by_name(slipway, tmp_path, objective):
+    document = json.loads(train({}).save_raw("json"))
+    document["learner"]["objective"]["name"] = objective
+    (tmp_path / "model.json").write_text(json.dumps(document))
+    with pytest.raises(Refused, match=f"unsupported_model: objective '{objective}' is not supported"):
+        slipway(tmp_path / "model.json", X)
+
+
+def test_a_base_score_at_the_end_of_its_range(slipway, tmp_path):
+    """Of a probability, XGBoost 3.2 moves it inwards (the cases above), and 3.1 refuses it, as we do for a file that says 3.1.
+    Of a rate, it would be a margin that is not finite."""
+    document = json.loads(train({"objective": "binary:logistic"}, y=Y > 0).save_raw("json"))
+    document["version"] = [3, 1, 0]
+    for score, objective in [("[1E0]", "binary:logistic"), ("[0E0]", "reg:logistic"), ("[0E0]", "count:poisson")]:
+        document["learner"]["learner_model_param"]["base_score"] = score
+        document["learner"]["objective"]["name"] = objective
+        (tmp_path / "model.json").write_text(json.dumps(document))
+        with pytest.raises(Refused, match=f"bad_model: base_score . of {objective}"):
+            slipway(tmp_path / "model.json", X)
+
+
+def test_a_dumped_model_is_refused(slipway, tmp_path):
+    booster = train({})
+    booster.dump_model(str(tmp_path / "dump.json"), dump_format="json")
+    with pytest.raises(Refused, match="unsupported_model"):
+        slipway(tmp_path / "dump.json", X)
 
 
 UBJ = (FIXTURES / "xgboost-2.1.4-vector_leaf.ubj").read_bytes()
