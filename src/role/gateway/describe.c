@@ -35,6 +35,8 @@ static struct api_version version_of(const struct deployment *d)
 
 static int put_model(const struct subject *s, enum route_handler how, struct buf *out, struct err *e)
 {
+    if (how == ROUTE_V2_MODEL && !s->deployment)
+        return err_set(e, ERR_UNAVAILABLE, "model '%s' has no version that is ready", s->model->name);
     struct api_version *versions = calloc(s->model->n_versions + 1, sizeof *versions);
     size_t n = 0;
     if (!versions)
@@ -45,7 +47,7 @@ static int put_model(const struct subject *s, enum route_handler how, struct buf
         versions[n++] = version_of(s->deployment);
     if (how == ROUTE_V1_MODEL)
         kserve_v1_model_encode(str_of(s->model->name), versions, n, out);
-    else if (s->deployment)
+    else
         kserve_v2_model_encode(str_of(s->model->name), versions, n, s->deployment->sig, out);
     free(versions);
     return 0;
