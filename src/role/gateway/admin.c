@@ -22,6 +22,7 @@ struct admin_call {
     struct watch watch;
     // The request
     enum http_method method;
+    int minor_version;
     bool keep_alive, is_chunked, body_done;
     struct http1_chunked chunked;
     uint64_t body_left, body_bytes; // of a body with a known length; forwarded so far
@@ -49,7 +50,10 @@ void admin_abandon(struct conn *c)
 // The request as reply() needs it.
 static struct http1_request request_of(const struct admin_call *a)
 {
-    return (struct http1_request){.method = a->method, .request_id = str_of(a->request_id)};
+    return (struct http1_request){.method = a->method,
+                                  .minor_version = a->minor_version,
+                                  .keep_alive = a->keep_alive,
+                                  .request_id = str_of(a->request_id)};
 }
 
 // Answers the client and goes on with what it sent meanwhile. e NULL: with what the controller answered.
@@ -57,6 +61,9 @@ static void finish(struct admin_call *a, const struct err *e)
 {
     struct conn *c = a->c;
     struct http1_request req = request_of(a);
+    predict_finish(c->g); // earlier answers go first; it may find that the client is gone
+    if (c->is_dead)
+        return;
     // A body that was not read to its end cannot be told from a next request.
     c->close_after = !a->keep_alive || !a->body_done || c->g->draining;
     if (e)
@@ -194,6 +201,7 @@ int admin_start(struct conn *c, const struct http1_request *req, struct err *e)
     }
     *a = (struct admin_call){.c = c,
                              .method = req->method,
+                             .minor_version = req->minor_version,
                              .keep_alive = req->keep_alive,
                              .is_chunked = req->chunked,
                              .body_left = req->content_length,

@@ -16,7 +16,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ACCEPTS_A_TURN = 64, CLOSING_MS = 2000, IN_SLACK = 64 << 10 };
+enum {
+    ACCEPTS_A_TURN = 64,
+    DRAIN_ACCEPTS = 64, // times that many when draining
+    CLOSING_MS = 2000,
+    IN_SLACK = 64 << 10
+};
 
 static struct conn *conn_of(struct watch *w)
 {
@@ -54,6 +59,12 @@ static void watch_events(struct conn *c, uint32_t events)
         conn_close(c);
 }
 
+// What the connection waits for: who does not read gets no more work done.
+static void watch_wanted(struct conn *c)
+{
+    watch_events(c, c->out.n ? EPOLLOUT : c->state == CONN_WAITING && c->paused ? 0 : EPOLLIN);
+}
+
 void conn_close(struct conn *c)
 {
     if (c->is_dead)
@@ -63,8 +74,7 @@ void conn_close(struct conn *c)
     close(c->watch.fd);
     if (c->state == CONN_WAITING)
         gate_abandon(c);
-    c->g->buffered_bytes -= c->in.cap;
-    buf_done(&c->in);
+    c->g->buffered_bytes -= c->in.cap; // freed with c: a request that is being read may lie in it
     buf_done(&c->out);
     unlink_from_list(c);
     link_in(c, &c->g->dead);
@@ -76,6 +86,7 @@ void conn_free_dead(struct gateway *g)
 {
     for (struct conn *c = g->dead, *next; c; c = next) {
         next = c->next;
+        buf_done(&c->in);
         free(c);
     }
     g->dead = NULL;
@@ -89,7 +100,7 @@ static void write_done(struct conn *c)
         shutdown(c->watch.fd, SHUT_WR);
         set_deadline(c, CLOSING_MS);
     }
-    watch_events(c, EPOLLIN);
+    watch_wanted(c);
 }
 
 void conn_send(struct conn *c, struct str bytes)
@@ -113,7 +124,7 @@ void conn_send(struct conn *c, struct str bytes)
     if (c->out.failed)
         conn_close(c);
     else
-        watch_events(c, EPOLLOUT); // and no EPOLLIN: who does not read gets no more work done
+        watch_wanted(c);
 }
 
 static void flush(struct conn *c)
@@ -220,6 +231,8 @@ static size_t take_request(struct conn *c, char *p, size_t n, size_t *keep)
         return 0;
     if (rc > 0)
         rc = gate_head(c, &req, n > req.head_bytes, &match, &e);
+    if (c->is_dead) // found gone when it was told to send the body
+        return n;
     if (rc > 0 && c->state == CONN_WAITING) // forwarded while its body arrives
         return req.head_bytes;
     if (rc > 0)
@@ -235,6 +248,7 @@ static size_t take_request(struct conn *c, char *p, size_t n, size_t *keep)
     }
     c->need = c->payload_end = 0;
     c->chunked = (struct http1_chunked){0};
+    c->deadline_ns = UINT64_MAX; // the next request has its own
     c->close_after = !req.keep_alive || c->g->draining;
     c->unanswered++;
     if (decode_body(c->g, &req, &body, &e))
@@ -244,12 +258,13 @@ static size_t take_request(struct conn *c, char *p, size_t n, size_t *keep)
     return used;
 }
 
-// All whole requests in p[0 … n). Returns how many bytes are done with; *keep of the rest are worth keeping.
+// All whole requests in p[0 … n), up to one whose answer the client does not read. Returns how many bytes are
+// done with; *keep of the rest are worth keeping.
 static size_t take_requests(struct conn *c, char *p, size_t n, size_t *keep)
 {
     size_t done = 0;
     *keep = 0;
-    while (done < n && !c->is_dead && c->state == CONN_READING && !c->close_after) {
+    while (done < n && !c->is_dead && c->state == CONN_READING && !c->close_after && c->out.n == 0) {
         size_t used = take_request(c, p + done, n - done, keep);
         if (used == 0)
             return done;
@@ -306,9 +321,11 @@ static void take_from_shared(struct conn *c, size_t n)
 
 static void after_input(struct conn *c)
 {
+    const struct settings *s = c->g->settings;
+    if (c->state == CONN_WAITING && !c->paused)
+        set_deadline(c, s->body_timeout_ms); // of an upload
     if (c->is_dead || c->state != CONN_READING)
         return;
-    const struct settings *s = c->g->settings;
     if (c->in.failed || c->g->buffered_bytes > GATEWAY_BUFFERED_MAX) {
         struct err e;
         err_set(&e, ERR_BUSY, "too many unfinished requests hold memory");
@@ -357,7 +374,8 @@ void conn_resume(struct conn *c)
         c->state = CONN_READING;
     if (c->state == CONN_CLOSING)
         return;
-    watch_events(c, c->out.n ? EPOLLOUT : EPOLLIN);
+    c->paused = false;
+    watch_wanted(c);
     if (c->in.n && c->out.n == 0)
         take_from_own(c);
     if (!c->is_dead)
@@ -366,7 +384,10 @@ void conn_resume(struct conn *c)
 
 void conn_want_input(struct conn *c, bool want)
 {
-    watch_events(c, c->out.n ? EPOLLOUT : want ? EPOLLIN : 0);
+    if (c->paused && want)
+        set_deadline(c, c->g->settings->body_timeout_ms);
+    c->paused = !want;
+    watch_wanted(c);
 }
 
 static void on_ready(struct watch *w, uint32_t events)
@@ -418,22 +439,28 @@ static void refuse_conn(struct gateway *g, int fd)
     close(fd);
 }
 
-static void on_accept(struct watch *w, uint32_t events)
+// Returns whether there may be more.
+static bool accept_some(struct gateway *g)
 {
-    (void)events;
-    struct gateway *g = (struct gateway *)((char *)w - offsetof(struct gateway, listener));
     for (int i = 0; i < ACCEPTS_A_TURN && g->accepting; i++) {
-        int fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(g->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
                 conn_listen_stop(g); // until the next sweep; what is waiting stays in the listener's queue
-            return;
+            return false;
         }
         if (g->n_conns < g->settings->max_connections)
             open_conn(g, fd);
         else
             refuse_conn(g, fd);
     }
+    return g->accepting;
+}
+
+static void on_accept(struct watch *w, uint32_t events)
+{
+    (void)events;
+    accept_some((struct gateway *)((char *)w - offsetof(struct gateway, listener)));
 }
 
 void conn_listen_start(struct gateway *g, int listen_fd)
@@ -453,12 +480,31 @@ void conn_listen_stop(struct gateway *g)
 static void time_out(struct conn *c)
 {
     struct err e;
-    if (c->state != CONN_READING || c->in.n == 0 || c->out.n) {
+    bool upload = c->state == CONN_WAITING;
+    if (c->out.n || c->state == CONN_CLOSING || (!upload && c->in.n == 0)) {
         conn_close(c);
         return;
     }
+    if (upload) {
+        gate_abandon(c);
+        c->state = CONN_READING;
+        c->unanswered--; // refuse counts it again
+    }
     err_set(&e, ERR_REQUEST_TIMEOUT, "the request did not arrive whole in time");
     refuse(c, NULL, &e);
+}
+
+static void close_idle(struct gateway *g)
+{
+    for (struct conn *c = g->conns, *next; c; c = next) {
+        int unread = 0;
+        next = c->next;
+        if (c->state != CONN_READING || c->in.n || c->out.n || c->unanswered)
+            continue;
+        ioctl(c->watch.fd, FIONREAD, &unread);
+        if (unread == 0)
+            conn_close(c);
+    }
 }
 
 void conn_sweep(struct gateway *g)
@@ -466,9 +512,12 @@ void conn_sweep(struct gateway *g)
     uint64_t now = loop_now_ns(g->loop);
     for (struct conn *c = g->conns, *next; c; c = next) {
         next = c->next;
-        if (c->state != CONN_WAITING && c->deadline_ns < now)
+        bool on_client = c->state != CONN_WAITING || c->out.n || !c->paused;
+        if (on_client && c->deadline_ns < now)
             time_out(c);
     }
+    if (g->draining)
+        close_idle(g);
     if (!g->accepting && !g->draining && g->listener.on_ready)
         conn_listen_start(g, g->listener.fd);
 }
@@ -476,15 +525,9 @@ void conn_sweep(struct gateway *g)
 void conn_drain(struct gateway *g)
 {
     // Connections the kernel completed for us are still ours to answer.
-    if (g->accepting)
-        on_accept(&g->listener, EPOLLIN);
+    for (int i = 0; i < DRAIN_ACCEPTS && accept_some(g);)
+        i++;
     g->draining = true;
     conn_listen_stop(g);
-    for (struct conn *c = g->conns, *next; c; c = next) {
-        int unread = 0;
-        next = c->next;
-        ioctl(c->watch.fd, FIONREAD, &unread);
-        if (c->state == CONN_READING && c->in.n == 0 && c->out.n == 0 && c->unanswered == 0 && unread == 0)
-            conn_close(c);
-    }
+    close_idle(g);
 }

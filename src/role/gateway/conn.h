@@ -24,6 +24,7 @@ struct conn {
     bool is_dead;         // closed; freed at the end of the turn
     bool close_after;     // no further request on this connection
     bool head_seen;       // the current request's head was admitted; its body is being gathered
+    bool paused;          // while CONN_WAITING: no bytes are taken from the client
     uint32_t events;      // what the loop waits for
     uint64_t deadline_ns; // the sweep closes it then
     struct buf in;        // an unfinished request, or requests behind one being worked on
@@ -38,7 +39,7 @@ struct conn {
 
 void conn_listen_start(struct gateway *g, int listen_fd);
 void conn_listen_stop(struct gateway *g);
-// Looks at all deadlines; called every GATEWAY_SWEEP_MS.
+// Looks at all deadlines; called every GATEWAY_SWEEP_MS, when nothing is gathered.
 void conn_sweep(struct gateway *g);
 // From now on connections end with their next answer, idle ones at once.
 void conn_drain(struct gateway *g);

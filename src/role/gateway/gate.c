@@ -8,6 +8,7 @@
 #include "role/gateway/predict.h"
 #include "role/gateway/reply.h"
 #include "settings/settings.h"
+#include "wire/url.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -90,24 +91,35 @@ int gate_head(struct conn *c, const struct http1_request *req, bool body_began, 
     bool has_body = req->chunked || req->content_length > 0;
     if (has_body && req->expect_continue && !body_began && !c->head_seen)
         say_continue(c);
-    if (ret->route->handler == ROUTE_ADMIN && has_body)
+    if (ret->route->handler == ROUTE_ADMIN && has_body && !c->is_dead)
         return admin_start(c, req, e);
     return 1;
 }
 
-void gate_request(struct conn *c, const struct http1_request *req, const struct route_match *m,
-                  struct str body)
+// Undoes percent-encoding where it stands, in a connection's read buffer: the text gets shorter.
+static int decode_name(struct str *name, struct err *e)
 {
-    struct err e;
-    int rc = 0;
+    char *p;
+    if (name->n == 0 || !memchr(name->p, '%', name->n))
+        return 0;
+    memcpy(&p, &name->p, sizeof p);
+    return url_segment_decode(*name, p, name->n, name, e);
+}
+
+static int answer(struct conn *c, const struct http1_request *req, struct route_match *m, struct str body,
+                  struct err *e)
+{
+    int rc = decode_name(&m->model, e);
+    if (rc == 0)
+        rc = decode_name(&m->version, e);
+    if (rc)
+        return rc;
     switch (m->route->handler) {
     case ROUTE_V1_PREDICT:
     case ROUTE_V2_INFER:
-        rc = predict_gather(c, req, m, body, &e);
-        break;
+        return predict_gather(c, req, m, body, e);
     case ROUTE_ADMIN:
-        rc = admin_start(c, req, &e);
-        break;
+        return admin_start(c, req, e);
     case ROUTE_V1_MODELS:
     case ROUTE_V1_MODEL:
     case ROUTE_V2_SERVER:
@@ -118,10 +130,15 @@ void gate_request(struct conn *c, const struct http1_request *req, const struct 
     case ROUTE_READY:
     case ROUTE_METRICS:
     case ROUTE_INDEX:
-        rc = describe_answer(c, req, m, &e);
-        break;
+        return describe_answer(c, req, m, e);
     }
-    if (rc < 0)
+    return err_set(e, ERR_INTERNAL, "nothing answers here");
+}
+
+void gate_request(struct conn *c, const struct http1_request *req, struct route_match *m, struct str body)
+{
+    struct err e;
+    if (answer(c, req, m, body, &e) < 0)
         reply_error(c, req, &e);
 }
 

@@ -13,7 +13,8 @@
 int gate_head(struct conn *c, const struct http1_request *req, bool body_began, struct route_match *ret,
               struct err *e) ERR_CHECKED;
 // A whole request. Answers it now, or gathers it for the end of the turn, or starts work that answers later.
-void gate_request(struct conn *c, const struct http1_request *req, const struct route_match *match,
+// The names in match are decoded where they stand.
+void gate_request(struct conn *c, const struct http1_request *req, struct route_match *match,
                   struct str body);
 
 // The body of a forwarded request: bytes that arrived. Returns how many were taken.

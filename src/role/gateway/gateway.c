@@ -71,6 +71,7 @@ static void on_sweep(struct timer *t)
     struct gateway *g = (struct gateway *)((char *)t - offsetof(struct gateway, sweep));
     struct err e;
     uint64_t now = loop_now_ns(g->loop);
+    predict_finish(g);
     conn_sweep(g);
     if (g->draining && (g->n_conns == 0 || now >= g->drain_deadline_ns))
         loop_stop(g->loop);
@@ -88,6 +89,7 @@ static void on_signal(struct watch *w, uint32_t events)
         return;
     p->g.drain_deadline_ns = loop_now_ns(p->g.loop) + p->g.settings->drain_timeout_ms * 1000000u;
     conn_drain(&p->g);
+    close(p->args->listen_fd); // so that clients are refused, or reach the next server
     on_sweep(&p->g.sweep);
 }
 

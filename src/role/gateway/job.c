@@ -113,6 +113,7 @@ static void answer(struct gateway *g, struct job *j)
     d->outputs = j->outputs;
     d->compute_start_ns = j->start_ns;
     d->compute_ns = j->compute_ns;
+    c->close_after |= g->draining && c->in.n == 0;
     buf_clear(&g->out);
     predict_encode(g, &j->p, c->close_after, &g->out);
     if (g->out.failed) {

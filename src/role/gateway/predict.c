@@ -58,12 +58,13 @@ int predict_gather(struct conn *c, const struct http1_request *req, const struct
         record_refused(g, d, err_http_status(rc));
         return rc;
     }
+    p->old_keep_alive = reply_keeps_alive(req);
     p->request_id = keep(g, req->request_id);
     p->traceparent = keep(g, req->traceparent);
-    touch(g, d);
     g->n_pending++;
     if (p->request.n_rows > job_threshold(d))
         return job_start(g, e);
+    touch(g, d);
     if (g->n_pending == GATEWAY_TURN_REQUESTS || d->rows.n_rows >= GATEWAY_TURN_ROWS)
         predict_finish(g);
     return 0;
@@ -91,7 +92,8 @@ void predict_encode(struct gateway *g, struct pending *p, bool last, struct buf 
                                .prediction_id = {p->id, IDS_UUID_SIZE - 1},
                                .outputs = d->outputs + p->first_row * row_bytes,
                                .n_rows = p->request.n_rows};
-    struct reply_prediction head = {a.version, a.prediction_id, p->request_id, last && p->conn->close_after};
+    struct reply_prediction head = {a.version, a.prediction_id, p->request_id, last && p->conn->close_after,
+                                    p->old_keep_alive};
     reply_prediction_begin(g, &head, out, &body);
     p->encode(&p->request, &a, out);
     reply_prediction_end(out, body);
@@ -103,6 +105,7 @@ static void answer_conn(struct gateway *g, uint32_t *i)
     struct conn *c = g->pending[*i].conn;
     uint32_t n = 0;
     bool failed = false;
+    c->close_after |= g->draining && c->in.n == 0;
     buf_clear(&g->out);
     for (; *i < g->n_pending && g->pending[*i].conn == c; ++*i, n++) {
         struct pending *p = &g->pending[*i];

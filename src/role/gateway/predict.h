@@ -12,7 +12,8 @@ struct pending {
     struct conn *conn;
     struct deployment *deployment;
     predict_encode_fn *encode;
-    uint32_t first_row; // in the deployment's batch
+    uint32_t first_row;  // in the deployment's batch
+    bool old_keep_alive; // see reply_keeps_alive
     struct predict_request request;
     struct str request_id, traceparent; // what the client sent, in the turn's arena
     char id[IDS_UUID_SIZE];             // the prediction id, once answered

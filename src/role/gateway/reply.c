@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { ERROR_BODY_MAX = 16 * LIMIT_HTTP_HEAD_BYTES }; // a request id may fill a head, all of it escaped
+
 #define LENGTH_FIELD "Content-Length:           \r\n\r\n" // 10 digits' room behind one space
 
 static struct str request_id_of(struct gateway *g, const struct http1_request *req, char fresh[IDS_UUID_SIZE])
@@ -18,6 +20,11 @@ static struct str request_id_of(struct gateway *g, const struct http1_request *r
         return req->request_id;
     ids_uuid7(&g->ids, gateway_wall_ns(g) / 1000000u, fresh);
     return str_of(fresh);
+}
+
+bool reply_keeps_alive(const struct http1_request *req)
+{
+    return req->minor_version == 0 && req->keep_alive;
 }
 
 static const char *retry_after(int status)
@@ -35,7 +42,9 @@ void reply(struct conn *c, const struct http1_request *req, int status, struct s
     buf_clear(&g->out);
     buf_printf(&g->out, "HTTP/1.1 %d %s\r\nDate: %s\r\nX-Request-Id: " STR_FMT "\r\n%s%s", status,
                http_status_reason(status), gateway_date(g), STR_ARG(id), retry_after(status),
-               c->close_after ? "Connection: close\r\n" : "");
+               c->close_after                  ? "Connection: close\r\n"
+               : req && reply_keeps_alive(req) ? "Connection: keep-alive\r\n"
+                                               : "");
     if (body.n)
         buf_printf(&g->out, "Content-Type: " STR_FMT "\r\n", STR_ARG(content_type));
     buf_printf(&g->out, "Content-Length: %zu\r\n\r\n", body.n);
@@ -54,7 +63,7 @@ void reply_error(struct conn *c, const struct http1_request *req, const struct e
     char fresh[IDS_UUID_SIZE];
     struct http1_request named = req ? *req : (struct http1_request){0};
     named.request_id = request_id_of(c->g, req, fresh);
-    buf_init(&body, 4096);
+    buf_init(&body, ERROR_BODY_MAX);
     api_error_encode(e, named.request_id, &body);
     int status = err_http_status(e->code);
     if (status >= 500)
@@ -91,6 +100,8 @@ void reply_prediction_begin(struct gateway *g, const struct reply_prediction *p,
     }
     if (p->close)
         to = PUT(to, "\r\nConnection: close");
+    else if (p->keep_alive)
+        to = PUT(to, "\r\nConnection: keep-alive");
     to = PUT(to, "\r\n" LENGTH_FIELD);
     buf_advance(out, (size_t)(to - start));
     *ret_body = out->n;

@@ -14,8 +14,10 @@ void reply_error(struct conn *c, const struct http1_request *req, const struct e
 // What stands in a prediction's head.
 struct reply_prediction {
     struct str version, prediction_id, request_id;
-    bool close;
+    bool close, keep_alive; // whether the answer says so
 };
+// An HTTP/1.0 client keeps the connection only when the answer says so too.
+bool reply_keeps_alive(const struct http1_request *req);
 // Begins a prediction's answer in `out`: the head with room for the length. reply_prediction_end fills that
 // in when the body has been appended. *ret_body: where the body begins in out.
 void reply_prediction_begin(struct gateway *g, const struct reply_prediction *p, struct buf *out,
