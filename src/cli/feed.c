@@ -2,6 +2,8 @@
 // Rows for `slipway predict`.
 #include "cli/feed.h"
 
+#include "cli/digits.h"
+
 #include "base/limits.h"
 #include "base/map.h"
 #include "base/near.h"
@@ -104,70 +106,35 @@ static bool is_missing_word(struct str s)
     return false;
 }
 
-// RFC 8259 section 6, so that the text may be sent as it stands.
-static bool is_json_number(struct str s)
-{
-    const char *p = s.p, *end = s.p + s.n;
-    if (p < end && *p == '-')
-        p++;
-    if (p == end || (unsigned)(*p - '0') > 9 || (*p == '0' && p + 1 < end && (unsigned)(p[1] - '0') <= 9))
-        return false;
-    while (p < end && (unsigned)(*p - '0') <= 9)
-        p++;
-    if (p < end && *p == '.') {
-        const char *digits = ++p;
-        while (p < end && (unsigned)(*p - '0') <= 9)
-            p++;
-        if (p == digits)
-            return false;
-    }
-    if (p < end && (*p | 0x20) == 'e') {
-        p++;
-        if (p < end && (*p == '+' || *p == '-'))
-            p++;
-        const char *digits = p;
-        while (p < end && (unsigned)(*p - '0') <= 9)
-            p++;
-        if (p == digits)
-            return false;
-    }
-    return p == end && s.n > 0;
-}
-
-// Appends a field as a JSON value; false when it is none.
-static bool put_value(struct str field, struct buf *out)
+// Writes a field that is no JSON number as a JSON value; 0 when it is none.
+static size_t write_other(struct str field, char ret[NUM_TEXT_MAX])
 {
     double v;
     size_t used;
-    char text[NUM_TEXT_MAX];
-    if (is_json_number(field)) {
-        buf_put(out, field.p, field.n);
-        return true;
-    }
     field = str_trim(field);
     if (is_missing_word(field)) {
-        buf_puts(out, "null");
-    } else if (str_eq_nocase(field, STR("true")) || str_eq_nocase(field, STR("false"))) {
-        buf_putc(out, field.n == 4 ? '1' : '0');
-    } else if (num_parse_loose(field.p, field.n, &v, &used) && used == field.n && isfinite(v)) {
-        buf_put(out, text, num_write_double(v, text));
-    } else {
-        return false;
+        memcpy(ret, "null", 4);
+        return 4;
     }
-    return true;
+    if (str_eq_nocase(field, STR("true")) || str_eq_nocase(field, STR("false"))) {
+        *ret = field.n == 4 ? '1' : '0';
+        return 1;
+    }
+    if (num_parse_loose(field.p, field.n, &v, &used) && used == field.n && isfinite(v))
+        return num_write_double(v, ret);
+    return 0;
 }
 
 static bool is_data(const struct csv_row *row)
 {
-    struct buf scratch;
-    bool all = true;
-    buf_init(&scratch, 1 << 20);
-    for (uint32_t i = 0; all && i < row->n; i++) {
-        all = put_value(row->fields[i], &scratch);
-        buf_clear(&scratch);
+    char text[NUM_TEXT_MAX];
+    for (uint32_t i = 0; i < row->n; i++) {
+        struct str field = row->fields[i];
+        bool is_number = field.n && digits_length(field.p, field.n) == field.n;
+        if (!is_number && !write_other(field, text))
+            return false;
     }
-    buf_done(&scratch);
-    return all;
+    return true;
 }
 
 static int match_by_position(struct feed *f, uint32_t n_columns, struct err *e)
@@ -267,8 +234,33 @@ static int start_csv(struct feed *f, struct err *e)
     return match_by_position(f, f->row.n, e);
 }
 
+// Writes the row's values as a JSON list. Returns where it ends, or NULL with *ret_wrong, the feature whose
+// field is no value.
+static char *write_row(const struct feed *f, char *to, uint32_t *ret_wrong)
+{
+    const char *end = f->in.p + f->in.n;
+    for (uint32_t i = 0; i < f->n_features; i++) {
+        const struct feed_feature *feature = &f->features[i];
+        struct str field = feature->used ? f->row.fields[feature->column] : (struct str){0};
+        *to++ = i ? ',' : '[';
+        // Most fields are numbers that JSON has too: they go as they stand.
+        size_t n = field.n ? digits_copy(field.p, (size_t)(end - field.p), to) : 0;
+        if (n == 0 || n != field.n) {
+            n = write_other(field, to);
+            if (n == 0) {
+                *ret_wrong = i;
+                return NULL;
+            }
+        }
+        to += n;
+    }
+    *to++ = ']';
+    return to;
+}
+
 static int put_csv_row(struct feed *f, struct buf *body, struct err *e)
 {
+    uint32_t wrong;
     int rc = f->row_waits ? 1 : next_record(f, e);
     f->row_waits = false;
     if (rc != 1)
@@ -276,20 +268,23 @@ static int put_csv_row(struct feed *f, struct buf *body, struct err *e)
     if (f->row.n != f->n_columns)
         return err_set(e, ERR_WRONG_COUNT, "%s, row %" PRIu64 ": %u fields, expected %u", f->name,
                        f->n_rows + 1, f->row.n, f->n_columns);
-    for (uint32_t i = 0; i < f->n_features; i++) {
-        const struct feed_feature *feature = &f->features[i];
-        buf_putc(body, i ? ',' : '[');
-        if (!feature->used) {
-            buf_puts(body, "null");
-            continue;
-        }
+    // A number as long as its field, or another value, and a comma for each feature.
+    const struct str *first = &f->row.fields[0], *last = &f->row.fields[f->row.n - 1];
+    size_t room = (size_t)(last->p + last->n - first->p) + f->n_features * (size_t)(NUM_TEXT_MAX + 1) +
+                  DIGITS_WINDOW + 2;
+    char *to = buf_reserve(body, room);
+    if (!to)
+        return err_set(e, ERR_NOMEM, "%s, row %" PRIu64 ": no memory for the request", f->name,
+                       f->n_rows + 1);
+    char *list_end = write_row(f, to, &wrong);
+    if (!list_end) {
+        const struct feed_feature *feature = &f->features[wrong];
         struct str field = f->row.fields[feature->column];
-        if (!put_value(field, body))
-            return err_set(e, ERR_WRONG_TYPE, "%s, row %" PRIu64 ", column '%.*s': '%.*s' is not a number",
-                           f->name, f->n_rows + 1, (int)(feature->name.n < 80 ? feature->name.n : 80),
-                           feature->name.p, (int)(field.n < 60 ? field.n : 60), field.p);
+        return err_set(e, ERR_WRONG_TYPE, "%s, row %" PRIu64 ", column '%.*s': '%.*s' is not a number",
+                       f->name, f->n_rows + 1, (int)(feature->name.n < 80 ? feature->name.n : 80),
+                       feature->name.p, (int)(field.n < 60 ? field.n : 60), field.p);
     }
-    buf_putc(body, ']');
+    buf_advance(body, (size_t)(list_end - to));
     return 1;
 }
 

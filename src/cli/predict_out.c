@@ -2,6 +2,8 @@
 // Where predictions go.
 #include "cli/predict_out.h"
 
+#include "cli/digits.h"
+
 #include "base/limits.h"
 
 #include <errno.h>
@@ -101,7 +103,57 @@ static bool put_row(struct predict_out *o, yyjson_val *row)
     return fine;
 }
 
-int predict_out_put(struct predict_out *o, struct str answer, uint32_t n_rows, struct err *e)
+// Copies one row of numbers, as put_row writes it; *to moves. Returns what follows, NULL when it is something
+// else.
+static const char *copy_row(const struct predict_out *o, const char *p, const char *end, char **to)
+{
+    char *at = *to;
+    bool list = *p == '[', brackets = list && o->jsonl;
+    uint32_t width = list ? o->n_columns : 1;
+    if (width != o->n_columns)
+        return NULL;
+    p += list;
+    if (brackets)
+        *at++ = '[';
+    for (uint32_t i = 0; i < width; i++) {
+        bool more = i + 1 < width;
+        size_t n = digits_copy(p, (size_t)(end - p), at);
+        p += n;
+        at += n;
+        if (n == 0 || (list && (p == end || *p++ != (more ? ',' : ']'))))
+            return NULL;
+        if (more)
+            *at++ = ',';
+    }
+    if (brackets)
+        *at++ = ']';
+    *at++ = '\n';
+    *to = at;
+    return p;
+}
+
+// The answer as our server writes it, without blanks and with numbers only: they are copied. False: it is
+// another, nothing is written.
+static bool put_plain(struct predict_out *o, struct str answer, uint32_t n_rows)
+{
+    const struct str head = STR("{\"predictions\":[");
+    if (o->n_columns == 0 || n_rows == 0 || !str_starts(answer, head))
+        return false;
+    const char *p = answer.p + head.n, *end = answer.p + answer.n;
+    char *from = buf_reserve(&o->buffer, answer.n + DIGITS_WINDOW), *to = from;
+    for (uint32_t i = 0; from && i < n_rows; i++) {
+        p = p < end ? copy_row(o, p, end, &to) : NULL;
+        if (!p || p == end || *p++ != (i + 1 < n_rows ? ',' : ']'))
+            return false;
+    }
+    if (!from || !str_eq((struct str){p, (size_t)(end - p)}, STR("}")))
+        return false;
+    buf_advance(&o->buffer, (size_t)(to - from));
+    return true;
+}
+
+// Any JSON, and all errors.
+static int put_parsed(struct predict_out *o, struct str answer, uint32_t n_rows, struct err *e)
 {
     size_t i, n;
     yyjson_val *row;
@@ -124,9 +176,16 @@ int predict_out_put(struct predict_out *o, struct str answer, uint32_t n_rows, s
         }
     }
     yyjson_doc_free(doc);
-    if (rc == 0)
-        o->n_rows += n_rows;
-    return rc == 0 && o->buffer.n >= FLUSH_BYTES ? flush(o, e) : rc;
+    return rc;
+}
+
+int predict_out_put(struct predict_out *o, struct str answer, uint32_t n_rows, struct err *e)
+{
+    int rc = put_plain(o, answer, n_rows) ? 0 : put_parsed(o, answer, n_rows, e);
+    if (rc)
+        return rc;
+    o->n_rows += n_rows;
+    return o->buffer.n >= FLUSH_BYTES ? flush(o, e) : 0;
 }
 
 int predict_out_close(struct predict_out *o, bool keep, struct err *e)

@@ -51,7 +51,8 @@ int rows_append(struct rows *r, uint32_t n, void **ret_first, struct err *e)
         if (rc)
             return rc;
     }
-    *ret_first = (char *)r->data + (size_t)r->n_rows * r->n_features * dtype_size(r->dtype);
+    size_t at = (size_t)r->n_rows * r->n_features * dtype_size(r->dtype);
+    *ret_first = at ? (char *)r->data + at : r->data; // no rows for an empty matrix: there is no data yet
     r->n_rows += n;
     return 0;
 }

@@ -19,6 +19,7 @@ struct rows {
 void rows_init(struct rows *r, enum dtype dtype, uint32_t n_features, uint32_t max_rows);
 void rows_done(struct rows *r);
 // Appends n rows, uninitialised, and returns the first one's address. ERR_TOO_LARGE past max_rows, ERR_NOMEM.
-// Earlier pointers into the matrix become invalid.
+// Earlier pointers into the matrix become invalid. n may be 0; the address is then NULL while there is no
+// data.
 int rows_append(struct rows *r, uint32_t n, void **ret_first, struct err *e) ERR_CHECKED;
 void rows_truncate(struct rows *r, uint32_t n_rows); // back to fewer rows, memory kept

@@ -94,5 +94,63 @@ START_TEST(too_many_fields_are_refused)
 }
 END_TEST
 
-UNIT_MAIN("cli/csv", records_are_cut_as_the_rfc_says, an_incomplete_record_can_be_read_again,
+// A record that starts with no room for fields is read byte by byte, one with room in one pass: both give the
+// same fields, bytes used and errors.
+START_TEST(records_in_one_pass_equal_records_by_bytes)
+{
+    static const char ALPHABET[] = "0123456789.,,,,--+ abc\xc3\n\r\"";
+    static struct csv_row fast;
+    char text[120], other[sizeof text];
+    uint64_t seed = 0x9e3779b97f4a7c15u;
+    size_t n_taken = 0;
+    for (int round = 0; round < 50000; round++) {
+        size_t n = 1 + (size_t)round % sizeof text, used = 0, plain_used = 0;
+        for (size_t i = 0; i < n; i++) {
+            seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
+            // Line ends and quotes are rare, else all records would be short or wrong.
+            bool any = (seed >> 50) % 32 == 0;
+            text[i] = ALPHABET[(seed >> 20) % (any ? sizeof ALPHABET - 1 : sizeof ALPHABET - 4)];
+        }
+        if (round & 1)
+            memcpy(text + n / 2, "\r\n", n - n / 2 < 2 ? n - n / 2 : 2);
+        memcpy(other, text, n);
+        struct csv_row plain = {0};
+        int rc = csv_take(text, n, round & 2, &fast, &used, &e);
+        int plain_rc = csv_take(other, n, round & 2, &plain, &plain_used, &e);
+        ck_assert_int_eq(rc, plain_rc);
+        if (rc == 1) {
+            n_taken += fast.n > 8;
+            ck_assert_uint_eq(used, plain_used);
+            ck_assert_uint_eq(fast.n, plain.n);
+            for (uint32_t i = 0; i < plain.n; i++)
+                if (!str_eq(fast.fields[i], plain.fields[i]) ||
+                    fast.fields[i].p - text != plain.fields[i].p - other)
+                    ck_abort_msg("field %u of '%.*s'", i, (int)used, other);
+        }
+        csv_row_done(&plain);
+    }
+    ck_assert_uint_gt(n_taken, 1000);
+    csv_row_done(&fast);
+}
+END_TEST
+
+START_TEST(as_many_fields_as_allowed_are_taken)
+{
+    size_t n = 200000, used;
+    char *p = malloc(n + 1);
+    memset(p, ',', n - 1);
+    p[n - 1] = p[n] = '\n';
+    for (int again = 0; again < 2; again++) {
+        ck_assert_int_eq(csv_take(p, n + 1, true, &row, &used, &e), 1);
+        ck_assert_uint_eq(row.n, n);
+    }
+    p[n - 1] = ',';
+    ck_assert_int_eq(csv_take(p, n + 1, true, &row, &used, &e), ERR_TOO_LARGE);
+    free(p);
+    csv_row_done(&row);
+}
+END_TEST
+
+UNIT_MAIN("cli/csv", records_in_one_pass_equal_records_by_bytes, as_many_fields_as_allowed_are_taken,
+          records_are_cut_as_the_rfc_says, an_incomplete_record_can_be_read_again,
           too_many_fields_are_refused)

@@ -13,7 +13,7 @@ static const char SIGNATURE[] =
     "{\"name\":\"mean radius\",\"missing\":true}]}";
 
 static struct err e;
-static char out[4096];
+static char out[1 << 20];
 
 struct how {
     uint32_t max_rows;
@@ -46,8 +46,8 @@ static const char *feed(const char *text, struct how h)
     for (;;) {
         size_t before = body.n;
         if (rc == 0)
-            rc = feed_batch(&f, h.max_rows ? h.max_rows : 100, before + (h.max_bytes ? h.max_bytes : 4000),
-                            &body, &n, &e);
+            rc = feed_batch(&f, h.max_rows ? h.max_rows : 100,
+                            before + (h.max_bytes ? h.max_bytes : sizeof out), &body, &n, &e);
         if (rc || n == 0) {
             body.n = before;
             break;
@@ -148,6 +148,115 @@ START_TEST(what_does_not_fit_is_named)
 }
 END_TEST
 
-UNIT_MAIN("cli/feed", columns_are_matched_by_name, without_a_header_columns_are_the_features,
+// ---- many rows, each with the JSON that it must become
+
+static const struct {
+    const char *csv, *json;
+} VALUES[] = {
+    {"", "null"},   {"NA", "null"},
+    {" 7 ", "7.0"}, {"1e-05", "1e-05"},
+    {"+4", "4.0"},  {"\"8\"", "8"},
+    {"TRUE", "1"},  {".5", "0.5"},
+    {"007", "7.0"}, {"123456789012345678901234567890123", 0},
+};
+
+// Puts a value into both texts.
+static void put_both(uint64_t seed, unsigned odd, struct buf *csv, struct buf *json)
+{
+    size_t i = (seed >> 40) % (sizeof VALUES / sizeof VALUES[0]);
+    size_t from = csv->n;
+    if ((seed >> 30) % odd == 0)
+        buf_puts(csv, VALUES[i].csv);
+    else if (seed >> 63)
+        buf_printf(csv, "%d", (int)(seed >> 45) % 200 - 100);
+    else
+        buf_printf(csv, "%.*f", (int)(seed >> 50) % 14 + 1, (double)(int64_t)seed / 1e17);
+    if ((seed >> 30) % odd == 0 && VALUES[i].json)
+        buf_puts(json, VALUES[i].json);
+    else
+        buf_put(json, csv->p + from, csv->n - from);
+}
+
+// n_columns features, in the order of the model or backwards, with LF or CRLF, and odd values that are rarer
+// or less rare.
+static void feed_many(uint32_t n_columns, bool backwards, const char *line_end, unsigned odd)
+{
+    uint64_t seed = 0x9e3779b97f4a7c15u + n_columns;
+    struct buf csv, want, parts[64], signature;
+    buf_init(&csv, 1 << 20);
+    buf_init(&want, 1 << 20);
+    buf_init(&signature, 1 << 16);
+    for (uint32_t c = 0; c < n_columns; c++) {
+        buf_init(&parts[c], 4096);
+        buf_printf(&signature, "%s{\"name\":\"f%u\",\"missing\":true}", c ? "," : "{\"inputs\":[", c);
+        buf_printf(&csv, "%sf%u", c ? "," : "", backwards ? n_columns - 1 - c : c);
+    }
+    buf_put(&signature, "]}", sizeof "]}");
+    buf_puts(&csv, line_end);
+    buf_puts(&want, "{\"instances\":[");
+    for (int row = 0; row < 200; row++) {
+        for (uint32_t c = 0; c < n_columns; c++) {
+            struct buf *part = &parts[backwards ? n_columns - 1 - c : c];
+            seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
+            buf_clear(part);
+            buf_puts(&csv, c ? "," : "");
+            put_both(seed, odd, &csv, part);
+        }
+        buf_puts(&csv, line_end);
+        for (uint32_t c = 0; c < n_columns; c++) {
+            buf_puts(&want, c ? "," : row ? ",[" : "[");
+            buf_put_str(&want, buf_str(&parts[c]));
+        }
+        buf_puts(&want, "]");
+    }
+    buf_put(&want, "]}\n", sizeof "]}\n");
+    buf_putc(&csv, '\0');
+    const char *got = FEED(csv.p, .max_rows = 1000, .max_bytes = sizeof out, .signature = signature.p);
+    ck_assert_msg(strcmp(got, want.p) == 0, "%u columns: %s gave %s, not %s", n_columns, csv.p, got, want.p);
+    for (uint32_t c = 0; c < n_columns; c++)
+        buf_done(&parts[c]);
+    buf_done(&csv);
+    buf_done(&want);
+    buf_done(&signature);
+}
+
+START_TEST(rows_become_the_same_by_every_path)
+{
+    for (uint32_t n_columns = 1; n_columns <= 64; n_columns += n_columns < 6 ? 1 : 19)
+        for (unsigned odd = 1; odd <= 1000; odd *= 10)
+            for (int how = 0; how < 4; how++)
+                feed_many(n_columns, how & 1, how & 2 ? "\r\n" : "\n", odd);
+}
+END_TEST
+
+// The errors of rows inside long input, where rows are copied whole.
+START_TEST(a_wrong_row_among_many_is_named)
+{
+    static const struct {
+        const char *row, *msg;
+    } BAD[] = {
+        {"1,2", "rows.csv, row 501: 2 fields, expected 3"},
+        {"1,2,3,4", "rows.csv, row 501: 4 fields, expected 3"},
+        {"1,2,3,", "rows.csv, row 501: 4 fields, expected 3"},
+        {"1,x,3", "rows.csv, row 501, column 'income': 'x' is not a number"},
+        {"1,2,3.5.1", "rows.csv, row 501, column 'mean radius': '3.5.1' is not a number"},
+        {"1,2-,3", "rows.csv, row 501, column 'income': '2-' is not a number"},
+        {"1,2\"5\",3", "rows.csv, row 501: a quote stands inside a field that is not quoted"},
+        {"1,2,3\r4", "rows.csv, row 501: a carriage return stands inside a field"},
+    };
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        struct buf text;
+        buf_init(&text, 1 << 16);
+        for (int row = 1; row < 1000; row++)
+            buf_printf(&text, "%s\n", row == 501 ? BAD[i].row : "1.5,-20,3");
+        buf_putc(&text, '\0');
+        ck_assert_str_eq(FEED(text.p, .max_rows = 400), BAD[i].msg);
+        buf_done(&text);
+    }
+}
+END_TEST
+
+UNIT_MAIN("cli/feed", rows_become_the_same_by_every_path, a_wrong_row_among_many_is_named,
+          columns_are_matched_by_name, without_a_header_columns_are_the_features,
           a_model_without_names_takes_any_header, numbers_of_other_spellings_become_json,
           json_lines_go_as_they_stand, batches_end_at_their_limits, what_does_not_fit_is_named)

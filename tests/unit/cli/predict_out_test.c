@@ -4,6 +4,7 @@
 
 #include "unit.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -92,5 +93,99 @@ START_TEST(a_file_that_cannot_be_written_is_an_error)
 }
 END_TEST
 
-UNIT_MAIN("cli/predict_out", numbers_keep_their_digits, lists_become_columns,
-          answers_that_do_not_fit_leave_no_file, a_file_that_cannot_be_written_is_an_error)
+// Writes one answer of n_rows twice over; the first answer is always parsed, later ones are copied if they
+// can be. Returns what follows the header, or the error's message.
+static const char *written_twice(bool jsonl, const char *answer, uint32_t n_rows, const char **ret_second)
+{
+    static char both[4096];
+    struct predict_out o;
+    FILE *file = tmpfile();
+    ck_assert_int_eq(predict_out_open(&o, NULL, jsonl, &e), 0);
+    o.fd = fileno(file);
+    size_t n[2];
+    for (int i = 0; i < 2; i++) {
+        if (predict_out_put(&o, str_of(answer), n_rows, &e) != 0) {
+            ck_assert_int_eq(predict_out_close(&o, false, NULL), 0);
+            fclose(file);
+            *ret_second = e.msg;
+            return e.msg;
+        }
+        n[i] = o.buffer.n;
+    }
+    ck_assert_uint_lt(n[1], sizeof both);
+    ck_assert_uint_eq(o.n_rows, 2 * n_rows);
+    memcpy(both, o.buffer.p, n[1]);
+    both[n[1]] = '\0';
+    both[n[0] - 1] = '\0';
+    both[n[1] - 1] = '\0';
+    ck_assert_int_eq(predict_out_close(&o, true, &e), 0);
+    fclose(file);
+    *ret_second = both + n[0];
+    return jsonl ? both : strchr(both, '\n') + 1;
+}
+
+// Some rows of some width, mostly numbers, sometimes with null, an exponent, a blank or what is wrong.
+static uint32_t random_answer(uint64_t *seed, struct buf *b)
+{
+    static const char *const ODD[] = {"null", "-1.25e-07", " 7", "7 ", "1e400",
+                                      "true", "[2]",       "",   "1.", "\"a\""};
+    uint32_t n_rows = 1 + (uint32_t)(*seed >> 11) % 5, width = (uint32_t)(*seed >> 17) % 4;
+    unsigned rare = *seed >> 63 ? 60 : 4;
+    buf_clear(b);
+    buf_puts(b, "{\"predictions\":[");
+    for (uint32_t i = 0; i < n_rows; i++) {
+        buf_puts(b, i ? "," : "");
+        buf_puts(b, width ? "[" : "");
+        for (uint32_t c = 0; c == 0 || c < width; c++) {
+            *seed ^= *seed << 13, *seed ^= *seed >> 7, *seed ^= *seed << 17;
+            buf_puts(b, c ? "," : "");
+            if ((*seed >> 30) % rare == 0)
+                buf_puts(b, ODD[(*seed >> 40) % (sizeof ODD / sizeof ODD[0])]);
+            else
+                buf_printf(b, "%.*g", (int)(*seed >> 50) % 17 + 1, (double)(int64_t)*seed / 1e18);
+        }
+        buf_puts(b, width ? "]" : "");
+    }
+    buf_puts(b, rare == 4 && (*seed >> 33) % 8 == 0 ? "],\"x\":1}" : "]}");
+    buf_putc(b, '\0');
+    return n_rows;
+}
+
+START_TEST(copied_answers_equal_parsed_ones)
+{
+    uint64_t seed = 0x9e3779b97f4a7c15u;
+    struct buf b;
+    buf_init(&b, 1 << 16);
+    for (int round = 0; round < 5000; round++) {
+        uint32_t n_rows = random_answer(&seed, &b);
+        const char *second, *first = written_twice(round & 1, b.p, n_rows, &second);
+        ck_assert_msg(strcmp(first, second) == 0, "%s gave '%s', then '%s'", b.p, first, second);
+    }
+    buf_done(&b);
+}
+END_TEST
+
+START_TEST(a_later_answer_may_not_be_damaged)
+{
+    static const char *const DAMAGED[] = {"{\"predictions\":[1,2]",      "{\"predictions\":[1,2]}}",
+                                          "{\"predictions\":[1,2,3]}",   "{\"predictions\":[1]}",
+                                          "{\"predictions\":[1,[1,2]]}", "{\"predictions\":[1,[]]}",
+                                          "{\"predictions\":[1;2]}",     "{\"predictions\":["};
+    for (size_t i = 0; i < sizeof DAMAGED / sizeof DAMAGED[0]; i++) {
+        struct predict_out o;
+        ck_assert_int_eq(predict_out_open(&o, NULL, false, &e), 0);
+        int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        o.fd = fd;
+        ck_assert_int_eq(predict_out_put(&o, STR("{\"predictions\":[0.5,0.25]}"), 2, &e), 0);
+        size_t before = o.buffer.n;
+        ck_assert_msg(predict_out_put(&o, str_of(DAMAGED[i]), 2, &e) != 0, "%s was taken", DAMAGED[i]);
+        ck_assert_uint_ge(o.buffer.n, before);
+        ck_assert_int_eq(predict_out_close(&o, false, NULL), 0);
+        close(fd);
+    }
+}
+END_TEST
+
+UNIT_MAIN("cli/predict_out", copied_answers_equal_parsed_ones, a_later_answer_may_not_be_damaged,
+          numbers_keep_their_digits, lists_become_columns, answers_that_do_not_fit_leave_no_file,
+          a_file_that_cannot_be_written_is_an_error)

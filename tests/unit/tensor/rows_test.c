@@ -24,4 +24,23 @@ START_TEST(rows_keep_their_values_while_growing)
 }
 END_TEST
 
-UNIT_MAIN("tensor/rows", rows_keep_their_values_while_growing)
+// Under UBSan also: an offset is not added to a NULL pointer.
+START_TEST(no_rows_may_be_appended)
+{
+    struct rows r;
+    struct err e;
+    void *p = &r;
+    rows_init(&r, DTYPE_FP64, 3, 10);
+    ck_assert_int_eq(rows_append(&r, 0, &p, &e), 0);
+    ck_assert_ptr_null(p);
+    ck_assert_uint_eq(r.n_rows, 0);
+    ck_assert_int_eq(rows_append(&r, 2, &p, &e), 0);
+    ck_assert_ptr_eq(p, r.data);
+    ck_assert_int_eq(rows_append(&r, 0, &p, &e), 0);
+    ck_assert_ptr_eq(p, (double *)r.data + 6);
+    ck_assert_uint_eq(r.n_rows, 2);
+    rows_done(&r);
+}
+END_TEST
+
+UNIT_MAIN("tensor/rows", rows_keep_their_values_while_growing, no_rows_may_be_appended)
