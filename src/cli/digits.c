@@ -4,7 +4,6 @@
 #include "cli/digits.h"
 
 #include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
 #if defined(__SSE2__)
 #include <emmintrin.h>
@@ -82,7 +81,8 @@ static inline unsigned copy_plain(const char *p, char *to)
     unsigned sign = *p == '-';
     uint64_t stops = copy_window(p, to) ^ sign; // the sign is no stop
     unsigned int_end = (unsigned)__builtin_ctzll(stops), end = int_end;
-    if (int_end == sign || int_end == DIGITS_WINDOW || (p[sign] == '0' && int_end > sign + 1))
+    // No && in the last: whether a number begins with 0 is not to be guessed.
+    if (int_end == sign || int_end == DIGITS_WINDOW || ((int_end > sign + 1) & (p[sign] == '0')))
         return 0;
     if (p[int_end] == '.') {
         end = (unsigned)__builtin_ctzll(stops & (stops - 1));
@@ -103,4 +103,43 @@ size_t digits_copy(const char *p, size_t n, char *to)
 {
     unsigned length = n >= DIGITS_WINDOW ? copy_plain(p, to) : 0;
     return length ? length : copy_other(p, n, to);
+}
+
+// A field that is no plain number. Returns its bytes; *ret_n: those written, 0 when it is for others to read.
+static size_t copy_odd(const char *p, size_t n, char *to, size_t *ret_n)
+{
+    bool empty = *p == ',' || *p == '\n' || *p == '\r';
+    size_t length = empty ? 0 : digits_length(p, n);
+    if (length > DIGITS_WINDOW)
+        length = 0;
+    memcpy(to, empty ? "null" : p, empty ? 4 : length);
+    *ret_n = empty ? 4 : length;
+    return length;
+}
+
+size_t digits_copy_row(const char *start, size_t n, uint32_t n_values, char *to, size_t *ret_n)
+{
+    const char *p = start, *end = start + n;
+    char *from = to;
+    for (uint32_t i = 0; i < n_values; i++) {
+        if (end - p < DIGITS_WINDOW)
+            return 0;
+        size_t length = copy_plain(p, to), written = length;
+        if (length == 0)
+            length = copy_odd(p, (size_t)(end - p), to, &written);
+        p += length;
+        to += written;
+        if (written == 0 || p == end || (*p != ',' && i + 1 < n_values))
+            return 0;
+        if (i + 1 < n_values) {
+            *to++ = ',';
+            p++;
+        }
+    }
+    if (n_values && *p == '\r')
+        p++;
+    if (p == end || *p != '\n')
+        return 0;
+    *ret_n = (size_t)(to - from);
+    return (size_t)(p - start) + 1;
 }

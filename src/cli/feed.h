@@ -32,6 +32,7 @@ struct feed {
     int n_ignored;
     bool unnamed;     // the names of the features are ours, not the model's
     bool by_position; // columns are the features in their order, whatever the header says
+    bool in_order;    // columns are the features in their order, whatever told so
     struct csv_row row;
     bool row_waits; // row is the next row already
 };

@@ -72,4 +72,59 @@ START_TEST(whole_windows_equal_single_bytes)
 }
 END_TEST
 
-UNIT_MAIN("cli/digits", numbers_end_as_the_rfc_says, whole_windows_equal_single_bytes)
+static const char BEHIND[] = "9,9\n......................................";
+
+static const struct {
+    const char *row;
+    uint32_t n_values;
+    const char *want; // NULL: not copied
+} ROWS[] = {
+    {"1,2.5,-3\n", 3, "1,2.5,-3"},
+    {"1,2.5,-3\r\n", 3, "1,2.5,-3"},
+    {"1e5,,0.5E-7\n", 3, "1e5,null,0.5E-7"},
+    {",,\n", 3, "null,null,null"},
+    {",1,\r\n", 3, "null,1,null"},
+    {"7\n", 1, "7"},
+    {"\n", 1, "null"},
+    {"12345678901234567890123456789012,1\n", 2, "12345678901234567890123456789012,1"},
+    {"123456789012345678901234567890123,1\n", 2, NULL},
+    {"1,2\n", 3, NULL},
+    {"1,2,3,4\n", 3, NULL},
+    {"1,2,\n", 2, NULL},
+    {"\n", 2, NULL},
+    {"1,2\r3\n", 2, NULL},
+    {"1,x\n", 2, NULL},
+    {"1, 2\n", 2, NULL},
+    {"1,\"2\"\n", 2, NULL},
+    {"1,02\n", 2, NULL},
+    {"1,2.\n", 2, NULL},
+};
+
+START_TEST(rows_of_numbers_are_copied_whole)
+{
+    char text[128], to[128];
+    for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
+        const char *row = ROWS[i].row, *want = ROWS[i].want;
+        size_t length = strlen(row), written = 0;
+        memcpy(text, row, length);
+        memcpy(text + length, BEHIND, sizeof BEHIND);
+        size_t used = digits_copy_row(text, length + sizeof BEHIND, ROWS[i].n_values, to, &written);
+        ck_assert_msg(used == (want ? length : 0), "'%s': %zu used", row, used);
+        if (want) {
+            ck_assert_uint_eq(written, strlen(want));
+            ck_assert_mem_eq(to, want, written);
+        }
+        // Cut anywhere, the row is the same or not copied, and nothing behind the end is read.
+        for (size_t n = 0; n <= length + DIGITS_WINDOW; n++) {
+            char *exact = malloc(n ? n : 1);
+            memcpy(exact, text, n);
+            used = digits_copy_row(exact, n, ROWS[i].n_values, to, &written);
+            ck_assert(used == 0 || (want && used == length && n >= length));
+            free(exact);
+        }
+    }
+}
+END_TEST
+
+UNIT_MAIN("cli/digits", rows_of_numbers_are_copied_whole, numbers_end_as_the_rfc_says,
+          whole_windows_equal_single_bytes)
