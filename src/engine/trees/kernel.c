@@ -71,6 +71,12 @@ static bool path_f64(const struct image_header *h)
 
 const struct kernel KERNELS[] = {
 #if defined(__x86_64__)
+    {"plane_avx512_f32", plane_f32, cpu_avx512, plane_avx512_run_f32, false, true},
+    {"plane_avx512_f64", plane_f64, cpu_avx512, plane_avx512_run_f64, false, true},
+    {"heap_avx512_f32", heap_f32, cpu_avx512, heap_avx512_run_f32, true, true},
+    {"heap_avx512_f64", heap_f64, cpu_avx512, heap_avx512_run_f64, true, true},
+    {"path_avx512_f32", path_f32, cpu_avx512, path_avx512_run_f32, true, true},
+    {"path_avx512_f64", path_f64, cpu_avx512, path_avx512_run_f64, true, true},
     {"plane_avx2_f32", plane_f32, cpu_avx2, plane_avx2_run_f32, false, true},
     {"plane_avx2_f64", plane_f64, cpu_avx2, plane_avx2_run_f64, false, true},
     {"heap_avx2_f32", heap_f32, cpu_avx2, heap_avx2_run_f32, true, true},

@@ -31,6 +31,8 @@ struct trees {
 extern const struct kernel KERNELS[];
 const struct kernel *kernel_find(const char *name);
 bool kernel_usable(const struct kernel *k, const struct image_header *h);
+// AVX-512 with F, BW, VL and VBMI, and all that the AVX2 kernels need.
+bool cpu_avx512(void);
 
 typedef void coder_fn(struct coder *c, const void *row, uint8_t *to);
 // The fastest coder that this processor can run.

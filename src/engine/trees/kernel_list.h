@@ -11,3 +11,7 @@ kernel_fn heap_avx2_run_f32, heap_avx2_run_f64; // x86-64 only, as all below
 kernel_fn path_avx2_run_f32, path_avx2_run_f64;
 kernel_fn plane_avx2_run_f32, plane_avx2_run_f64;
 kernel_fn tile_avx2_run_f32, tile_avx2_run_f64;
+// With AVX-512 VBMI.
+kernel_fn heap_avx512_run_f32, heap_avx512_run_f64;
+kernel_fn path_avx512_run_f32, path_avx512_run_f64;
+kernel_fn plane_avx512_run_f32, plane_avx512_run_f64;
