@@ -153,7 +153,7 @@ int tile_check(const struct image *img, struct err *e)
         return err_set(e, ERR_BAD_MODEL, "image: the tile table has the wrong size");
     // A tile leads only to later ones: so every walk ends.
     for (uint64_t t = 0; t < n; t++)
-        for (int x = 0; x < TILE_EXITS; x++) {
+        for (unsigned x = 0; x < TILE_EXITS; x++) {
             uint32_t to = tiles[t].exit[x];
             if (to & TILE_LEAF ? (to & ~TILE_LEAF) >= n_values : to <= t || to >= n)
                 return err_set(e, ERR_BAD_MODEL, "image: tile %llu leads outside", (unsigned long long)t);
