@@ -194,3 +194,31 @@ def test_hidden_letters_in_names_are_the_letters(one, churn):
     assert client.response()[0] == 200
     client.send(b"GET /v2/models/ch%75rn/ready HTTP/1.1\r\nHost: x\r\n\r\n")
     assert client.response()[0] == 200
+
+
+@pytest.fixture(scope="session")
+def wide(tmp_path_factory):
+    """A model of so many features that rows take much more memory than their text."""
+    import numpy as np
+    import xgboost
+
+    x = np.zeros((4, 20000), np.float32)
+    x[2:, 0] = 1
+    booster = xgboost.train({"max_depth": 1, "nthread": 1}, xgboost.DMatrix(x, label=x[:, 0]), 1)
+    path = tmp_path_factory.mktemp("models") / "wide.json"
+    booster.save_model(path)
+    return path
+
+
+def test_memory_of_rows_is_limited_however_short_they_are(one, wide):
+    one.push("wide", wide)
+    answer = one.predict("wide", {"instances": [{}] * 10000})
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    # Wide rows are computed in several steps, one after the other, and in order.
+    rows = [{"f0": i % 2} for i in range(300)]
+    alone = one.predict("wide", {"instances": rows[:2]}).json()["predictions"]
+    client, body = Raw(one), json.dumps({"instances": [{}] * 250}).encode()
+    client.send(post(body, f"Content-Length: {len(body)}", path="/v1/models/wide:predict") * 3 + LIVE)
+    assert [len(json.loads(client.response()[2]).get("predictions", [])) for _ in range(4)] == [250, 250, 250, 0]
+    assert one.predict("wide", {"instances": rows}).json()["predictions"] == alone * 150
+    unharmed(one)

@@ -48,6 +48,9 @@ int deployment_open(uint32_t id, struct str model, uint32_t version, const char 
         return rc;
     }
     d->sig = d->engine->signature(d->compiled);
+    enum { TEXT_PER_BYTE = 3 }; // "-1.2345678e-38," for 4 bytes, "-1.2345678901234567e-308," for 8
+    d->row_bytes = (uint64_t)d->sig->n_features * dtype_size(d->sig->input_dtype) +
+                   (uint64_t)d->sig->n_outputs * dtype_size(d->sig->output_dtype) * (1 + TEXT_PER_BYTE);
     rows_init(&d->rows, d->sig->input_dtype, d->sig->n_features, UINT32_MAX); // each request sets its limit
     series_claim(series, d->key);
     *ret = d;

@@ -45,12 +45,24 @@ const char *gateway_date(struct gateway *g)
     return g->date;
 }
 
+// The memory of a large body or answer is not kept.
+static void give_back(struct buf *b)
+{
+    if (b->cap <= GATEWAY_BUFFER_KEEP)
+        return;
+    size_t max = b->max;
+    buf_done(b);
+    buf_init(b, max);
+}
+
 static void on_turn_end(void *ctx)
 {
     struct gateway *g = ctx;
     job_slice(g); // its connection may go on with requests for this turn
     predict_finish(g);
     arena_reset(&g->arena, GATEWAY_TURN_KEEP);
+    give_back(&g->out);
+    give_back(&g->body);
     conn_free_dead(g);
     g->wall_ns = 0;
 }

@@ -26,12 +26,16 @@ enum {
     GATEWAY_READ_BYTES = 64 << 10, // taken from a socket at once
     GATEWAY_TURN_REQUESTS = 1024,  // requests gathered before they are computed, even in the middle of a turn
     GATEWAY_TURN_ROWS = 8192,      // rows of one deployment gathered before they are computed
-    GATEWAY_SLICE_NS = 500000,     // about how long a large request computes before others get their turn
-    GATEWAY_TURN_ARENA = 64 << 20, // bytes of request state and outputs in one turn
-    GATEWAY_TURN_KEEP = 1 << 20,   // bytes of it kept warm between turns
-    GATEWAY_OUT_MAX = 1 << 30,     // bytes of answers one connection may have waiting
-    GATEWAY_BUFFERED_MAX = 512 << 20, // bytes of unfinished requests over all connections
-    GATEWAY_SWEEP_MS = 500,           // how often deadlines are looked at
+    GATEWAY_TURN_BYTES = 16 << 20, // bytes of rows and outputs gathered before they are computed
+    GATEWAY_REQUEST_BYTES = 512 << 20, // bytes of rows and outputs of one request
+    GATEWAY_JOBS_BYTES = 1 << 30,      // bytes of rows and outputs of all large requests together
+    GATEWAY_SLICE_NS = 500000,         // about how long a large request computes before others get their turn
+    GATEWAY_TURN_ARENA = 64 << 20,     // bytes of request state and outputs in one turn
+    GATEWAY_TURN_KEEP = 1 << 20,       // bytes of it kept warm between turns
+    GATEWAY_BUFFER_KEEP = 4 << 20,     // bytes of shared buffers kept between turns
+    GATEWAY_OUT_MAX = 1 << 30,         // bytes of answers one connection may have waiting
+    GATEWAY_BUFFERED_MAX = 512 << 20,  // bytes of unfinished requests over all connections
+    GATEWAY_SWEEP_MS = 500,            // how often deadlines are looked at
 };
 
 struct gateway {
@@ -63,7 +67,9 @@ struct gateway {
     struct pending *pending; // (GATEWAY_TURN_REQUESTS) decoded, not yet computed; in order of arrival
     uint32_t n_pending;
     struct deployment *touched; // deployments that have rows in this turn
+    uint64_t turn_bytes;        // of rows and outputs gathered
     struct job *jobs;           // large requests, computed in slices over several turns
+    uint64_t jobs_bytes;        // of their rows and outputs
     struct arena arena;         // reset when the turn's answers are written
     struct buf out;             // answers under construction, shared by all connections
     struct buf body;            // a body after its content coding is undone

@@ -27,6 +27,11 @@ uint32_t job_threshold(const struct deployment *d)
     return d->slice_rows ? d->slice_rows : FIRST_SLICE_ROWS;
 }
 
+static uint64_t job_bytes(const struct job *j)
+{
+    return j->p.request.n_rows * j->p.deployment->row_bytes;
+}
+
 static void job_free(struct job *j)
 {
     deployment_unref(j->p.deployment);
@@ -72,9 +77,14 @@ static bool own_rows(struct job *j, struct deployment *d)
 
 int job_start(struct gateway *g, struct err *e)
 {
+    const struct pending *p = &g->pending[--g->n_pending];
+    struct deployment *d = p->deployment;
+    uint32_t first_row = p->first_row;
+    if (g->jobs && g->jobs_bytes + p->request.n_rows * d->row_bytes > GATEWAY_JOBS_BYTES) {
+        rows_truncate(&d->rows, first_row);
+        return err_set(e, ERR_BUSY, "too many large requests are being computed");
+    }
     struct job *j = calloc(1, sizeof *j);
-    struct deployment *d = g->pending[--g->n_pending].deployment;
-    uint32_t first_row = g->pending[g->n_pending].first_row;
     if (j) {
         j->p = g->pending[g->n_pending];
         deployment_ref(d);
@@ -92,6 +102,7 @@ int job_start(struct gateway *g, struct err *e)
     while (*end)
         end = &(*end)->next;
     *end = j;
+    g->jobs_bytes += job_bytes(j);
     j->p.conn->state = CONN_WAITING;
     conn_want_input(j->p.conn, false);
     loop_set_busy(g->loop, true);
@@ -110,6 +121,7 @@ static void answer(struct gateway *g, struct job *j)
 {
     struct deployment *d = j->p.deployment;
     struct conn *c = j->p.conn;
+    predict_finish(g); // earlier answers go first
     d->outputs = j->outputs;
     d->compute_start_ns = j->start_ns;
     d->compute_ns = j->compute_ns;
@@ -156,6 +168,7 @@ void job_slice(struct gateway *g)
     }
     if (j->p.conn)
         answer(g, j);
+    g->jobs_bytes -= job_bytes(j);
     job_free(j);
     loop_set_busy(g->loop, g->jobs != NULL);
 }

@@ -7,7 +7,8 @@
 
 // Rows from which a request of this deployment is a job.
 uint32_t job_threshold(const struct deployment *d);
-// Turns the request gathered last into a job; its connection becomes CONN_WAITING. ERR_NOMEM, to be answered.
+// Turns the request gathered last into a job; its connection becomes CONN_WAITING. ERR_NOMEM or
+// ERR_BUSY, to be answered.
 int job_start(struct gateway *g, struct err *e) ERR_CHECKED;
 // Computes one slice of the job whose turn it is, answers it when it is done. Called at the end of each turn.
 void job_slice(struct gateway *g);

@@ -41,6 +41,28 @@ static void touch(struct gateway *g, struct deployment *d)
     g->touched = d;
 }
 
+// How many rows one request may have: the setting, and what memory bears however short the body is.
+static uint32_t rows_max(const struct gateway *g, const struct deployment *d)
+{
+    uint64_t fit = GATEWAY_REQUEST_BYTES / d->row_bytes;
+    return fit < g->settings->max_rows_per_request ? (uint32_t)fit : g->settings->max_rows_per_request;
+}
+
+// Whether what is gathered should be computed now: as much as one turn should hold.
+static bool is_full(const struct gateway *g, const struct deployment *d)
+{
+    return g->n_pending == GATEWAY_TURN_REQUESTS || d->rows.n_rows >= GATEWAY_TURN_ROWS ||
+           g->turn_bytes >= GATEWAY_TURN_BYTES || g->arena.used >= GATEWAY_TURN_ARENA / 2;
+}
+
+// Memory that a large request made the batch grow to is given back.
+static void trim(struct deployment *d)
+{
+    size_t bytes = (size_t)d->rows.cap_rows * d->rows.n_features * dtype_size(d->rows.dtype);
+    if (d->rows.n_rows == 0 && bytes > 2 * GATEWAY_TURN_BYTES)
+        rows_done(&d->rows);
+}
+
 int predict_gather(struct conn *c, const struct http1_request *req, const struct route_match *m,
                    struct str body, struct err *e)
 {
@@ -52,20 +74,26 @@ int predict_gather(struct conn *c, const struct http1_request *req, const struct
         return rc;
     struct pending *p = &g->pending[g->n_pending];
     *p = (struct pending){.conn = c, .deployment = d, .encode = codec.encode, .first_row = d->rows.n_rows};
-    d->rows.max_rows = d->rows.n_rows + g->settings->max_rows_per_request;
+    d->rows.max_rows = d->rows.n_rows + rows_max(g, d);
     rc = codec.decode(body, d->sig, &d->rows, &g->arena, &p->request, e);
     if (rc) {
         record_refused(g, d, err_http_status(rc));
+        trim(d);
         return rc;
     }
     p->old_keep_alive = reply_keeps_alive(req);
     p->request_id = keep(g, req->request_id);
     p->traceparent = keep(g, req->traceparent);
     g->n_pending++;
-    if (p->request.n_rows > job_threshold(d))
-        return job_start(g, e);
+    uint64_t bytes = p->request.n_rows * d->row_bytes;
+    if (p->request.n_rows > job_threshold(d) || bytes > GATEWAY_TURN_BYTES) {
+        rc = job_start(g, e);
+        trim(d);
+        return rc;
+    }
     touch(g, d);
-    if (g->n_pending == GATEWAY_TURN_REQUESTS || d->rows.n_rows >= GATEWAY_TURN_ROWS)
+    g->turn_bytes += bytes;
+    if (is_full(g, d))
         predict_finish(g);
     return 0;
 }
@@ -135,8 +163,10 @@ void predict_finish(struct gateway *g)
     for (struct deployment *d = g->touched; d; d = d->next_touched) {
         d->touched = false;
         rows_truncate(&d->rows, 0);
+        trim(d);
     }
     g->touched = NULL;
     g->n_pending = 0;
+    g->turn_bytes = 0;
     arena_reset(&g->arena, GATEWAY_TURN_KEEP);
 }

@@ -20,6 +20,7 @@ struct deployment {
     const void *image;           // the mapping that compiled lies in
     size_t image_bytes;
     struct metrics_series *series; // in this gateway's shard
+    uint64_t row_bytes;            // memory that one row takes: inputs, outputs and their text
 
     // This turn (predict.c)
     struct rows rows; // all requests' rows, one batch
