@@ -7,6 +7,7 @@
 #include "engine/trees/image_parts.h"
 #include "engine/trees/path.h"
 #include "engine/trees/plane.h"
+#include "engine/trees/quad.h"
 #include "engine/trees/rank.h"
 #include "engine/trees/sparse.h"
 #include "engine/trees/tile.h"
@@ -85,6 +86,8 @@ static int put_coded(struct image_writer *w, const struct rank *r, struct arena 
         rc = plane_pack(w, r, e);
     if (!rc)
         rc = tile_pack(w, r, scratch, e);
+    if (!rc)
+        rc = quad_pack(w, r, scratch, e);
     return rc ? rc : path_pack(w, r, scratch, e);
 }
 

@@ -49,6 +49,8 @@ enum image_section {
     IMAGE_PLANE,         // bytes, plane.h
     IMAGE_TILES,         // struct tile
     IMAGE_TILE_VALUES,   // bytes, float or double by family
+    IMAGE_QUADS,         // struct quad
+    IMAGE_QUAD_VALUES,   // bytes, float or double by family
     IMAGE_SECTIONS,
 };
 
@@ -75,7 +77,7 @@ struct image_header {
     uint32_t n_trees, n_nodes, n_leaves, max_depth, most_leaves; // of the forest; the last two of one tree
     uint32_t transform, average, coded;
     uint32_t heap_levels, n_cols, n_num_cols, code_stride; // coded: see code.h and heap.h
-    uint32_t path, plane_levels, tiles, zero;              // path, tiles: 1 if the table is there
+    uint32_t path, plane_levels, tiles, quads;             // path, tiles, quads: 1 if the table is there
     double transform_param;
     struct image_choice one, batch;
     char platform[IMAGE_NAME_BYTES], output_name[IMAGE_NAME_BYTES], objective[IMAGE_OBJECTIVE_BYTES];

@@ -7,6 +7,7 @@
 #include "engine/trees/image_parts.h"
 #include "engine/trees/path.h"
 #include "engine/trees/plane.h"
+#include "engine/trees/quad.h"
 #include "engine/trees/sparse.h"
 #include "engine/trees/tile.h"
 
@@ -46,6 +47,8 @@ size_t image_part_bytes(enum image_section s)
         [IMAGE_PLANE] = 1,
         [IMAGE_TILES] = sizeof(struct tile),
         [IMAGE_TILE_VALUES] = 1,
+        [IMAGE_QUADS] = sizeof(struct quad),
+        [IMAGE_QUAD_VALUES] = 1,
     };
     return BYTES[s];
 }
@@ -96,7 +99,7 @@ static int check_header(const void *bytes, size_t size, struct err *e)
         (h->average && (!h->n_trees || h->n_trees % h->n_groups)))
         return bad(e, "a count is out of range");
     if (!h->coded &&
-        (h->code_stride || h->n_cols || h->heap_levels || h->path || h->plane_levels || h->tiles))
+        (h->code_stride || h->n_cols || h->heap_levels || h->path || h->plane_levels || h->tiles || h->quads))
         return bad(e, "a plain forest with columns");
     return 0;
 }
@@ -217,6 +220,8 @@ static int open_coded(const struct image *img, struct err *e)
         rc = plane_check(img, e);
     if (!rc)
         rc = tile_check(img, e);
+    if (!rc)
+        rc = quad_check(img, e);
     return rc ? rc : path_check(img, e);
 }
 

@@ -69,6 +69,25 @@ static bool path_f64(const struct image_header *h)
 }
 #endif
 
+static bool cpu_quad(void)
+{
+#if defined(__x86_64__)
+    return cpu_avx2(); // bmi2 and popcnt come with it
+#else
+    return true;
+#endif
+}
+
+static bool quad_f32(const struct image_header *h)
+{
+    return coded_f32(h) && h->quads;
+}
+
+static bool quad_f64(const struct image_header *h)
+{
+    return coded_f64(h) && h->quads;
+}
+
 const struct kernel KERNELS[] = {
 #if defined(__x86_64__)
     {"plane_avx512_f32", plane_f32, cpu_avx512, plane_avx512_run_f32, false, true},
@@ -86,6 +105,8 @@ const struct kernel KERNELS[] = {
     {"tile_avx2_f32", tile_f32, cpu_avx2, tile_avx2_run_f32, true, true},
     {"tile_avx2_f64", tile_f64, cpu_avx2, tile_avx2_run_f64, true, true},
 #endif
+    {"quad_f32", quad_f32, cpu_quad, quad_run_f32, true, true},
+    {"quad_f64", quad_f64, cpu_quad, quad_run_f64, true, true},
     {"sparse_f32", coded_f32, any_cpu, sparse_run_f32, true, true},
     {"sparse_f64", coded_f64, any_cpu, sparse_run_f64, true, true},
     {0},
