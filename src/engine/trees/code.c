@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Column tables and the portable coder. The vector coders are in code_avx2.c and code_avx512.c.
+// Column tables and the portable coder. The vector coder is in code_avx2.c.
 #include "engine/trees/code.h"
 
 #include "base/assert.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The heap walk with AVX-512, written once for both value types: included with VALUE and NAME(x) defined. All
-// decisions of a tree are four instructions; the look-ups of the leaf are those of the AVX2 walk, because the
+// decisions of a tree are five instructions; the look-ups of the leaf are those of the AVX2 walk, because the
 // table's order of nodes is made for them.
 
 AVX512_INLINE uint64_t NAME(decide)(__m512i row, const uint8_t *tree, int levels)
