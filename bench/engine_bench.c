@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Measures and checks the tree engine on a model file; built, not installed.
 //
-//     engine_bench MODEL ROWS            nanoseconds a row of every kernel, one row at a time and 1000 at
-//     once engine_bench MODEL ROWS --exact N  compares every kernel with the reference on N rows made from
-//     ROWS engine_bench MODEL ROWS --margins  writes the margins of ROWS to standard output, raw
+//     engine_bench MODEL ROWS            ns a row of every kernel, one row at a time and 1000 at once
+//     engine_bench MODEL ROWS --exact N  compares every kernel with the reference on N rows made from ROWS
+//     engine_bench MODEL ROWS --margins  writes the margins of ROWS to standard output, raw
 //
 // ROWS is raw row-major values of the model's input type (float32 for XGBoost, float64 for LightGBM).
 #include "base/clock.h"
