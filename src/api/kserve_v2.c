@@ -219,8 +219,8 @@ static int make_rows(struct infer *r, const struct tensor *t, uint32_t width, st
                    : err_set(e, ERR_WRONG_COUNT, "this input has %llu rows, the first has %u",
                              (unsigned long long)n, d->rows->n_rows - d->first_row);
     if (n > d->rows->max_rows)
-        return err_set(e, ERR_TOO_LARGE, "%llu rows, at most %u are taken in one request",
-                       (unsigned long long)n, d->rows->max_rows);
+        return err_set(e, ERR_TOO_LARGE, "%llu rows are more than are taken in one request",
+                       (unsigned long long)n);
     if (n * width > body_bytes) // before memory is taken for what cannot be there
         return err_set(e, ERR_WRONG_COUNT, "the shape says %llu values, but the whole body has %llu bytes",
                        (unsigned long long)(n * width), (unsigned long long)body_bytes);

@@ -4,6 +4,7 @@
 
 #include "base/near.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define ROW(verb, path, rule, handler, summary)                                                              \
@@ -42,22 +43,23 @@ static bool matches(struct str pattern, struct str path, struct route_match *m)
     return s == s_end;
 }
 
+void route_methods(struct str path, char ret[ROUTE_METHODS_SIZE])
+{
+    size_t used = 0;
+    ret[0] = '\0';
+    for (size_t i = 0; i < N_ROUTES; i++) {
+        struct route_match ignored = {0};
+        if (matches(TABLE[i].pattern, path, &ignored) && used < ROUTE_METHODS_SIZE)
+            used += (size_t)snprintf(ret + used, ROUTE_METHODS_SIZE - used, "%s%s", used ? ", " : "",
+                                     http_method_name(TABLE[i].method));
+    }
+}
+
 // The error for a path that no row matches with this method.
 static int not_found(enum http_method method, struct str path, struct err *e)
 {
-    char allowed[64] = "";
-    for (size_t i = 0; i < N_ROUTES; i++) {
-        struct route_match ignored = {0};
-        if (!matches(TABLE[i].pattern, path, &ignored))
-            continue;
-        size_t used = strlen(allowed);
-        const char *name = http_method_name(TABLE[i].method);
-        if (used + strlen(name) + 3 < sizeof allowed) {
-            if (used)
-                memcpy(allowed + used, ", ", 3);
-            memcpy(allowed + strlen(allowed), name, strlen(name) + 1);
-        }
-    }
+    char allowed[ROUTE_METHODS_SIZE];
+    route_methods(path, allowed);
     if (allowed[0]) {
         int rc = err_set(e, ERR_METHOD, "%s is not answered at '" STR_FMT "'", http_method_name(method),
                          STR_ARG(path));

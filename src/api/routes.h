@@ -86,5 +86,8 @@ struct route_match {
 // the hint then names the methods that would be right. HEAD matches the GET route where it has none of its
 // own.
 int route_find(enum http_method method, struct str path, struct route_match *ret, struct err *e) ERR_CHECKED;
+enum { ROUTE_METHODS_SIZE = 64 };
+// The methods a path is answered for, as the Allow field has them: "GET, HEAD"; empty for an unknown path.
+void route_methods(struct str path, char ret[ROUTE_METHODS_SIZE]);
 // All rows, for documentation.
 const struct route *route_all(size_t *ret_n);

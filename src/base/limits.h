@@ -21,7 +21,6 @@ enum {
     LIMIT_HTTP_TARGET_BYTES = 4 << 10,
     LIMIT_HTTP_HEADERS = 64,
     LIMIT_HTTP_CHUNK_LINE_BYTES = 256,
-    LIMIT_HTTP_PIPELINE = 64, // requests of one connection taken in one turn
     // The command line
     LIMIT_CLIENT_ANSWER_BYTES = 1 << 29, // an answer that a verb reads
     LIMIT_CLIENT_ROW_BYTES = 64 << 20,   // a row of a file that `slipway predict` reads

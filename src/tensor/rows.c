@@ -45,7 +45,7 @@ static int grow(struct rows *r, uint32_t need, struct err *e)
 int rows_append(struct rows *r, uint32_t n, void **ret_first, struct err *e)
 {
     if (n > r->max_rows - r->n_rows)
-        return err_set(e, ERR_TOO_LARGE, "over %u rows in one request", r->max_rows);
+        return err_set(e, ERR_TOO_LARGE, "more rows than are taken in one request");
     if (r->n_rows + n > r->cap_rows) {
         int rc = grow(r, r->n_rows + n, e);
         if (rc)

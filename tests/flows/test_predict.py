@@ -134,6 +134,7 @@ def test_unknown_names_suggest_near_ones(server, churn):
     assert answer.status_code == 404 and "/v2/health/ready" in answer.json()["hint"]
     answer = requests.get(f"{server.url}/v1/models/churn:predict", timeout=10)
     assert answer.status_code == 405 and answer.json()["code"] == "method_not_allowed"
+    assert answer.headers["Allow"] == "POST"
     answer = requests.post(f"{server.url}/v1/models/churn:predict", data="1,2", headers={"Content-Type": "text/csv"}, timeout=10)
     assert answer.status_code == 415
 
@@ -154,5 +155,6 @@ def test_metrics_count_requests_and_rows(server, churn):
     labels = 'model="churn",version="1",arm="stable"'
     assert f'slipway_requests_total{{{labels},code="2xx"}} 3' in page
     assert f'slipway_requests_total{{{labels},code="4xx"}} 1' in page
+    assert 'slipway_other_requests_total{code="4xx"} 0' in page  # counted once, for its model
     assert f"slipway_rows_total{{{labels}}} 6" in page
     assert f"slipway_request_duration_seconds_count{{{labels}}} 3" in page

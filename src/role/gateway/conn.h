@@ -30,6 +30,7 @@ struct conn {
     struct buf in;        // an unfinished request, or requests behind one being worked on
     struct buf out;       // answers the socket did not take yet
     size_t need;          // do not look at `in` before it has this many bytes
+    bool counted;         // the answer to come is counted for its deployment
     uint32_t unanswered;  // requests taken whose answers are not sent yet
     // A chunked body being gathered: in.p[0 … head | payload so far | not decoded)
     struct http1_chunked chunked;

@@ -77,7 +77,9 @@ int predict_gather(struct conn *c, const struct http1_request *req, const struct
     d->rows.max_rows = d->rows.n_rows + rows_max(g, d);
     rc = codec.decode(body, d->sig, &d->rows, &g->arena, &p->request, e);
     if (rc) {
-        record_refused(g, d, err_http_status(rc));
+        if (rc == ERR_TOO_LARGE)
+            err_hint(e, "At most %u rows of this model are taken in one request.", rows_max(g, d));
+        record_refused(c, d, err_http_status(rc));
         trim(d);
         return rc;
     }

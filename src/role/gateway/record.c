@@ -23,8 +23,8 @@ void record_answer(struct gateway *g, const struct pending *p, uint32_t batch_ro
                   LOG_INT("dur_us", (end_ns - start_ns) / 1000u));
 }
 
-void record_refused(struct gateway *g, struct deployment *d, int status)
+void record_refused(struct conn *c, struct deployment *d, int status)
 {
-    (void)g;
+    c->counted = true;
     d->series->requests[status / 100]++;
 }

@@ -10,4 +10,4 @@
 void record_answer(struct gateway *g, const struct pending *p, uint32_t batch_rows, uint64_t start_ns,
                    uint64_t end_ns);
 // A request to a deployment that was answered with an error.
-void record_refused(struct gateway *g, struct deployment *d, int status);
+void record_refused(struct conn *c, struct deployment *d, int status);

@@ -4,6 +4,7 @@
 #include "role/gateway/reply.h"
 
 #include "api/predict.h"
+#include "api/routes.h"
 #include "base/clock.h"
 #include "role/gateway/predict.h"
 
@@ -32,6 +33,14 @@ static const char *retry_after(int status)
     return status == 429 || status == 503 ? "Retry-After: 1\r\n" : "";
 }
 
+// RFC 9110 section 15.5.6: a 405 names the methods that are answered.
+static void put_allow(const struct http1_request *req, struct buf *out)
+{
+    char methods[ROUTE_METHODS_SIZE];
+    route_methods(req->path, methods);
+    buf_printf(out, "Allow: %s\r\n", methods);
+}
+
 void reply(struct conn *c, const struct http1_request *req, int status, struct str content_type,
            struct str body)
 {
@@ -45,6 +54,8 @@ void reply(struct conn *c, const struct http1_request *req, int status, struct s
                c->close_after                  ? "Connection: close\r\n"
                : req && reply_keeps_alive(req) ? "Connection: keep-alive\r\n"
                                                : "");
+    if (status == 405 && req)
+        put_allow(req, &g->out);
     if (body.n)
         buf_printf(&g->out, "Content-Type: " STR_FMT "\r\n", STR_ARG(content_type));
     buf_printf(&g->out, "Content-Length: %zu\r\n\r\n", body.n);
@@ -53,7 +64,9 @@ void reply(struct conn *c, const struct http1_request *req, int status, struct s
     if (g->out.failed)
         conn_close(c);
     conn_send(c, buf_str(&g->out));
-    g->metrics->unrouted[status / 100]++;
+    if (!c->counted)
+        g->metrics->unrouted[status / 100]++;
+    c->counted = false;
     conn_answered(c, 1);
 }
 
