@@ -164,3 +164,25 @@ void cli_describe_curl(yyjson_val *version, const char *url, struct buf *out)
     buf_puts(out, "]}'\n");
     buf_done(&row);
 }
+
+int cli_describe_table(yyjson_val *rows, const char *const *fields, const char *const *heads, size_t n,
+                       struct buf *out, struct err *e)
+{
+    size_t i, n_values, n_lines = yyjson_arr_size(rows) + 1;
+    yyjson_val *row;
+    const char **cells = calloc(n_lines * n, sizeof *cells);
+    char(*scratch)[32] = calloc(n_lines * n, sizeof *scratch);
+    int rc = cells && scratch ? 0 : err_set(e, ERR_NOMEM, "out of memory");
+    if (rc == 0) {
+        memcpy(cells, heads, n * sizeof *cells);
+        yyjson_arr_foreach(rows, i, n_values, row)
+        {
+            for (size_t c = 0, at = (i + 1) * n; c < n; c++, at++)
+                cells[at] = cli_describe_scalar(yyjson_obj_get(row, fields[c]), scratch[at]);
+        }
+        term_put_table(cells, n_lines, n, out);
+    }
+    free(cells);
+    free(scratch);
+    return rc;
+}

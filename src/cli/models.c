@@ -13,28 +13,7 @@ static int put_models(yyjson_val *models, struct buf *out, struct err *e)
 {
     static const char *const FIELDS[COLUMNS] = {"name", "champion", "versions", "created"};
     static const char *const HEADS[COLUMNS] = {"MODEL", "CHAMPION", "VERSIONS", "CREATED"};
-    size_t i, n, n_rows = yyjson_arr_size(models) + 1;
-    yyjson_val *m;
-    const char **cells = calloc(n_rows * COLUMNS, sizeof *cells);
-    char(*scratch)[32] = calloc(n_rows * COLUMNS, sizeof *scratch);
-    if (!cells || !scratch) {
-        free(cells);
-        free(scratch);
-        return err_set(e, ERR_NOMEM, "out of memory");
-    }
-    for (size_t c = 0; c < COLUMNS; c++)
-        cells[c] = HEADS[c];
-    yyjson_arr_foreach(models, i, n, m)
-    {
-        for (size_t c = 0; c < COLUMNS; c++) {
-            size_t at = (i + 1) * COLUMNS + c;
-            cells[at] = cli_describe_scalar(yyjson_obj_get(m, FIELDS[c]), scratch[at]);
-        }
-    }
-    term_put_table(cells, n_rows, COLUMNS, out);
-    free(cells);
-    free(scratch);
-    return 0;
+    return cli_describe_table(models, FIELDS, HEADS, COLUMNS, out, e);
 }
 
 static int put(const struct args *a, yyjson_val *root, struct buf *out, struct err *e)

@@ -13,28 +13,7 @@ static int put_versions(yyjson_val *versions, struct buf *out, struct err *e)
 {
     static const char *const FIELDS[COLUMNS] = {"version", "state", "format", "created", "description"};
     static const char *const HEADS[COLUMNS] = {"VERSION", "STATE", "FORMAT", "CREATED", "DESCRIPTION"};
-    size_t i, n, n_rows = yyjson_arr_size(versions) + 1;
-    yyjson_val *v;
-    const char **cells = calloc(n_rows * COLUMNS, sizeof *cells);
-    char(*scratch)[32] = calloc(n_rows * COLUMNS, sizeof *scratch);
-    if (!cells || !scratch) {
-        free(cells);
-        free(scratch);
-        return err_set(e, ERR_NOMEM, "out of memory");
-    }
-    for (size_t c = 0; c < COLUMNS; c++)
-        cells[c] = HEADS[c];
-    yyjson_arr_foreach(versions, i, n, v)
-    {
-        for (size_t c = 0; c < COLUMNS; c++) {
-            size_t at = (i + 1) * COLUMNS + c;
-            cells[at] = cli_describe_scalar(yyjson_obj_get(v, FIELDS[c]), scratch[at]);
-        }
-    }
-    term_put_table(cells, n_rows, COLUMNS, out);
-    free(cells);
-    free(scratch);
-    return 0;
+    return cli_describe_table(versions, FIELDS, HEADS, COLUMNS, out, e);
 }
 
 static void put_aliases(yyjson_val *aliases, struct buf *out)
