@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a library that runs models in a process of their own is to the rest (ONNX Runtime). Its files are read
+// before the sandbox is entered (open), the model afterwards (load), from memory. Engines that compute rows
+// inside a gateway are in engine.h.
+#pragma once
+
+#include "tensor/interface.h"
+
+struct library; // an opened library
+struct session; // a loaded model
+
+// Settings of a version.
+struct runtime_options {
+    unsigned threads;         // of one run; 1 makes the session safe to fork
+    const char *optimization; // "none", "basic", "extended", "all"
+    const char *provider;     // "cpu", "cuda", "tensorrt", "openvino"
+};
+
+// One computation. `inputs` are by index of the interface's inputs, absent ones have DTYPE_NONE.
+struct run {
+    const struct tensor *inputs; // (n_inputs of the interface)
+    uint64_t outputs;            // set of outputs to compute: bit i is output i
+    // Memory for the results, used for those whose size is known beforehand, in order, TENSOR_ALIGN-aligned.
+    void *room;
+    size_t room_bytes;
+    // (n_outputs of the interface) Results; unset ones have DTYPE_NONE. Their memory is `room` or the
+    // session's, valid until its next run.
+    struct tensor *results;
+};
+
+struct runtime {
+    const char *name; // "onnx", the engine's
+
+    // Loads the shared library: `path`, or where it is usually found when path is empty. ERR_UNAVAILABLE: not
+    // found, the hint says in one sentence what to install; or it lacks what we need. Before the sandbox.
+    int (*open)(const char *path, struct library **ret, struct err *e);
+    const char *(*version)(const struct library *l); // "1.23.2"
+
+    // Reads a model from memory, which may be released afterwards. ERR_BAD_MODEL, ERR_UNSUPPORTED_MODEL (say
+    // a provider the library has not, or an operator), ERR_NOMEM.
+    int (*load)(struct library *l, const void *bytes, size_t size, const struct runtime_options *o,
+                struct session **ret, struct err *e);
+    const struct interface *(*interface)(const struct session *s); // borrowed; max_batch_rows is 0
+    // ERR_INVALID when the model refuses the inputs (shapes that do not fit), ERR_NOMEM, ERR_INTERNAL.
+    int (*run)(struct session *s, const struct run *r, struct err *e);
+    void (*close)(struct session *s); // never in a process that was forked after load
+
+    // Finds out whether rows are independent, by random inputs alone and together, and returns how many rows
+    // may be put together (0: they may not); *ret_worst is the largest relative difference seen.
+    uint32_t (*probe_batching)(struct session *s, double *ret_worst);
+};
+
+extern const struct runtime runtime_onnx;
+
+// By an engine's name; NULL when there is none.
+const struct runtime *runtime_find(struct str engine);

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the supervisor and its children say to each other, over one Unix socket pair per child that it made
+// when it started the child (framing: os/msg; payloads are the structs below, native layout, as all are the
+// same binary; the receiver checks sizes and ranges). The supervisor parses nothing else.
+//
+//   controller → supervisor
+//     SUPERVISION_SERVE     struct supervision_serve + 2 descriptors: the model file, its interface (JSON, a
+//                           sealed memfd)
+//                           so many replicas of this deployment shall run; again with another number to
+//                           scale. Descriptors are needed the first time only.
+//     SUPERVISION_WITHDRAW  struct supervision_withdraw   its replicas finish what they have and end
+//     SUPERVISION_COMPLETE  (empty) after a start: what was not declared since is withdrawn
+//   supervisor → controller
+//     SUPERVISION_REPLICA   struct supervision_replica    a replica changed its state
+//
+//   supervisor → gateway, replica
+//     SUPERVISION_LINK      struct supervision_link + 1 descriptor: one end of a socket pair; the other end
+//                           goes to the other party. role/link.h says what they do with it.
+//   supervisor → replica
+//     SUPERVISION_PING      (empty) answered by SUPERVISION_PONG as soon as it is not computing
+//     SUPERVISION_FORK      struct supervision_fork + 1 descriptor: the new replica's supervision socket.
+//                           To the process that loaded the model (the loader); it forks itself, as a child of
+//                           the supervisor (CLONE_PARENT), and answers SUPERVISION_FORKED.
+//   replica → supervisor
+//     SUPERVISION_LOADED    struct supervision_loaded     the model is loaded and warm
+//     SUPERVISION_FAILED    struct supervision_failed     it cannot be loaded; the process ends
+//     SUPERVISION_PONG      (empty)
+//     SUPERVISION_FORKED    struct supervision_forked
+#pragma once
+
+#include "base/err.h"
+#include "base/limits.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum supervision_type {
+    SUPERVISION_SERVE = 1,
+    SUPERVISION_WITHDRAW,
+    SUPERVISION_COMPLETE,
+    SUPERVISION_REPLICA,
+    SUPERVISION_LINK,
+    SUPERVISION_PING,
+    SUPERVISION_PONG,
+    SUPERVISION_FORK,
+    SUPERVISION_FORKED,
+    SUPERVISION_LOADED,
+    SUPERVISION_FAILED,
+};
+
+enum { SUPERVISION_PAYLOAD_MAX = 4096, SUPERVISION_WORD_BYTES = 32, SUPERVISION_PATH_BYTES = 512 };
+
+struct supervision_serve {
+    uint64_t deployment;
+    uint32_t version, slot;
+    char model[LIMIT_MODEL_NAME_BYTES + 1];
+    char engine[SUPERVISION_WORD_BYTES];
+    // Settings of the version
+    uint32_t replicas; // wanted now
+    uint32_t threads;
+    char optimization[SUPERVISION_WORD_BYTES], provider[SUPERVISION_WORD_BYTES];
+    uint64_t memory_bytes;     // of one replica; 0: no limit
+    uint32_t start_timeout_ms; // for loading
+    uint32_t hang_ms;          // a replica that does not answer for so long is replaced
+    uint32_t batch_budget_us;  // how long a batch may take; 0: no limit but max_batch_rows
+};
+
+struct supervision_withdraw {
+    uint64_t deployment;
+};
+
+struct supervision_replica {
+    uint64_t deployment;
+    uint32_t replica;  // its number, never reused while the supervisor lives
+    uint32_t state;    // enum board_state
+    uint32_t ready;    // replicas of the deployment that are ready now
+    int32_t last_exit; // as in struct board_row
+    uint64_t load_ns, memory_bytes;
+    char why[256]; // of a failure, a sentence
+};
+
+struct supervision_link {
+    uint64_t deployment;
+    uint32_t replica, gateway;
+};
+
+struct supervision_fork {
+    uint32_t replica, zero;
+};
+
+struct supervision_forked {
+    uint32_t replica;
+    int32_t pid; // or minus errno
+};
+
+struct supervision_loaded {
+    uint64_t load_ns, memory_bytes;
+    char sandbox[128]; // what confines it: "landlock 6, seccomp"
+};
+
+struct supervision_failed {
+    int32_t code; // enum err_code
+    char why[508];
+};
