@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { IMAGE_VERSION = 1, IMAGE_ALIGN = 64, IMAGE_NAME_BYTES = 32, IMAGE_OBJECTIVE_BYTES = 96 };
+enum { IMAGE_VERSION = 2, IMAGE_ALIGN = 64, IMAGE_NAME_BYTES = 32, IMAGE_OBJECTIVE_BYTES = 96 };
 
 #define IMAGE_MAGIC "slwyTREE"
 
@@ -83,6 +83,10 @@ struct image_header {
     char platform[IMAGE_NAME_BYTES], output_name[IMAGE_NAME_BYTES], objective[IMAGE_OBJECTIVE_BYTES];
     struct image_span spans[IMAGE_SECTIONS];
 };
+
+// A header that grew is another format: raise IMAGE_VERSION, then the number here.
+_Static_assert(IMAGE_VERSION == 2 && sizeof(struct image_header) == 832 && IMAGE_SECTIONS == 29,
+               "the image's format and its version change together");
 
 // Writes an image front to back; a failure sticks in the buffer.
 struct image_writer {

@@ -45,6 +45,9 @@ struct controller {
     struct peer *peers, *dead_peers; // peer.c
     unsigned n_peers, n_requests;
     bool listener_full; // not watched, because there are too many peers
+    bool accept_paused; // not watched until accept_due, because there is no descriptor for another
+    bool accept_paused_said;
+    struct timer accept_due;
 
     struct compile_job *jobs_waiting, *jobs_running; // compile_job.c
     unsigned n_jobs_waiting, n_jobs_running, max_jobs_running;

@@ -2,16 +2,22 @@
 // Accepting connections, reading their messages, writing what waits.
 #include "role/controller/peer.h"
 
+#include "base/clock.h"
 #include "role/controller/gateways.h"
 #include "role/controller/request.h"
 #include "role/ipc.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PEERS_MAX = 512, ACCEPT_PER_TURN = 32 };
+enum {
+    PEERS_MAX = 512,
+    ACCEPT_PER_TURN = 32,
+    ACCEPT_PAUSE_MS = 100, // while there is no descriptor or memory for another connection
+};
 
 static struct peer *peer_of(struct watch *w)
 {
@@ -151,6 +157,29 @@ static void peer_new(struct controller *c, int fd)
     c->n_peers++;
 }
 
+static void on_accept_due(struct timer *t)
+{
+    struct controller *c = (struct controller *)((char *)t - offsetof(struct controller, accept_due));
+    c->accept_paused = false;
+    if (!c->listener_full)
+        peers_listen(c);
+}
+
+// Out of descriptors: the listener stays ready, so that watching it would only turn the loop. What waits in
+// its queue is taken when something was closed, here or in another process.
+static void pause_accepting(struct controller *c, int why)
+{
+    struct err e;
+    if (!c->accept_paused_said)
+        log_event(&c->log, LOG_LEVEL_WARN, "accept_paused", LOG_Z("reason", strerrordesc_np(why)));
+    c->accept_paused_said = true;
+    c->accept_due.on_due = on_accept_due;
+    if (loop_timer_set(c->loop, &c->accept_due, clock_mono_ns() + ACCEPT_PAUSE_MS * UINT64_C(1000000), &e))
+        return; // then it goes on turning
+    peers_stop_listening(c);
+    c->accept_paused = true;
+}
+
 static void on_connection(struct watch *w, uint32_t events)
 {
     (void)events;
@@ -162,8 +191,12 @@ static void on_connection(struct watch *w, uint32_t events)
             return;
         }
         int fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0)
-            return; // nothing there, or gone again; out of descriptors: level-triggered, tried anew
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+                pause_accepting(c, errno);
+            return; // else nothing is there, or it has gone again
+        }
+        c->accept_paused_said = false;
         peer_new(c, fd);
     }
 }
@@ -173,7 +206,7 @@ void peers_listen(struct controller *c)
     struct err e;
     c->listener_full = false;
     c->listener = (struct watch){c->args->control_listen_fd, on_connection};
-    if (!c->draining && loop_add(c->loop, &c->listener, EPOLLIN, &e))
+    if (!c->draining && !c->accept_paused && loop_add(c->loop, &c->listener, EPOLLIN, &e))
         log_event(&c->log, LOG_LEVEL_ERROR, "control_listener_failed", LOG_Z("message", e.msg));
 }
 

@@ -17,14 +17,17 @@
 #include <unistd.h>
 #include <yyjson.h>
 
-enum { RETRY_MS = 20 };
+// The pause before a new connection doubles until a table arrives. A controller that went away is waited for
+// within the two seconds that role/ipc.h promises; one whose tables cannot be used here is left in peace.
+enum { RETRY_MS = 20, RETRY_AWAY_MAX_MS = 1000, RETRY_REFUSED_MAX_MS = 5000 };
 
 struct control {
     struct gateway *g;
     struct msg_conn conn;
     struct watch watch;
     struct timer retry;
-    bool connected;
+    bool connected, has_failed; // has_failed: said in the log, and no table arrived since
+    unsigned n_retries;         // since the last table
     void (*on_table)(struct gateway *g);
     struct deployment **pool; // sent on this connection and still named by a table, or newer than it
     size_t n_pool, cap_pool;
@@ -112,6 +115,10 @@ static int take_routes(struct control *k, const struct msg *m, struct err *e)
     table_free(g->table);
     g->table = t;
     pool_sweep(k);
+    if (k->has_failed)
+        log_event(&g->log, LOG_LEVEL_INFO, "control_restored", LOG_INT("attempts", k->n_retries));
+    k->has_failed = false;
+    k->n_retries = 0;
     log_event(&g->log, LOG_LEVEL_DEBUG, "routes", LOG_INT("generation", t->generation),
               LOG_INT("models", t->n_models));
     if (t->ready)
@@ -131,22 +138,29 @@ static int take_message(struct control *k, const struct msg *m, struct err *e)
     return rc;
 }
 
-static void retry_later(struct control *k)
+static void retry_later(struct control *k, uint64_t max_ms)
 {
     struct err e;
-    if (loop_timer_set(k->g->loop, &k->retry, clock_mono_ns() + RETRY_MS * 1000000u, &e))
+    uint64_t ms = RETRY_MS;
+    for (unsigned i = 0; i < k->n_retries && ms < max_ms; i++)
+        ms *= 2;
+    k->n_retries++;
+    ms = ms < max_ms ? ms : max_ms;
+    if (loop_timer_set(k->g->loop, &k->retry, clock_mono_ns() + ms * 1000000u, &e))
         log_event(&k->g->log, LOG_LEVEL_ERROR, "control_lost", LOG_Z("message", e.msg));
 }
 
 static void disconnect(struct control *k, const struct err *why)
 {
-    if (why->code != ERR_UNAVAILABLE)
+    bool is_away = why->code == ERR_UNAVAILABLE;
+    if (!is_away && !k->has_failed)
         log_event(&k->g->log, LOG_LEVEL_ERROR, "control_error", LOG_Z("message", why->msg));
+    k->has_failed = k->has_failed || !is_away;
     loop_remove(k->g->loop, &k->watch);
     msg_conn_done(&k->conn);
     k->connected = false;
     pool_clear(k); // the table keeps what it needs; the next connection sends everything anew
-    retry_later(k);
+    retry_later(k, is_away ? RETRY_AWAY_MAX_MS : RETRY_REFUSED_MAX_MS);
 }
 
 static int read_messages(struct control *k, struct err *e)
@@ -196,14 +210,14 @@ static void connect_now(struct timer *t)
     struct err e;
     int fd;
     if (sock_unix_connect(k->g->control_path, &fd, &e)) {
-        retry_later(k);
+        retry_later(k, RETRY_AWAY_MAX_MS);
         return;
     }
     msg_conn_init(&k->conn, fd, IPC_PAYLOAD_MAX);
     k->watch = (struct watch){fd, on_ready};
     if (loop_add(k->g->loop, &k->watch, EPOLLIN, &e)) {
         msg_conn_done(&k->conn);
-        retry_later(k);
+        retry_later(k, RETRY_AWAY_MAX_MS);
         return;
     }
     k->connected = true;

@@ -16,7 +16,6 @@
 #include "settings/settings.h"
 
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum { DRAIN_LOOK_MS = 20 };
@@ -105,16 +104,6 @@ static void on_signal(struct watch *w, uint32_t events)
     on_sweep(&p->g.sweep);
 }
 
-// As many connections as the system lets this process have.
-static void raise_descriptor_limit(void)
-{
-    struct rlimit r;
-    if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
-        r.rlim_cur = r.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &r);
-    }
-}
-
 static int attach_memory(struct gateway *g, const struct gateway_args *args, struct err *e)
 {
     void *shards;
@@ -150,7 +139,6 @@ static int start(struct process *p, struct err *e)
         rc = loop_new(&g->loop, e);
     if (rc)
         return rc;
-    raise_descriptor_limit();
     ids_maker_init(&g->ids);
     loop_on_turn_end(g->loop, on_turn_end, g);
     p->signals.on_ready = on_signal;

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -105,11 +106,22 @@ static int init_children(struct supervisor *s, struct err *e)
     return 0;
 }
 
+// As many descriptors as the system lets us have; the children inherit it.
+static void raise_descriptor_limit(void)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
+        r.rlim_cur = r.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &r); // the soft limit was enough to start
+    }
+}
+
 int supervisor_open(struct supervisor *s, const struct settings *settings, struct err *e)
 {
     static const int SIGNALS[] = {SIGTERM, SIGINT, SIGHUP};
     s->settings = settings;
     s->lock_fd = s->signal_fd = s->board_fd = s->metrics_fd = -1;
+    raise_descriptor_limit();
     int code = init_children(s, e);
     if (code == 0)
         code = open_data_dir(s, e);

@@ -5,6 +5,7 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -349,6 +350,40 @@ START_TEST(a_connection_that_is_not_as_agreed_is_closed)
 }
 END_TEST
 
+// Processor time that the controller used so far, in clock ticks.
+static long cpu_ticks(void)
+{
+    char path[64], line[1024] = "";
+    unsigned long user = 0, system = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    int fd = open(path, O_RDONLY);
+    ck_assert_int_gt(read(fd, line, sizeof line - 1), 0);
+    close(fd);
+    const char *rest = strrchr(line, ')');
+    ck_assert_int_eq(sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system),
+                     2);
+    return (long)(user + system);
+}
+
+START_TEST(it_rests_while_it_has_no_descriptor_for_another_connection)
+{
+    enum { MOST = 32, CLIENTS = 2 * MOST, RESTED_MS = 500 };
+    int fds[CLIENTS];
+    harness_limit_fds(MOST);
+    start(1);
+    for (int i = 0; i < CLIENTS; i++)
+        fds[i] = harness_connect();
+    long before = cpu_ticks();
+    poll(NULL, 0, RESTED_MS);
+    long used_ms = (cpu_ticks() - before) * 1000 / sysconf(_SC_CLK_TCK);
+    ck_assert_msg(used_ms < RESTED_MS / 5, "%ld ms of processor time", used_ms);
+    for (int i = 0; i < CLIENTS; i++)
+        close(fds[i]);
+    expect("GET", "/api/v1/models", NULL, 200, "{\"models\":[]}");
+    stop();
+}
+END_TEST
+
 START_TEST(it_ends_after_the_requests_that_run)
 {
     start_served();
@@ -371,7 +406,8 @@ UNIT_MAIN("role/controller", a_push_is_answered_only_after_every_gateway_runs_it
           a_gateway_that_serves_gets_only_complete_tables_after_a_crash,
           a_damaged_file_fails_its_version_only, deleting_follows_the_aliases,
           blobs_are_checked_and_stored_once, requests_that_mean_nothing_are_refused,
-          a_connection_that_is_not_as_agreed_is_closed, it_ends_after_the_requests_that_run)
+          a_connection_that_is_not_as_agreed_is_closed,
+          it_rests_while_it_has_no_descriptor_for_another_connection, it_ends_after_the_requests_that_run)
 #undef main
 
 int main(int argc, char **argv)

@@ -19,12 +19,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <yyjson.h>
 
 enum { WAIT_MS = 20000 };
 static char socket_path[1024];
+static unsigned most_fds;
 
 struct model {
     struct signature sig;
@@ -112,6 +114,11 @@ void harness_compile_entry(int argc, char **argv)
         exit(compile_main(argc, argv));
 }
 
+void harness_limit_fds(unsigned most)
+{
+    most_fds = most;
+}
+
 pid_t harness_start(const char *dir, unsigned n_gateways)
 {
     struct err e;
@@ -127,6 +134,9 @@ pid_t harness_start(const char *dir, unsigned n_gateways)
         s.compile_timeout_ms = 2000;
         snprintf(s.data_dir, sizeof s.data_dir, "%s/data", dir);
         close(ready[0]);
+        struct rlimit limit = {most_fds, most_fds};
+        if (most_fds)
+            setrlimit(RLIMIT_NOFILE, &limit);
         dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
         struct controller_args args = {.n_gateways = n_gateways,
                                        .control_listen_fd = listen_fd,
@@ -191,6 +201,13 @@ static void connect_to(struct msg_conn *c)
     int fd;
     ck_assert_msg(sock_unix_connect(socket_path, &fd, &e) == 0, "%s", e.msg);
     msg_conn_init(c, fd, IPC_PAYLOAD_MAX);
+}
+
+int harness_connect(void)
+{
+    struct msg_conn c;
+    connect_to(&c);
+    return c.fd;
 }
 
 static void send_text(struct msg_conn *c, uint16_t type, const char *text, size_t n)

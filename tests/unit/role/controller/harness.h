@@ -17,8 +17,9 @@ enum { HARNESS_ANSWER_MAX = 1 << 20 };
 
 // Starts a controller on `dir` for n gateways; it listens before this returns.
 pid_t harness_start(const char *dir, unsigned n_gateways);
-void harness_kill(pid_t pid); // SIGKILL, and waits
-int harness_stop(pid_t pid);  // SIGTERM; its exit code
+void harness_limit_fds(unsigned most); // of the controllers started from now on
+void harness_kill(pid_t pid);          // SIGKILL, and waits
+int harness_stop(pid_t pid);           // SIGTERM; its exit code
 // When argv is that of a compile process, runs it and exits.
 void harness_compile_entry(int argc, char **argv);
 
@@ -29,7 +30,8 @@ struct answer {
     size_t n;
 };
 int harness_send(const char *method, const char *target, const char *body, size_t n); // the connection
-void harness_receive(int fd, struct answer *ret);                                     // closes it
+int harness_connect(void);                        // a connection that says nothing
+void harness_receive(int fd, struct answer *ret); // closes it
 void harness_request(const char *method, const char *target, const char *body, struct answer *ret);
 bool harness_is_answered(int fd); // something can be read now
 // Uploads text and returns its digest in ret ("sha256:…", 72 bytes).
