@@ -54,6 +54,8 @@ static const struct err_row TABLE[] = {
     [-ERR_NO_SPACE] = {"no_space", 507, 8, true},
     [-ERR_INTERNAL] = {"internal", 500, 13, false},
     [-ERR_REFUSED] = {"refused", 403, 7, false},
+    [-ERR_DEADLINE] = {"deadline_exceeded", 504, 4, true},
+    [-ERR_CRASHED] = {"model_crashed", 500, 13, false},
 };
 _Static_assert(sizeof TABLE / sizeof TABLE[0] == -ERR_CODE_LIMIT, "every error code has its row");
 

@@ -47,7 +47,9 @@ enum err_code {
     ERR_NO_SPACE = -34,
     ERR_INTERNAL = -35, // a bug of ours
     ERR_REFUSED = -36,  // forbidden by policy
-    ERR_CODE_LIMIT = -37,
+    ERR_DEADLINE = -37, // not answered within the time it may take
+    ERR_CRASHED = -38,  // the process that ran the model ended while it computed this request, twice
+    ERR_CODE_LIMIT = -39,
 };
 
 enum { ERR_MSG_MAX = 320, ERR_PATH_MAX = 128, ERR_HINT_MAX = 160 };

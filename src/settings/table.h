@@ -37,6 +37,10 @@
       "Longest time a client may take to send the head of a request.")                                       \
     X(DURATION, body_timeout_ms, "body_timeout", "60s", 100, 86400000, "", false,                            \
       "Longest time a client may send nothing of an announced body, or read nothing of an answer.")          \
+    X(DURATION, request_timeout_ms, "request_timeout", "30s", 1, 3600000, "", false,                         \
+      "Longest time that a request to a model in replicas may wait and compute.")                            \
+    X(INT, max_queue, "max_queue", "1000", 1, 100000, "requests", false,                                     \
+      "Most requests to one model in replicas under way in one gateway; more are refused with 429.")         \
     X(DURATION, drain_timeout_ms, "drain_timeout", "10s", 0, 3600000, "", false,                             \
       "Longest time that requests in flight may still take after SIGTERM.")                                  \
     X(DURATION, compile_timeout_ms, "compile_timeout", "5m", 1000, 86400000, "", false,                      \
