@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Instructions a gateway executes per request, by callgrind. Arguments: binary, model, file of bodies [, profile to keep].
+"""Instructions a gateway executes per request, by callgrind.
+
+Arguments: binary, model, file of bodies, requests sent at once [, profile to keep].
 
 A gateway under callgrind takes the place of a running one, with its arguments and its descriptors, while the supervisor
 is halted. Two runs with different numbers of requests: the difference leaves out start and end.
@@ -42,16 +44,18 @@ def copy_descriptors(pid):
     os.close(pidfd)
 
 
-def predict(sock, body):
-    sock.sendall(b"POST /v1/models/w1:predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+def predict(sock, bodies):
+    """Sends one request for each body together, and waits for as many answers."""
+    sock.sendall(b"".join(b"POST /v1/models/w1:predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(b), b)
+                          for b in bodies))
     got = b""
-    while b"\r\n\r\n" not in got:
+    while got.count(b"]}") < len(bodies):
         got += sock.recv(65536)
-    assert got.startswith(b"HTTP/1.1 200"), got
+    assert got.count(b"HTTP/1.1 200 ") == len(bodies), got
 
 
-def run(binary, model, lines, n, keep=None):
-    """Instructions of the gateway for n requests over one connection."""
+def run(binary, model, lines, n, depth, keep=None):
+    """Instructions of the gateway for n requests over one connection, depth at a time."""
     with tempfile.TemporaryDirectory(prefix="slipway-callgrind-") as folder, \
             servers.slipway(binary, folder, 0, {"w1": model}) as server:
         pid, argv = gateway_of(server.pid)
@@ -65,8 +69,8 @@ def run(binary, model, lines, n, keep=None):
             for fd in FDS.values():
                 os.close(fd)
             with socket.create_connection(("127.0.0.1", server.port), timeout=60) as s:
-                for i in range(n):
-                    predict(s, lines[i % len(lines)])
+                for i in range(0, n, depth):
+                    predict(s, [lines[k % len(lines)] for k in range(i, i + depth)])
             gateway.send_signal(signal.SIGTERM)
             gateway.wait(60)
         os.kill(server.pid, signal.SIGCONT)
@@ -76,11 +80,11 @@ def run(binary, model, lines, n, keep=None):
 
 
 def main():
-    binary, model, bodies, *keep = sys.argv[1:]
+    binary, model, bodies, depth, *keep = sys.argv[1:]
     lines = [line.strip() for line in open(bodies, "rb")][:500]
-    few, many = 500, 2500
-    most = run(binary, model, lines, many, *keep)
-    print(f"{(most - run(binary, model, lines, few)) / (many - few):.0f}")
+    few, many = 512, 2560
+    most = run(binary, model, lines, many, int(depth), *keep)
+    print(f"{(most - run(binary, model, lines, few, int(depth))) / (many - few):.0f}")
 
 
 main()

@@ -286,7 +286,7 @@ static void put_rows(const struct predict_answer *a, struct buf *out)
 void kserve_v1_encode(const struct predict_request *req, const struct predict_answer *a, struct buf *out)
 {
     if (!req->columns) {
-        buf_puts(out, "{\"predictions\":");
+        buf_put_str(out, STR("{\"predictions\":"));
         put_rows(a, out);
         buf_putc(out, '}');
         return;

@@ -20,6 +20,26 @@ enum { N_ROUTES = sizeof TABLE / sizeof TABLE[0] };
 ROUTES(ROW)
 #undef ROW
 
+static inline bool has_byte(uint64_t word, unsigned char c)
+{
+    uint64_t zero = word ^ c * 0x0101010101010101u;
+    return (zero - 0x0101010101010101u) & ~zero & 0x8080808080808080u;
+}
+
+// How many bytes of pattern and path are the same from here on: eight at a time while the pattern has neither
+// a capture nor a '*' in them, else one. 0: they differ here.
+static inline size_t same_piece(const char *p, const char *p_end, const char *s, const char *s_end)
+{
+    uint64_t want, have;
+    if (p_end - p >= 8 && s_end - s >= 8) {
+        memcpy(&want, p, sizeof want);
+        memcpy(&have, s, sizeof have);
+        if (want == have && !has_byte(want, '{') && !has_byte(want, '*'))
+            return 8;
+    }
+    return s < s_end && *s == *p;
+}
+
 // Matches one path; fills the captures.
 static bool matches(struct str pattern, struct str path, struct route_match *m)
 {
@@ -28,8 +48,11 @@ static bool matches(struct str pattern, struct str path, struct route_match *m)
         if (*p == '*')
             return true;
         if (*p != '{') {
-            if (s == s_end || *s++ != *p++)
+            size_t n = same_piece(p, p_end, s, s_end);
+            if (n == 0)
                 return false;
+            p += n;
+            s += n;
             continue;
         }
         const char *start = s;
@@ -37,8 +60,9 @@ static bool matches(struct str pattern, struct str path, struct route_match *m)
             s++;
         if (s == start)
             return false;
-        *(p[1] == 'm' ? &m->model : &m->version) = (struct str){start, (size_t)(s - start)};
-        p = (const char *)memchr(p, '}', (size_t)(p_end - p)) + 1;
+        bool is_model = p[1] == 'm';
+        *(is_model ? &m->model : &m->version) = (struct str){start, (size_t)(s - start)};
+        p += is_model ? sizeof "{model}" - 1 : sizeof "{version}" - 1;
     }
     return s == s_end;
 }

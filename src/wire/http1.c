@@ -221,6 +221,7 @@ int http1_content_length_take(struct http1_framing *f, struct str value, struct 
     if (f->length_seen)
         return err_set(e, ERR_BAD_HTTP, "Content-Length given twice");
     f->length_seen = true;
+    f->length_text = value;
     if (!str_to_u64(value, INT64_MAX, &f->content_length))
         return err_set(e, ERR_BAD_HTTP, "Content-Length is not one decimal number");
     return 0;
@@ -506,6 +507,7 @@ static int request_finish(struct http1_request *r, const struct request_seen *s,
         r->host = s->host;
     r->chunked = f->chunked;
     r->content_length = f->content_length;
+    r->length_text = f->length_text;
     r->keep_alive = http1_stays(f, r->minor_version);
     return 1;
 }

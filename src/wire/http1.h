@@ -33,6 +33,7 @@ struct http1_request {
     bool expect_continue;
     bool chunked;            // else content_length says the body's size
     uint64_t content_length; // bytes; 0 without a body
+    struct str length_text;  // its digits as they stand in the head; empty when absent
     enum http_coding content_encoding;
     struct str content_type, accept, accept_encoding, authorization, host, user_agent, traceparent,
         request_id;                     // empty when absent

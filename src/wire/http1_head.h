@@ -22,6 +22,7 @@ int http1_more_or_too_large(size_t n, struct err *e);
 struct http1_framing {
     bool length_seen, chunked, close, keep_alive;
     uint64_t content_length;
+    struct str length_text;
 };
 int http1_content_length_take(struct http1_framing *f, struct str value, struct err *e);
 int http1_transfer_encoding_take(struct http1_framing *f, struct str value, struct err *e);

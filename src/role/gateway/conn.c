@@ -217,28 +217,43 @@ static int decode_body(struct gateway *g, const struct http1_request *req, struc
     return rc;
 }
 
+// Parses and admits the head at p into *head, or points *head to what the same head was found to mean before.
+// As http1_request_parse, with the errors of gate_head.
+static int take_head(struct conn *c, const char *p, size_t n, struct head **head, struct err *e)
+{
+    struct head *known = head_memo_find(&c->g->head_memo, p, n, c->g->settings->max_body_bytes);
+    if (known) {
+        *head = known;
+        return 1;
+    }
+    int rc = http1_request_parse(p, n, &(*head)->req, e); // fills req also when it fails
+    if (rc > 0)
+        rc = gate_head(c, &(*head)->req, n > (*head)->req.head_bytes, &(*head)->match, e);
+    if (rc > 0)
+        head_memo_keep(&c->g->head_memo, p, *head);
+    return rc;
+}
+
 // One request at p. Returns the bytes it took; 0: it is not whole yet (*keep bytes of it are worth keeping).
 static size_t take_request(struct conn *c, char *p, size_t n, size_t *keep)
 {
-    struct http1_request req = {0};
-    struct route_match match;
+    struct head fresh, *head = &fresh;
     struct str body = {0};
     struct err e;
     size_t used = 0;
     *keep = n;
-    int rc = http1_request_parse(p, n, &req, &e);
+    int rc = take_head(c, p, n, &head, &e);
+    const struct http1_request *req = &head->req;
     if (rc == 0)
         return 0;
-    if (rc > 0)
-        rc = gate_head(c, &req, n > req.head_bytes, &match, &e);
     if (c->is_dead) // found gone when it was told to send the body
         return n;
     if (rc > 0 && c->state == CONN_WAITING) // forwarded while its body arrives
-        return req.head_bytes;
+        return req->head_bytes;
     if (rc > 0)
-        rc = frame_body(c, &req, p, n, &body, &used, &e);
+        rc = frame_body(c, req, p, n, &body, &used, &e);
     if (rc < 0) {
-        refuse(c, &req, &e);
+        refuse(c, req, &e);
         return n;
     }
     c->head_seen = rc == 0;
@@ -249,12 +264,12 @@ static size_t take_request(struct conn *c, char *p, size_t n, size_t *keep)
     c->need = c->payload_end = 0;
     c->chunked = (struct http1_chunked){0};
     c->deadline_ns = UINT64_MAX; // the next request has its own
-    c->close_after = !req.keep_alive || c->g->draining;
+    c->close_after = !req->keep_alive || c->g->draining;
     c->unanswered++;
-    if (decode_body(c->g, &req, &body, &e))
-        reply_error(c, &req, &e);
+    if (decode_body(c->g, req, &body, &e))
+        reply_error(c, req, &e);
     else
-        gate_request(c, &req, &match, body);
+        gate_request(c, req, &head->match, body);
     return used;
 }
 

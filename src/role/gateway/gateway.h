@@ -8,6 +8,7 @@
 #include "base/ids.h"
 #include "base/log.h"
 #include "os/loop.h"
+#include "role/gateway/head_memo.h"
 #include "role/metrics.h"
 
 #include <stdbool.h>
@@ -58,6 +59,7 @@ struct gateway {
     struct timer sweep;
     uint64_t drain_deadline_ns;
     char *read_buf; // (GATEWAY_READ_BYTES) shared by all connections
+    struct head_memo head_memo;
 
     // Routing (table.c, control.c)
     struct table *table; // never NULL; swapped whole

@@ -133,7 +133,9 @@ static void answer(struct gateway *g, struct job *j)
         return;
     }
     conn_send(c, buf_str(&g->out));
-    record_answer(g, &j->p, j->rows.n_rows, j->start_ns, clock_mono_ns());
+    uint64_t end = clock_mono_ns();
+    record_batch(d, 1, j->rows.n_rows, j->start_ns, end);
+    record_answer(g, &j->p, j->start_ns, end);
     c->state = CONN_READING;
     conn_answered(c, 1);
     conn_resume(c);

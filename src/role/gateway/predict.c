@@ -94,6 +94,7 @@ int predict_gather(struct conn *c, const struct http1_request *req, const struct
         return rc;
     }
     touch(g, d);
+    d->turn_requests++;
     g->turn_bytes += bytes;
     if (is_full(g, d))
         predict_finish(g);
@@ -160,10 +161,12 @@ void predict_finish(struct gateway *g)
     for (uint32_t i = 0; i < g->n_pending;)
         answer_conn(g, &i);
     uint64_t end = clock_mono_ns();
-    for (uint32_t i = 0; i < g->n_pending; i++)
-        record_answer(g, &g->pending[i], g->pending[i].deployment->rows.n_rows, loop_now_ns(g->loop), end);
+    for (uint32_t i = 0; i < g->n_pending && g->settings->log_requests; i++)
+        record_answer(g, &g->pending[i], loop_now_ns(g->loop), end);
     for (struct deployment *d = g->touched; d; d = d->next_touched) {
+        record_batch(d, d->turn_requests, d->rows.n_rows, loop_now_ns(g->loop), end);
         d->touched = false;
+        d->turn_requests = 0;
         rows_truncate(&d->rows, 0);
         trim(d);
     }

@@ -5,17 +5,21 @@
 #include "base/log.h"
 #include "settings/settings.h"
 
-void record_answer(struct gateway *g, const struct pending *p, uint32_t batch_rows, uint64_t start_ns,
-                   uint64_t end_ns)
+void record_batch(const struct deployment *d, uint32_t n_requests, uint32_t batch_rows, uint64_t start_ns,
+                  uint64_t end_ns)
+{
+    struct metrics_series *s = d->series;
+    s->requests[2] += n_requests;
+    s->rows += batch_rows;
+    hist_add_n(&s->duration, end_ns - start_ns, n_requests);
+    hist_add_n(&s->queue, d->compute_start_ns > start_ns ? d->compute_start_ns - start_ns : 0, n_requests);
+    hist_add_n(&s->compute, d->compute_ns, n_requests);
+    hist_add_n(&s->batch, batch_rows, n_requests);
+}
+
+void record_answer(struct gateway *g, const struct pending *p, uint64_t start_ns, uint64_t end_ns)
 {
     const struct deployment *d = p->deployment;
-    struct metrics_series *s = d->series;
-    s->requests[2]++;
-    s->rows += p->request.n_rows;
-    hist_add(&s->duration, end_ns - start_ns);
-    hist_add(&s->queue, d->compute_start_ns > start_ns ? d->compute_start_ns - start_ns : 0);
-    hist_add(&s->compute, d->compute_ns);
-    hist_add(&s->batch, batch_rows);
     if (g->settings->log_requests)
         log_event(&g->log, LOG_LEVEL_INFO, "prediction", LOG_Z("prediction_id", p->id),
                   LOG_STR("request_id", p->request_id), LOG_STR("traceparent", p->traceparent),

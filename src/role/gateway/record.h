@@ -5,9 +5,11 @@
 #include "role/gateway/predict.h"
 #include "role/gateway/table.h"
 
-// An answered prediction. batch_rows: rows computed together with it; start/end: read of the request, write
-// of the answer.
-void record_answer(struct gateway *g, const struct pending *p, uint32_t batch_rows, uint64_t start_ns,
-                   uint64_t end_ns);
+// Predictions of one deployment that were computed together and answered: n_requests with batch_rows rows in
+// all; start/end: read of the requests, write of the answers.
+void record_batch(const struct deployment *d, uint32_t n_requests, uint32_t batch_rows, uint64_t start_ns,
+                  uint64_t end_ns);
+// The log line of one of them, where request logging is on.
+void record_answer(struct gateway *g, const struct pending *p, uint64_t start_ns, uint64_t end_ns);
 // A request to a deployment that was answered with an error.
 void record_refused(struct conn *c, struct deployment *d, int status);

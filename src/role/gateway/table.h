@@ -25,6 +25,7 @@ struct deployment {
     // This turn (predict.c)
     struct rows rows; // all requests' rows, one batch
     char *outputs;    // (rows.n_rows, n_outputs) once computed, in the turn's arena
+    uint32_t turn_requests;
     uint64_t compute_start_ns, compute_ns;
     uint32_t slice_rows; // rows it computes in about GATEWAY_SLICE_NS
     struct deployment *next_touched;

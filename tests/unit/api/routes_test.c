@@ -20,6 +20,9 @@ START_TEST(predict_paths_capture_model_and_version)
     ck_assert(str_eq(m.model, STR("churn")) && m.version.n == 0);
     m = found(HTTP_POST, "/v1/models/churn/versions/champion:predict");
     ck_assert(str_eq(m.model, STR("churn")) && str_eq(m.version, STR("champion")));
+    m = found(HTTP_POST,
+              "/v1/models/{model}:predict"); // as the pattern is written, which is a name all the same
+    ck_assert(str_eq(m.model, STR("{model}")));
     m = found(HTTP_POST, "/v2/models/a.b-c_d/versions/12/infer");
     ck_assert_int_eq(m.route->handler, ROUTE_V2_INFER);
     ck_assert(str_eq(m.model, STR("a.b-c_d")) && str_eq(m.version, STR("12")));
