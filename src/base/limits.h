@@ -39,6 +39,8 @@ enum {
     // Models
     LIMIT_MODEL_FEATURES = 100000,
     LIMIT_MODEL_OUTPUTS = 4096,
+    LIMIT_INTERFACE_BYTES = 4 << 20, // the JSON of a model's inputs and outputs, with its classes
+    LIMIT_TENSOR_NAME_BYTES = 1024,
     LIMIT_TREE_DEPTH = 4096,
     LIMIT_TREES = 1000000,
     LIMIT_NODES = 1 << 28,

@@ -14,7 +14,7 @@ struct tensor_spec {
     uint32_t n_dims;
     int64_t shape[TENSOR_DIMS_MAX]; // -1: any size
     bool optional;                  // an input that a request may leave out
-    bool any_shape;                 // an output whose rank is known only when it is computed; n_dims is 0
+    bool any_shape;                 // of any rank (an output's is known only when computed); n_dims is 0
     struct str *labels;             // (n_labels) class of each column of a score; NULL where unknown
     uint32_t n_labels;
 };
@@ -29,9 +29,15 @@ struct interface {
     uint32_t max_batch_rows;
 };
 
-// The JSON that is stored with a version and sent to gateways and replicas. encode appends it; decode checks
-// everything (it may come from a file that was changed) and returns one block to be freed by interface_free.
-// ERR_INVALID, ERR_NOMEM.
+// The JSON that is stored with a version and sent to gateways and replicas:
+//   {"platform":"onnx_onnxv1","max_batch_rows":64,
+//    "inputs":[{"name":"x","datatype":"FP32","shape":[-1,4],"optional":true}],
+//    "outputs":[{"name":"label","datatype":"INT64","any_shape":true},
+//               {"name":"score","datatype":"FP32","shape":[-1,2],"labels":["no","yes"]}]}
+// shape or any_shape; optional, any_shape and labels only where they say something. encode appends it; decode
+// checks everything (it may come from a file that was changed) and returns one block to be freed by
+// interface_free. Names are unique, not empty and without NUL; at most LIMIT_INTERFACE_BYTES. ERR_INVALID
+// with the JSON path, ERR_NOMEM.
 void interface_encode(const struct interface *i, struct buf *json);
 int interface_decode(struct str json, struct interface **ret, struct err *e) ERR_CHECKED;
 void interface_free(struct interface *i); // NULL is fine
