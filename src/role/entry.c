@@ -3,6 +3,7 @@
 #include "role/entry.h"
 
 #include "base/buf.h"
+#include "base/limits.h"
 #include "base/str.h"
 #include "settings/settings.h"
 
@@ -13,7 +14,27 @@
 
 enum { FIXED_WORDS = 5, FLAG_MAX = 2 * SETTINGS_STRING_MAX, EXIT_USAGE = 2 };
 
-static const char GATEWAY[] = "@gateway", CONTROLLER[] = "@controller";
+// argv of a loader or replica, before its flags.
+enum replica_word {
+    WORD_PROGRAM,
+    WORD_ROLE,
+    WORD_KIND,
+    WORD_DEPLOYMENT,
+    WORD_REPLICA,
+    WORD_MODEL,
+    WORD_VERSION,
+    WORD_ENGINE,
+    WORD_DIGEST,
+    WORD_THREADS,
+    WORD_OPTIMIZATION,
+    WORD_PROVIDER,
+    WORD_MEMORY_BYTES,
+    WORD_BATCH_BUDGET_US,
+    REPLICA_WORDS,
+};
+
+static const char GATEWAY[] = "@gateway", CONTROLLER[] = "@controller", REPLICA[] = "@replica";
+static const char KIND_LOADER[] = "loader", KIND_REPLICA[] = "replica";
 
 static char *flag_dup(const struct settings *s, size_t i)
 {
@@ -25,24 +46,57 @@ static char *flag_dup(const struct settings *s, size_t i)
     return z;
 }
 
-char **entry_argv_new(const char *role, unsigned index, unsigned n_gateways, const char *control_path,
-                      const struct settings *s)
+// The words, then every setting.
+static char **argv_new(const char *const *words, size_t n_words, const struct settings *s)
 {
-    size_t n_flags = settings_count(), n = FIXED_WORDS + n_flags;
-    char number[2][12];
-    snprintf(number[0], sizeof number[0], "%u", index);
-    snprintf(number[1], sizeof number[1], "%u", n_gateways);
-    const char *fixed[FIXED_WORDS] = {"slipway", role, number[0], number[1], control_path};
+    size_t n = n_words + settings_count();
     char **argv = calloc(n + 1, sizeof *argv);
     bool whole = argv != NULL;
     for (size_t i = 0; whole && i < n; i++) {
-        argv[i] = i < FIXED_WORDS ? strdup(fixed[i]) : flag_dup(s, i - FIXED_WORDS);
+        argv[i] = i < n_words ? strdup(words[i]) : flag_dup(s, i - n_words);
         whole = argv[i] != NULL;
     }
     if (whole)
         return argv;
     entry_argv_free(argv);
     return NULL;
+}
+
+char **entry_argv_new(const char *role, unsigned index, unsigned n_gateways, const char *control_path,
+                      const struct settings *s)
+{
+    char number[2][12];
+    snprintf(number[0], sizeof number[0], "%u", index);
+    snprintf(number[1], sizeof number[1], "%u", n_gateways);
+    const char *words[FIXED_WORDS] = {"slipway", role, number[0], number[1], control_path};
+    return argv_new(words, FIXED_WORDS, s);
+}
+
+char **entry_replica_argv_new(const struct replica_args *a)
+{
+    enum { DIGITS = 24 };
+    const uint64_t values[] = {a->deployment, a->replica,      a->version,
+                               a->threads,    a->memory_bytes, a->batch_budget_us};
+    char number[sizeof values / sizeof values[0]][DIGITS];
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
+        snprintf(number[i], DIGITS, "%llu", (unsigned long long)values[i]);
+    const char *words[REPLICA_WORDS] = {
+        [WORD_PROGRAM] = "slipway",
+        [WORD_ROLE] = REPLICA,
+        [WORD_KIND] = a->is_loader ? KIND_LOADER : KIND_REPLICA,
+        [WORD_DEPLOYMENT] = number[0],
+        [WORD_REPLICA] = number[1],
+        [WORD_MODEL] = a->model,
+        [WORD_VERSION] = number[2],
+        [WORD_ENGINE] = a->engine,
+        [WORD_DIGEST] = a->digest,
+        [WORD_THREADS] = number[3],
+        [WORD_OPTIMIZATION] = a->optimization,
+        [WORD_PROVIDER] = a->provider,
+        [WORD_MEMORY_BYTES] = number[4],
+        [WORD_BATCH_BUDGET_US] = number[5],
+    };
+    return argv_new(words, REPLICA_WORDS, a->settings);
 }
 
 void entry_argv_free(char **argv)
@@ -54,7 +108,8 @@ void entry_argv_free(char **argv)
 
 bool entry_is_role(int argc, char *const *argv)
 {
-    return argc > 1 && (strcmp(argv[1], GATEWAY) == 0 || strcmp(argv[1], CONTROLLER) == 0);
+    return argc > 1 && (strcmp(argv[1], GATEWAY) == 0 || strcmp(argv[1], CONTROLLER) == 0 ||
+                        strcmp(argv[1], REPLICA) == 0);
 }
 
 // Reads "--key=value" as settings_put_flag wrote it.
@@ -79,18 +134,75 @@ static int refuse(const char *why)
     return EXIT_USAGE;
 }
 
+static int read_flags(struct settings *s, int argc, char *const *argv, int from, struct err *e)
+{
+    settings_init(s);
+    for (int i = from; i < argc; i++) {
+        int rc = read_flag(s, argv[i], e);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static bool read_number(const char *word, uint64_t max, uint64_t *ret)
+{
+    return str_to_u64(str_of(word), max, ret);
+}
+
+static int replica_entry(const struct entry_mains *m, int argc, char *const *argv, struct settings *settings)
+{
+    struct err e;
+    uint64_t deployment, replica, version, threads, memory_bytes, budget_us;
+    if (!m->replica || argc < REPLICA_WORDS || !read_number(argv[WORD_DEPLOYMENT], UINT64_MAX, &deployment) ||
+        !read_number(argv[WORD_REPLICA], UINT32_MAX, &replica) ||
+        !read_number(argv[WORD_VERSION], UINT32_MAX, &version) ||
+        !read_number(argv[WORD_THREADS], UINT32_MAX, &threads) ||
+        !read_number(argv[WORD_MEMORY_BYTES], UINT64_MAX, &memory_bytes) ||
+        !read_number(argv[WORD_BATCH_BUDGET_US], UINT32_MAX, &budget_us))
+        return refuse("wrong arguments");
+    if (read_flags(settings, argc, argv, REPLICA_WORDS, &e))
+        return refuse(e.msg);
+    // The title overwrites argv, so what is in it is copied first; it lives as long as the process.
+    const char *texts[] = {argv[WORD_MODEL], argv[WORD_ENGINE], argv[WORD_DIGEST], argv[WORD_OPTIMIZATION],
+                           argv[WORD_PROVIDER]};
+    static char copies[sizeof texts / sizeof texts[0]][LIMIT_MODEL_NAME_BYTES + 1];
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        snprintf(copies[i], sizeof copies[i], "%s", texts[i]);
+    return m->replica(&(struct replica_args){
+        .is_loader = strcmp(argv[WORD_KIND], KIND_LOADER) == 0,
+        .deployment = deployment,
+        .replica = (uint32_t)replica,
+        .model = copies[0],
+        .version = (uint32_t)version,
+        .engine = copies[1],
+        .digest = copies[2],
+        .threads = (uint32_t)threads,
+        .optimization = copies[3],
+        .provider = copies[4],
+        .memory_bytes = memory_bytes,
+        .batch_budget_us = (uint32_t)budget_us,
+        .supervision_fd = ENTRY_REPLICA_FD_SUPERVISION,
+        .model_fd = ENTRY_REPLICA_FD_MODEL,
+        .interface_fd = ENTRY_REPLICA_FD_INTERFACE,
+        .title = argv[0],
+        .title_bytes = (size_t)(argv[argc - 1] + strlen(argv[argc - 1]) + 1 - argv[0]),
+        .settings = settings,
+    });
+}
+
 int entry_main(const struct entry_mains *m, int argc, char *const *argv)
 {
     static struct settings settings; // some kilobytes; lives as long as the process
     struct err e;
     uint64_t index, n_gateways;
-    if (argc < FIXED_WORDS || !str_to_u64(str_of(argv[2]), UINT32_MAX, &index) ||
-        !str_to_u64(str_of(argv[3]), UINT32_MAX, &n_gateways))
+    if (strcmp(argv[1], REPLICA) == 0)
+        return replica_entry(m, argc, argv, &settings);
+    if (argc < FIXED_WORDS || !read_number(argv[2], UINT32_MAX, &index) ||
+        !read_number(argv[3], UINT32_MAX, &n_gateways))
         return refuse("wrong arguments");
-    settings_init(&settings);
-    for (int i = FIXED_WORDS; i < argc; i++)
-        if (read_flag(&settings, argv[i], &e))
-            return refuse(e.msg);
+    if (read_flags(&settings, argc, argv, FIXED_WORDS, &e))
+        return refuse(e.msg);
     if (strcmp(argv[1], GATEWAY) == 0)
         return m->gateway(&(struct gateway_args){
             .index = (unsigned)index,
@@ -99,6 +211,7 @@ int entry_main(const struct entry_mains *m, int argc, char *const *argv)
             .board_fd = ENTRY_FD_BOARD,
             .metrics_fd = ENTRY_FD_METRICS,
             .ready_fd = ENTRY_FD_READY,
+            .supervision_fd = ENTRY_FD_SUPERVISION,
             .control_path = argv[4],
             .settings = &settings,
         });
@@ -107,8 +220,22 @@ int entry_main(const struct entry_mains *m, int argc, char *const *argv)
         .control_listen_fd = ENTRY_FD_LISTEN,
         .board_fd = ENTRY_FD_BOARD,
         .ready_fd = ENTRY_FD_READY,
+        .supervision_fd = ENTRY_FD_SUPERVISION,
         .settings = &settings,
     });
+}
+
+// The kernel shows the arguments' memory up to the first NUL when the last byte of it is none.
+void role_title_set(char *title, size_t title_bytes, const char *text)
+{
+    size_t n = strlen(text);
+    if (title_bytes < 2)
+        return;
+    if (n > title_bytes - 2)
+        n = title_bytes - 2;
+    memset(title, 0, title_bytes);
+    memcpy(title, text, n);
+    title[title_bytes - 1] = '.';
 }
 
 void role_ready(int ready_fd)

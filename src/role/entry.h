@@ -3,6 +3,7 @@
 // here, so that they cannot disagree.
 //
 //   slipway @gateway INDEX GATEWAYS CONTROL_PATH --data-dir=… --listen=… (every setting as its flag)
+//   slipway @replica loader|replica … (members of struct replica_args in their order) … --data-dir=…
 //
 // The descriptors have fixed numbers, from enum entry_fd.
 #pragma once
@@ -12,26 +13,34 @@
 
 #include <stdbool.h>
 
-struct gateway_args;
-struct controller_args;
-
 enum entry_fd {
     ENTRY_FD_BOARD = 3, // PROC_FIRST_FD
     ENTRY_FD_READY,
     ENTRY_FD_LISTEN,
+    ENTRY_FD_SUPERVISION,
     ENTRY_FD_METRICS, // gateways only
+};
+// Of a loader or replica.
+enum entry_replica_fd {
+    ENTRY_REPLICA_FD_SUPERVISION = 3,
+    ENTRY_REPLICA_FD_MODEL,
+    ENTRY_REPLICA_FD_INTERFACE,
+    ENTRY_REPLICA_FD_LIMIT,
 };
 
 // The mains of the roles; tests put their own here.
 struct entry_mains {
     int (*gateway)(const struct gateway_args *a);
     int (*controller)(const struct controller_args *a);
+    int (*replica)(const struct replica_args *a);
 };
 
 // An argument list for proc_spawn; entry_argv_free when done. `role` is "@gateway" or "@controller". NULL
 // without memory.
 char **entry_argv_new(const char *role, unsigned index, unsigned n_gateways, const char *control_path,
                       const struct settings *s);
+// The same for a loader or replica; descriptors and title of `a` are not looked at.
+char **entry_replica_argv_new(const struct replica_args *a);
 void entry_argv_free(char **argv); // NULL is fine
 // Whether argv[1] names a role.
 bool entry_is_role(int argc, char *const *argv);

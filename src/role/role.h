@@ -5,6 +5,10 @@
 // successor gets the same.
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 struct settings;
 
 struct gateway_args {
@@ -14,6 +18,7 @@ struct gateway_args {
     int board_fd;             // role/board: map with board_attach
     int metrics_fd;           // memfd, sealed size, all gateways' slots; write only slot `index`
     int ready_fd;             // role_ready(ready_fd) once
+    int supervision_fd;       // role/supervision: links to replicas come here; -1: none
     const char *control_path; // of the controller's Unix socket: sock_unix_connect, again when it went away
     const struct settings *settings;
 };
@@ -23,6 +28,32 @@ struct controller_args {
     int control_listen_fd; // Unix stream, listening, non-blocking
     int board_fd;
     int ready_fd;
+    int supervision_fd; // role/supervision: what shall run in replicas is said here; -1: nothing can
+    const struct settings *settings;
+};
+
+// A process that runs a model for others: the loader, which loads it and then only forks replicas from itself
+// (threads == 1), or a replica that loads for itself. It says SUPERVISION_LOADED or SUPERVISION_FAILED on
+// supervision_fd; there is no ready pipe, no board and no other descriptor.
+struct replica_args {
+    bool is_loader;
+    uint64_t deployment;
+    uint32_t replica; // its number; of a loader 0: each fork is given one
+    const char *model;
+    uint32_t version;
+    const char *engine; // runtime_find
+    const char *digest; // "sha256:…" that the model file must have, else it says so and ends
+    // Settings of the version
+    uint32_t threads;
+    const char *optimization, *provider;
+    uint64_t memory_bytes; // 0: no limit
+    uint32_t batch_budget_us;
+    int supervision_fd;
+    int model_fd;     // for reading
+    int interface_fd; // memfd, sealed for good: JSON, interface_decode
+    // Memory of the command line, for role_title_set.
+    char *title;
+    size_t title_bytes;
     const struct settings *settings;
 };
 
@@ -34,6 +65,13 @@ struct controller_args {
 // takes longer than the setting drain_timeout_ms is killed. SIGKILL also comes when the supervisor dies.
 void role_ready(int ready_fd);
 
+// Exit code of a replica that ends because it may take no more memory.
+enum { ROLE_EXIT_MEMORY = 66 };
+
+// Shows `text`, cut to fit, as the command line of this process: "slipway: replica churn/3".
+void role_title_set(char *title, size_t title_bytes, const char *text);
+
 // The mains; each returns the exit code of its process.
 int gateway_main(const struct gateway_args *args);
 int controller_main(const struct controller_args *args);
+int replica_main(const struct replica_args *args);

@@ -22,14 +22,20 @@
 //                           To the process that loaded the model (the loader); it forks itself, as a child of
 //                           the supervisor (CLONE_PARENT), and answers SUPERVISION_FORKED.
 //   replica → supervisor
-//     SUPERVISION_LOADED    struct supervision_loaded     the model is loaded and warm
+//     SUPERVISION_LOADED    struct supervision_loaded     a loader has the model ready to fork from; a
+//     replica
+//                           (forked ones too, over their own socket) takes links from now on
 //     SUPERVISION_FAILED    struct supervision_failed     it cannot be loaded; the process ends
 //     SUPERVISION_PONG      (empty)
 //     SUPERVISION_FORKED    struct supervision_forked
+//
+// A child whose socket ends has lost its supervisor: a replica exits at once. SIGTERM asks a replica to
+// answer what it has and to exit with 0.
 #pragma once
 
 #include "base/err.h"
 #include "base/limits.h"
+#include "os/msg.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -48,13 +54,19 @@ enum supervision_type {
     SUPERVISION_FAILED,
 };
 
-enum { SUPERVISION_PAYLOAD_MAX = 4096, SUPERVISION_WORD_BYTES = 32, SUPERVISION_PATH_BYTES = 512 };
+enum {
+    SUPERVISION_PAYLOAD_MAX = 4096,
+    SUPERVISION_WORD_BYTES = 32,
+    SUPERVISION_DIGEST_BYTES = 72,
+    SUPERVISION_WHY_BYTES = 256
+};
 
 struct supervision_serve {
     uint64_t deployment;
     uint32_t version, slot;
     char model[LIMIT_MODEL_NAME_BYTES + 1];
     char engine[SUPERVISION_WORD_BYTES];
+    char digest[SUPERVISION_DIGEST_BYTES]; // "sha256:…" of the model file
     // Settings of the version
     uint32_t replicas; // wanted now
     uint32_t threads;
@@ -69,14 +81,15 @@ struct supervision_withdraw {
     uint64_t deployment;
 };
 
+// Also sent for each replica when a deployment is declared that runs already.
 struct supervision_replica {
     uint64_t deployment;
-    uint32_t replica;  // its number, never reused while the supervisor lives
-    uint32_t state;    // enum board_state
+    uint32_t replica;  // its number, never reused while the supervisor lives; 0: the deployment as a whole
+    uint32_t state;    // enum board_state; of the deployment: STARTING, READY, FAILED (nothing is replaced)
     uint32_t ready;    // replicas of the deployment that are ready now
     int32_t last_exit; // as in struct board_row
     uint64_t load_ns, memory_bytes;
-    char why[256]; // of a failure, a sentence
+    char why[SUPERVISION_WHY_BYTES]; // of a failure, a sentence
 };
 
 struct supervision_link {
@@ -102,3 +115,41 @@ struct supervision_failed {
     int32_t code; // enum err_code
     char why[508];
 };
+
+// One message as it was received.
+struct supervision_message {
+    enum supervision_type type;
+    unsigned n_fds;
+    int fds[2]; // the receiver's to close
+    union {
+        struct supervision_serve serve;
+        struct supervision_withdraw withdraw;
+        struct supervision_replica replica;
+        struct supervision_link link;
+        struct supervision_fork fork;
+        struct supervision_forked forked;
+        struct supervision_loaded loaded;
+        struct supervision_failed failed;
+    };
+};
+
+// Who speaks: what each may say is in the list above.
+enum supervision_sender {
+    SUPERVISION_FROM_CONTROLLER = 1,
+    SUPERVISION_FROM_SUPERVISOR = 2,
+    SUPERVISION_FROM_REPLICA = 4,
+};
+
+// Two connected sockets, close-on-exec and non-blocking. ERR_IO.
+int supervision_pair(int ret_fds[2], struct err *e) ERR_CHECKED;
+// Prepares a connection on fd, which it owns from now on.
+void supervision_init(struct msg_conn *c, int fd);
+// Queues a message; `payload` is the type's struct, or NULL where there is none. Descriptors stay the
+// caller's. Errors as msg_conn_send.
+int supervision_send(struct msg_conn *c, enum supervision_type type, const void *payload, const int *fds,
+                     unsigned n_fds, struct err *e) ERR_CHECKED;
+// Takes the next message that `from` may send: 1 taken, 0 none yet (msg_conn_fill, then again). Sizes,
+// numbers of descriptors, words without end and states are checked. ERR_INVALID: not as agreed; nothing is
+// kept open.
+int supervision_take(struct msg_conn *c, enum supervision_sender from, struct supervision_message *ret,
+                     struct err *e) ERR_CHECKED;

@@ -186,7 +186,7 @@ static int fake_controller(const struct controller_args *a)
         pause();
 }
 
-static const struct entry_mains MAINS = {fake_gateway, fake_controller};
+static const struct entry_mains MAINS = {.gateway = fake_gateway, .controller = fake_controller};
 
 int main(int argc, char **argv)
 {

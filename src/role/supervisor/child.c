@@ -64,6 +64,68 @@ static void stop_listening_for_ready(struct child *c)
     c->says_ready.fd = -1;
 }
 
+static void stop_listening(struct child *c)
+{
+    if (c->says.fd < 0)
+        return;
+    loop_remove(c->sup->loop, &c->says);
+    msg_conn_done(&c->supervision);
+    c->says.fd = -1;
+}
+
+static int hear(struct child *c, struct err *e)
+{
+    struct supervision_message m;
+    int got;
+    while ((got = supervision_take(&c->supervision, SUPERVISION_FROM_CONTROLLER, &m, e)) > 0) {
+        if (is_gateway(c))
+            got = err_set(e, ERR_INVALID, "a gateway has nothing to say here");
+        for (unsigned i = 0; i < m.n_fds; i++)
+            close(m.fds[i]);
+        if (got < 0)
+            break;
+    }
+    return got;
+}
+
+// A child that breaks the protocol is not heard any more: its process goes on, its successor starts anew.
+static void on_says(struct watch *w, uint32_t events)
+{
+    struct child *c = (struct child *)((char *)w - offsetof(struct child, says));
+    struct err e;
+    int rc = events & EPOLLOUT ? msg_conn_flush(&c->supervision, &e) : 0;
+    if (rc == 0)
+        rc = msg_conn_fill(&c->supervision, &e);
+    int heard = rc == 0 || rc == ERR_UNAVAILABLE ? hear(c, &e) : 0;
+    if (rc == 0)
+        rc = heard;
+    if (rc == 0)
+        rc = loop_change(c->sup->loop, w, msg_conn_pending(&c->supervision) ? EPOLLIN | EPOLLOUT : EPOLLIN,
+                         &e);
+    if (rc == 0)
+        return;
+    if (rc != ERR_UNAVAILABLE)
+        log_event(&c->sup->log, LOG_LEVEL_ERROR, "supervision_failed",
+                  LOG_Z("child", board_kind_name(c->row.kind)), LOG_INT("child_index", c->row.index),
+                  LOG_Z("error", e.msg));
+    stop_listening(c);
+}
+
+bool child_tell(struct child *c, enum supervision_type type, const void *payload, const int *fds,
+                unsigned n_fds)
+{
+    struct err e;
+    if (c->says.fd < 0)
+        return false;
+    int rc = supervision_send(&c->supervision, type, payload, fds, n_fds, &e);
+    if (rc == 0 && msg_conn_pending(&c->supervision))
+        rc = loop_change(c->sup->loop, &c->says, EPOLLIN | EPOLLOUT, &e);
+    if (rc == 0)
+        return true;
+    stop_listening(c);
+    return false;
+}
+
 static void on_says_ready(struct watch *w, uint32_t events)
 {
     (void)events;
@@ -114,6 +176,7 @@ static void on_ended(struct watch *w, uint32_t events)
     if (!proc_reap(&c->proc, &status))
         return;
     stop_listening_for_ready(c);
+    stop_listening(c);
     c->row.last_exit = status;
     if (c->sup->stopping && c->row.state != BOARD_STOPPING)
         move(c, BOARD_STOPPING); // it came first
@@ -127,7 +190,7 @@ static void on_ended(struct watch *w, uint32_t events)
         died(c);
 }
 
-static int spawn(struct child *c, int ready_fd, struct err *e)
+static int spawn(struct child *c, int ready_fd, int supervision_fd, struct err *e)
 {
     struct supervisor *s = c->sup;
     char *env[N_PASSED + 1];
@@ -140,33 +203,54 @@ static int spawn(struct child *c, int ready_fd, struct err *e)
         [ENTRY_FD_BOARD - PROC_FIRST_FD] = s->board_fd,
         [ENTRY_FD_READY - PROC_FIRST_FD] = ready_fd,
         [ENTRY_FD_LISTEN - PROC_FIRST_FD] = c->listen_fd,
+        [ENTRY_FD_SUPERVISION - PROC_FIRST_FD] = supervision_fd,
         [ENTRY_FD_METRICS - PROC_FIRST_FD] = s->metrics_fd,
     };
-    struct proc_spec spec = {.argv = argv, .envp = env, .fds = fds, .n_fds = is_gateway(c) ? 4 : 3};
+    struct proc_spec spec = {.argv = argv, .envp = env, .fds = fds, .n_fds = is_gateway(c) ? 5 : 4};
     int code = proc_spawn(&spec, &c->proc, e);
     entry_argv_free(argv);
     return code;
 }
 
-static int start(struct child *c, struct err *e)
+// Starts the process; our ends of its pipe and of its socket are left in the watches.
+static int launch(struct child *c, struct err *e)
 {
-    int ready[2];
+    int ready[2], pair[2];
     if (pipe2(ready, O_CLOEXEC) < 0)
         return err_errno(e, errno, "open a pipe");
-    int code = spawn(c, ready[1], e);
+    int code = supervision_pair(pair, e);
+    if (code == 0) {
+        code = spawn(c, ready[1], pair[1], e);
+        close(pair[1]);
+        if (code)
+            close(pair[0]);
+    }
     close(ready[1]);
     if (code) {
         close(ready[0]);
         return code;
     }
     c->says_ready = (struct watch){ready[0], on_says_ready};
+    c->says = (struct watch){pair[0], on_says};
+    supervision_init(&c->supervision, pair[0]);
+    return 0;
+}
+
+static int start(struct child *c, struct err *e)
+{
+    int code = launch(c, e);
+    if (code)
+        return code;
     c->ended = (struct watch){c->proc.pidfd, on_ended};
     code = loop_add(c->sup->loop, &c->ended, EPOLLIN, e);
     if (code == 0)
         code = loop_add(c->sup->loop, &c->says_ready, EPOLLIN, e);
+    if (code == 0)
+        code = loop_add(c->sup->loop, &c->says, EPOLLIN, e);
     if (code) { // nobody would notice its end
         loop_remove(c->sup->loop, &c->ended);
         stop_listening_for_ready(c);
+        stop_listening(c);
         proc_end(&c->proc);
     }
     return code;

@@ -99,6 +99,7 @@ static int init_children(struct supervisor *s, struct err *e)
             .proc.pidfd = -1,
             .ended.fd = -1,
             .says_ready.fd = -1,
+            .says.fd = -1,
             .listen_fd = -1,
             .row = {.kind = gateway ? BOARD_GATEWAY : BOARD_CONTROLLER, .index = gateway ? i : 0},
         };
@@ -149,6 +150,8 @@ void supervisor_close(struct supervisor *s)
     for (unsigned i = 0; i < s->n_children; i++) {
         close_if_open(s->children[i].listen_fd);
         close_if_open(s->children[i].says_ready.fd);
+        if (s->children[i].says.fd >= 0)
+            msg_conn_done(&s->children[i].supervision);
         close_if_open(s->children[i].proc.pidfd);
     }
     if (s->control_path)

@@ -5,8 +5,10 @@
 
 #include "base/log.h"
 #include "os/loop.h"
+#include "os/msg.h"
 #include "os/proc.h"
 #include "role/board.h"
+#include "role/supervision.h"
 #include "role/supervisor/restart.h"
 
 struct settings;
@@ -16,8 +18,10 @@ struct supervisor;
 struct child {
     struct supervisor *sup;
     struct proc proc;
-    struct watch ended;      // proc.pidfd
-    struct watch says_ready; // read end of its ready pipe; fd -1 once it was heard
+    struct watch ended;          // proc.pidfd
+    struct watch says_ready;     // read end of its ready pipe; fd -1 once it was heard
+    struct msg_conn supervision; // our end of its supervision socket
+    struct watch says;           // that socket; fd -1 while it does not run
     struct timer restart_due;
     struct restart restart;
     struct board_row row; // what the board shows
@@ -52,3 +56,6 @@ void supervisor_close(struct supervisor *s);
 void child_start(struct child *c);
 // Asks it to finish (SIGTERM), or ends it (SIGKILL).
 void child_stop(struct child *c, int sig);
+// Sends it a supervision message (role/supervision.h). False when it does not run or cannot be reached.
+bool child_tell(struct child *c, enum supervision_type type, const void *payload, const int *fds,
+                unsigned n_fds);

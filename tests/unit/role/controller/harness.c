@@ -142,6 +142,7 @@ pid_t harness_start(const char *dir, unsigned n_gateways)
                                        .control_listen_fd = listen_fd,
                                        .board_fd = -1,
                                        .ready_fd = ready[1],
+                                       .supervision_fd = -1,
                                        .settings = &s};
         exit(controller_main(&args));
     }
