@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -99,6 +100,70 @@ int proc_spawn(const struct proc_spec *s, struct proc *ret, struct err *e)
     struct proc half = {pid, pidfd};
     proc_end(&half);
     return err_errno(e, why, "start a process");
+}
+
+int proc_adopt(pid_t pid, struct proc *ret, struct err *e)
+{
+    *ret = (struct proc){0, -1};
+    if (pid <= 0)
+        return err_set(e, ERR_INVALID, "%d is no process", (int)pid);
+    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (pidfd < 0)
+        return errno == ESRCH ? err_set(e, ERR_INVALID, "process %d does not exist", (int)pid)
+                              : err_errno(e, errno, "open process %d", (int)pid);
+    fcntl(pidfd, F_SETFD, FD_CLOEXEC);
+    siginfo_t info;
+    if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | WNOWAIT) < 0) { // of children only
+        close(pidfd);
+        return err_set(e, ERR_INVALID, "process %d is no child of this one", (int)pid);
+    }
+    *ret = (struct proc){pid, pidfd};
+    return 0;
+}
+
+pid_t proc_ended(void)
+{
+    siginfo_t info = {.si_pid = 0};
+    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ? 0 : info.si_pid;
+}
+
+// The first bytes of /proc/PID/name, NUL at the end; false when it cannot be read.
+static bool read_proc_file(pid_t pid, const char *name, char *ret, size_t size)
+{
+    char path[48];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, ret, size - 1);
+    if (fd >= 0)
+        close(fd);
+    ret[n > 0 ? n : 0] = '\0';
+    return n > 0;
+}
+
+bool proc_memory(pid_t pid, struct proc_memory *ret)
+{
+    char text[128];
+    unsigned long long size, resident, shared;
+    *ret = (struct proc_memory){0};
+    if (!read_proc_file(pid, "statm", text, sizeof text) ||
+        sscanf(text, "%llu %llu %llu", &size, &resident, &shared) != 3)
+        return false;
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    ret->resident_bytes = resident * page;
+    ret->own_bytes = resident > shared ? (resident - shared) * page : 0;
+    return true;
+}
+
+bool proc_memory_in_full(pid_t pid, struct proc_memory *ret)
+{
+    char text[1024];
+    unsigned long long kib;
+    if (!proc_memory(pid, ret))
+        return false;
+    const char *at = read_proc_file(pid, "smaps_rollup", text, sizeof text) ? strstr(text, "\nPss:") : NULL;
+    if (at && sscanf(at, "\nPss: %llu kB", &kib) == 1)
+        ret->pss_bytes = kib << 10;
+    return true;
 }
 
 bool proc_signal(const struct proc *p, int sig)

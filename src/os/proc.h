@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 enum { PROC_FIRST_FD = 3, PROC_FDS_MAX = 16 };
@@ -30,6 +31,18 @@ struct proc {
 // Starts /proc/self/exe. Blocks until the exec is done (about 1 ms). On failure *ret is {0, -1}. ERR_IO,
 // ERR_NOMEM.
 int proc_spawn(const struct proc_spec *s, struct proc *ret, struct err *e) ERR_CHECKED;
+// Takes over a child of ours that another process made for us (clone with CLONE_PARENT). ERR_INVALID: `pid`
+// is no living or unreaped child of this process; ERR_IO. On failure *ret is {0, -1}.
+int proc_adopt(pid_t pid, struct proc *ret, struct err *e) ERR_CHECKED;
+// A child of ours that has ended and that nobody has reaped: its pid, or 0. It stays to be reaped.
+pid_t proc_ended(void);
+// Memory of any process in bytes; false when it has ended or may not be looked at. own: anonymous memory,
+// shared with nobody but by fork. pss: its fair share of all it has mapped; 0 when we may not know.
+struct proc_memory {
+    uint64_t resident_bytes, own_bytes, pss_bytes;
+};
+bool proc_memory(pid_t pid, struct proc_memory *ret);         // microseconds; leaves pss_bytes 0
+bool proc_memory_in_full(pid_t pid, struct proc_memory *ret); // up to milliseconds for a large process
 // Sends a signal; false when the process has ended or is none.
 bool proc_signal(const struct proc *p, int sig);
 // If the process has ended, forgets it (closes pidfd, *p becomes {0, -1}), stores its exit code, or minus the

@@ -12,11 +12,12 @@
 
 enum {
     MAGIC = 0x42504c53,
-    VERSION = 1,
+    VERSION = 2,
     WORDS = sizeof(struct board_row) / sizeof(uint32_t),
     TRIES_BEFORE_YIELD = 64
 };
-_Static_assert(sizeof(struct board_row) == 40, "the row has no padding");
+_Static_assert(sizeof(struct board_row) == 64 + BOARD_MODEL_BYTES + BOARD_WHY_BYTES,
+               "the row has no padding");
 
 struct board_slot {
     uint32_t seq;
@@ -32,6 +33,13 @@ static const char *const STATE_NAMES[BOARD_STATES] = {
     "empty", "starting", "ready", "restarting", "failed", "stopping", "stopped",
 };
 
+static const char *const KIND_NAMES[BOARD_KINDS] = {
+    [BOARD_GATEWAY] = "gateway",
+    [BOARD_CONTROLLER] = "controller",
+    [BOARD_LOADER] = "loader",
+    [BOARD_REPLICA] = "replica",
+};
+
 // Bit `to` of MOVES[from]; the drawing is in board.h.
 #define TO(state) (1u << BOARD_##state)
 static const uint8_t MOVES[BOARD_STATES] = {
@@ -41,7 +49,7 @@ static const uint8_t MOVES[BOARD_STATES] = {
     [BOARD_RESTARTING] = TO(STARTING) | TO(RESTARTING) | TO(FAILED) | TO(STOPPED),
     [BOARD_FAILED] = TO(STOPPED),
     [BOARD_STOPPING] = TO(STOPPED),
-    [BOARD_STOPPED] = 0,
+    [BOARD_STOPPED] = TO(EMPTY),
 };
 #undef TO
 
@@ -52,7 +60,7 @@ const char *board_state_name(uint32_t state)
 
 const char *board_kind_name(uint32_t kind)
 {
-    return kind == BOARD_GATEWAY ? "gateway" : kind == BOARD_CONTROLLER ? "controller" : "unknown";
+    return kind && kind < BOARD_KINDS ? KIND_NAMES[kind] : "unknown";
 }
 
 bool board_move_allowed(enum board_state from, enum board_state to)
@@ -88,11 +96,11 @@ void board_write(struct board *b, unsigned slot, const struct board_row *row)
     uint32_t seq = s->seq, words[WORDS];
     struct board_row old;
     memcpy(&old, s->words, sizeof old);
-    ASSERT(board_move_allowed(old.state, row->state));
+    ASSERT(old.state == row->state || board_move_allowed(old.state, row->state));
     memcpy(words, row, sizeof words);
     __atomic_store_n(&s->seq, seq + 1, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_RELEASE);
-    for (int i = 0; i < WORDS; i++)
+    for (size_t i = 0; i < WORDS; i++)
         __atomic_store_n(&s->words[i], words[i], __ATOMIC_RELAXED);
     __atomic_store_n(&s->seq, seq + 2, __ATOMIC_RELEASE);
     if (slot >= b->n_rows)
@@ -129,7 +137,7 @@ struct board_row board_read(const struct board *b, unsigned slot)
         if (tries && tries % TRIES_BEFORE_YIELD == 0)
             sched_yield(); // the writer may wait for this very core
         before = __atomic_load_n(&s->seq, __ATOMIC_ACQUIRE);
-        for (int i = 0; i < WORDS; i++)
+        for (size_t i = 0; i < WORDS; i++)
             words[i] = __atomic_load_n(&s->words[i], __ATOMIC_RELAXED);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         after = __atomic_load_n(&s->seq, __ATOMIC_RELAXED);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The board: what runs, in shared memory, for everybody to read (health and metrics routes, slipway show).
-// One row per child. Only the supervisor writes; the kernel refuses writable mappings to all others (memfd
-// with F_SEAL_FUTURE_WRITE), and the supervisor never reads it back, so no child can mislead it.
+// The board: what runs, in shared memory, for everybody to read (health and metrics routes, slipway status).
+// One row per child, loader and replica. Only the supervisor writes; the kernel refuses writable mappings to
+// all others (memfd with F_SEAL_FUTURE_WRITE), and the supervisor never reads it back, so no child can
+// mislead it.
 #pragma once
 
 #include "base/err.h"
@@ -9,9 +10,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { BOARD_ROWS_MAX = 128 };
+enum {
+    BOARD_ROWS_MAX = 1024,
+    BOARD_CHILDREN_MAX = 128, // rows of gateways and the controller, the first ones
+    BOARD_MODEL_BYTES = 136,
+    BOARD_WHY_BYTES = 256,
+};
 
-enum board_kind { BOARD_GATEWAY = 1, BOARD_CONTROLLER = 2 };
+// A loader holds a model in memory and forks its replicas.
+enum board_kind { BOARD_GATEWAY = 1, BOARD_CONTROLLER, BOARD_LOADER, BOARD_REPLICA, BOARD_KINDS };
 
 //                  ┌──── successor started ────┐
 //                  v                           │
@@ -19,6 +26,7 @@ enum board_kind { BOARD_GATEWAY = 1, BOARD_CONTROLLER = 2 };
 //                                   └──→ FAILED         died too often in a short time
 //
 //    Shutting down: STARTING, READY ──→ STOPPING ──→ STOPPED;  RESTARTING, FAILED ──→ STOPPED
+//    The row of a replica that is not wanted any more becomes EMPTY again after STOPPED.
 enum board_state {
     BOARD_EMPTY,
     BOARD_STARTING,
@@ -32,13 +40,18 @@ enum board_state {
 
 struct board_row {
     uint32_t kind;  // enum board_kind
-    uint32_t index; // gateway index; 0 for others
+    uint32_t index; // of a gateway; of a replica its place, 0 … wanted - 1; else 0
     uint32_t state; // enum board_state
     int32_t pid;    // 0 when not running
     uint32_t restarts;
     int32_t last_exit;        // exit code, or minus the signal that ended it; 0 before the first death
     uint64_t started_mono_ns; // of this process
     uint64_t ready_mono_ns;   // 0 until ready
+    // Of a loader or replica
+    uint32_t version, replica; // replica: number of this process among all, never reused
+    uint64_t deployment, load_ns;
+    char model[BOARD_MODEL_BYTES];
+    char why[BOARD_WHY_BYTES]; // the last death or failure, a phrase: "ended by signal 9"; "" before
 };
 
 struct board; // layout of the shared memory
@@ -50,7 +63,7 @@ bool board_move_allowed(enum board_state from, enum board_state to);
 
 // The writer's side. *ret_fd is sealed for children; the caller closes it and calls board_done.
 int board_new(struct board **ret, int *ret_fd, struct err *e) ERR_CHECKED;
-// Replaces row `slot` whole; asserts that the move from its present state is allowed.
+// Replaces row `slot` whole; asserts that its state stays or makes an allowed move.
 void board_write(struct board *b, unsigned slot, const struct board_row *row);
 
 // A reader's side: maps fd read-only; fd stays the caller's. ERR_INVALID when it is not a board.

@@ -2,16 +2,17 @@
 // The life of one child: start, ready, end, restart. Each step is a move on the board.
 #include "base/clock.h"
 #include "role/entry.h"
+#include "role/supervisor/crew.h"
 #include "role/supervisor/state.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-// The child's environment: what the C library and debugging tools heed, nothing else of ours. Settings travel
-// as flags.
+// Settings travel as flags.
 static const char *const PASSED[] = {
     "TZ=",
     "TMPDIR=",
@@ -24,8 +25,9 @@ static const char *const PASSED[] = {
     "LLVM_PROFILE_FILE=",
 };
 enum { N_PASSED = sizeof PASSED / sizeof PASSED[0] };
+_Static_assert((int)N_PASSED < (int)CHILD_ENVIRON_MAX, "all of them and NULL fit");
 
-static void make_environ(char *ret[N_PASSED + 1])
+void child_environ(char *ret[CHILD_ENVIRON_MAX])
 {
     size_t n = 0;
     for (char **v = environ; *v; v++)
@@ -76,14 +78,13 @@ static void stop_listening(struct child *c)
 static int hear(struct child *c, struct err *e)
 {
     struct supervision_message m;
-    int got;
-    while ((got = supervision_take(&c->supervision, SUPERVISION_FROM_CONTROLLER, &m, e)) > 0) {
-        if (is_gateway(c))
-            got = err_set(e, ERR_INVALID, "a gateway has nothing to say here");
-        for (unsigned i = 0; i < m.n_fds; i++)
-            close(m.fds[i]);
-        if (got < 0)
-            break;
+    int got = 0;
+    while (c->says.fd >= 0 &&
+           (got = supervision_take(&c->supervision, SUPERVISION_FROM_CONTROLLER, &m, e)) > 0) {
+        int rc = is_gateway(c) ? err_set(e, ERR_INVALID, "a gateway has nothing to say here")
+                               : crew_message(c->sup->crew, &m, e);
+        if (rc)
+            return rc;
     }
     return got;
 }
@@ -97,6 +98,8 @@ static void on_says(struct watch *w, uint32_t events)
     if (rc == 0)
         rc = msg_conn_fill(&c->supervision, &e);
     int heard = rc == 0 || rc == ERR_UNAVAILABLE ? hear(c, &e) : 0;
+    if (c->says.fd < 0) // an answer could not be sent
+        return;
     if (rc == 0)
         rc = heard;
     if (rc == 0)
@@ -178,6 +181,8 @@ static void on_ended(struct watch *w, uint32_t events)
     stop_listening_for_ready(c);
     stop_listening(c);
     c->row.last_exit = status;
+    snprintf(c->row.why, sizeof c->row.why, status < 0 ? "ended by signal %d" : "ended with code %d",
+             status < 0 ? -status : status);
     if (c->sup->stopping && c->row.state != BOARD_STOPPING)
         move(c, BOARD_STOPPING); // it came first
     bool asked = c->row.state == BOARD_STOPPING;
@@ -193,8 +198,8 @@ static void on_ended(struct watch *w, uint32_t events)
 static int spawn(struct child *c, int ready_fd, int supervision_fd, struct err *e)
 {
     struct supervisor *s = c->sup;
-    char *env[N_PASSED + 1];
-    make_environ(env);
+    char *env[CHILD_ENVIRON_MAX];
+    child_environ(env);
     char **argv = entry_argv_new(is_gateway(c) ? "@gateway" : "@controller", c->row.index, s->n_gateways,
                                  s->control_path, s->settings);
     if (!argv)
@@ -266,6 +271,10 @@ void child_start(struct child *c)
         log_child(c, first ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, first ? "child_started" : "child_restarted",
                   c->proc.pid, "restarts", c->row.restarts);
         move(c, BOARD_STARTING);
+        if (is_gateway(c))
+            crew_gateway_started(c->sup->crew, c->row.index);
+        else
+            crew_controller_started(c->sup->crew);
         return;
     }
     log_event(&c->sup->log, LOG_LEVEL_ERROR, "child_start_failed",

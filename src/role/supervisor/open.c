@@ -5,6 +5,7 @@
 #include "os/signals.h"
 #include "os/sock.h"
 #include "role/metrics.h"
+#include "role/supervisor/crew.h"
 #include "role/supervisor/state.h"
 #include "settings/settings.h"
 
@@ -58,7 +59,7 @@ static int open_listeners(struct supervisor *s, struct err *e)
 {
     struct sockaddr_storage a;
     socklen_t size;
-    int fds[BOARD_ROWS_MAX];
+    int fds[BOARD_CHILDREN_MAX];
     int code = settings_address_parse(str_of(s->settings->listen), &a, &size, e);
     if (code == 0)
         code = sock_listen_tcp(&a, s->n_gateways, fds, e);
@@ -85,11 +86,11 @@ static int open_shared_memory(struct supervisor *s, struct err *e)
 static int init_children(struct supervisor *s, struct err *e)
 {
     s->n_gateways = s->settings->gateways ? s->settings->gateways : n_cores();
-    if (s->n_gateways > BOARD_ROWS_MAX - 1) {
+    if (s->n_gateways > BOARD_CHILDREN_MAX - 1) {
         if (s->settings->gateways)
             return err_set(e, ERR_OUT_OF_RANGE, "%u gateways are more than the %d that one server runs",
-                           s->n_gateways, BOARD_ROWS_MAX - 1);
-        s->n_gateways = BOARD_ROWS_MAX - 1;
+                           s->n_gateways, BOARD_CHILDREN_MAX - 1);
+        s->n_gateways = BOARD_CHILDREN_MAX - 1;
     }
     s->n_children = s->n_gateways + 1;
     for (unsigned i = 0; i < s->n_children; i++) {
@@ -135,6 +136,8 @@ int supervisor_open(struct supervisor *s, const struct settings *settings, struc
     if (code == 0)
         code = loop_new(&s->loop, e);
     if (code == 0)
+        code = crew_new(s, &s->crew, e);
+    if (code == 0)
         code = signals_open(SIGNALS, sizeof SIGNALS / sizeof SIGNALS[0], &s->signal_fd, e);
     return code;
 }
@@ -147,6 +150,7 @@ static void close_if_open(int fd)
 
 void supervisor_close(struct supervisor *s)
 {
+    crew_free(s->crew);
     for (unsigned i = 0; i < s->n_children; i++) {
         close_if_open(s->children[i].listen_fd);
         close_if_open(s->children[i].says_ready.fd);

@@ -11,6 +11,7 @@
 #include "role/supervision.h"
 #include "role/supervisor/restart.h"
 
+struct crew;
 struct settings;
 struct supervisor;
 
@@ -38,7 +39,8 @@ struct supervisor {
     char *control_path;
     char *url;
     unsigned n_gateways, n_children; // children: gateways 0 … n_gateways - 1, then the controller
-    struct child children[BOARD_ROWS_MAX];
+    struct child children[BOARD_CHILDREN_MAX];
+    struct crew *crew; // what runs in replicas
     struct watch signals;
     struct timer drain_due;
     bool moved;     // a child moved in this turn: supervisor.c acts at its end
@@ -51,6 +53,11 @@ struct supervisor {
 // closed again by supervisor_close, which takes half-opened state.
 int supervisor_open(struct supervisor *s, const struct settings *settings, struct err *e) ERR_CHECKED;
 void supervisor_close(struct supervisor *s);
+
+// The environment of all processes that are started: what the C library and debugging tools heed, nothing
+// else of ours.
+enum { CHILD_ENVIRON_MAX = 16 };
+void child_environ(char *ret[CHILD_ENVIRON_MAX]);
 
 // child.c: starts the child's process; a failure counts as a death.
 void child_start(struct child *c);

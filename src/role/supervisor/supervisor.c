@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "os/signals.h"
+#include "role/supervisor/crew.h"
 #include "role/supervisor/state.h"
 #include "settings/settings.h"
 
@@ -43,15 +44,22 @@ static void stop_all(struct supervisor *s, unsigned from, int sig)
         child_stop(&s->children[i], sig);
 }
 
+static void kill_all(struct supervisor *s)
+{
+    stop_all(s, 0, SIGKILL);
+    crew_stop(s->crew); // no successors
+    crew_kill(s->crew);
+}
+
 static void on_drain_due(struct timer *t)
 {
     struct supervisor *s = (struct supervisor *)((char *)t - offsetof(struct supervisor, drain_due));
-    unsigned left = s->n_children - count(s, 0, s->n_children, BOARD_STOPPED);
+    unsigned left = s->n_children - count(s, 0, s->n_children, BOARD_STOPPED) + crew_n_processes(s->crew);
     log_event(&s->log, LOG_LEVEL_WARN, "drain_timeout", LOG_INT("children_killed", left));
-    stop_all(s, 0, SIGKILL);
+    kill_all(s);
 }
 
-// Gateways first: what they still answer may need the controller.
+// Gateways first: what they still answer may need the controller and the replicas.
 static void begin_stop(struct supervisor *s, int exit_code)
 {
     struct err e;
@@ -84,7 +92,7 @@ static void on_signal(struct watch *w, uint32_t events)
         } else {
             log_event(&s->log, LOG_LEVEL_WARN, "drain_cut_short");
             s->exit_code = EXIT_FAILURE;
-            stop_all(s, 0, SIGKILL);
+            kill_all(s);
         }
     }
 }
@@ -95,9 +103,11 @@ static void follow_up(struct supervisor *s)
     bool no_gateway = count(s, 0, s->n_gateways, BOARD_FAILED) == s->n_gateways;
     bool no_controller = count(s, s->n_gateways, s->n_children, BOARD_FAILED) == 1;
     if (s->stopping) {
-        if (count(s, 0, s->n_gateways, BOARD_STOPPED) == s->n_gateways)
+        if (count(s, 0, s->n_gateways, BOARD_STOPPED) == s->n_gateways) {
             stop_all(s, s->n_gateways, SIGTERM);
-        if (count(s, 0, s->n_children, BOARD_STOPPED) == s->n_children)
+            crew_stop(s->crew);
+        }
+        if (count(s, 0, s->n_children, BOARD_STOPPED) == s->n_children && crew_is_gone(s->crew))
             loop_stop(s->loop);
     } else if (no_gateway || (no_controller && !s->announced)) {
         log_event(&s->log, LOG_LEVEL_ERROR, "giving_up",
