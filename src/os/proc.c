@@ -171,6 +171,13 @@ bool proc_signal(const struct proc *p, int sig)
     return p->pid > 0 && syscall(SYS_pidfd_send_signal, p->pidfd, sig, NULL, 0) == 0;
 }
 
+void proc_kill_group(const struct proc *p)
+{
+    // Until we wait for it, its id, and with it the group's, is nobody else's.
+    if (p->pid > 0)
+        kill(-p->pid, SIGKILL);
+}
+
 bool proc_reap(struct proc *p, int *ret_status)
 {
     int status;

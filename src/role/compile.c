@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 #include "os/file.h"
 #include "registry/registry.h"
+#include "role/controller/helper.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -43,6 +44,9 @@ static int harden(uint64_t memory_bytes, uint64_t cpu_s, struct err *e)
         rc = limit(RLIMIT_FSIZE, memory_bytes, e);
     // AddressSanitizer reserves terabytes of address space, opens /proc and traces itself at the end.
     if (rc || HAS_ASAN)
+        return rc;
+    rc = limit(RLIMIT_NPROC, 0, e); // no further process can be started
+    if (rc)
         return rc;
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return err_errno(e, errno, "harden the compile process");
@@ -115,28 +119,15 @@ static int try_open(const struct engine *engine, struct err *e)
     return rc;
 }
 
-static void put_field(struct buf *b, const char *key, const char *value)
-{
-    buf_printf(b, "%s\"%s\":", b->n > 1 ? "," : "", key);
-    buf_put_json_str(b, str_of(value));
-}
-
 static int report(int rc, const struct engine *engine, const char *format, const struct err *e)
 {
     struct buf b;
     struct err ignored;
-    buf_init(&b, COMPILE_RESULT_MAX);
-    buf_putc(&b, '{');
-    if (rc) {
-        put_field(&b, "code", err_name(e->code));
-        put_field(&b, "message", e->msg);
-        put_field(&b, "path", e->path);
-        put_field(&b, "hint", e->hint);
-    } else {
-        put_field(&b, "engine", engine->name);
-        put_field(&b, "format", format);
-    }
-    buf_putc(&b, '}');
+    buf_init(&b, HELPER_REPORT_MAX);
+    if (rc)
+        helper_report_error(e, &b);
+    else
+        buf_printf(&b, "{\"engine\":\"%s\",\"format\":\"%s\"}", engine->name, format);
     int failed = b.failed || file_write_all(COMPILE_FD_RESULT, b.p, b.n, &ignored);
     buf_done(&b);
     return failed;

@@ -19,7 +19,6 @@ enum compile_fd {
     COMPILE_FD_RESULT,   // a pipe, for one JSON object
     COMPILE_FD_LIMIT
 };
-enum { COMPILE_RESULT_MAX = 4096 };
 
 // Result: {"engine":"trees","format":"xgboost_json"} when the image is written, else
 // {"code":"bad_model","message":"…","path":"…","hint":"…"}. Returns the exit code, 0 when a result was

@@ -2,10 +2,7 @@
 // Compiling a version's model file in a throw-away process: one job for each, a few at once.
 #pragma once
 
-#include "os/loop.h"
-#include "os/proc.h"
 #include "registry/registry.h"
-#include "role/compile.h"
 #include "role/controller/controller.h"
 
 // Embedded in what needs the image. The caller fills digest, is_urgent and on_done; job and fields belong to
@@ -23,11 +20,9 @@ struct compile_job {
 
     struct controller *c;
     struct compile_job *next;
-    bool is_queued, is_running, is_late;
-    struct proc proc;
-    int result_fd;
-    struct watch exit;
-    struct timer deadline;
+    bool is_queued, is_running;
+    uint64_t timeout_ms; // as it was when it started
+    struct helper *helper;
 };
 
 // Queues the job. ERR_BUSY when too many urgent ones wait already.

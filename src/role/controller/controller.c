@@ -6,6 +6,7 @@
 #include "os/file.h"
 #include "os/signals.h"
 #include "role/board.h"
+#include "role/controller/helper.h"
 #include "role/controller/peer.h"
 #include "role/controller/startup.h"
 #include "settings/settings.h"
@@ -88,6 +89,7 @@ static void tear_down(struct controller *c)
     if (c->loop) {
         peers_close_all(c);
         startup_cancel(c);
+        helpers_end(c);
     }
     routing_done(&c->routing);
     if (c->registry)

@@ -16,6 +16,7 @@
 
 struct board;
 struct compile_job;
+struct helper;
 struct peer;
 struct publication;
 struct revival;
@@ -48,6 +49,8 @@ struct controller {
     bool accept_paused; // not watched until accept_due, because there is no descriptor for another
     bool accept_paused_said;
     struct timer accept_due;
+
+    struct helper *helpers; // helper.c: all throw-away processes, also those that are being killed
 
     struct compile_job *jobs_waiting, *jobs_running; // compile_job.c
     unsigned n_jobs_waiting, n_jobs_running, max_jobs_running;

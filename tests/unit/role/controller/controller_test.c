@@ -150,7 +150,9 @@ START_TEST(a_refused_model_leaves_nothing)
         {"fake liar", "\"code\":\"bad_model\"", 422},
         {"pickle", "\"code\":\"unsupported_model\"", 422},
         {"fake crash", "the process that compiled the model ended", 500},
-        {"fake spin", "compile_timeout", 413}};
+        {"fake leave", "ended without a word", 500},
+        {"fake stop", "compile_timeout, 2 s", 504},
+        {"fake spin", "compile_timeout, 2 s", 504}};
     start_served();
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         harness_receive(harness_push("churn", CASES[i].text, ""), &a);

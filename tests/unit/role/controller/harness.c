@@ -52,6 +52,13 @@ static int fake_compile(const uint8_t *bytes, size_t size, struct buf *image, st
     }
     if (str_starts(word, STR("crash")))
         raise(SIGSEGV);
+    if (str_starts(word, STR("stop")))
+        raise(SIGSTOP);
+    if (str_starts(word, STR("leave"))) { // a child keeps all that is open here, and nothing is reported
+        if (fork() == 0)
+            pause();
+        _exit(0);
+    }
     for (volatile bool spin = str_starts(word, STR("spin")); spin;)
         ;
     if (str_starts(word, STR("liar")))

@@ -12,8 +12,9 @@
 
 enum { HARNESS_ANSWER_MAX = 1 << 20 };
 
-// The engine reads text: "fake ok N" has N features; "fake bad" is refused; "fake crash" and "fake spin" do
-// that to the process that compiles them; "fake liar" compiles to an image that does not open.
+// The engine reads text: "fake ok N" has N features; "fake bad" is refused; "fake crash", "fake spin" and
+// "fake stop" do that to the process that compiles them; with "fake leave" it ends, and a child of it stays;
+// "fake liar" compiles to an image that does not open.
 
 // Starts a controller on `dir` for n gateways; it listens before this returns.
 pid_t harness_start(const char *dir, unsigned n_gateways);

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of a throw-away process. Nothing that it does may hold the loop: its pipe is read without waiting,
+// it is killed with all processes it may have started, and one that does not die at once is reaped later.
+#include "role/controller/helper.h"
+
+#include "base/clock.h"
+#include "os/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <yyjson.h>
+
+struct helper {
+    struct controller *c;
+    struct helper *next, **link;
+    struct proc proc;
+    struct watch ended;
+    struct timer deadline;
+    int report_fd;
+    void (*on_end)(void *owner, const struct helper_end *end); // NULL once nobody is interested
+    void *owner;
+};
+
+static void helper_free(struct helper *h)
+{
+    loop_timer_clear(h->c->loop, &h->deadline);
+    if (h->report_fd >= 0)
+        close(h->report_fd);
+    *h->link = h->next;
+    if (h->next)
+        h->next->link = h->link;
+    free(h);
+}
+
+static void tell(struct helper *h, const struct helper_end *end)
+{
+    void (*on_end)(void *, const struct helper_end *) = h->on_end;
+    h->on_end = NULL;
+    if (on_end)
+        on_end(h->owner, end);
+}
+
+static void on_ended(struct watch *w, uint32_t events)
+{
+    (void)events;
+    struct helper *h = (struct helper *)((char *)w - offsetof(struct helper, ended));
+    struct helper_end end = {0};
+    char report[HELPER_REPORT_MAX];
+    proc_kill_group(&h->proc);  // what it left behind
+    loop_remove(h->c->loop, w); // proc_reap closes it
+    if (!proc_reap(&h->proc, &end.status))
+        end.status = -SIGKILL; // cannot be: it is readable once the process has ended
+    // All it wrote lies in the pipe. One that let another process keep the other end does not hold us.
+    ssize_t n = read(h->report_fd, report, sizeof report);
+    end.report = (struct str){report, n > 0 ? (size_t)n : 0};
+    tell(h, &end);
+    helper_free(h);
+}
+
+static void on_late(struct timer *t)
+{
+    struct helper *h = (struct helper *)((char *)t - offsetof(struct helper, deadline));
+    proc_kill_group(&h->proc);
+    tell(h, &(struct helper_end){.status = -SIGKILL, .is_late = true});
+}
+
+// On failure what was made so far is the caller's to undo.
+static int launch(struct helper *h, const struct helper_spec *s, struct err *e)
+{
+    int pipe_fds[2], fds[HELPER_FDS_MAX + 1];
+    char *no_environ[] = {NULL};
+    if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+        return err_errno(e, errno, "open a pipe");
+    h->report_fd = pipe_fds[0];
+    memcpy(fds, s->fds, s->n_fds * sizeof fds[0]);
+    fds[s->n_fds] = pipe_fds[1];
+    struct proc_spec spec = {.argv = s->argv, .envp = no_environ, .fds = fds, .n_fds = s->n_fds + 1};
+    int rc = fcntl(pipe_fds[0], F_SETFL, O_NONBLOCK) < 0 ? err_errno(e, errno, "prepare a pipe") : 0;
+    if (!rc)
+        rc = proc_spawn(&spec, &h->proc, e);
+    close(pipe_fds[1]);
+    if (rc)
+        return rc;
+    h->ended = (struct watch){h->proc.pidfd, on_ended};
+    h->deadline.on_due = on_late;
+    rc = loop_timer_set(h->c->loop, &h->deadline, clock_mono_ns() + s->timeout_ms * UINT64_C(1000000), e);
+    return rc ? rc : loop_add(h->c->loop, &h->ended, EPOLLIN, e);
+}
+
+int helper_start(struct controller *c, const struct helper_spec *s, struct helper **ret, struct err *e)
+{
+    struct helper *h = calloc(1, sizeof *h);
+    if (!h)
+        return err_set(e, ERR_NOMEM, "no memory for a process");
+    *h = (struct helper){.c = c,
+                         .proc.pidfd = -1,
+                         .report_fd = -1,
+                         .on_end = s->on_end,
+                         .owner = s->owner,
+                         .next = c->helpers,
+                         .link = &c->helpers};
+    if (h->next)
+        h->next->link = &h->next;
+    c->helpers = h;
+    int rc = launch(h, s, e);
+    if (rc) {
+        proc_end(&h->proc);
+        helper_free(h);
+        return rc;
+    }
+    *ret = h;
+    return 0;
+}
+
+void helper_cancel(struct helper *h)
+{
+    if (!h)
+        return;
+    h->on_end = NULL;
+    proc_kill_group(&h->proc);
+}
+
+void helpers_end(struct controller *c)
+{
+    while (c->helpers) {
+        struct helper *h = c->helpers;
+        loop_remove(c->loop, &h->ended);
+        proc_kill_group(&h->proc);
+        proc_end(&h->proc);
+        helper_free(h);
+    }
+}
+
+static void put_field(struct buf *out, const char *key, const char *value)
+{
+    buf_printf(out, "%s\"%s\":", out->n > 1 ? "," : "{", key);
+    buf_put_json_str(out, str_of(value));
+}
+
+void helper_report_error(const struct err *e, struct buf *out)
+{
+    put_field(out, "code", err_name(e->code));
+    put_field(out, "message", e->msg);
+    put_field(out, "path", e->path);
+    put_field(out, "hint", e->hint);
+    buf_putc(out, '}');
+}
+
+static int code_named(const char *name)
+{
+    for (int code = -1; code > ERR_CODE_LIMIT; code--)
+        if (strcmp(err_name(code), name) == 0)
+            return code;
+    return ERR_INTERNAL;
+}
+
+int helper_report_take(yyjson_val *root, struct err *e)
+{
+    const char *code = yyjson_get_str(yyjson_obj_get(root, "code"));
+    const char *message = yyjson_get_str(yyjson_obj_get(root, "message"));
+    const char *path = yyjson_get_str(yyjson_obj_get(root, "path"));
+    const char *hint = yyjson_get_str(yyjson_obj_get(root, "hint"));
+    if (!code)
+        return 0;
+    int rc = err_set(e, code_named(code), "%s", message ? message : "it was not said why");
+    err_at(e, "%s", path ? path : "");
+    err_hint(e, "%s", hint ? hint : "");
+    return rc;
+}
