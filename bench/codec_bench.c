@@ -95,7 +95,7 @@ static void decode_once(struct bench *b, predict_decode_fn *decode, struct str b
     struct err e;
     rows_truncate(&b->rows, 0);
     arena_reset(&b->arena, 1 << 20);
-    if (decode(body, &b->sig, &b->rows, &b->arena, &b->req, &e)) {
+    if (decode(body, NULL, &b->sig, &b->rows, &b->arena, &b->req, &e)) {
         fprintf(stderr, "codec_bench: %s at %s\n", e.msg, e.path);
         exit(EXIT_FAILURE);
     }

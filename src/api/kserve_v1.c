@@ -249,12 +249,13 @@ static int read_request(struct decode *d, struct predict_request *ret, struct er
     return rc;
 }
 
-int kserve_v1_decode(struct str body, const struct signature *sig, struct rows *rows, struct arena *scratch,
-                     struct predict_request *ret, struct err *e)
+int kserve_v1_decode(struct str body, const struct json_pause *pause, const struct signature *sig,
+                     struct rows *rows, struct arena *scratch, struct predict_request *ret, struct err *e)
 {
     struct decode d;
     ASSERT(rows->dtype == sig->input_dtype && rows->n_features == sig->n_features);
     decode_init(&d, body, sig, rows, scratch);
+    json_scan_pauses(&d.json, pause);
     *ret = (struct predict_request){.no_outputs_listed = true};
     int rc = read_request(&d, ret, e);
     if (rc) {

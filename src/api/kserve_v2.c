@@ -286,9 +286,9 @@ static int finish_input(struct infer *r, struct tensor *t, uint32_t seen, struct
         return 0;
     const char *after = d->json.p;
     uint32_t depth = d->json.depth++;
-    d->json.p = t->data;
+    json_scan_seek(&d->json, t->data);
     int rc = read_tensor_data(r, t, e);
-    d->json.p = after;
+    json_scan_seek(&d->json, after);
     d->json.depth = depth;
     return rc;
 }
@@ -439,12 +439,13 @@ static int read_request(struct infer *r, struct err *e)
     return rc;
 }
 
-int kserve_v2_decode(struct str body, const struct signature *sig, struct rows *rows, struct arena *scratch,
-                     struct predict_request *ret, struct err *e)
+int kserve_v2_decode(struct str body, const struct json_pause *pause, const struct signature *sig,
+                     struct rows *rows, struct arena *scratch, struct predict_request *ret, struct err *e)
 {
     struct infer r = {.ret = ret};
     ASSERT(rows->dtype == sig->input_dtype && rows->n_features == sig->n_features);
     decode_init(&r.d, body, sig, rows, scratch);
+    json_scan_pauses(&r.d.json, pause);
     *ret = (struct predict_request){.no_outputs_listed = true};
     int rc = read_request(&r, e);
     if (rc) {

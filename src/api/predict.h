@@ -10,6 +10,8 @@
 #include "tensor/rows.h"
 #include "tensor/signature.h"
 
+struct json_pause;
+
 // What a codec remembers of a request until its answer is written. Slices point into the arena, not into the
 // body.
 struct predict_request {
@@ -28,13 +30,17 @@ struct predict_answer {
     uint32_t n_rows;
 };
 
+// `pause`, which may be NULL, is called about every so many bytes of the body (wire/json_scan.h), so that a
+// long one can be decoded in pieces.
+//
 // Decodes `body`, appending its rows to `rows` (which has sig's dtype and width). On an error rows is as
 // before, and e has the JSON path, what was expected and, for a misspelt feature, the nearest name.
 // ERR_BAD_JSON (with byte offset), ERR_WRONG_TYPE, ERR_WRONG_COUNT, ERR_OUT_OF_RANGE, ERR_UNKNOWN_FEATURE,
 // ERR_MISSING_FEATURE, ERR_UNKNOWN_FIELD, ERR_UNKNOWN_OUTPUT, ERR_DUPLICATE_KEY, ERR_TOO_DEEP, ERR_TOO_LARGE,
 // ERR_NOMEM.
-typedef int predict_decode_fn(struct str body, const struct signature *sig, struct rows *rows,
-                              struct arena *scratch, struct predict_request *ret, struct err *e);
+typedef int predict_decode_fn(struct str body, const struct json_pause *pause, const struct signature *sig,
+                              struct rows *rows, struct arena *scratch, struct predict_request *ret,
+                              struct err *e);
 // Appends the JSON body of the answer; out->failed tells when it did not fit.
 typedef void predict_encode_fn(const struct predict_request *req, const struct predict_answer *a,
                                struct buf *out);

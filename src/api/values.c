@@ -305,7 +305,13 @@ void *decode_cell(const struct decode *d, uint32_t i, uint32_t feature)
 int decode_fill_absent(struct decode *d, const uint8_t *seen, struct err *e)
 {
     uint32_t n_rows = d->rows->n_rows - d->first_row;
+    const uint64_t cells_a_pause = 1 << 16;
+    uint64_t cells = 0;
     for (uint32_t k = 0; k < d->sig->n_features; k++) {
+        if ((cells += n_rows) > cells_a_pause && d->json.pause) {
+            d->json.pause->pause(d->json.pause->ctx);
+            cells = 0;
+        }
         for (uint32_t i = 0; !seen[k] && i < n_rows; i++) {
             int rc = decode_missing(d, k, decode_cell(d, i, k), e);
             if (rc) {

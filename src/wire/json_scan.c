@@ -14,6 +14,39 @@ _Static_assert(LIMIT_JSON_DEPTH <= 64, "json_scan_skip keeps one bit for each le
 void json_scan_init(struct json_scan *s, struct str body)
 {
     *s = (struct json_scan){.p = body.p, .start = body.p, .end = body.n ? body.p + body.n : body.p};
+    s->pause_at = (const char *)UINTPTR_MAX;
+}
+
+static void plan_pause(struct json_scan *s, const char *p)
+{
+    if (s->pause && (size_t)(s->end - p) > s->pause->every_bytes)
+        s->pause_at = p + s->pause->every_bytes;
+    else
+        s->pause_at = (const char *)UINTPTR_MAX;
+}
+
+void json_scan_pauses(struct json_scan *s, const struct json_pause *pause)
+{
+    s->pause = pause;
+    plan_pause(s, s->p);
+}
+
+void json_scan_seek(struct json_scan *s, const char *p)
+{
+    s->p = p;
+    plan_pause(s, p);
+}
+
+static __attribute__((cold, noinline)) void take_pause(struct json_scan *s, const char *p)
+{
+    s->pause->pause(s->pause->ctx);
+    plan_pause(s, p);
+}
+
+// Where a loop over bytes has to look up.
+static inline const char *stop_of(const struct json_scan *s)
+{
+    return s->pause_at < s->end ? s->pause_at : s->end;
 }
 
 static __attribute__((cold, noinline)) int bad(const struct json_scan *s, const char *at, struct err *e,
@@ -28,11 +61,23 @@ static __attribute__((cold, noinline)) int bad(const struct json_scan *s, const 
                    expected, found);
 }
 
+static void skip_run(struct json_scan *s)
+{
+    for (;;) {
+        const char *p = s->p, *stop = stop_of(s);
+        while (p < stop && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
+            p++;
+        s->p = p;
+        if (p < stop || p == s->end)
+            return;
+        take_pause(s, p);
+    }
+}
+
 static inline void skip_space(struct json_scan *s)
 {
-    while (s->p < s->end && (unsigned char)*s->p <= ' ' &&
-           (*s->p == ' ' || *s->p == '\n' || *s->p == '\r' || *s->p == '\t'))
-        s->p++;
+    if (s->p < s->end && (unsigned char)*s->p <= ' ')
+        skip_run(s);
 }
 
 static const struct {
@@ -113,6 +158,8 @@ int json_scan_enter(struct json_scan *s, struct err *e)
 
 int json_scan_item(struct json_scan *s, char close, bool *first, struct err *e)
 {
+    if (__builtin_expect(s->p >= s->pause_at, 0))
+        take_pause(s, s->p);
     skip_space(s);
     bool was_first = *first;
     *first = false;
@@ -252,8 +299,13 @@ int json_scan_string(struct json_scan *s, struct arena *arena, struct str *ret, 
     const char *p = s->p + 1;
     bool escaped = false;
     for (;;) {
-        while (p < s->end && PLAIN[(unsigned char)*p])
+        const char *stop = stop_of(s);
+        while (p < stop && PLAIN[(unsigned char)*p])
             p++;
+        if (p >= stop && p < s->end) { // p may have been behind it before
+            take_pause(s, p);
+            continue;
+        }
         if (p == s->end || *p == '"')
             break;
         uint32_t code;

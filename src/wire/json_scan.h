@@ -13,9 +13,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// Lets a long text be read in pieces: wherever the scanner is, it calls `pause` about every so many bytes and
+// goes on when that returns.
+struct json_pause {
+    void (*pause)(void *ctx);
+    void *ctx;
+    size_t every_bytes;
+};
+
 struct json_scan {
     const char *p, *end, *start; // next byte, end and start of the body
     uint32_t depth;              // open arrays and objects
+    const char *pause_at;        // at or behind it a pause is due; behind the end when there is none
+    const struct json_pause *pause;
 };
 
 enum json_kind {
@@ -33,6 +43,10 @@ enum json_kind {
 };
 
 void json_scan_init(struct json_scan *s, struct str body);
+// From here on with pauses; NULL is without.
+void json_scan_pauses(struct json_scan *s, const struct json_pause *pause);
+// Goes on reading at p, at another place of the same text and in as many containers.
+void json_scan_seek(struct json_scan *s, const char *p);
 // Skips white space and says what starts there; consumes nothing else. Of a number, string, array or object
 // only the first byte was looked at.
 enum json_kind json_scan_kind(struct json_scan *s);
@@ -64,8 +78,9 @@ int json_scan_skip(struct json_scan *s, struct err *e) ERR_CHECKED;
 int json_scan_finish(struct json_scan *s, struct err *e) ERR_CHECKED;
 
 // The hot loop: reads numbers separated by commas into out[0..n_max), n_max > 0, as long as they are plain
-// (no exponent, at most 19 digits and a point), and returns how many. The position is then after the last one
-// read, before the comma or whatever follows it; it is unchanged when the result is 0, which says nothing:
-// ask json_scan_number then. Each value is exactly what that gives, rounded once more to float in the first.
+// (no exponent, at most 19 digits and a point), and returns how many. At most 16,384 in one call. The
+// position is then after the last one read, before the comma or whatever follows it; it is unchanged when the
+// result is 0, which says nothing: ask json_scan_number then. Each value is exactly what that gives, rounded
+// once more to float in the first.
 size_t json_scan_floats(struct json_scan *s, float *out, size_t n_max);
 size_t json_scan_doubles(struct json_scan *s, double *out, size_t n_max);

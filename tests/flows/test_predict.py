@@ -3,6 +3,8 @@
 
 import gzip
 import json
+import select
+import socket
 
 import numpy as np
 import pytest
@@ -137,6 +139,37 @@ def test_unknown_names_suggest_near_ones(server, churn):
     assert answer.headers["Allow"] == "POST"
     answer = requests.post(f"{server.url}/v1/models/churn:predict", data="1,2", headers={"Content-Type": "text/csv"}, timeout=10)
     assert answer.status_code == 415
+
+
+def test_small_requests_are_answered_while_a_large_body_is_decoded(start_server, churn):
+    """The large body ends in an error, so that all its work is decoding. Not timed: answers are counted."""
+    server = start_server("--gateways", "1")
+    server.push("churn", churn.path)
+    row = "[" + ",".join(["0.12345678901234567"] * 6) + "],"
+    large = ('{"instances":[' + row * 98000 + '"x"]}').encode()
+    small = json.dumps({"instances": churn.instances(1)}).encode()
+    head = "POST /v1/models/churn:predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+    counts = []
+    for _ in range(5):  # a try in which the machine does not run this program tells nothing
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as slow, \
+                socket.create_connection(("127.0.0.1", server.port), timeout=30) as quick:
+            def ask():
+                quick.sendall((head % len(small)).encode() + small)
+                assert b" 200 OK" in quick.recv(65536)
+
+            slow.sendall((head % len(large)).encode() + large[:-1])
+            for _ in range(len(large) // 65536 + 10):  # each is a turn, which reads as much of the large one
+                ask()
+            slow.sendall(large[-1:])
+            counts.append(0)
+            while not select.select([slow], [], [], 0)[0]:
+                ask()
+                counts[-1] += 1
+            answer = slow.recv(65536).decode()
+        assert answer.startswith("HTTP/1.1 400 ") and '"path":"$.instances[98000]"' in answer
+        if counts[-1] >= 10:
+            return
+    raise AssertionError(f"answers before that of the large request: {counts}")
 
 
 def test_large_requests_are_computed_in_slices_and_correct(server, churn):

@@ -307,11 +307,26 @@ static void shrink_in(struct conn *c, size_t done, size_t keep)
     }
 }
 
+struct buf conn_take_body(struct conn *c, struct str body)
+{
+    struct gateway *g = c->g;
+    struct buf *from = body.p >= c->in.p && body.p < c->in.p + c->in.n ? &c->in : &g->body, taken = *from;
+    if (from == &c->in)
+        g->buffered_bytes -= taken.cap;
+    buf_init(from, taken.max);
+    return taken;
+}
+
 static void take_from_own(struct conn *c)
 {
-    size_t keep, done = take_requests(c, c->in.p, c->in.n, &keep);
+    char *p = c->in.p;
+    size_t n = c->in.n, keep, done = take_requests(c, p, n, &keep);
     if (c->is_dead)
         return;
+    if (c->in.p != p) { // the buffer went with the request
+        keep_rest(c, p + done, keep);
+        return;
+    }
     if (c->admin) {
         done += gate_forward(c, (struct str){c->in.p + done, c->in.n - done});
         keep = c->is_dead ? 0 : c->in.n - done;

@@ -55,5 +55,7 @@ void conn_resume(struct conn *c);
 void conn_close(struct conn *c);
 // Ends the connection once what is queued is written, so that the client surely reads it.
 void conn_finish(struct conn *c);
+// Hands over the memory that the body of the request being taken lies in; the caller frees it.
+struct buf conn_take_body(struct conn *c, struct str body);
 // Stops or starts taking bytes from the client (admin.c, while the controller is slower than the client).
 void conn_want_input(struct conn *c, bool want);

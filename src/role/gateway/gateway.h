@@ -30,6 +30,7 @@ enum {
     GATEWAY_TURN_BYTES = 16 << 20, // bytes of rows and outputs gathered before they are computed
     GATEWAY_REQUEST_BYTES = 512 << 20, // bytes of rows and outputs of one request
     GATEWAY_JOBS_BYTES = 1 << 30,      // bytes of rows and outputs of all large requests together
+    GATEWAY_DECODE_BYTES = 256 << 10,  // of a body decoded before others get their turn
     GATEWAY_SLICE_NS = 500000,         // about how long a large request computes before others get their turn
     GATEWAY_TURN_ARENA = 64 << 20,     // bytes of request state and outputs in one turn
     GATEWAY_TURN_KEEP = 1 << 20,       // bytes of it kept warm between turns

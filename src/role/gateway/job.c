@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// A job owns its rows and outputs; the ring of jobs takes turns, one slice each.
+// A job owns its rows and outputs; the ring of jobs takes turns, one slice each. A body above
+// GATEWAY_DECODE_BYTES is decoded by a fiber, which pauses after as many bytes; then the rows are computed.
 #include "role/gateway/job.h"
 
 #include "base/clock.h"
+#include "os/fiber.h"
 #include "role/gateway/predict.h"
 #include "role/gateway/record.h"
 #include "role/gateway/reply.h"
+#include "wire/json_scan.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +19,18 @@ struct job {
     struct job *next;
     struct pending p; // request ids copied into memory of the job
     struct rows rows;
-    char *outputs; // (rows.n_rows, n_outputs)
-    char *names;   // request id, traceparent, protocol id, one after another
+    char *outputs;  // (rows.n_rows, n_outputs)
+    char *names;    // request id, traceparent, protocol id, one after another
+    uint64_t bytes; // its part of the gateway's jobs_bytes
     uint32_t done_rows;
     uint64_t start_ns, compute_ns;
+    // While it is being decoded
+    struct fiber *fiber; // NULL afterwards
+    struct buf body_memory;
+    struct str body;
+    struct arena scratch; // to the end of the job: the protocol id lies in it
+    int rc;               // of the decoding
+    struct err err;
 };
 
 uint32_t job_threshold(const struct deployment *d)
@@ -27,14 +38,27 @@ uint32_t job_threshold(const struct deployment *d)
     return d->slice_rows ? d->slice_rows : FIRST_SLICE_ROWS;
 }
 
-static uint64_t job_bytes(const struct job *j)
+// Counts what the job holds by now, each row with all that will come of it.
+static void count_bytes(struct gateway *g, struct job *j)
 {
-    return j->p.request.n_rows * j->p.deployment->row_bytes;
+    uint32_t rows = j->rows.cap_rows > j->rows.n_rows ? j->rows.cap_rows : j->rows.n_rows;
+    uint64_t bytes = j->body_memory.cap + rows * j->p.deployment->row_bytes;
+    g->jobs_bytes += bytes - j->bytes;
+    j->bytes = bytes;
+}
+
+static void free_decoding(struct job *j)
+{
+    fiber_free(j->fiber);
+    j->fiber = NULL;
+    buf_done(&j->body_memory);
 }
 
 static void job_free(struct job *j)
 {
+    free_decoding(j);
     deployment_unref(j->p.deployment);
+    arena_done(&j->scratch);
     rows_done(&j->rows);
     free(j->outputs);
     free(j->names);
@@ -75,6 +99,56 @@ static bool own_rows(struct job *j, struct deployment *d)
     return true;
 }
 
+// A job for p, which refers to its deployment; NULL without memory.
+static struct job *job_new(const struct pending *p)
+{
+    struct job *j = calloc(1, sizeof *j);
+    if (!j)
+        return NULL;
+    j->p = *p;
+    deployment_ref(p->deployment);
+    if (own_names(j))
+        return j;
+    job_free(j);
+    return NULL;
+}
+
+static bool own_outputs(struct job *j)
+{
+    const struct signature *sig = j->p.deployment->sig;
+    size_t bytes = (size_t)j->p.request.n_rows * sig->n_outputs * dtype_size(sig->output_dtype);
+    j->outputs = malloc(bytes ? bytes : 1);
+    return j->outputs;
+}
+
+static void append(struct gateway *g, struct job *j)
+{
+    struct job **end = &g->jobs;
+    while (*end)
+        end = &(*end)->next;
+    *end = j;
+}
+
+static void begin(struct gateway *g, struct job *j)
+{
+    j->start_ns = loop_now_ns(g->loop);
+    append(g, j);
+    count_bytes(g, j);
+    j->p.conn->state = CONN_WAITING;
+    conn_want_input(j->p.conn, false);
+    loop_set_busy(g->loop, true);
+}
+
+static int no_memory(struct err *e)
+{
+    return err_set(e, ERR_NOMEM, "no memory for a request of this size; send fewer rows");
+}
+
+static int too_many(struct err *e)
+{
+    return err_set(e, ERR_BUSY, "too many large requests are being computed");
+}
+
 int job_start(struct gateway *g, struct err *e)
 {
     const struct pending *p = &g->pending[--g->n_pending];
@@ -82,32 +156,88 @@ int job_start(struct gateway *g, struct err *e)
     uint32_t first_row = p->first_row;
     if (g->jobs && g->jobs_bytes + p->request.n_rows * d->row_bytes > GATEWAY_JOBS_BYTES) {
         rows_truncate(&d->rows, first_row);
-        return err_set(e, ERR_BUSY, "too many large requests are being computed");
+        return too_many(e);
     }
-    struct job *j = calloc(1, sizeof *j);
-    if (j) {
-        j->p = g->pending[g->n_pending];
-        deployment_ref(d);
-        size_t out_bytes = (size_t)j->p.request.n_rows * d->sig->n_outputs * dtype_size(d->sig->output_dtype);
-        j->outputs = malloc(out_bytes ? out_bytes : 1);
-    }
-    if (!j || !j->outputs || !own_names(j) || !own_rows(j, d)) {
+    struct job *j = job_new(p);
+    if (!j || !own_outputs(j) || !own_rows(j, d)) {
         if (j)
             job_free(j);
         rows_truncate(&d->rows, first_row);
-        return err_set(e, ERR_NOMEM, "no memory for a request of this size; send fewer rows");
+        return no_memory(e);
     }
-    j->start_ns = loop_now_ns(g->loop);
-    struct job **end = &g->jobs;
-    while (*end)
-        end = &(*end)->next;
-    *end = j;
-    g->jobs_bytes += job_bytes(j);
-    j->p.conn->state = CONN_WAITING;
-    conn_want_input(j->p.conn, false);
-    loop_set_busy(g->loop, true);
+    begin(g, j);
     return 0;
 }
+
+// ---- decoding
+
+static void pause_decoding(void *ctx)
+{
+    struct job *j = ctx;
+    fiber_pause(j->fiber);
+}
+
+static void decode(void *ctx)
+{
+    struct job *j = ctx;
+    const struct json_pause pause = {pause_decoding, j, GATEWAY_DECODE_BYTES};
+    j->rc = j->p.decode(j->body, &pause, j->p.deployment->sig, &j->rows, &j->scratch, &j->p.request, &j->err);
+}
+
+int job_start_decoding(struct gateway *g, const struct pending *p, struct str body, struct err *e)
+{
+    const struct deployment *d = p->deployment;
+    if (g->jobs && g->jobs_bytes + body.n > GATEWAY_JOBS_BYTES)
+        return too_many(e);
+    struct job *j = job_new(p);
+    if (!j || arena_init(&j->scratch, GATEWAY_TURN_ARENA, e) || fiber_new(decode, j, &j->fiber, e)) {
+        if (j)
+            job_free(j);
+        return no_memory(e);
+    }
+    j->p.first_row = 0;
+    rows_init(&j->rows, d->sig->input_dtype, d->sig->n_features, predict_rows_max(g, d));
+    j->body = body;
+    j->body_memory = conn_take_body(p->conn, body);
+    begin(g, j);
+    return 0;
+}
+
+// Answers the error that ended the decoding.
+static void refuse(struct gateway *g, struct job *j, struct err *e)
+{
+    struct conn *c = j->p.conn;
+    struct http1_request req = {.method = HTTP_POST,
+                                .request_id = j->p.request_id,
+                                .keep_alive = j->p.old_keep_alive,
+                                .minor_version = !j->p.old_keep_alive};
+    predict_finish(g); // earlier answers go first
+    predict_refused(c, j->p.deployment, e->code, e);
+    c->state = CONN_READING;
+    reply_error(c, &req, e);
+    conn_resume(c);
+}
+
+// One slice of the decoding. Returns whether there is more to do for the job.
+static bool decode_slice(struct gateway *g, struct job *j)
+{
+    bool more = fiber_resume(j->fiber);
+    if (!more)
+        free_decoding(j);
+    count_bytes(g, j);
+    if (more && g->jobs && g->jobs_bytes > GATEWAY_JOBS_BYTES) { // j is not in the list
+        j->rc = too_many(&j->err);
+        more = false;
+    } else if (!more && j->rc == 0 && !own_outputs(j)) {
+        j->rc = no_memory(&j->err);
+    }
+    if (j->rc == 0)
+        return true;
+    refuse(g, j, &j->err);
+    return false;
+}
+
+// ---- computing
 
 static void adapt(struct deployment *d, uint32_t rows, uint64_t took_ns)
 {
@@ -141,6 +271,28 @@ static void answer(struct gateway *g, struct job *j)
     conn_resume(c);
 }
 
+// One slice of the computation. Returns whether there is more to do.
+static bool compute_slice(struct gateway *g, struct job *j)
+{
+    struct deployment *d = j->p.deployment;
+    const struct signature *sig = d->sig;
+    uint32_t left = j->rows.n_rows - j->done_rows, n = job_threshold(d) < left ? job_threshold(d) : left;
+    uint64_t start = clock_mono_ns();
+    d->engine->predict(d->compiled,
+                       (char *)j->rows.data +
+                           (size_t)j->done_rows * sig->n_features * dtype_size(sig->input_dtype),
+                       n, j->outputs + (size_t)j->done_rows * sig->n_outputs * dtype_size(sig->output_dtype));
+    uint64_t took = clock_mono_ns() - start;
+    if (n)
+        adapt(d, n, took);
+    j->compute_ns += took;
+    j->done_rows += n;
+    if (j->done_rows < j->rows.n_rows)
+        return true;
+    answer(g, j);
+    return false;
+}
+
 void job_slice(struct gateway *g)
 {
     struct job *j = g->jobs;
@@ -148,29 +300,11 @@ void job_slice(struct gateway *g)
         return;
     g->jobs = j->next;
     j->next = NULL;
-    struct deployment *d = j->p.deployment;
-    const struct signature *sig = d->sig;
-    uint32_t left = j->rows.n_rows - j->done_rows, n = job_threshold(d) < left ? job_threshold(d) : left;
-    uint64_t start = clock_mono_ns();
-    if (j->p.conn)
-        d->engine->predict(
-            d->compiled,
-            (char *)j->rows.data + (size_t)j->done_rows * sig->n_features * dtype_size(sig->input_dtype), n,
-            j->outputs + (size_t)j->done_rows * sig->n_outputs * dtype_size(sig->output_dtype));
-    uint64_t took = clock_mono_ns() - start;
-    adapt(d, n, took);
-    j->compute_ns += took;
-    j->done_rows += n;
-    if (j->p.conn && j->done_rows < j->rows.n_rows) {
-        struct job **end = &g->jobs;
-        while (*end)
-            end = &(*end)->next;
-        *end = j;
+    if (j->p.conn && (j->fiber ? decode_slice(g, j) : compute_slice(g, j))) {
+        append(g, j);
         return;
     }
-    if (j->p.conn)
-        answer(g, j);
-    g->jobs_bytes -= job_bytes(j);
+    g->jobs_bytes -= j->bytes;
     job_free(j);
     loop_set_busy(g->loop, g->jobs != NULL);
 }

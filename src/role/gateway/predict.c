@@ -41,8 +41,7 @@ static void touch(struct gateway *g, struct deployment *d)
     g->touched = d;
 }
 
-// How many rows one request may have: the setting, and what memory bears however short the body is.
-static uint32_t rows_max(const struct gateway *g, const struct deployment *d)
+uint32_t predict_rows_max(const struct gateway *g, const struct deployment *d)
 {
     uint64_t fit = GATEWAY_REQUEST_BYTES / d->row_bytes;
     return fit < g->settings->max_rows_per_request ? (uint32_t)fit : g->settings->max_rows_per_request;
@@ -63,6 +62,13 @@ static void trim(struct deployment *d)
         rows_done(&d->rows);
 }
 
+void predict_refused(struct conn *c, struct deployment *d, int code, struct err *e)
+{
+    if (code == ERR_TOO_LARGE)
+        err_hint(e, "At most %u rows of this model are taken in one request.", predict_rows_max(c->g, d));
+    record_refused(c, d, err_http_status(code));
+}
+
 int predict_gather(struct conn *c, const struct http1_request *req, const struct route_match *m,
                    struct str body, struct err *e)
 {
@@ -73,19 +79,23 @@ int predict_gather(struct conn *c, const struct http1_request *req, const struct
     if (rc)
         return rc;
     struct pending *p = &g->pending[g->n_pending];
-    *p = (struct pending){.conn = c, .deployment = d, .encode = codec.encode, .first_row = d->rows.n_rows};
-    d->rows.max_rows = d->rows.n_rows + rows_max(g, d);
-    rc = codec.decode(body, d->sig, &d->rows, &g->arena, &p->request, e);
+    *p = (struct pending){.conn = c,
+                          .deployment = d,
+                          .decode = codec.decode,
+                          .encode = codec.encode,
+                          .first_row = d->rows.n_rows,
+                          .old_keep_alive = reply_keeps_alive(req),
+                          .request_id = keep(g, req->request_id),
+                          .traceparent = keep(g, req->traceparent)};
+    if (body.n > GATEWAY_DECODE_BYTES)
+        return job_start_decoding(g, p, body, e);
+    d->rows.max_rows = d->rows.n_rows + predict_rows_max(g, d);
+    rc = codec.decode(body, NULL, d->sig, &d->rows, &g->arena, &p->request, e);
     if (rc) {
-        if (rc == ERR_TOO_LARGE)
-            err_hint(e, "At most %u rows of this model are taken in one request.", rows_max(g, d));
-        record_refused(c, d, err_http_status(rc));
+        predict_refused(c, d, rc, e);
         trim(d);
         return rc;
     }
-    p->old_keep_alive = reply_keeps_alive(req);
-    p->request_id = keep(g, req->request_id);
-    p->traceparent = keep(g, req->traceparent);
     g->n_pending++;
     uint64_t bytes = p->request.n_rows * d->row_bytes;
     if (p->request.n_rows > job_threshold(d) || bytes > GATEWAY_TURN_BYTES) {

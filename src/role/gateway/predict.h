@@ -11,6 +11,7 @@
 struct pending {
     struct conn *conn;
     struct deployment *deployment;
+    predict_decode_fn *decode;
     predict_encode_fn *encode;
     uint32_t first_row;  // in the deployment's batch
     bool old_keep_alive; // see reply_keeps_alive
@@ -22,6 +23,10 @@ struct pending {
 // Decodes one predict request and gathers its rows. An error is to be answered by the caller.
 int predict_gather(struct conn *c, const struct http1_request *req, const struct route_match *m,
                    struct str body, struct err *e) ERR_CHECKED;
+// Counts a request to a deployment that could not be decoded; gives the hint on the number of rows.
+void predict_refused(struct conn *c, struct deployment *d, int code, struct err *e);
+// How many rows one request may have: the setting, and what memory bears however short the body is.
+uint32_t predict_rows_max(const struct gateway *g, const struct deployment *d);
 // Computes and answers all that is gathered. Called at the end of each turn, and before any answer of another
 // kind.
 void predict_finish(struct gateway *g);

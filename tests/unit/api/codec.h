@@ -3,6 +3,7 @@
 #pragma once
 
 #include "api/predict.h"
+#include "wire/json_scan.h"
 
 #include "unit.h"
 
@@ -10,6 +11,8 @@
 #include <string.h>
 
 struct codec {
+    struct json_pause pause;
+    uint32_t n_pauses;
     struct feature features[3];
     struct signature sig;
     struct rows rows;
@@ -18,10 +21,16 @@ struct codec {
     struct err e;
 };
 
+static inline void codec_paused(void *ctx)
+{
+    ((struct codec *)ctx)->n_pauses++;
+}
+
 // Three features: age (may be missing), income (may be missing), code (must not be missing).
 static inline void codec_init(struct codec *c, enum dtype dtype)
 {
     *c = (struct codec){
+        .pause = {codec_paused, c, 3},
         .features = {{STR("age"), true, false}, {STR("income"), true, false}, {STR("code"), false, true}}};
     c->sig = (struct signature){.n_features = 3,
                                 .n_outputs = 1,
@@ -49,9 +58,31 @@ static inline int codec_decode(struct codec *c, predict_decode_fn *decode, const
     char *exact = malloc(n ? n : 1); // so that AddressSanitizer sees a byte too many
     if (n)
         memcpy(exact, body, n);
-    int rc = decode((struct str){exact, n}, &c->sig, &c->rows, &c->arena, &c->req, &c->e);
+    int rc = decode((struct str){exact, n}, &c->pause, &c->sig, &c->rows, &c->arena, &c->req, &c->e);
     free(exact);
     return rc;
+}
+
+// A body of `front`, then n times `item` with commas between them, then `back`: decoding it pauses about
+// every 1000 bytes, wherever they are.
+static inline void codec_pauses(predict_decode_fn *decode, int want, const char *front, const char *item,
+                                int n, const char *back)
+{
+    struct codec c;
+    struct buf body;
+    codec_init(&c, DTYPE_FP32);
+    c.rows.max_rows = 100000;
+    c.pause.every_bytes = 1000;
+    buf_init(&body, 1 << 24);
+    buf_puts(&body, front);
+    for (int i = 0; i < n; i++)
+        buf_printf(&body, i && *item != ' ' ? ",%s" : "%s", item);
+    buf_puts(&body, back);
+    ck_assert_int_eq(decode(buf_str(&body), &c.pause, &c.sig, &c.rows, &c.arena, &c.req, &c.e), want);
+    ck_assert_msg(c.n_pauses >= body.n / 1000 / 2 && c.n_pauses <= body.n / 1000 * 2,
+                  "%s…: %u pauses in %zu bytes", front, c.n_pauses, body.n);
+    buf_done(&body);
+    codec_done(&c);
 }
 
 static inline double codec_value(const struct codec *c, uint32_t row, uint32_t feature)

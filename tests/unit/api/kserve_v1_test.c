@@ -294,6 +294,17 @@ START_TEST(answers_have_one_output_a_row)
 }
 END_TEST
 
+START_TEST(a_long_body_is_decoded_with_pauses)
+{
+    codec_pauses(kserve_v1_decode, 0, "{\"instances\":[", "[1.25,2,3]", 5000, "]}");
+    codec_pauses(kserve_v1_decode, 0, "{\"instances\":[", "{\"age\":1,\"code\":3}", 5000, "]}");
+    codec_pauses(kserve_v1_decode, ERR_MISSING_FEATURE, "{\"inputs\":{\"age\":[", "1", 50000, "]}}");
+    codec_pauses(kserve_v1_decode, ERR_WRONG_COUNT, "{\"instances\":[[", "1", 50000, "]]}");
+    codec_pauses(kserve_v1_decode, 0, "{\"instances\":[[1,", "                ", 5000, "2,3]]}");
+    codec_pauses(kserve_v1_decode, ERR_UNKNOWN_FIELD, "{\"", "names of any length", 5000, "\":1}");
+}
+END_TEST
+
 UNIT_MAIN("api/kserve_v1", rows_come_as_arrays, rows_come_as_objects_in_any_order,
           names_that_need_escapes_are_compared_decoded, columns_come_by_name,
           null_and_NaN_are_missing_and_booleans_are_numbers, numbers_are_narrowed_by_way_of_double,
@@ -301,4 +312,5 @@ UNIT_MAIN("api/kserve_v1", rows_come_as_arrays, rows_come_as_objects_in_any_orde
           a_value_of_another_type_is_refused, another_number_of_values_is_refused,
           an_unknown_feature_gets_the_nearest_name, an_unknown_field_is_refused, a_key_twice_is_refused,
           broken_json_is_refused_with_its_byte, nesting_over_the_limit_is_refused, too_many_rows_are_refused,
-          a_model_of_one_feature_takes_scalars, answers_have_one_output_a_row)
+          a_model_of_one_feature_takes_scalars, answers_have_one_output_a_row,
+          a_long_body_is_decoded_with_pauses)

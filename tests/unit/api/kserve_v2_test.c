@@ -234,7 +234,20 @@ START_TEST(the_answer_echoes_the_id_or_gives_the_prediction_id)
 }
 END_TEST
 
+START_TEST(a_long_body_is_decoded_with_pauses)
+{
+#define FRONT "{\"inputs\":[{\"name\":\"x\",\"shape\":[5000,3],\"datatype\":\"FP32\",\"data\":["
+    codec_pauses(kserve_v2_decode, 0, FRONT, "[1.25,2,3]", 5000, "]}]}");
+    codec_pauses(kserve_v2_decode, 0, FRONT, "1.2e0,2.5e0,3.5e0", 5000, "]}]}");
+    codec_pauses(kserve_v2_decode, ERR_WRONG_COUNT, FRONT, "[1.25,2,3]", 6000, "]}]}");
+    // Passed over, then read: twice as many bytes.
+    codec_pauses(kserve_v2_decode, 0, "{\"inputs\":[{\"data\":[", "[1.25,2,3]", 5000,
+                 "],\"name\":\"x\",\"shape\":[5000,3],\"datatype\":\"FP32\"}]}");
+}
+END_TEST
+
 UNIT_MAIN("api/kserve_v2", data_is_flat_or_nested, fields_come_in_any_order, features_come_as_inputs_by_name,
           values_are_held_by_their_datatype_first, shape_and_data_must_agree, inputs_are_one_of_two_sorts,
           parameters_are_taken_or_refused_by_name, outputs_are_checked, broken_json_is_refused,
-          a_model_of_one_feature_takes_any_name, the_answer_echoes_the_id_or_gives_the_prediction_id)
+          a_model_of_one_feature_takes_any_name, the_answer_echoes_the_id_or_gives_the_prediction_id,
+          a_long_body_is_decoded_with_pauses)

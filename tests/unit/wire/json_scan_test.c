@@ -239,6 +239,26 @@ START_TEST(the_hot_loop_stops_where_it_must)
 }
 END_TEST
 
+START_TEST(the_hot_loop_returns_now_and_then)
+{
+    enum { N = 40000 };
+    static char text[2 * N];
+    static float v[N];
+    for (int i = 0; i < 2 * N; i++)
+        text[i] = i % 2 ? ',' : '7';
+    memset(text, ' ', 16);
+    struct json_scan s;
+    json_scan_init(&s, (struct str){text, sizeof text});
+    s.p += 16;
+    ck_assert_uint_eq(json_scan_floats(&s, v, N), 16384);
+    ck_assert_ptr_eq(s.p, text + 16 + 2 * 16384 - 1);
+    memset(text + 40, ' ', 1000); // much space: the caller's
+    s.p = text + 16;
+    ck_assert_uint_eq(json_scan_floats(&s, v, N), 12);
+    ck_assert_ptr_eq(s.p, text + 39);
+}
+END_TEST
+
 UNIT_MAIN("wire/json_scan", whole_documents_are_checked, depth_has_a_limit, strings_lose_their_escapes,
           keys_can_be_guessed, the_hot_loop_reads_what_the_exact_reader_reads,
-          the_hot_loop_stops_where_it_must)
+          the_hot_loop_stops_where_it_must, the_hot_loop_returns_now_and_then)
