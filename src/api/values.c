@@ -51,12 +51,36 @@ void path_key_before(struct err *e, struct str key)
     path_before(e, step);
 }
 
+enum { SHOWN_BYTES = 40, SHOWN_SIZE = SHOWN_BYTES + sizeof "…" };
+
+// The value that starts here as it stands in the body, shortened, on one line.
+static void show_value(const struct decode *d, char ret[SHOWN_SIZE])
+{
+    struct err ignored;
+    struct json_scan look;
+    const char *p = d->json.p;
+    size_t left = (size_t)(d->json.end - p), n = left < SHOWN_BYTES ? left : SHOWN_BYTES;
+    json_scan_init(&look, (struct str){p, left > n ? n + 1 : n}); // one more tells that a number ends
+    bool whole = json_scan_skip(&look, &ignored) == 0 && (size_t)(look.p - p) <= n;
+    if (whole)
+        n = (size_t)(look.p - p);
+    else
+        while (n < left && n > 0 && ((unsigned char)p[n] & 0xc0) == 0x80) // not in the midst of a character
+            n--;
+    for (size_t i = 0; i < n; i++)
+        ret[i] = (unsigned char)p[i] < ' ' ? ' ' : p[i];
+    const char *end = whole ? "" : "…";
+    memcpy(ret + n, end, strlen(end) + 1);
+}
+
 int decode_unexpected(struct decode *d, const char *expected, struct err *e)
 {
     enum json_kind k = json_scan_kind(&d->json);
     if (k == JSON_END || k == JSON_BAD) // the scanner words it, with the place
         return json_scan_skip(&d->json, e);
-    return err_set(e, ERR_WRONG_TYPE, "expected %s, got %s", expected, json_kind_name(k));
+    char shown[SHOWN_SIZE];
+    show_value(d, shown);
+    return err_set(e, ERR_WRONG_TYPE, "expected %s, got %s", expected, shown);
 }
 
 int decode_missing(struct decode *d, uint32_t feature, void *to, struct err *e)

@@ -294,23 +294,50 @@ START_TEST(answers_have_one_output_a_row)
 }
 END_TEST
 
-START_TEST(a_long_body_is_decoded_with_pauses)
+static void says(const char *body, const char *message)
 {
-    codec_pauses(kserve_v1_decode, 0, "{\"instances\":[", "[1.25,2,3]", 5000, "]}");
-    codec_pauses(kserve_v1_decode, 0, "{\"instances\":[", "{\"age\":1,\"code\":3}", 5000, "]}");
-    codec_pauses(kserve_v1_decode, ERR_MISSING_FEATURE, "{\"inputs\":{\"age\":[", "1", 50000, "]}}");
-    codec_pauses(kserve_v1_decode, ERR_WRONG_COUNT, "{\"instances\":[[", "1", 50000, "]]}");
-    codec_pauses(kserve_v1_decode, 0, "{\"instances\":[[1,", "                ", 5000, "2,3]]}");
-    codec_pauses(kserve_v1_decode, ERR_UNKNOWN_FIELD, "{\"", "names of any length", 5000, "\":1}");
+    struct codec c;
+    codec_init(&c, DTYPE_FP32);
+    ck_assert_int_eq(codec_decode(&c, kserve_v1_decode, body), ERR_WRONG_TYPE);
+    ck_assert_str_eq(c.e.msg, message);
+    codec_done(&c);
+}
+
+START_TEST(a_value_of_a_wrong_type_is_shown)
+{
+    says("{\"instances\":[[\"abc\",2,3]]}", "expected a number, got \"abc\"");
+    says("{\"instances\":[[[1,\n2],2,3]]}", "expected a number, got [1, 2]");
+    says("{\"instances\":true}", "expected an array of rows, got true");
+    says("{\"instances\":7}", "expected an array of rows, got 7");
+    says("{\"instances\":12345678901234567890123456789012345678901}",
+         "expected an array of rows, got 1234567890123456789012345678901234567890…");
+    // 40 bytes with the quotes are the most.
+    says("{\"instances\":[[\"abcdefghijklmnopqrstuvwxyz0123456789AB\",2,3]]}",
+         "expected a number, got \"abcdefghijklmnopqrstuvwxyz0123456789AB\"");
+    says("{\"instances\":[[\"abcdefghijklmnopqrstuvwxyz0123456789ABC\",2,3]]}",
+         "expected a number, got \"abcdefghijklmnopqrstuvwxyz0123456789ABC…");
+    says("{\"instances\":[[\"abcdefghijklmnopqrstuvwxyz0123456789A€\",2,3]]}",
+         "expected a number, got \"abcdefghijklmnopqrstuvwxyz0123456789A…");
 }
 END_TEST
 
-UNIT_MAIN("api/kserve_v1", rows_come_as_arrays, rows_come_as_objects_in_any_order,
-          names_that_need_escapes_are_compared_decoded, columns_come_by_name,
-          null_and_NaN_are_missing_and_booleans_are_numbers, numbers_are_narrowed_by_way_of_double,
-          infinity_is_refused, a_missing_value_without_a_rule_names_its_field,
-          a_value_of_another_type_is_refused, another_number_of_values_is_refused,
-          an_unknown_feature_gets_the_nearest_name, an_unknown_field_is_refused, a_key_twice_is_refused,
-          broken_json_is_refused_with_its_byte, nesting_over_the_limit_is_refused, too_many_rows_are_refused,
-          a_model_of_one_feature_takes_scalars, answers_have_one_output_a_row,
-          a_long_body_is_decoded_with_pauses)
+START_TEST(a_long_body_is_decoded_with_pauses)
+{
+    codec_pauses(kserve_v1_decode, 0, 1, "{\"instances\":[", "[1.25,2,3]", 5000, "]}");
+    codec_pauses(kserve_v1_decode, 0, 1, "{\"instances\":[", "{\"age\":1,\"code\":3}", 5000, "]}");
+    codec_pauses(kserve_v1_decode, ERR_MISSING_FEATURE, 1, "{\"inputs\":{\"age\":[", "1", 50000, "]}}");
+    codec_pauses(kserve_v1_decode, ERR_WRONG_COUNT, 1, "{\"instances\":[[", "1", 50000, "]]}");
+    codec_pauses(kserve_v1_decode, 0, 1, "{\"instances\":[[1,", "                ", 5000, "2,3]]}");
+    codec_pauses(kserve_v1_decode, ERR_UNKNOWN_FIELD, 1, "{\"", "names of any length", 5000, "\":1}");
+}
+END_TEST
+
+UNIT_MAIN("api/kserve_v1", a_value_of_a_wrong_type_is_shown, rows_come_as_arrays,
+          rows_come_as_objects_in_any_order, names_that_need_escapes_are_compared_decoded,
+          columns_come_by_name, null_and_NaN_are_missing_and_booleans_are_numbers,
+          numbers_are_narrowed_by_way_of_double, infinity_is_refused,
+          a_missing_value_without_a_rule_names_its_field, a_value_of_another_type_is_refused,
+          another_number_of_values_is_refused, an_unknown_feature_gets_the_nearest_name,
+          an_unknown_field_is_refused, a_key_twice_is_refused, broken_json_is_refused_with_its_byte,
+          nesting_over_the_limit_is_refused, too_many_rows_are_refused, a_model_of_one_feature_takes_scalars,
+          answers_have_one_output_a_row, a_long_body_is_decoded_with_pauses)

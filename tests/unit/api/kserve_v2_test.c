@@ -237,11 +237,11 @@ END_TEST
 START_TEST(a_long_body_is_decoded_with_pauses)
 {
 #define FRONT "{\"inputs\":[{\"name\":\"x\",\"shape\":[5000,3],\"datatype\":\"FP32\",\"data\":["
-    codec_pauses(kserve_v2_decode, 0, FRONT, "[1.25,2,3]", 5000, "]}]}");
-    codec_pauses(kserve_v2_decode, 0, FRONT, "1.2e0,2.5e0,3.5e0", 5000, "]}]}");
-    codec_pauses(kserve_v2_decode, ERR_WRONG_COUNT, FRONT, "[1.25,2,3]", 6000, "]}]}");
+    codec_pauses(kserve_v2_decode, 0, 1, FRONT, "[1.25,2,3]", 5000, "]}]}");
+    codec_pauses(kserve_v2_decode, 0, 1, FRONT, "1.2e0,2.5e0,3.5e0", 5000, "]}]}");
+    codec_pauses(kserve_v2_decode, ERR_WRONG_COUNT, 1, FRONT, "[1.25,2,3]", 6000, "]}]}");
     // Passed over, then read: twice as many bytes.
-    codec_pauses(kserve_v2_decode, 0, "{\"inputs\":[{\"data\":[", "[1.25,2,3]", 5000,
+    codec_pauses(kserve_v2_decode, 0, 2, "{\"inputs\":[{\"data\":[", "[1.25,2,3]", 5000,
                  "],\"name\":\"x\",\"shape\":[5000,3],\"datatype\":\"FP32\"}]}");
 }
 END_TEST
