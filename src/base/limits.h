@@ -49,4 +49,6 @@ enum {
     LIMIT_CATEGORY_WORDS = 1 << 26,        // 32 categories each, over all splits of a model
     LIMIT_TREES_COMPILE_MB = 32 << 10,     // address space of one compilation
     LIMIT_TREES_CATEGORY_BYTES = 64 << 20, // tables that map categories to decisions
+    LIMIT_ONNX_NAMES_BYTES = 64 << 20,     // names, labels and descriptions of the tensors of a model
+    LIMIT_ONNX_RESULT_BYTES = 1 << 30,     // strings, or a stacked sequence, of one output
 };

@@ -2,7 +2,7 @@
 // The list of engines, asked in this order.
 #include "engine/engine.h"
 
-static const struct engine *const ENGINES[] = {&engine_trees};
+static const struct engine *const ENGINES[] = {&engine_trees, &engine_onnx};
 
 const struct engine *engine_detect(const uint8_t *bytes, size_t size, const char **ret_format)
 {
@@ -13,5 +13,13 @@ const struct engine *engine_detect(const uint8_t *bytes, size_t size, const char
             return ENGINES[i];
         }
     }
+    return NULL;
+}
+
+const struct engine *engine_find(struct str name)
+{
+    for (size_t i = 0; i < sizeof ENGINES / sizeof ENGINES[0]; i++)
+        if (str_eq(name, str_of(ENGINES[i]->name)))
+            return ENGINES[i];
     return NULL;
 }

@@ -12,9 +12,13 @@
 #include <stdint.h>
 
 struct model; // a compiled image, opened by its engine
+struct runtime;
 
 struct engine {
     const char *name; // "trees"
+    // Set when models of this engine are computed in replicas by that library: then there are only name and
+    // detect here, and a version's image is its interface as JSON (tensor/interface.h).
+    const struct runtime *runtime;
 
     // Name of the format ("xgboost_json") if the bytes look like a model of this engine, judged by content;
     // else NULL.
@@ -44,7 +48,12 @@ struct engine {
     void (*describe)(const struct model *m, struct buf *json);
 };
 
-extern const struct engine engine_trees;
+extern const struct engine engine_trees, engine_onnx;
 
 // The engine whose detect knows the bytes and the format's name, or NULL.
 const struct engine *engine_detect(const uint8_t *bytes, size_t size, const char **ret_format);
+// By its name, or NULL.
+const struct engine *engine_find(struct str name);
+// The error for bytes that no engine knows: names the kind of file where it is a common one, and what to do
+// instead. Returns ERR_UNSUPPORTED_MODEL.
+int engine_refuse(const uint8_t *bytes, size_t size, struct err *e) ERR_CHECKED;

@@ -9,11 +9,20 @@
 struct library; // an opened library
 struct session; // a loaded model
 
+// Weights that a model keeps in another file, by the name it calls the file.
+struct runtime_file {
+    struct str name;
+    const void *bytes; // may be released after load
+    size_t size;
+};
+
 // Settings of a version.
 struct runtime_options {
-    unsigned threads;         // of one run; 1 makes the session safe to fork
-    const char *optimization; // "none", "basic", "extended", "all"
-    const char *provider;     // "cpu", "cuda", "tensorrt", "openvino"
+    unsigned threads;                 // of one run; 1 makes the session safe to fork; 0 is 1
+    const char *optimization;         // "none", "basic", "extended", "all"; NULL or empty: "all"
+    const char *provider;             // "cpu", "cuda", "tensorrt", "openvino"; NULL or empty: "cpu"
+    const struct runtime_file *files; // (n_files)
+    size_t n_files;
 };
 
 // One computation. `inputs` are by index of the interface's inputs, absent ones have DTYPE_NONE.

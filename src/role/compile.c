@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The compile process: gives up what it could do harm with, checks the file's digest, compiles it, opens the
-// image once as a gateway would, and reports.
+// The compile process: opens the library that the model may need, gives up what it could do harm with, checks
+// the file's digest, compiles it, opens the image once as a gateway would, and reports.
 #include "role/compile.h"
 
 #include "base/buf.h"
 #include "engine/engine.h"
+#include "engine/runtime.h"
 #include "os/file.h"
 #include "registry/registry.h"
 #include "role/controller/helper.h"
@@ -81,18 +82,55 @@ static int map_file(struct str digest, const uint8_t **ret, size_t *ret_size, st
     return 0;
 }
 
-static int compile(const uint8_t *bytes, size_t size, size_t max_image, const struct engine **ret_engine,
-                   const char **ret_format, struct err *e)
+// What the process knows of its model so far.
+struct work {
+    const uint8_t *bytes;
+    size_t size, max_image;
+    const struct engine *engine;
+    const char *format;
+    struct library *library; // NULL: not opened, library_error says why
+    struct err library_error;
+};
+
+// Opening reads files, which the sandbox forbids, so it comes before anything is known of the model but its
+// first byte: the engines that compute in the gateways, which need no library, have text files.
+static void open_library(struct work *w, const char *path)
 {
-    *ret_engine = engine_detect(bytes, size, ret_format);
-    if (!*ret_engine) {
-        err_set(e, ERR_UNSUPPORTED_MODEL, "the file is not a model that this build knows");
-        err_hint(e, "Known are XGBoost models saved as JSON or UBJSON and LightGBM models saved as text.");
-        return ERR_UNSUPPORTED_MODEL;
+    char first;
+    if (pread(COMPILE_FD_FILE, &first, 1, 0) == 1 && first != '{' && first != 't' &&
+        runtime_onnx.open(path, &w->library, &w->library_error))
+        w->library = NULL;
+}
+
+// The image of a model that runs in replicas is its interface.
+static int inspect(const struct work *w, const struct runtime *runtime, struct buf *image, struct err *e)
+{
+    const struct runtime_options options = {.threads = 1};
+    struct session *s;
+    double worst;
+    if (!w->library) {
+        *e = w->library_error;
+        return e->code ? e->code : err_set(e, ERR_INTERNAL, "the file is not what it began like");
     }
+    int rc = runtime->load(w->library, w->bytes, w->size, &options, &s, e);
+    if (rc)
+        return rc;
+    struct interface i = *runtime->interface(s);
+    i.max_batch_rows = runtime->probe_batching(s, &worst);
+    interface_encode(&i, image);
+    runtime->close(s);
+    return 0;
+}
+
+static int compile(struct work *w, struct err *e)
+{
+    w->engine = engine_detect(w->bytes, w->size, &w->format);
+    if (!w->engine)
+        return engine_refuse(w->bytes, w->size, e);
     struct buf image;
-    buf_init(&image, max_image);
-    int rc = (*ret_engine)->compile(bytes, size, &image, e);
+    buf_init(&image, w->max_image);
+    int rc = w->engine->runtime ? inspect(w, w->engine->runtime, &image, e)
+                                : w->engine->compile(w->bytes, w->size, &image, e);
     if (!rc && image.failed)
         rc = err_set(e, ERR_NOMEM, "no memory for the compiled model");
     if (!rc)
@@ -112,6 +150,13 @@ static int try_open(const struct engine *engine, struct err *e)
     if (p == MAP_FAILED)
         return err_errno(e, errno, "map the compiled model");
     _Static_assert(IMAGE_ALIGN <= 4096, "a mapping is aligned well enough");
+    if (engine->runtime) {
+        struct interface *i;
+        rc = interface_decode((struct str){p, size}, &i, e);
+        if (!rc)
+            interface_free(i);
+        return rc;
+    }
     struct model *m;
     rc = engine->open(p, size, &m, e);
     if (!rc)
@@ -141,16 +186,14 @@ int compile_main(int argc, char *const *argv)
         !str_to_u64(str_of(argv[COMPILE_ARG_MEMORY_BYTES]), UINT64_MAX, &memory_bytes) ||
         !str_to_u64(str_of(argv[COMPILE_ARG_CPU_S]), UINT64_MAX, &cpu_s))
         return 2;
-    const struct engine *engine = NULL;
-    const char *format = NULL;
-    const uint8_t *bytes = NULL;
-    size_t size = 0;
+    struct work w = {.max_image = memory_bytes};
+    open_library(&w, argv[COMPILE_ARG_ONNXRUNTIME]);
     int rc = harden(memory_bytes, cpu_s, &e);
     if (!rc)
-        rc = map_file(str_of(argv[COMPILE_ARG_DIGEST]), &bytes, &size, &e);
+        rc = map_file(str_of(argv[COMPILE_ARG_DIGEST]), &w.bytes, &w.size, &e);
     if (!rc)
-        rc = compile(bytes, size, memory_bytes, &engine, &format, &e);
+        rc = compile(&w, &e);
     if (!rc)
-        rc = try_open(engine, &e);
-    return report(rc, engine, format, &e);
+        rc = try_open(w.engine, &e);
+    return report(rc, w.engine, w.format, &e);
 }

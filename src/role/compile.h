@@ -10,6 +10,7 @@ enum compile_arg {
     COMPILE_ARG_DIGEST,       // "sha256:…" the file must have
     COMPILE_ARG_MEMORY_BYTES, // limit on its address space
     COMPILE_ARG_CPU_S,        // limit on its processor time
+    COMPILE_ARG_ONNXRUNTIME,  // path of ONNX Runtime's library; "": where it is usually found
     COMPILE_ARGS
 };
 #define COMPILE_ROLE "@compile"
@@ -20,6 +21,8 @@ enum compile_fd {
     COMPILE_FD_LIMIT
 };
 
+// The image is the engine's; of an engine that computes in replicas, the model's interface as JSON, found by
+// loading the model and trying it out.
 // Result: {"engine":"trees","format":"xgboost_json"} when the image is written, else
 // {"code":"bad_model","message":"…","path":"…","hint":"…"}. Returns the exit code, 0 when a result was
 // written. argc and argv are main's; argv[1] is COMPILE_ROLE.

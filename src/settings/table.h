@@ -46,4 +46,7 @@
     X(DURATION, compile_timeout_ms, "compile_timeout", "5m", 1000, 86400000, "", false,                      \
       "Longest time that checking and compiling a pushed model may take.")                                   \
     X(BYTES, compile_memory_bytes, "compile_memory", "8GiB", 64 << 20, 1ull << 44, "", false,                \
-      "Most memory for checking and compiling a pushed model.")
+      "Most memory for checking and compiling a pushed model.")                                              \
+    X(STRING, onnxruntime_library, "onnxruntime_library", "", 0, 1023, "", false,                            \
+      "Path of ONNX Runtime's library, libonnxruntime.so; empty looks beside the program and in the "        \
+      "system.")

@@ -57,11 +57,10 @@ static int result_parse(struct compile_job *j, struct str json, struct err *e)
     const char *engine = yyjson_get_str(yyjson_obj_get(root, "engine"));
     const char *format = yyjson_get_str(yyjson_obj_get(root, "format"));
     int rc = helper_report_take(root, e);
-    if (!rc &&
-        (!engine || !format || strcmp(engine, engine_trees.name) != 0 || strlen(format) >= sizeof j->format))
+    if (!rc && (!engine || !format || !engine_find(str_of(engine)) || strlen(format) >= sizeof j->format))
         rc = err_set(e, ERR_INTERNAL, "the compile process did not say what it made");
     if (!rc) {
-        j->engine = &engine_trees;
+        j->engine = engine_find(str_of(engine));
         snprintf(j->format, sizeof j->format, "%s", format);
     }
     yyjson_doc_free(doc);
@@ -133,7 +132,9 @@ static int spawn(struct compile_job *j, int file_fd, struct err *e)
     registry_digest_text(&j->digest, digest);
     snprintf(memory, sizeof memory, "%llu", (unsigned long long)s->compile_memory_bytes);
     snprintf(cpu, sizeof cpu, "%llu", (unsigned long long)s->compile_timeout_ms / 1000 + 1);
-    char *argv[COMPILE_ARGS + 1] = {program, role, digest, memory, cpu, NULL};
+    char library[sizeof s->onnxruntime_library];
+    snprintf(library, sizeof library, "%s", s->onnxruntime_library);
+    char *argv[COMPILE_ARGS + 1] = {program, role, digest, memory, cpu, library, NULL};
     int fds[] = {file_fd, j->image_fd};
     j->timeout_ms = s->compile_timeout_ms;
     return helper_start(j->c,

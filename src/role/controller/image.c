@@ -6,35 +6,60 @@
 #include "os/shm.h"
 #include "role/controller/describe.h"
 #include "settings/settings.h"
+#include "tensor/interface.h"
 
 #include <unistd.h>
 
 enum { DESCRIBE_MAX = 64 << 10 };
 
+// Of a model that runs in replicas the image is what describes it.
+static int look_at_interface(const void *image, size_t size, struct deployment *d, struct buf *signature_json,
+                             struct err *e)
+{
+    struct str json = {image, size};
+    struct interface *i;
+    int rc = interface_decode(json, &i, e);
+    if (rc)
+        return rc;
+    interface_free(i);
+    buf_put_str(signature_json, json);
+    d->describe_json = str_dup(json);
+    return d->describe_json && !signature_json->failed
+               ? 0
+               : err_set(e, ERR_NOMEM, "no memory to describe the model");
+}
+
+static int look_at_model(const struct engine *engine, const void *image, size_t size, struct deployment *d,
+                         struct buf *signature_json, struct err *e)
+{
+    struct model *m;
+    struct buf text;
+    int rc = engine->open(image, size, &m, e);
+    if (rc)
+        return rc;
+    buf_init(&text, DESCRIBE_MAX);
+    describe_signature(engine->signature(m), signature_json);
+    engine->describe(m, &text);
+    engine->close(m);
+    d->describe_json = text.failed ? NULL : str_dup(buf_str(&text));
+    buf_done(&text);
+    return d->describe_json && !signature_json->failed
+               ? 0
+               : err_set(e, ERR_NOMEM, "no memory to describe the model");
+}
+
 static int look(struct compile_job *j, struct deployment *d, struct buf *signature_json, struct err *e)
 {
     const void *image;
     size_t size;
-    struct model *m;
     int rc = shm_map_immutable(j->image_fd, 1, j->c->args->settings->compile_memory_bytes, &image, &size, e);
     if (rc)
         return rc;
-    rc = j->engine->open(image, size, &m, e);
-    if (!rc) {
-        struct buf text;
-        buf_init(&text, DESCRIBE_MAX);
-        describe_signature(j->engine->signature(m), signature_json);
-        j->engine->describe(m, &text);
-        j->engine->close(m);
-        d->describe_json = text.failed ? NULL : str_dup(buf_str(&text));
-        buf_done(&text);
-        if (!d->describe_json || signature_json->failed)
-            rc = err_set(e, ERR_NOMEM, "no memory to describe the model");
-    }
+    rc = j->engine->runtime ? look_at_interface(image, size, d, signature_json, e)
+                            : look_at_model(j->engine, image, size, d, signature_json, e);
     shm_unmap(image, size);
     return rc;
 }
-
 int image_take(struct compile_job *j, struct deployment *d, struct buf *signature_json, struct err *e)
 {
     int rc = look(j, d, signature_json, e);
