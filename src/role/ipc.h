@@ -27,7 +27,8 @@
 //                              "request_id":"…","body":true}   path and query still percent-encoded
 //     gateway    IPC_BODY*    raw bytes, at most IPC_BODY_MAX each; only with "body":true
 //     gateway    IPC_END      or closes, to abort: what was not acknowledged is undone
-//     controller IPC_RESPONSE {"status":201,"content_type":"application/json"}   maybe before the body's end
+//     controller IPC_RESPONSE {"status":201,"content_type":"application/json"}   maybe before the body's end;
+//                             "length":N where it is known: the gateway then passes the body on as it comes
 //     controller IPC_BODY*, IPC_END, and it closes. A connection that ends without IPC_END was cut off.
 #pragma once
 

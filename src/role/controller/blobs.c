@@ -114,6 +114,12 @@ int blob_get(struct request *r, struct err *e)
         rc = r->c->blobs->ops->open(r->c->blobs, &digest, !r->is_head, &fd, e); // damage is never handed out
     if (rc)
         return rc;
+    rc = file_size(fd, &r->length, e);
+    if (rc) {
+        close(fd);
+        return rc;
+    }
+    r->has_length = true;
     struct download *d = r->is_head ? NULL : malloc(sizeof *d);
     if (!d) {
         close(fd);

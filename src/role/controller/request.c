@@ -166,8 +166,11 @@ void request_answer(struct request *r, int status, const char *content_type)
     if (r->is_answered || r->is_over)
         return;
     r->is_answered = true;
-    char head[128];
-    int n = snprintf(head, sizeof head, "{\"status\":%d,\"content_type\":\"%s\"}", status, content_type);
+    char head[160], length[40] = "";
+    if (r->has_length)
+        snprintf(length, sizeof length, ",\"length\":%llu", (unsigned long long)r->length);
+    int n = snprintf(head, sizeof head, "{\"status\":%d,\"content_type\":\"%s\"%s}", status, content_type,
+                     length);
     if (r->is_head)
         buf_clear(&r->out);
     if (peer_send(r->peer, IPC_RESPONSE, (struct str){head, (size_t)n}, NULL, 0))
@@ -178,6 +181,7 @@ void request_fail(struct request *r, const struct err *e)
 {
     buf_clear(&r->out);
     r->refill = NULL;
+    r->has_length = false;
     api_error_encode(e, str_of(r->request_id), &r->out);
     if (err_http_status(e->code) >= 500)
         log_event(&r->c->log, LOG_LEVEL_ERROR, "request_failed", LOG_Z("request_id", r->request_id),

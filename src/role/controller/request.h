@@ -26,6 +26,8 @@ struct request {
     struct buf body;
     bool body_done, is_answered, is_over; // is_over: abandoned or wholly sent
     struct buf out;                       // of the answer, not yet sent
+    bool has_length;                      // the answer's length is known, so that it need not be gathered
+    uint64_t length;
     // Appends more of a long answer to out: 1, 0 at its end, -1 when it cannot be completed, which the caller
     // sees as a connection that breaks off. NULL when out is all there is.
     int (*refill)(struct request *r);

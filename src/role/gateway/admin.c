@@ -31,6 +31,8 @@ struct admin_call {
     int status;
     char content_type[64];
     struct buf body;
+    bool is_streamed; // of known length: its head was sent, the body goes on as it comes
+    uint64_t left;    // bytes of it to come
 };
 
 static void call_free(struct admin_call *a)
@@ -56,16 +58,51 @@ static struct http1_request request_of(const struct admin_call *a)
                                   .request_id = str_of(a->request_id)};
 }
 
+// A body that was not read to its end cannot be told from a next request.
+static void decide_close(struct admin_call *a)
+{
+    a->c->close_after = !a->keep_alive || !a->body_done || a->c->g->draining;
+}
+
+static void stream_begin(struct admin_call *a, uint64_t length)
+{
+    struct conn *c = a->c;
+    struct http1_request req = request_of(a);
+    predict_finish(c->g);
+    if (c->is_dead)
+        return;
+    decide_close(a);
+    a->is_streamed = true;
+    a->left = a->method == HTTP_HEAD ? 0 : length;
+    reply_begin(c, &req, a->status, str_of(a->content_type), length);
+}
+
+// A head that was sent cannot be taken back: what is not whole ends with the connection.
+static void stream_finish(struct admin_call *a, const struct err *e)
+{
+    struct conn *c = a->c;
+    if (e || a->left) {
+        conn_close(c);
+        return;
+    }
+    call_free(a);
+    conn_answered(c, 1);
+    conn_resume(c);
+}
+
 // Answers the client and goes on with what it sent meanwhile. e NULL: with what the controller answered.
 static void finish(struct admin_call *a, const struct err *e)
 {
     struct conn *c = a->c;
     struct http1_request req = request_of(a);
+    if (a->is_streamed) {
+        stream_finish(a, e);
+        return;
+    }
     predict_finish(c->g); // earlier answers go first; it may find that the client is gone
     if (c->is_dead)
         return;
-    // A body that was not read to its end cannot be told from a next request.
-    c->close_after = !a->keep_alive || !a->body_done || c->g->draining;
+    decide_close(a);
     if (e)
         reply_error(c, &req, e);
     else
@@ -85,7 +122,20 @@ static int take_message(struct admin_call *a, const struct msg *m, bool *ret_don
         a->status = (int)yyjson_get_int(yyjson_obj_get(root, "status"));
         if (type.n < sizeof a->content_type && type.n)
             memcpy(a->content_type, type.p, type.n + 1);
+        yyjson_val *length = yyjson_obj_get(root, "length");
+        bool is_known = yyjson_is_uint(length) && a->status == 200;
+        uint64_t n = yyjson_get_uint(length);
         yyjson_doc_free(doc);
+        if (is_known) {
+            stream_begin(a, n);
+            return 0;
+        }
+    } else if (m->type == IPC_BODY && a->is_streamed) {
+        if (m->payload.n > a->left)
+            return err_set(e, ERR_INTERNAL, "the controller's answer is longer than it said");
+        a->left -= m->payload.n;
+        conn_send(a->c, m->payload);
+        return 0;
     } else if (m->type == IPC_BODY) {
         buf_put_str(&a->body, m->payload);
     } else if (m->type == IPC_END) {
@@ -96,14 +146,18 @@ static int take_message(struct admin_call *a, const struct msg *m, bool *ret_don
                : 0;
 }
 
+// The call is gone when the connection is dead after this.
 static int read_answer(struct admin_call *a, bool *ret_done, struct err *e)
 {
+    struct conn *c = a->c;
     int rc = msg_conn_fill(&a->conn, e), taken = 1;
     while (taken > 0 && !*ret_done && (rc == 0 || rc == ERR_UNAVAILABLE)) {
         struct msg m;
         taken = msg_conn_take(&a->conn, &m, e);
         if (taken > 0 && take_message(a, &m, ret_done, e))
             return ERR_INTERNAL;
+        if (c->is_dead)
+            return 0;
         if (taken < 0)
             return taken;
     }
@@ -116,11 +170,14 @@ static int read_answer(struct admin_call *a, bool *ret_done, struct err *e)
 static void on_ready(struct watch *w, uint32_t events)
 {
     struct admin_call *a = (struct admin_call *)((char *)w - offsetof(struct admin_call, watch));
+    struct conn *c = a->c;
     struct err e;
     bool done = false;
     int rc = 0;
     if (events & (EPOLLIN | EPOLLHUP))
         rc = read_answer(a, &done, &e);
+    if (c->is_dead)
+        return;
     if (rc == 0 && !done && events & EPOLLOUT && msg_conn_pending(&a->conn)) {
         rc = msg_conn_flush(&a->conn, &e);
         if (rc == ERR_UNAVAILABLE) // it may have answered and closed; its answer is still to be read
@@ -132,9 +189,18 @@ static void on_ready(struct watch *w, uint32_t events)
     }
     size_t pending = msg_conn_pending(&a->conn);
     if (!a->body_done)
-        conn_want_input(a->c, pending < UPLOAD_PENDING_MAX);
-    if (loop_change(a->c->g->loop, w, pending ? EPOLLIN | EPOLLOUT : EPOLLIN, &e))
+        conn_want_input(c, pending < UPLOAD_PENDING_MAX);
+    // No more of the answer while the client does not take it.
+    uint32_t in = a->is_streamed && c->out.n ? 0 : EPOLLIN;
+    if (loop_change(c->g->loop, w, pending ? in | EPOLLOUT : in, &e))
         finish(a, &e);
+}
+
+void admin_written(struct conn *c)
+{
+    struct err e;
+    if (loop_change(c->g->loop, &c->admin->watch, EPOLLIN, &e))
+        finish(c->admin, &e);
 }
 
 // Sends one message; waits for room in the socket where it is slow.

@@ -10,5 +10,7 @@
 int admin_start(struct conn *c, const struct http1_request *req, struct err *e) ERR_CHECKED;
 // Forwards body bytes; returns how many were taken (all, while the body lasts).
 size_t admin_body(struct conn *c, struct str bytes);
+// The client took what was answered so far.
+void admin_written(struct conn *c);
 // The client went away: so does the request.
 void admin_abandon(struct conn *c);

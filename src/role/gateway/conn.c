@@ -142,7 +142,9 @@ static void flush(struct conn *c)
         return;
     buf_done(&c->out);
     write_done(c);
-    if (!c->is_dead && c->state == CONN_READING && c->in.n)
+    if (!c->is_dead && c->admin)
+        gate_written(c); // more of a long answer
+    else if (!c->is_dead && c->state == CONN_READING && c->in.n)
         conn_resume(c);
 }
 

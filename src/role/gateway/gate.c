@@ -150,6 +150,12 @@ size_t gate_forward(struct conn *c, struct str bytes)
     return admin_body(c, bytes);
 }
 
+void gate_written(struct conn *c)
+{
+    if (c->admin)
+        admin_written(c);
+}
+
 void gate_abandon(struct conn *c)
 {
     if (c->admin)

@@ -19,6 +19,8 @@ void gate_request(struct conn *c, const struct http1_request *req, struct route_
 
 // The body of a forwarded request: bytes that arrived. Returns how many were taken.
 size_t gate_forward(struct conn *c, struct str bytes);
+// What was answered so far of a forwarded request is written.
+void gate_written(struct conn *c);
 // The client of a CONN_WAITING request went away.
 void gate_abandon(struct conn *c);
 int gate_body_too_large(const struct gateway *g, uint64_t bytes, struct err *e) ERR_CHECKED;

@@ -41,8 +41,8 @@ static void put_allow(const struct http1_request *req, struct buf *out)
     buf_printf(out, "Allow: %s\r\n", methods);
 }
 
-void reply(struct conn *c, const struct http1_request *req, int status, struct str content_type,
-           struct str body)
+static void put_head(struct conn *c, const struct http1_request *req, int status, struct str content_type,
+                     uint64_t length)
 {
     struct gateway *g = c->g;
     char fresh[IDS_UUID_SIZE];
@@ -56,17 +56,39 @@ void reply(struct conn *c, const struct http1_request *req, int status, struct s
                                                : "");
     if (status == 405 && req)
         put_allow(req, &g->out);
-    if (body.n)
+    if (length)
         buf_printf(&g->out, "Content-Type: " STR_FMT "\r\n", STR_ARG(content_type));
-    buf_printf(&g->out, "Content-Length: %zu\r\n\r\n", body.n);
+    buf_printf(&g->out, "Content-Length: %llu\r\n\r\n", (unsigned long long)length);
+}
+
+static void count(struct conn *c, int status)
+{
+    if (!c->counted)
+        c->g->metrics->unrouted[status / 100]++;
+    c->counted = false;
+}
+
+void reply_begin(struct conn *c, const struct http1_request *req, int status, struct str content_type,
+                 uint64_t length)
+{
+    put_head(c, req, status, content_type, length);
+    count(c, status);
+    if (c->g->out.failed)
+        conn_close(c);
+    conn_send(c, buf_str(&c->g->out));
+}
+
+void reply(struct conn *c, const struct http1_request *req, int status, struct str content_type,
+           struct str body)
+{
+    struct gateway *g = c->g;
+    put_head(c, req, status, content_type, body.n);
     if (!req || req->method != HTTP_HEAD)
         buf_put_str(&g->out, body);
     if (g->out.failed)
         conn_close(c);
     conn_send(c, buf_str(&g->out));
-    if (!c->counted)
-        g->metrics->unrouted[status / 100]++;
-    c->counted = false;
+    count(c, status);
     conn_answered(c, 1);
 }
 

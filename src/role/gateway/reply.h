@@ -8,6 +8,9 @@
 // Answers with a body of any type. req NULL: the request could not be read.
 void reply(struct conn *c, const struct http1_request *req, int status, struct str content_type,
            struct str body);
+// The head of an answer whose body, of `length` bytes, follows through conn_send; then conn_answered.
+void reply_begin(struct conn *c, const struct http1_request *req, int status, struct str content_type,
+                 uint64_t length);
 // Answers with the error body of the JSON protocols and the status of its code.
 void reply_error(struct conn *c, const struct http1_request *req, const struct err *e);
 
