@@ -57,7 +57,8 @@ struct registry_version {
     struct str engine, format; // "trees", "xgboost_json"
     struct str signature_json; // empty in lists
     struct str description;
-    struct str tags_json; // an object of strings
+    struct str tags_json;     // an object of strings
+    struct str settings_json; // an object; what it may hold is the controller's to know
     struct str created_by;
     uint64_t created_wall_ns;
     struct registry_artifact *artifacts; // (n_artifacts)
@@ -85,8 +86,12 @@ struct registry;
 struct registry_ops {
     void (*close)(struct registry *r); // NULL is fine
 
-    // Adds v (id, number and state are the store's to give) and, unless alias is empty, moves that alias to
-    // it. *ret_id and *ret_number: as given.
+    // The id and number that a version of `model` would get now; nothing is taken.
+    int (*version_next)(struct registry *r, struct str model, uint64_t *ret_id, uint32_t *ret_number,
+                        struct err *e);
+    // Adds v (state is the store's to give) and, unless alias is empty, moves that alias to it. *ret_id and
+    // *ret_number: as given by the store where v has 0, else v's own, which must be as high as version_next
+    // said; ERR_CONFLICT when they are taken.
     int (*version_add)(struct registry *r, const struct registry_cause *cause,
                        const struct registry_version *v, struct str alias, uint64_t *ret_id,
                        uint32_t *ret_number, struct err *e);

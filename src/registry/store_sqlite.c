@@ -41,12 +41,13 @@ static const char *const MIGRATIONS[] = {
     "CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, at_ns INTEGER NOT NULL, actor TEXT NOT NULL,"
     " request_id TEXT NOT NULL, action TEXT NOT NULL, model TEXT NOT NULL, version INTEGER NOT NULL,"
     " before TEXT NOT NULL, after TEXT NOT NULL) STRICT;",
+    "ALTER TABLE versions ADD COLUMN settings TEXT NOT NULL DEFAULT '{}';",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof MIGRATIONS[0] };
 
 #define VERSION_COLUMNS                                                                                      \
     "v.id, m.name, v.number, v.slot, v.state, v.engine, v.format, v.description, v.tags, v.created_by, "     \
-    "v.created_ns"
+    "v.created_ns, v.settings"
 
 static const char *const SQL[ST_LIMIT] = {
     [ST_BEGIN] = "BEGIN IMMEDIATE",
@@ -57,8 +58,11 @@ static const char *const SQL[ST_LIMIT] = {
     [ST_AUDIT_LAST] = "SELECT coalesce(max(id), 0) FROM audit",
     [ST_MODEL_ADD] = "INSERT INTO models (name, last_version, created_ns) VALUES (?, 0, ?)"
                      " ON CONFLICT (name) DO NOTHING",
-    [ST_MODEL_NEXT] = "UPDATE models SET last_version = last_version + 1 WHERE name = ?"
+    // ?2: a number that was promised, or 0 for the next.
+    [ST_MODEL_NEXT] = "UPDATE models SET last_version = max(last_version + (?2 = 0), ?2) WHERE name = ?1"
                       " RETURNING id, last_version",
+    [ST_VERSION_NEXT] = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'versions'), 0) + 1,"
+                        " coalesce((SELECT last_version FROM models WHERE name = ?), 0) + 1",
     [ST_MODEL_ID] = "SELECT id FROM models m WHERE name = ?"
                     " AND EXISTS (SELECT 1 FROM versions v WHERE v.model_id = m.id)",
     [ST_MODELS] = "SELECT m.name, count(*), max(v.number), min(v.created_ns),"
@@ -66,8 +70,8 @@ static const char *const SQL[ST_LIMIT] = {
                   "           WHERE a.model_id = m.id AND a.name = 'champion'), 0)"
                   " FROM models m JOIN versions v ON v.model_id = m.id GROUP BY m.id ORDER BY m.name",
     [ST_VERSION_ADD] = "INSERT INTO versions (model_id, number, slot, state, engine, format, signature,"
-                       " description, tags, created_by, created_ns)"
-                       " VALUES (?, ?, ?, 'ready', ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+                       " description, tags, created_by, created_ns, settings, id)"
+                       " VALUES (?, ?, ?, 'ready', ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
     [ST_VERSION_REMOVE] = "DELETE FROM versions WHERE id = ?",
     [ST_VERSION_ID] = "SELECT id FROM versions WHERE model_id = ? AND number = ?",
     [ST_VERSION_FULL] = "SELECT " VERSION_COLUMNS ", v.signature FROM versions v"

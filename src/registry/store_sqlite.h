@@ -16,6 +16,7 @@ enum store_statement {
     ST_MODEL_ADD,
     ST_MODEL_NEXT,
     ST_MODEL_ID,
+    ST_VERSION_NEXT,
     ST_MODELS,
     ST_VERSION_ADD,
     ST_VERSION_REMOVE,

@@ -122,10 +122,11 @@ static int take_version(sqlite3_stmt *st, struct arena *a, struct registry_versi
         .tags_json = column_str(st, 8, a),
         .created_by = column_str(st, 9, a),
         .created_wall_ns = (uint64_t)sqlite3_column_int64(st, 10),
-        .signature_json = sqlite3_column_count(st) > 11 ? column_str(st, 11, a) : STR(""),
+        .settings_json = column_str(st, 11, a),
+        .signature_json = sqlite3_column_count(st) > 12 ? column_str(st, 12, a) : STR(""),
     };
-    const struct str all[] = {v->model,       v->state,     v->engine,     v->format,
-                              v->description, v->tags_json, v->created_by, v->signature_json};
+    const struct str all[] = {v->model,     v->state,      v->engine,        v->format,        v->description,
+                              v->tags_json, v->created_by, v->settings_json, v->signature_json};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         if (!all[i].p)
             return no_memory(e);
@@ -325,8 +326,26 @@ static int artifacts_add(struct store *s, int64_t id, const struct registry_vers
     return 0;
 }
 
-// Takes the model's next number, making the model when it is new.
-static int next_number(struct store *s, const struct registry_cause *cause, struct str model,
+static int version_next(struct registry *r, struct str model, uint64_t *ret_id, uint32_t *ret_number,
+                        struct err *e)
+{
+    struct store *s = (struct store *)r;
+    sqlite3_stmt *st;
+    int rc = store_prepare(s, ST_VERSION_NEXT, &st, e);
+    if (rc)
+        return rc;
+    store_bind_str(st, 1, model);
+    rc = store_step(s, st, e);
+    if (rc != 1)
+        return rc ? rc : err_set(e, ERR_INTERNAL, "a statement without an answer");
+    *ret_id = (uint64_t)sqlite3_column_int64(st, 0);
+    *ret_number = (uint32_t)sqlite3_column_int64(st, 1);
+    sqlite3_reset(st);
+    return 0;
+}
+
+// Takes the model's next number, or `wanted` unless that is 0, making the model when it is new.
+static int next_number(struct store *s, const struct registry_cause *cause, struct str model, uint32_t wanted,
                        int64_t *ret_model, uint32_t *ret_number, struct err *e)
 {
     sqlite3_stmt *st;
@@ -341,11 +360,12 @@ static int next_number(struct store *s, const struct registry_cause *cause, stru
     if (rc)
         return rc;
     store_bind_str(st, 1, model);
+    sqlite3_bind_int64(st, 2, wanted);
     rc = store_step(s, st, e);
     if (rc < 0)
         return rc;
     *ret_model = sqlite3_column_int64(st, 0);
-    *ret_number = (uint32_t)sqlite3_column_int64(st, 1);
+    *ret_number = wanted ? wanted : (uint32_t)sqlite3_column_int64(st, 1);
     sqlite3_reset(st);
     return 0;
 }
@@ -367,6 +387,9 @@ static int version_row_add(struct store *s, const struct registry_version *v, in
     store_bind_str(st, 8, v->tags_json);
     store_bind_str(st, 9, v->created_by);
     sqlite3_bind_int64(st, 10, (int64_t)v->created_wall_ns);
+    store_bind_str(st, 11, v->settings_json.n ? v->settings_json : STR("{}"));
+    if (v->id)
+        sqlite3_bind_int64(st, 12, (int64_t)v->id); // else NULL: the next
     rc = store_step(s, st, e);
     if (rc < 0)
         return rc;
@@ -404,7 +427,7 @@ static int version_add(struct registry *r, const struct registry_cause *cause,
     uint32_t number = 0, old_number = 0;
     int rc = store_begin(s, e);
     if (!rc)
-        rc = next_number(s, cause, v->model, &in_model, &number, e);
+        rc = next_number(s, cause, v->model, v->number, &in_model, &number, e);
     if (!rc)
         rc = version_row_add(s, v, in_model, number, &id, e);
     if (!rc)
@@ -512,6 +535,7 @@ static int alias_set(struct registry *r, const struct registry_cause *cause, str
 
 const struct registry_ops STORE_SQLITE_OPS = {
     .close = store_close,
+    .version_next = version_next,
     .version_add = version_add,
     .version_remove = version_remove,
     .model_remove = model_remove,

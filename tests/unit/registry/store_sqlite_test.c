@@ -199,6 +199,61 @@ static int exec_raw(const char *sql)
     return rc;
 }
 
+START_TEST(a_database_of_schema_1_is_brought_up_to_date)
+{
+    start();
+    ck_assert_uint_eq(add("churn", 5, "champion"), 1);
+    reg->ops->close(reg);
+    ck_assert_int_eq(exec_raw("ALTER TABLE versions DROP COLUMN settings; PRAGMA user_version = 1"),
+                     SQLITE_OK);
+    ck_assert_msg(registry_sqlite_open(dir, &reg, &e) == 0, "%s", e.msg);
+    struct registry_version v;
+    ck_assert_int_eq(find("churn", "champion", &v), 0);
+    ck_assert(str_eq(v.settings_json, STR("{}")) && str_eq(v.signature_json, STR("{\"n\":1}")));
+    ck_assert_uint_eq(add("churn", 6, ""), 2);
+    stop();
+}
+END_TEST
+
+START_TEST(settings_are_kept_and_promised_numbers_are_given)
+{
+    uint64_t id, other_id;
+    uint32_t number, other;
+    struct registry_artifact file;
+    start();
+    add("churn", 1, "");
+    ck_assert_int_eq(reg->ops->version_next(reg, STR("churn"), &id, &number, &e), 0);
+    ck_assert_uint_eq(number, 2);
+    ck_assert_int_eq(reg->ops->version_next(reg, STR("new"), &other_id, &other, &e), 0);
+    ck_assert_uint_eq(other, 1);
+    ck_assert_uint_eq(other_id, id);
+    // A later one is finished first; the earlier keeps its number and id.
+    struct registry_version v = sample("churn", 2, &file);
+    v.id = id + 1;
+    v.number = 3;
+    v.settings_json = STR("{\"threads\":2}");
+    ck_assert_int_eq(reg->ops->version_add(reg, &CAUSE, &v, STR(""), &other_id, &other, &e), 0);
+    ck_assert(other == 3 && other_id == id + 1);
+    v = sample("churn", 3, &file);
+    v.id = id;
+    v.number = 2;
+    ck_assert_int_eq(reg->ops->version_add(reg, &CAUSE, &v, STR(""), &other_id, &other, &e), 0);
+    ck_assert(other == 2 && other_id == id);
+    ck_assert_int_eq(find("churn", "3", &v), 0);
+    ck_assert(str_eq(v.settings_json, STR("{\"threads\":2}")) && v.id == id + 1);
+    // Taken.
+    v = sample("churn", 4, &file);
+    v.id = id;
+    v.number = 9;
+    ck_assert_int_eq(reg->ops->version_add(reg, &CAUSE, &v, STR(""), &other_id, &other, &e), ERR_CONFLICT);
+    reopen();
+    ck_assert_uint_eq(add("churn", 4, ""), 4);
+    ck_assert_int_eq(reg->ops->version_next(reg, STR("churn"), &other_id, &other, &e), 0);
+    ck_assert(other == 5 && other_id == id + 3);
+    stop();
+}
+END_TEST
+
 START_TEST(a_foreign_or_newer_database_is_refused)
 {
     tempdir_new(dir);
@@ -275,5 +330,6 @@ END_TEST
 UNIT_MAIN("registry/store_sqlite", a_version_comes_back_whole_after_reopening,
           version_numbers_are_never_reused, aliases_move_and_guard_their_version,
           lists_are_ordered_and_complete, a_slot_has_one_owner, only_one_process_opens_it,
+          a_database_of_schema_1_is_brought_up_to_date, settings_are_kept_and_promised_numbers_are_given,
           a_foreign_or_newer_database_is_refused, a_damaged_database_is_noticed_when_it_is_opened,
           every_change_is_audited)
