@@ -17,6 +17,7 @@ enum {
     LIMIT_DESCRIPTION_BYTES = 4096,
     LIMIT_COMPILES_QUEUED = 64, // versions that wait to be checked
     LIMIT_REPLICAS = 64,        // of one version
+    LIMIT_REPLICA_THREADS = 256,
     // HTTP
     LIMIT_HTTP_HEAD_BYTES = 16 << 10, // request line and all headers
     LIMIT_HTTP_TARGET_BYTES = 4 << 10,

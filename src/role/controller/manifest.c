@@ -7,14 +7,15 @@
 #include "base/near.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <yyjson.h>
 
-enum { FIELDS_MAX = 8 };
+enum { FIELDS_MAX = 16, MANIFEST_FIELDS = 4 };
 
 struct field {
     struct str name;
-    yyjson_type type;
+    yyjson_type type; // YYJSON_TYPE_NONE: looked at by whoever takes the value
     bool required;
 };
 
@@ -72,8 +73,9 @@ static int object_read(yyjson_val *object, const char *at, const struct field *f
             err_at(e, "%s", place);
             return ERR_DUPLICATE_KEY;
         }
-        if (yyjson_get_type(value) != fields[f].type ||
-            (fields[f].type == YYJSON_TYPE_NUM && !yyjson_is_uint(value)))
+        if (fields[f].type != YYJSON_TYPE_NONE &&
+            (yyjson_get_type(value) != fields[f].type ||
+             (fields[f].type == YYJSON_TYPE_NUM && !yyjson_is_uint(value))))
             return wrong_type(place, type_name(fields[f].type), value, e);
         ret[f] = value;
     }
@@ -174,22 +176,56 @@ static int tags_read(yyjson_val *tags, struct buf *out, struct err *e)
     return out->failed ? err_set(e, ERR_NOMEM, "no memory for the tags") : 0;
 }
 
+// values: (VERSION_SETTINGS_FIELDS), NULL where a field was not given.
+static int settings_read(yyjson_val **values, struct manifest *ret, struct err *e)
+{
+    version_settings_init(&ret->settings);
+    buf_putc(&ret->settings_json, '{');
+    for (unsigned i = 0; i < VERSION_SETTINGS_FIELDS; i++) {
+        if (!values[i])
+            continue;
+        struct str name = version_settings_field(i);
+        int rc = version_settings_set(&ret->settings, i, values[i], e);
+        if (rc) {
+            err_at(e, "$." STR_FMT, STR_ARG(name));
+            return rc;
+        }
+        char *text = yyjson_val_write(values[i], 0, NULL);
+        if (!text)
+            return err_set(e, ERR_NOMEM, "no memory for the settings");
+        buf_printf(&ret->settings_json, "%s\"" STR_FMT "\":%s", ret->first_setting.n ? "," : "",
+                   STR_ARG(name), text);
+        free(text);
+        ret->first_setting = name;
+    }
+    buf_putc(&ret->settings_json, '}');
+    return ret->settings_json.failed ? err_set(e, ERR_NOMEM, "no memory for the settings") : 0;
+}
+
 int manifest_parse(struct str json, struct manifest *ret, struct err *e)
 {
-    static const struct field FIELDS[] = {{STR("artifacts"), YYJSON_TYPE_ARR, true},
-                                          {STR("description"), YYJSON_TYPE_STR, false},
-                                          {STR("tags"), YYJSON_TYPE_OBJ, false},
-                                          {STR("promote"), YYJSON_TYPE_BOOL, false}};
-    yyjson_val *values[4];
+    struct field fields[MANIFEST_FIELDS + VERSION_SETTINGS_FIELDS] = {
+        {STR("artifacts"), YYJSON_TYPE_ARR, true},
+        {STR("description"), YYJSON_TYPE_STR, false},
+        {STR("tags"), YYJSON_TYPE_OBJ, false},
+        {STR("promote"), YYJSON_TYPE_BOOL, false},
+    };
+    yyjson_val *values[MANIFEST_FIELDS + VERSION_SETTINGS_FIELDS];
+    for (unsigned i = 0; i < VERSION_SETTINGS_FIELDS; i++)
+        fields[MANIFEST_FIELDS + i] = (struct field){version_settings_field(i), YYJSON_TYPE_NONE, false};
     *ret = (struct manifest){0};
     buf_init(&ret->tags_json, LIMIT_MANIFEST_BYTES * 8);
+    buf_init(&ret->settings_json, LIMIT_MANIFEST_BYTES);
     int rc = json_read(json, &ret->doc, e);
     if (!rc)
-        rc = object_read(yyjson_doc_get_root(ret->doc), "$", FIELDS, 4, values, e);
+        rc = object_read(yyjson_doc_get_root(ret->doc), "$", fields,
+                         MANIFEST_FIELDS + VERSION_SETTINGS_FIELDS, values, e);
     if (!rc)
         rc = artifact_read(values[0], &ret->artifact, e);
     if (!rc)
         rc = tags_read(values[2], &ret->tags_json, e);
+    if (!rc)
+        rc = settings_read(values + MANIFEST_FIELDS, ret, e);
     if (rc)
         return rc;
     ret->description = text_of(values[1]);
@@ -205,6 +241,7 @@ void manifest_done(struct manifest *m)
 {
     yyjson_doc_free(m->doc);
     buf_done(&m->tags_json);
+    buf_done(&m->settings_json);
     m->doc = NULL;
 }
 

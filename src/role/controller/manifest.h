@@ -4,19 +4,24 @@
 
 #include "base/buf.h"
 #include "registry/registry.h"
+#include "role/controller/version_settings.h"
 
-// POST …/versions: {"artifacts":[{"name","digest","size"}],"description","tags":{…},"promote"}.
+// POST …/versions: {"artifacts":[{"name","digest","size"}],"description","tags":{…},"promote"}, and the
+// fields of struct version_settings.
 struct manifest {
     struct registry_artifact artifact; // the model file; name borrowed from doc
     struct str description;            // borrowed from doc; may be empty
     struct buf tags_json;              // an object of strings
     bool promote;                      // true unless said otherwise
+    struct version_settings settings;
+    struct buf settings_json; // an object of those that were given
+    struct str first_setting; // the name of one that was given; empty when none was
     struct yyjson_doc *doc;
 };
 
 // Errors carry the JSON path: ERR_BAD_JSON (with byte offset), ERR_WRONG_TYPE, ERR_WRONG_COUNT,
-// ERR_UNKNOWN_FIELD (hint: the nearest name), ERR_DUPLICATE_KEY, ERR_INVALID, ERR_TOO_LARGE, ERR_NOMEM. Call
-// manifest_done in any case.
+// ERR_UNKNOWN_FIELD (hint: the nearest name), ERR_DUPLICATE_KEY, ERR_OUT_OF_RANGE, ERR_INVALID,
+// ERR_TOO_LARGE, ERR_NOMEM. Call manifest_done in any case.
 int manifest_parse(struct str json, struct manifest *ret, struct err *e) ERR_CHECKED;
 void manifest_done(struct manifest *m);
 

@@ -39,6 +39,86 @@ START_TEST(a_whole_manifest_is_read)
 }
 END_TEST
 
+static void settings_are(const char *more, const char *stored, struct version_settings want)
+{
+    char json[1024];
+    struct manifest m;
+    struct version_settings again;
+    snprintf(json, sizeof json, "{\"artifacts\":[" FILE_ "]%s}", more);
+    ck_assert_msg(manifest_parse(str_of(json), &m, &e) == 0, "%s: %s", more, e.msg);
+    ck_assert_mem_eq(&m.settings, &want, sizeof want);
+    ck_assert_msg(str_eq(buf_str(&m.settings_json), str_of(stored)), STR_FMT,
+                  STR_ARG(buf_str(&m.settings_json)));
+    ck_assert_int_eq(version_settings_decode(buf_str(&m.settings_json), &again, &e), 0);
+    ck_assert_mem_eq(&again, &want, sizeof want);
+    manifest_done(&m);
+}
+
+START_TEST(settings_of_replicas_are_read_and_kept_as_they_were_given)
+{
+    struct version_settings want;
+    version_settings_init(&want);
+    settings_are("", "{}", want);
+    want.min_replicas = want.max_replicas = 2;
+    settings_are(",\"replicas\":2", "{\"replicas\":2}", want);
+    settings_are(",\"replicas\":\"2\"", "{\"replicas\":\"2\"}", want);
+    want.min_replicas = 0;
+    want.max_replicas = 4;
+    want.threads = 8;
+    strcpy(want.optimization, "basic");
+    strcpy(want.provider, "cuda");
+    want.memory_mb = 512;
+    want.batch_budget_ms = 0;
+    want.hang_ms = 5000;
+    settings_are(",\"hang_ms\":5000,\"replicas\":\"0:4\",\"threads\":8,\"optimization\":\"basic\","
+                 "\"provider\":\"cuda\","
+                 "\"memory_mb\":512,\"batch_budget_ms\":0",
+                 "{\"replicas\":\"0:4\",\"threads\":8,\"optimization\":\"basic\",\"provider\":\"cuda\","
+                 "\"memory_mb\":512,\"batch_budget_ms\":0,\"hang_ms\":5000}",
+                 want);
+}
+END_TEST
+
+START_TEST(a_wrong_setting_is_refused_with_field_value_and_what_is_expected)
+{
+    static const struct {
+        const char *field, *value;
+        int code;
+        const char *in_message;
+    } CASES[] = {
+        {"replicas", "0", ERR_OUT_OF_RANGE,
+         "expected a number from 1 to 64, or \"MIN:MAX\" such as \"0:4\", got 0"},
+        {"replicas", "65", ERR_OUT_OF_RANGE, "got 65"},
+        {"replicas", "\"4:2\"", ERR_OUT_OF_RANGE, "got \"4:2\""},
+        {"replicas", "\"0:0\"", ERR_OUT_OF_RANGE, "got \"0:0\""},
+        {"replicas", "\"4:\"", ERR_WRONG_TYPE, "got \"4:\""},
+        {"replicas", "\"\"", ERR_WRONG_TYPE, "got \"\""},
+        {"replicas", "-1", ERR_WRONG_TYPE, "got -1"},
+        {"replicas", "1.5", ERR_WRONG_TYPE, "got 1.5"},
+        {"threads", "0", ERR_OUT_OF_RANGE, "expected a whole number from 1 to 256, got 0"},
+        {"threads", "-3", ERR_OUT_OF_RANGE, "got -3"},
+        {"threads", "\"4\"", ERR_WRONG_TYPE, "got \"4\""},
+        {"optimization", "\"most\"", ERR_OUT_OF_RANGE,
+         "expected one of none|basic|extended|all, got \"most\""},
+        {"optimization", "null", ERR_WRONG_TYPE, "got null"},
+        {"provider", "\"\"", ERR_OUT_OF_RANGE, "expected one of cpu|cuda|tensorrt|openvino, got \"\""},
+        {"memory_mb", "1e3", ERR_WRONG_TYPE, "expected a whole number from 0 to 16777216"},
+        {"batch_budget_ms", "60001", ERR_OUT_OF_RANGE, "from 0 to 60000"},
+        {"hang_ms", "99", ERR_OUT_OF_RANGE, "from 100 to 3600000, got 99"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        char json[512], path[64];
+        snprintf(json, sizeof json, "{\"artifacts\":[" FILE_ "],\"%s\":%s}", CASES[i].field, CASES[i].value);
+        snprintf(path, sizeof path, "$.%s", CASES[i].field);
+        refused(json, CASES[i].code, path, CASES[i].in_message);
+    }
+    struct version_settings s;
+    ck_assert_int_eq(version_settings_decode(STR("[]"), &s, &e), ERR_INVALID);
+    ck_assert_int_eq(version_settings_decode(STR("{\"thread\":1}"), &s, &e), ERR_INVALID);
+    ck_assert_int_eq(version_settings_decode(STR("{\"threads\":0}"), &s, &e), ERR_OUT_OF_RANGE);
+}
+END_TEST
+
 START_TEST(what_is_not_understood_is_refused_by_name)
 {
     refused("{\"artifacts\":[" FILE_ "],\"promot\":true}", ERR_UNKNOWN_FIELD, "$.promot", "'promot'");
@@ -89,5 +169,7 @@ START_TEST(an_alias_names_a_version_by_number)
 }
 END_TEST
 
-UNIT_MAIN("role/controller/manifest", a_whole_manifest_is_read, what_is_not_understood_is_refused_by_name,
-          what_is_wrong_is_refused_with_its_place, an_alias_names_a_version_by_number)
+UNIT_MAIN("role/controller/manifest", settings_of_replicas_are_read_and_kept_as_they_were_given,
+          a_wrong_setting_is_refused_with_field_value_and_what_is_expected, a_whole_manifest_is_read,
+          what_is_not_understood_is_refused_by_name, what_is_wrong_is_refused_with_its_place,
+          an_alias_names_a_version_by_number)
