@@ -2,6 +2,7 @@
 // The predict protocol of TensorFlow Serving's REST API and KServe V1: {"instances": rows} or {"inputs": rows
 // or columns}, answered with {"predictions": …}. The bodies of GET /v1/models are in metadata.c; shapes and
 // policy for clients in docs/api.md.
+#include "api/fields.h"
 #include "api/named_row.h"
 
 #include "base/assert.h"
@@ -161,46 +162,6 @@ static int read_columns(struct decode *d, struct err *e)
     return rc ? rc : decode_fill_absent(d, seen, e);
 }
 
-static int read_signature_name(struct decode *d, struct err *e)
-{
-    struct str name;
-    if (json_scan_kind(&d->json) != JSON_STRING)
-        return decode_unexpected(d, "a string", e);
-    int rc = json_scan_string(&d->json, d->scratch, &name, e);
-    if (rc || str_eq(name, STR("serving_default")))
-        return rc;
-    err_set(e, ERR_UNKNOWN_FIELD, "the model has no signature '" STR_FMT "'", STR_ARG(name));
-    err_hint(e, "Leave signature_name out, or send \"serving_default\".");
-    return ERR_UNKNOWN_FIELD;
-}
-
-// Vertex AI may add an empty one; what stands in it would ask for something that we do not do.
-static int read_parameters(struct decode *d, struct err *e)
-{
-    bool first = true;
-    struct str name;
-    enum json_kind k = json_scan_kind(&d->json);
-    if (k == JSON_NULL) {
-        json_scan_word(&d->json, k);
-        return 0;
-    }
-    if (k != JSON_OBJECT)
-        return decode_unexpected(d, "an object", e);
-    int rc = json_scan_enter(&d->json, e);
-    if (rc == 0)
-        rc = json_scan_item(&d->json, '}', &first, e);
-    if (rc == 1)
-        rc = json_scan_key(&d->json, d->scratch, &name, e);
-    else
-        return rc;
-    if (rc)
-        return rc;
-    err_set(e, ERR_UNKNOWN_FIELD, "the parameter '" STR_FMT "' is not known: this model takes no parameters",
-            STR_ARG(name));
-    path_key_before(e, name);
-    return ERR_UNKNOWN_FIELD;
-}
-
 static int read_field(struct decode *d, uint32_t field, struct predict_request *ret, struct err *e)
 {
     enum json_kind k = json_scan_kind(&d->json);
@@ -214,9 +175,9 @@ static int read_field(struct decode *d, uint32_t field, struct predict_request *
     case INSTANCES:
         return k == JSON_ARRAY ? read_rows(d, e) : decode_unexpected(d, "an array of rows", e);
     case SIGNATURE_NAME:
-        return read_signature_name(d, e);
+        return field_signature_name(d, e);
     default:
-        return read_parameters(d, e);
+        return field_parameters(d, e);
     }
 }
 

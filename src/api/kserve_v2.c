@@ -3,13 +3,10 @@
 // input for each feature. Values go straight into the rows, which is why the shape is wanted before the data;
 // data that comes first is checked, passed over and read at the end of its tensor. Parameters are
 // kserve_v2_parameters.c, metadata is metadata.c.
+#include "api/fields.h"
 #include "api/kserve_v2_parameters.h"
 
 #include "base/assert.h"
-#include "base/limits.h"
-
-#include <math.h>
-#include <string.h>
 
 enum request_field { ID, PARAMETERS, INPUTS, OUTPUTS, N_REQUEST_FIELDS };
 static const struct str REQUEST_FIELDS[] = {STR("id"), STR("parameters"), STR("inputs"), STR("outputs")};
@@ -38,27 +35,6 @@ struct infer {
     uint8_t *seen; // (n_features) features that came as columns; NULL before the first
 };
 
-static int string_field(struct decode *d, struct str *ret, struct err *e)
-{
-    if (json_scan_kind(&d->json) != JSON_STRING)
-        return decode_unexpected(d, "a string", e);
-    return json_scan_string(&d->json, d->scratch, ret, e);
-}
-
-static int read_dim(struct decode *d, uint64_t *ret, struct err *e)
-{
-    double v;
-    if (json_scan_kind(&d->json) != JSON_NUMBER)
-        return decode_unexpected(d, "a whole number", e);
-    int rc = json_scan_doubles(&d->json, &v, 1) ? 0 : json_scan_number(&d->json, &v, e);
-    if (rc)
-        return rc;
-    if (v != trunc(v) || v < 0 || v > UINT32_MAX)
-        return err_set(e, ERR_OUT_OF_RANGE, "%.17g is no size of a dimension", v);
-    *ret = (uint64_t)v;
-    return 0;
-}
-
 static int read_shape(struct decode *d, struct tensor *t, struct err *e)
 {
     bool first = true;
@@ -71,7 +47,7 @@ static int read_shape(struct decode *d, struct tensor *t, struct err *e)
         rc = json_scan_item(&d->json, ']', &first, e);
         if (rc <= 0)
             break;
-        rc = read_dim(d, &dim, e);
+        rc = field_dim(d, &dim, e);
         if (rc)
             path_index_before(e, n);
         else if (n++ < DIMS_MAX)
@@ -88,7 +64,7 @@ static int read_shape(struct decode *d, struct tensor *t, struct err *e)
 static int read_datatype(struct decode *d, struct tensor *t, struct err *e)
 {
     struct str name;
-    int rc = string_field(d, &name, e);
+    int rc = field_string(d, &name, e);
     if (rc)
         return rc;
     t->dtype = str_eq(name, STR("FP32")) ? DTYPE_FP32 : dtype_find(name); // by far the most frequent
@@ -261,7 +237,7 @@ static int read_input_field(struct infer *r, struct tensor *t, uint32_t field, u
     struct decode *d = &r->d;
     switch (field) {
     case NAME:
-        return string_field(d, &t->name, e);
+        return field_string(d, &t->name, e);
     case SHAPE:
         return read_shape(d, t, e);
     case DATATYPE:
@@ -293,8 +269,9 @@ static int finish_input(struct infer *r, struct tensor *t, uint32_t seen, struct
     return rc;
 }
 
-static int read_input(struct infer *r, struct err *e)
+static int read_input(void *context, struct err *e)
 {
+    struct infer *r = context;
     struct decode *d = &r->d;
     struct tensor t = {0};
     uint32_t seen = 0, field;
@@ -320,8 +297,9 @@ static int read_input(struct infer *r, struct err *e)
     return rc;
 }
 
-static int read_output(struct infer *r, struct err *e)
+static int read_output(void *context, struct err *e)
 {
+    struct infer *r = context;
     struct decode *d = &r->d;
     struct str known = str_of(d->sig->output_name), wanted = {0};
     uint32_t seen = 0, field;
@@ -336,7 +314,7 @@ static int read_output(struct infer *r, struct err *e)
         rc = decode_key(d, OUTPUT_FIELDS, N_OUTPUT_FIELDS, &seen, "output", &field, e);
         if (rc)
             return rc;
-        rc = field == OUTPUT_NAME ? string_field(d, &wanted, e) : v2_parameters_decode(d, V2_OUTPUT, e);
+        rc = field == OUTPUT_NAME ? field_string(d, &wanted, e) : v2_parameters_decode(d, V2_OUTPUT, e);
         if (rc)
             path_key_before(e, OUTPUT_FIELDS[field]);
     }
@@ -346,46 +324,6 @@ static int read_output(struct infer *r, struct err *e)
     err_hint(e, "Its output is '" STR_FMT "'.", STR_ARG(known));
     path_before(e, ".name");
     return ERR_UNKNOWN_OUTPUT;
-}
-
-// The arrays `inputs` and `outputs`: one item after the other.
-static int read_list(struct infer *r, int (*read)(struct infer *, struct err *), uint32_t *ret_n,
-                     struct err *e)
-{
-    bool first = true;
-    *ret_n = 0;
-    if (json_scan_kind(&r->d.json) != JSON_ARRAY)
-        return decode_unexpected(&r->d, "an array", e);
-    int rc = json_scan_enter(&r->d.json, e);
-    while (rc == 0) {
-        rc = json_scan_item(&r->d.json, ']', &first, e);
-        if (rc <= 0)
-            break;
-        rc = read(r, e);
-        if (rc)
-            path_index_before(e, *ret_n);
-        else
-            (*ret_n)++;
-    }
-    return rc;
-}
-
-static int read_id(struct infer *r, struct err *e)
-{
-    struct str id;
-    int rc = string_field(&r->d, &id, e);
-    if (rc)
-        return rc;
-    if (id.n > LIMIT_INFER_ID_BYTES)
-        return err_set(e, ERR_TOO_LARGE, "the id has %zu bytes, at most %d are echoed", id.n,
-                       LIMIT_INFER_ID_BYTES);
-    char *copy = arena_alloc(r->d.scratch, id.n);
-    if (!copy)
-        return err_set(e, ERR_NOMEM, "no room for the id");
-    if (id.n)
-        memcpy(copy, id.p, id.n);
-    r->ret->id = (struct str){copy, id.n};
-    return 0;
 }
 
 static int read_field(struct infer *r, uint32_t field, struct err *e)
@@ -398,15 +336,15 @@ static int read_field(struct infer *r, uint32_t field, struct err *e)
     }
     switch (field) {
     case ID:
-        return read_id(r, e);
+        return field_id(&r->d, &r->ret->id, e);
     case PARAMETERS:
         return v2_parameters_decode(&r->d, V2_REQUEST, e);
     case OUTPUTS:
-        rc = read_list(r, read_output, &n_outputs, e);
+        rc = field_list(&r->d, read_output, r, &n_outputs, e);
         r->ret->no_outputs_listed = n_outputs == 0;
         return rc;
     default:
-        rc = read_list(r, read_input, &r->n_inputs, e);
+        rc = field_list(&r->d, read_input, r, &r->n_inputs, e);
         if (rc == 0 && r->n_inputs == 0)
             return err_set(e, ERR_WRONG_COUNT, "there is no input");
         return rc || r->whole ? rc : decode_fill_absent(&r->d, r->seen, e);

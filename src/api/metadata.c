@@ -2,6 +2,7 @@
 // Bodies of the read-only routes: GET /v1/models, /v1/models/M (KServe V1 and TensorFlow Serving's status in
 // one object), /v2 and /v2/models/M (Open Inference Protocol).
 #include "api/predict.h"
+#include "tensor/interface.h"
 
 void kserve_v1_models_encode(const struct str *names, size_t n, struct buf *out)
 {
@@ -57,13 +58,12 @@ static void put_feature_names(const struct signature *sig, struct buf *out)
     buf_done(&list);
 }
 
-void kserve_v2_model_encode(struct str name, const struct api_version *versions, size_t n,
-                            const struct signature *sig, struct buf *out)
+static void put_versions(struct str name, const struct api_version *versions, size_t n, struct buf *out)
 {
+    bool any = false;
     buf_puts(out, "{\"name\":");
     buf_put_json_str(out, name);
     buf_puts(out, ",\"versions\":[");
-    bool any = false;
     for (size_t i = 0; i < n; i++) {
         if (!versions[i].ready)
             continue;
@@ -73,6 +73,12 @@ void kserve_v2_model_encode(struct str name, const struct api_version *versions,
         any = true;
     }
     buf_puts(out, "],\"platform\":");
+}
+
+void kserve_v2_model_encode(struct str name, const struct api_version *versions, size_t n,
+                            const struct signature *sig, struct buf *out)
+{
+    put_versions(name, versions, n, out);
     buf_put_json_str(out, str_of(sig->platform));
     buf_printf(out, ",\"inputs\":[{\"name\":\"input\",\"datatype\":\"%s\",\"shape\":[-1,%u]}]",
                dtype_name(sig->input_dtype), sig->n_features);
@@ -85,4 +91,83 @@ void kserve_v2_model_encode(struct str name, const struct api_version *versions,
     if (sig->named)
         put_feature_names(sig, out);
     buf_putc(out, '}');
+}
+
+static void put_specs(const struct tensor_spec *specs, uint32_t n, struct buf *out)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const struct tensor_spec *s = &specs[i];
+        buf_puts(out, i ? ",{\"name\":" : "{\"name\":");
+        buf_put_json_str(out, s->name);
+        buf_printf(out, ",\"datatype\":\"%s\",\"shape\":[", dtype_name(s->dtype));
+        for (uint32_t k = 0; k < s->n_dims; k++)
+            buf_printf(out, "%s%lld", k ? "," : "", (long long)s->shape[k]);
+        buf_puts(out, s->any_shape ? "-1]}" : "]}");
+    }
+}
+
+// {"score":["no","yes"]}: the classes of each output that has them.
+static void put_labels(const struct interface *i, struct buf *json)
+{
+    for (uint32_t k = 0; k < i->n_outputs; k++) {
+        const struct tensor_spec *s = &i->outputs[k];
+        for (uint32_t c = 0; c < s->n_labels; c++) {
+            if (c == 0) {
+                buf_putc(json, json->n ? ',' : '{');
+                buf_put_json_str(json, s->name);
+            }
+            buf_puts(json, c ? "," : ":[");
+            buf_put_json_str(json, s->labels[c]);
+        }
+        if (s->n_labels)
+            buf_putc(json, ']');
+    }
+    if (json->n)
+        buf_putc(json, '}');
+}
+
+// ["mask"]: inputs that may be left out.
+static void put_optional(const struct interface *i, struct buf *json)
+{
+    for (uint32_t k = 0; k < i->n_inputs; k++) {
+        if (!i->inputs[k].optional)
+            continue;
+        buf_putc(json, json->n ? ',' : '[');
+        buf_put_json_str(json, i->inputs[k].name);
+    }
+    if (json->n)
+        buf_putc(json, ']');
+}
+
+// Properties are strings in this protocol; what is empty is left out.
+static void put_property(const char *key, struct buf *value, bool *any, struct buf *out)
+{
+    if (value->n) {
+        buf_printf(out, "%s\"%s\":", *any ? "," : ",\"properties\":{", key);
+        buf_put_json_str(out, buf_str(value));
+        *any = true;
+    }
+    out->failed |= value->failed;
+    buf_clear(value);
+}
+
+void kserve_v2_interface_encode(struct str name, const struct api_version *versions, size_t n,
+                                const struct interface *i, struct buf *out)
+{
+    struct buf value;
+    bool any = false;
+    put_versions(name, versions, n, out);
+    buf_put_json_str(out, str_of(i->platform));
+    buf_puts(out, ",\"inputs\":[");
+    put_specs(i->inputs, i->n_inputs, out);
+    buf_puts(out, "],\"outputs\":[");
+    put_specs(i->outputs, i->n_outputs, out);
+    buf_putc(out, ']');
+    buf_init(&value, out->max);
+    put_labels(i, &value);
+    put_property("labels", &value, &any, out);
+    put_optional(i, &value);
+    put_property("optional_inputs", &value, &any, out);
+    buf_done(&value);
+    buf_puts(out, any ? "}}" : "}");
 }

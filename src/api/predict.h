@@ -10,6 +10,7 @@
 #include "tensor/rows.h"
 #include "tensor/signature.h"
 
+struct interface;
 struct json_pause;
 
 // What a codec remembers of a request until its answer is written. Slices point into the arena, not into the
@@ -56,11 +57,15 @@ void api_error_encode(const struct err *e, struct str request_id, struct buf *ou
 // V2).
 struct api_version {
     struct str version;          // "3"
-    const struct signature *sig; // borrowed
+    const struct signature *sig; // borrowed; NULL for a model of tensors
     bool ready;
+    const struct interface *interface; // borrowed; NULL for a model of rows
 };
 void kserve_v1_models_encode(const struct str *names, size_t n, struct buf *out);
 void kserve_v1_model_encode(struct str name, const struct api_version *versions, size_t n, struct buf *out);
 void kserve_v2_server_encode(struct str server_version, struct buf *out);
 void kserve_v2_model_encode(struct str name, const struct api_version *versions, size_t n,
                             const struct signature *sig, struct buf *out);
+// The same for a model of tensors. A rank that is not known is written as the shape [-1].
+void kserve_v2_interface_encode(struct str name, const struct api_version *versions, size_t n,
+                                const struct interface *i, struct buf *out);

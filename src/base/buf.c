@@ -100,32 +100,12 @@ void buf_put_u64(struct buf *b, uint64_t v)
     buf_put(b, digits + at, sizeof digits - at);
 }
 
-// Bytes of the UTF-8 sequence at p (RFC 3629: no overlong forms, no surrogates), or 0 if it is not one.
-static size_t utf8_len(const unsigned char *p, size_t n)
-{
-    unsigned c = p[0];
-    size_t len = c < 0x80                ? 1
-                 : c >= 0xc2 && c < 0xe0 ? 2
-                 : (c & 0xf0) == 0xe0    ? 3
-                 : c >= 0xf0 && c < 0xf5 ? 4
-                                         : 0;
-    if (len == 0 || len > n)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    if ((c == 0xe0 && p[1] < 0xa0) || (c == 0xed && p[1] > 0x9f) || (c == 0xf0 && p[1] < 0x90) ||
-        (c == 0xf4 && p[1] > 0x8f))
-        return 0;
-    return len;
-}
-
 void buf_put_json_str(struct buf *b, struct str s)
 {
     buf_putc(b, '"');
     for (size_t i = 0; i < s.n;) {
         const unsigned char *p = (const unsigned char *)s.p + i;
-        size_t len = utf8_len(p, s.n - i);
+        size_t len = str_utf8_len((struct str){s.p + i, s.n - i});
         if (len == 0) {
             buf_put(b, "\xef\xbf\xbd", 3);
             len = 1;

@@ -93,3 +93,23 @@ char *str_dup(struct str s)
     z[s.n] = '\0';
     return z;
 }
+
+size_t str_utf8_len(struct str s)
+{
+    const unsigned char *p = (const unsigned char *)s.p;
+    unsigned c = p[0];
+    size_t len = c < 0x80                ? 1
+                 : c >= 0xc2 && c < 0xe0 ? 2
+                 : (c & 0xf0) == 0xe0    ? 3
+                 : c >= 0xf0 && c < 0xf5 ? 4
+                                         : 0;
+    if (len == 0 || len > s.n)
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    if ((c == 0xe0 && p[1] < 0xa0) || (c == 0xed && p[1] > 0x9f) || (c == 0xf0 && p[1] < 0x90) ||
+        (c == 0xf4 && p[1] > 0x8f))
+        return 0;
+    return len;
+}

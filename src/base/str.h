@@ -29,3 +29,6 @@ struct str str_split(struct str *rest, char sep);
 bool str_to_u64(struct str s, uint64_t max, uint64_t *ret);
 // Heap copy with a NUL appended, or NULL without memory; the caller frees.
 char *str_dup(struct str s);
+// Bytes of the UTF-8 sequence at the start of s (RFC 3629: no overlong forms, no surrogates), or 0 if it is
+// not one. s is not empty.
+size_t str_utf8_len(struct str s);

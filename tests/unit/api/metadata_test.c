@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codec.h"
+#include "tensor/interface.h"
 
 static void is(struct buf *out, const char *expected)
 {
@@ -17,7 +18,7 @@ START_TEST(v1_lists_models_and_merges_both_status_shapes)
     struct str names[] = {STR("a"), STR("b\"c")};
     kserve_v1_models_encode(names, 2, &out);
     is(&out, "{\"models\":[\"a\",\"b\\\"c\"]}");
-    struct api_version versions[] = {{STR("3"), NULL, true}, {STR("4"), NULL, false}};
+    struct api_version versions[] = {{STR("3"), NULL, true, NULL}, {STR("4"), NULL, false, NULL}};
     kserve_v1_model_encode(STR("churn"), versions, 2, &out);
     is(&out, "{\"name\":\"churn\",\"ready\":true,\"model_version_status\":["
              "{\"version\":\"3\",\"state\":\"AVAILABLE\",\"status\":{\"error_code\":\"OK\",\"error_message\":"
@@ -39,7 +40,7 @@ START_TEST(v2_metadata_agrees_with_the_tensors)
     kserve_v2_server_encode(STR("0.1.0"), &out);
     is(&out, "{\"name\":\"slipway\",\"version\":\"0.1.0\",\"extensions\":[]}");
     struct api_version versions[] = {
-        {STR("3"), &c.sig, true}, {STR("4"), &c.sig, false}, {STR("5"), &c.sig, true}};
+        {STR("3"), &c.sig, true, NULL}, {STR("4"), &c.sig, false, NULL}, {STR("5"), &c.sig, true, NULL}};
     kserve_v2_model_encode(STR("churn"), versions, 3, &c.sig, &out);
     is(&out, "{\"name\":\"churn\",\"versions\":[\"3\",\"5\"],\"platform\":\"test_json\","
              "\"inputs\":[{\"name\":\"input\",\"datatype\":\"FP32\",\"shape\":[-1,3]}],"
@@ -54,6 +55,50 @@ START_TEST(v2_metadata_agrees_with_the_tensors)
              "\"outputs\":[{\"name\":\"prediction\",\"datatype\":\"FP32\",\"shape\":[-1,4]}]}");
     buf_done(&out);
     codec_done(&c);
+}
+END_TEST
+
+START_TEST(v2_metadata_of_tensors_has_classes_and_optional_inputs)
+{
+    struct str labels[] = {STR("no"), STR("y\"s")}, colours[] = {STR("red")};
+    struct tensor_spec inputs[] = {
+        {.name = STR("x"), .dtype = DTYPE_FP32, .n_dims = 4, .shape = {-1, 3, 224, 224}},
+        {.name = STR("mask"), .dtype = DTYPE_BOOL, .optional = true},
+        {.name = STR("any"), .dtype = DTYPE_BYTES, .any_shape = true, .optional = true}};
+    struct tensor_spec outputs[] = {{.name = STR("label"), .dtype = DTYPE_INT64, .n_dims = 1, .shape = {-1}},
+                                    {.name = STR("score"),
+                                     .dtype = DTYPE_FP16,
+                                     .n_dims = 2,
+                                     .shape = {-1, 2},
+                                     .labels = labels,
+                                     .n_labels = 2},
+                                    {.name = STR("c"),
+                                     .dtype = DTYPE_FP16,
+                                     .n_dims = 2,
+                                     .shape = {-1, 1},
+                                     .labels = colours,
+                                     .n_labels = 1}};
+    struct interface i = {
+        .platform = "onnx_onnxv1", .n_inputs = 3, .n_outputs = 3, .inputs = inputs, .outputs = outputs};
+    struct api_version versions[] = {{STR("3"), NULL, true, &i}, {STR("4"), NULL, false, &i}};
+    struct buf out;
+    buf_init(&out, 1 << 16);
+    kserve_v2_interface_encode(STR("churn"), versions, 2, &i, &out);
+    is(&out, "{\"name\":\"churn\",\"versions\":[\"3\"],\"platform\":\"onnx_onnxv1\","
+             "\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[-1,3,224,224]},"
+             "{\"name\":\"mask\",\"datatype\":\"BOOL\",\"shape\":[]},"
+             "{\"name\":\"any\",\"datatype\":\"BYTES\",\"shape\":[-1]}],"
+             "\"outputs\":[{\"name\":\"label\",\"datatype\":\"INT64\",\"shape\":[-1]},"
+             "{\"name\":\"score\",\"datatype\":\"FP16\",\"shape\":[-1,2]},"
+             "{\"name\":\"c\",\"datatype\":\"FP16\",\"shape\":[-1,1]}],"
+             "\"properties\":{\"labels\":\"{\\\"score\\\":[\\\"no\\\",\\\"y\\\\\\\"s\\\"],"
+             "\\\"c\\\":[\\\"red\\\"]}\",\"optional_inputs\":\"[\\\"mask\\\",\\\"any\\\"]\"}}");
+    i.n_inputs = i.n_outputs = 1;
+    kserve_v2_interface_encode(STR("churn"), versions, 1, &i, &out);
+    is(&out, "{\"name\":\"churn\",\"versions\":[\"3\"],\"platform\":\"onnx_onnxv1\","
+             "\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[-1,3,224,224]}],"
+             "\"outputs\":[{\"name\":\"label\",\"datatype\":\"INT64\",\"shape\":[-1]}]}");
+    buf_done(&out);
 }
 END_TEST
 
@@ -76,4 +121,5 @@ START_TEST(errors_have_path_and_hint_only_where_there_are_any)
 END_TEST
 
 UNIT_MAIN("api/metadata", v1_lists_models_and_merges_both_status_shapes, v2_metadata_agrees_with_the_tensors,
+          v2_metadata_of_tensors_has_classes_and_optional_inputs,
           errors_have_path_and_hint_only_where_there_are_any)
