@@ -340,11 +340,13 @@ static int read_request(struct predict *p, struct err *e)
     return rc;
 }
 
-int kserve_v1_tensors_decode(struct str body, const struct interface *i, struct tensor_sink *sink,
-                             struct arena *scratch, struct tensors_request *ret, struct err *e)
+int kserve_v1_tensors_decode(struct str body, const struct json_pause *pause, const struct interface *i,
+                             struct tensor_sink *sink, struct arena *scratch, struct tensors_request *ret,
+                             struct err *e)
 {
     struct predict p = {.d = {.scratch = scratch}, .i = i, .sink = sink, .ret = ret};
     json_scan_init(&p.d.json, body);
+    json_scan_pauses(&p.d.json, pause);
     *ret = (struct tensors_request){.outputs = all_outputs(i)};
     ret->inputs = arena_calloc(scratch, i->n_inputs, sizeof *ret->inputs);
     p.reads = arena_calloc(scratch, i->n_inputs, sizeof *p.reads);

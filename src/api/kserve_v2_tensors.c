@@ -160,9 +160,9 @@ static int finish_input(struct infer *r, struct input *t, uint32_t seen, struct 
         return 0;
     const char *after = d->json.p;
     uint32_t depth = d->json.depth++;
-    d->json.p = t->data;
+    json_scan_seek(&d->json, t->data);
     int rc = read_tensor(r, t, e);
-    d->json.p = after;
+    json_scan_seek(&d->json, after);
     d->json.depth = depth;
     return rc;
 }
@@ -295,11 +295,13 @@ static int read_request(struct infer *r, struct err *e)
     return rc;
 }
 
-int kserve_v2_tensors_decode(struct str body, const struct interface *i, struct tensor_sink *sink,
-                             struct arena *scratch, struct tensors_request *ret, struct err *e)
+int kserve_v2_tensors_decode(struct str body, const struct json_pause *pause, const struct interface *i,
+                             struct tensor_sink *sink, struct arena *scratch, struct tensors_request *ret,
+                             struct err *e)
 {
     struct infer r = {.d = {.scratch = scratch}, .i = i, .sink = sink, .ret = ret};
     json_scan_init(&r.d.json, body);
+    json_scan_pauses(&r.d.json, pause);
     *ret = (struct tensors_request){.inputs = arena_calloc(scratch, i->n_inputs, sizeof *ret->inputs)};
     if (!ret->inputs)
         return err_set(e, ERR_NOMEM, "no room for %u inputs", i->n_inputs);

@@ -274,6 +274,8 @@ int tensor_value_one(struct tensor_read *r, struct err *e)
     return r->spec->dtype == DTYPE_BYTES ? one_string(r, e) : one_float(r, e);
 }
 
+enum { SPACES = 64 }; // between two numbers
+
 // Integers of up to 18 digits, each followed by ',' or ']' at once. `size` is known where this is inlined.
 static inline __attribute__((always_inline)) size_t integers(struct tensor_read *r, size_t size, char *to,
                                                              uint64_t n_max)
@@ -295,11 +297,11 @@ static inline __attribute__((always_inline)) size_t integers(struct tensor_read 
         memcpy(to + n * size, &v, size);
         json->p = p;
         n++;
-        if (*p == ']')
+        if (*p == ']' || p >= json->pause_at)
             break;
         p++;
-        while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
-            p++;
+        for (int k = 0; k < SPACES && p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'); k++)
+            p++; // more is left to the caller, who pauses in it
     }
     return n;
 }

@@ -9,6 +9,8 @@
 #include "base/err.h"
 #include "tensor/interface.h"
 
+struct json_pause;
+
 // Where decoded tensors go.
 struct tensor_sink {
     // TENSOR_ALIGN-aligned memory in the message being built, NULL when it does not fit. bytes may be 0, and
@@ -39,9 +41,11 @@ struct tensors_answer {
 // path, what was expected and, for a misspelt input or output, the nearest name. ERR_BAD_JSON,
 // ERR_WRONG_TYPE, ERR_WRONG_COUNT, ERR_OUT_OF_RANGE, ERR_UNKNOWN_FEATURE (an input the model does not have),
 // ERR_MISSING_FEATURE (one it needs), ERR_UNKNOWN_FIELD, ERR_UNKNOWN_OUTPUT, ERR_DUPLICATE_KEY, ERR_TOO_DEEP,
-// ERR_TOO_LARGE (also when the sink is full), ERR_NOMEM.
-typedef int tensors_decode_fn(struct str body, const struct interface *i, struct tensor_sink *sink,
-                              struct arena *scratch, struct tensors_request *ret, struct err *e);
+// ERR_TOO_LARGE (also when the sink is full), ERR_NOMEM. `pause`, which may be NULL, is called about every so
+// many bytes of the body (wire/json_scan.h), so that a long one can be decoded in pieces.
+typedef int tensors_decode_fn(struct str body, const struct json_pause *pause, const struct interface *i,
+                              struct tensor_sink *sink, struct arena *scratch, struct tensors_request *ret,
+                              struct err *e);
 // Appends the JSON body of the answer; out->failed tells when it did not fit.
 typedef void tensors_encode_fn(const struct tensors_request *req, const struct tensors_answer *a,
                                struct buf *out);

@@ -188,6 +188,17 @@ START_TEST(memory_is_taken_for_what_is_there)
 }
 END_TEST
 
+START_TEST(long_bodies_are_read_with_pauses)
+{
+    tensors_pause(ONE("FP32", "[-1,2]"), kserve_v1_tensors_decode, 1, "{\"instances\":[", "[1.5,2.5]", 5000,
+                  "]}");
+    tensors_pause(FIXED, kserve_v1_tensors_decode, 1, "{\"instances\":[", "{\"a\":[1,2],\"b\":3}", 5000,
+                  "]}");
+    tensors_pause(FRAME, kserve_v1_tensors_decode, 2, "{\"instances\":[", "{\"age\":1,\"sex\":\"m\"}", 5000,
+                  "]}");
+}
+END_TEST
+
 static struct tensor tensor_of(enum dtype dtype, const void *data, size_t bytes, uint32_t n_dims,
                                int64_t rows, int64_t columns)
 {
@@ -244,4 +255,4 @@ END_TEST
 UNIT_MAIN("api/kserve_v1_tensors", instances_of_one_input_are_nested_lists,
           instances_of_several_inputs_are_objects, inputs_are_whole_tensors, wrong_lists_are_refused,
           wrong_objects_are_refused, wrong_requests_are_refused, memory_is_taken_for_what_is_there,
-          one_output_is_a_list_of_values, several_outputs_are_objects)
+          long_bodies_are_read_with_pauses, one_output_is_a_list_of_values, several_outputs_are_objects)

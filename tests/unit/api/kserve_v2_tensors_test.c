@@ -205,6 +205,22 @@ START_TEST(a_full_sink_and_a_full_arena_refuse)
 }
 END_TEST
 
+// Data in front of the shape and strings are read twice.
+START_TEST(long_bodies_are_read_with_pauses)
+{
+#define FRONT(shape, type)                                                                                   \
+    "{\"inputs\":[{\"name\":\"x\",\"shape\":" shape ",\"datatype\":\"" type "\",\"data\":["
+    tensors_pause(ONE("FP32", "[-1]"), kserve_v2_tensors_decode, 1, FRONT("[9000]", "FP32"), "1.5e0", 9000,
+                  "]}]}");
+    tensors_pause(ONE("INT32", "[-1]"), kserve_v2_tensors_decode, 1, FRONT("[9000]", "INT32"), "12345", 9000,
+                  "]}]}");
+    tensors_pause(ONE("BYTES", "[-1]"), kserve_v2_tensors_decode, 2, FRONT("[9000]", "BYTES"), "\"abc\"",
+                  9000, "]}]}");
+    tensors_pause(ONE("INT32", "[-1]"), kserve_v2_tensors_decode, 2, "{\"inputs\":[{\"data\":[", "12345",
+                  9000, "],\"name\":\"x\",\"shape\":[9000],\"datatype\":\"INT32\"}]}");
+}
+END_TEST
+
 START_TEST(the_request_is_remembered)
 {
     struct tensors t;
@@ -358,6 +374,6 @@ END_TEST
 UNIT_MAIN("api/kserve_v2_tensors", data_is_flat_or_nested_like_the_shape, fields_come_in_any_order,
           every_datatype_is_exact, values_are_held_by_the_named_datatype_first,
           values_that_do_not_fit_are_refused, shape_interface_and_data_agree, inputs_and_outputs_go_by_name,
-          a_full_sink_and_a_full_arena_refuse, the_request_is_remembered, every_datatype_is_written,
-          long_lists_have_a_comma_between_all_values, only_wanted_and_computed_outputs_are_answered,
-          lengths_that_changed_end_the_answer)
+          a_full_sink_and_a_full_arena_refuse, long_bodies_are_read_with_pauses, the_request_is_remembered,
+          every_datatype_is_written, long_lists_have_a_comma_between_all_values,
+          only_wanted_and_computed_outputs_are_answered, lengths_that_changed_end_the_answer)

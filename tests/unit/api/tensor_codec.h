@@ -3,6 +3,7 @@
 #pragma once
 
 #include "api/tensors.h"
+#include "wire/json_scan.h"
 
 #include "unit.h"
 
@@ -12,6 +13,8 @@
 
 struct tensors {
     struct tensor_sink sink; // first
+    struct json_pause pause;
+    uint32_t n_pauses;
     struct interface *i;
     struct arena arena;
     struct tensors_request req;
@@ -40,9 +43,14 @@ static inline void *tensors_alloc(struct tensor_sink *s, size_t bytes)
     "{\"platform\":\"test\",\"max_batch_rows\":0,\"inputs\":[" inputs "],\"outputs\":[" outputs "]}"
 #define Y IN("y", "FP32", "[-1]")
 
+static inline void tensors_paused(void *ctx)
+{
+    ((struct tensors *)ctx)->n_pauses++;
+}
+
 static inline void tensors_init(struct tensors *t, const char *model)
 {
-    *t = (struct tensors){.sink = {tensors_alloc}, .room = 1 << 20};
+    *t = (struct tensors){.sink = {tensors_alloc}, .room = 1 << 20, .pause = {tensors_paused, t, 3}};
     ck_assert_int_eq(arena_init(&t->arena, 1 << 20, &t->e), 0);
     ck_assert_msg(interface_decode(str_of(model), &t->i, &t->e) == 0, "%s: %s", model, t->e.msg);
 }
@@ -60,7 +68,7 @@ static inline int tensors_decode(struct tensors *t, tensors_decode_fn *decode, c
     size_t n = strlen(body);
     char *exact = malloc(n ? n : 1);
     memcpy(exact, body, n);
-    int rc = decode((struct str){exact, n}, t->i, &t->sink, &t->arena, &t->req, &t->e);
+    int rc = decode((struct str){exact, n}, &t->pause, t->i, &t->sink, &t->arena, &t->req, &t->e);
     free(exact);
     return rc;
 }
@@ -169,5 +177,28 @@ static inline void tensors_answer_is(const char *model, tensors_decode_fn *decod
     ck_assert_msg(str_eq(buf_str(&out), str_of(expected)), "%s\n     gave %.*s\n expected %s", body,
                   STR_ARG(buf_str(&out)), expected);
     buf_done(&out);
+    tensors_done(&t);
+}
+
+// A body of `front`, then n times `item` with commas between them, then `back`: decoding it pauses about
+// every 1000 bytes of each reading.
+static inline void tensors_pause(const char *model, tensors_decode_fn *decode, uint32_t readings,
+                                 const char *front, const char *item, int n, const char *back)
+{
+    struct tensors t;
+    struct buf body;
+    tensors_init(&t, model);
+    t.pause.every_bytes = 1000;
+    buf_init(&body, 1 << 24);
+    buf_puts(&body, front);
+    for (int i = 0; i < n; i++)
+        buf_printf(&body, i ? ",%s" : "%s", item);
+    buf_puts(&body, back);
+    buf_putc(&body, 0);
+    ck_assert_msg(tensors_decode(&t, decode, body.p) == 0, "%s…: %s", front, t.e.msg);
+    ck_assert_msg(t.n_pauses >= readings * (body.n / 1000) * 3 / 4 &&
+                      t.n_pauses <= readings * (body.n / 1000) * 5 / 4,
+                  "%s…: %u pauses in %zu bytes", front, t.n_pauses, body.n);
+    buf_done(&body);
     tensors_done(&t);
 }
