@@ -32,6 +32,10 @@ enum {
     LIMIT_LOAD_MESSAGE_BYTES = 64 << 20, // one request, and one answer
     LIMIT_LOAD_CONNECTIONS = 10000,
     LIMIT_LOAD_DEPTH = 1024,
+    // The sandbox
+    LIMIT_SANDBOX_ADDRESS_MB = 4096,       // address space beside twice its memory and what it maps
+    LIMIT_SANDBOX_THREAD_ADDRESS_MB = 256, // and for each thread: its stack, and the arena that malloc reserves
+    LIMIT_SANDBOX_STACK_MB = 16 << 10,     // taken for the first thread's stack where that has no limit
     // Settings
     LIMIT_CONFIG_BYTES = 1 << 20, // a slipway.yaml
     // JSON

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 int file_open_dir(int parent_fd, const char *path, int *ret_fd, struct err *e)
@@ -95,7 +96,8 @@ int file_read_at(int fd, void *p, size_t n, uint64_t offset, size_t *ret_n, stru
 int file_size(int fd, uint64_t *ret_bytes, struct err *e)
 {
     struct stat st;
-    if (fstat(fd, &st) < 0)
+    // The C library's fstat is a call that takes a path as well, which the sandbox refuses.
+    if (syscall(SYS_fstat, fd, &st) < 0)
         return err_errno(e, errno, "read the size of a file");
     *ret_bytes = (uint64_t)st.st_size;
     return 0;

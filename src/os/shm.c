@@ -2,11 +2,12 @@
 // memfd, seals and mappings.
 #include "os/shm.h"
 
+#include "os/file.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <stdint.h>
+#include <inttypes.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #ifndef MFD_NOEXEC_SEAL
@@ -66,16 +67,16 @@ static int map(int fd, int prot, int flags, int want_seals, size_t min_size, siz
     int seals = fcntl(fd, F_GET_SEALS);
     if (seals < 0 || (seals & want_seals) != want_seals)
         return err_set(e, ERR_INVALID, "descriptor %d is not sealed shared memory", fd);
-    struct stat st;
-    if (fstat(fd, &st) < 0)
-        return err_errno(e, errno, "read the size of shared memory");
-    size_t size = (size_t)st.st_size;
+    uint64_t size;
+    int code = file_size(fd, &size, e);
+    if (code)
+        return code;
     if (size < min_size || size > max_size || size == 0)
-        return err_set(e, ERR_INVALID, "shared memory has %zu bytes, expected %zu to %zu", size, min_size,
-                       max_size);
+        return err_set(e, ERR_INVALID, "shared memory has %" PRIu64 " bytes, expected %zu to %zu", size,
+                       min_size, max_size);
     void *p = mmap(NULL, size, prot, flags, fd, 0);
     if (p == MAP_FAILED)
-        return err_errno(e, errno, "map %zu bytes of shared memory", size);
+        return err_errno(e, errno, "map %" PRIu64 " bytes of shared memory", size);
     *ret = p;
     *ret_size = size;
     return 0;
