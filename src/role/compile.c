@@ -7,52 +7,30 @@
 #include "engine/engine.h"
 #include "engine/runtime.h"
 #include "os/file.h"
+#include "os/sandbox.h"
 #include "registry/registry.h"
 #include "role/controller/helper.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
-
-#ifdef __has_feature
-#define HAS_ASAN __has_feature(address_sanitizer)
-#elif defined __SANITIZE_ADDRESS__
-#define HAS_ASAN 1
-#else
-#define HAS_ASAN 0
-#endif
 
 enum { IMAGE_ALIGN = 64 };
 
-static int limit(int resource, uint64_t value, struct err *e)
+static int confine(uint64_t memory_bytes, uint64_t cpu_s, struct err *e)
 {
-    struct rlimit l = {value, value};
-    return setrlimit(resource, &l) < 0 ? err_errno(e, errno, "limit the compile process") : 0;
-}
-
-static int harden(uint64_t memory_bytes, uint64_t cpu_s, struct err *e)
-{
-    int rc =
-        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? err_errno(e, errno, "harden the compile process") : 0;
-    if (!rc)
-        rc = limit(RLIMIT_CORE, 0, e);
-    if (!rc)
-        rc = limit(RLIMIT_CPU, cpu_s, e);
-    if (!rc)
-        rc = limit(RLIMIT_FSIZE, memory_bytes, e);
-    // AddressSanitizer reserves terabytes of address space, opens /proc and traces itself at the end.
-    if (rc || HAS_ASAN)
-        return rc;
-    rc = limit(RLIMIT_NPROC, 0, e); // no further process can be started
-    if (rc)
-        return rc;
-    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-        return err_errno(e, errno, "harden the compile process");
-    rc = limit(RLIMIT_NOFILE, COMPILE_FD_LIMIT, e); // no further descriptor can be opened
-    return rc ? rc : limit(RLIMIT_AS, memory_bytes, e);
+    const struct sandbox box = {
+        .memory_bytes = memory_bytes,
+        .mapped_bytes = memory_bytes, // the file and the image
+        .file_bytes = memory_bytes,   // the image
+        .n_files = COMPILE_FD_LIMIT,  // no further descriptor can be opened
+        .cpu_s = cpu_s > UINT_MAX ? UINT_MAX : (unsigned)cpu_s,
+    };
+    struct sandbox_report ignored;
+    int rc = sandbox_enter(&box, &ignored, e);
+    return rc ? err_wrap(e, "confine the compile process") : 0;
 }
 
 // Maps the whole file, after its digest proved that it is what was stored.
@@ -188,7 +166,7 @@ int compile_main(int argc, char *const *argv)
         return 2;
     struct work w = {.max_image = memory_bytes};
     open_library(&w, argv[COMPILE_ARG_ONNXRUNTIME]);
-    int rc = harden(memory_bytes, cpu_s, &e);
+    int rc = confine(memory_bytes, cpu_s, &e);
     if (!rc)
         rc = map_file(str_of(argv[COMPILE_ARG_DIGEST]), &w.bytes, &w.size, &e);
     if (!rc)

@@ -8,7 +8,7 @@ enum compile_arg {
     COMPILE_ARG_PROGRAM,
     COMPILE_ARG_ROLE,         // "@compile"
     COMPILE_ARG_DIGEST,       // "sha256:…" the file must have
-    COMPILE_ARG_MEMORY_BYTES, // limit on its address space
+    COMPILE_ARG_MEMORY_BYTES, // limit on its private memory, and on the image
     COMPILE_ARG_CPU_S,        // limit on its processor time
     COMPILE_ARG_ONNXRUNTIME,  // path of ONNX Runtime's library; "": where it is usually found
     COMPILE_ARGS
