@@ -190,12 +190,9 @@ static int read_request(struct decode *d, struct predict_request *ret, struct er
         return decode_unexpected(d, "an object with the key instances or inputs", e);
     int rc = json_scan_enter(&d->json, e);
     while (rc == 0) {
-        rc = json_scan_item(&d->json, '}', &first, e);
+        rc = decode_field(d, FIELDS, N_FIELDS, &seen, "request", &first, &field, e);
         if (rc <= 0)
             break;
-        rc = decode_key(d, FIELDS, N_FIELDS, &seen, "request", &field, e);
-        if (rc)
-            return rc;
         if ((seen & both) == both)
             rc = err_set(e, ERR_DUPLICATE_KEY, "a request has instances or inputs, not both");
         else

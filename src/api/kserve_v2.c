@@ -280,13 +280,10 @@ static int read_input(void *context, struct err *e)
         return decode_unexpected(d, "an object with name, shape, datatype and data", e);
     int rc = json_scan_enter(&d->json, e);
     while (rc == 0) {
-        rc = json_scan_item(&d->json, '}', &first, e);
+        rc = decode_field(d, INPUT_FIELDS, N_INPUT_FIELDS, &seen, "input", &first, &field, e);
         if (rc == 0)
             return finish_input(r, &t, seen, e);
         if (rc < 0)
-            break;
-        rc = decode_key(d, INPUT_FIELDS, N_INPUT_FIELDS, &seen, "input", &field, e);
-        if (rc)
             break;
         rc = read_input_field(r, &t, field, seen, e);
         if (rc)
@@ -308,12 +305,9 @@ static int read_output(void *context, struct err *e)
         return decode_unexpected(d, "an object with the name of an output", e);
     int rc = json_scan_enter(&d->json, e);
     while (rc == 0) {
-        rc = json_scan_item(&d->json, '}', &first, e);
+        rc = decode_field(d, OUTPUT_FIELDS, N_OUTPUT_FIELDS, &seen, "output", &first, &field, e);
         if (rc <= 0)
             break;
-        rc = decode_key(d, OUTPUT_FIELDS, N_OUTPUT_FIELDS, &seen, "output", &field, e);
-        if (rc)
-            return rc;
         rc = field == OUTPUT_NAME ? field_string(d, &wanted, e) : v2_parameters_decode(d, V2_OUTPUT, e);
         if (rc)
             path_key_before(e, OUTPUT_FIELDS[field]);
@@ -360,12 +354,9 @@ static int read_request(struct infer *r, struct err *e)
         return decode_unexpected(d, "an object with the key inputs", e);
     int rc = json_scan_enter(&d->json, e);
     while (rc == 0) {
-        rc = json_scan_item(&d->json, '}', &first, e);
+        rc = decode_field(d, REQUEST_FIELDS, N_REQUEST_FIELDS, &seen, "request", &first, &field, e);
         if (rc <= 0)
             break;
-        rc = decode_key(d, REQUEST_FIELDS, N_REQUEST_FIELDS, &seen, "request", &field, e);
-        if (rc)
-            return rc;
         rc = read_field(r, field, e);
         if (rc)
             path_key_before(e, REQUEST_FIELDS[field]);

@@ -15,18 +15,31 @@ int named_row_init(struct named_row *r, struct decode *d, struct err *e)
     return 0;
 }
 
-// Before anything is known, keys are expected in the model's order. A name that needs escapes in JSON must
-// not match bytewise: its raw text would mean another name.
-static bool guess_key(struct named_row *r, struct decode *d, uint32_t position, uint32_t *ret_feature)
+// The feature expected at this position: that of the row before or, before anything is known, of the model's
+// order. A name that needs escapes in JSON must not match bytewise: its raw text would mean another name.
+static bool expected_at(const struct named_row *r, const struct decode *d, uint32_t position,
+                        uint32_t *ret_feature)
 {
-    bool known = position < r->n_known;
-    if (!known && position >= d->sig->n_features)
+    *ret_feature = position < r->n_known ? r->order[position] : position;
+    return position < r->n_known ||
+           (position < d->sig->n_features && json_scan_is_plain(d->sig->features[position].name));
+}
+
+static void remember(struct named_row *r, const struct decode *d, uint32_t position, uint32_t feature)
+{
+    if (position <= r->n_known && position < d->sig->n_features) {
+        r->order[position] = feature;
+        r->n_known += position == r->n_known;
+    }
+}
+
+// The usual next field: a comma and the expected key.
+static bool take_expected(struct named_row *r, struct decode *d, uint32_t position, uint32_t *ret_feature)
+{
+    if (position == 0 || !expected_at(r, d, position, ret_feature) ||
+        !json_scan_next_key_is(&d->json, d->sig->features[*ret_feature].name))
         return false;
-    uint32_t feature = known ? r->order[position] : position;
-    struct str name = d->sig->features[feature].name;
-    if ((!known && !json_scan_is_plain(name)) || !json_scan_key_is(&d->json, name))
-        return false;
-    *ret_feature = feature;
+    remember(r, d, position, *ret_feature);
     return true;
 }
 
@@ -35,7 +48,8 @@ static int read_key(struct named_row *r, struct decode *d, uint32_t position, ui
 {
     struct str name;
     const char *body = d->json.p;
-    bool bytewise = guess_key(r, d, position, ret_feature);
+    bool bytewise = expected_at(r, d, position, ret_feature) &&
+                    json_scan_key_is(&d->json, d->sig->features[*ret_feature].name);
     if (!bytewise) {
         int rc = json_scan_key(&d->json, d->scratch, &name, e);
         if (rc)
@@ -47,10 +61,8 @@ static int read_key(struct named_row *r, struct decode *d, uint32_t position, ui
         }
         bytewise = name.p == body + 1;
     }
-    if (bytewise && position <= r->n_known && position < d->sig->n_features) {
-        r->order[position] = *ret_feature;
-        r->n_known += position == r->n_known;
-    }
+    if (bytewise)
+        remember(r, d, position, *ret_feature);
     return 0;
 }
 
@@ -92,10 +104,12 @@ int named_row_decode(struct named_row *r, struct decode *d, void *row, struct er
     r->row_number++;
     int rc = json_scan_enter(&d->json, e);
     while (rc == 0) {
-        rc = json_scan_item(&d->json, '}', &first, e);
-        if (rc <= 0)
-            break;
-        rc = read_key(r, d, position, &feature, e);
+        if (!take_expected(r, d, position, &feature)) {
+            rc = json_scan_item(&d->json, '}', &first, e);
+            if (rc <= 0)
+                break;
+            rc = read_key(r, d, position, &feature, e);
+        }
         if (rc == 0)
             rc = read_field(r, d, feature, (char *)row + feature * size, e);
         position++; // at most n_features, as a feature is not taken twice

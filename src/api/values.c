@@ -151,6 +151,16 @@ int decode_key(struct decode *d, const struct str *known, uint32_t n, uint32_t *
     return 0;
 }
 
+int decode_field(struct decode *d, const struct str *known, uint32_t n, uint32_t *seen, const char *what,
+                 bool *first, uint32_t *ret, struct err *e)
+{
+    int rc = json_scan_item(&d->json, '}', first, e);
+    if (rc <= 0)
+        return rc;
+    rc = decode_key(d, known, n, seen, what, ret, e);
+    return rc ? rc : 1;
+}
+
 static const struct {
     double min, max; // of the values, both ends included
 } INTEGERS[] = {

@@ -43,6 +43,10 @@ int decode_feature(const struct decode *d, struct str name, uint32_t *ret, struc
 // not listed, then with the nearest as hint. `what` names the object: "request". The path has the key.
 int decode_key(struct decode *d, const struct str *known, uint32_t n, uint32_t *seen, const char *what,
                uint32_t *ret, struct err *e) ERR_CHECKED;
+// The next field of such an object: json_scan_item and decode_key in one, with their errors. 1: *ret is the
+// field; 0: the object ended.
+int decode_field(struct decode *d, const struct str *known, uint32_t n, uint32_t *seen, const char *what,
+                 bool *first, uint32_t *ret, struct err *e) ERR_CHECKED;
 // ERR_WRONG_TYPE: expected so, got what starts here. ERR_BAD_JSON if nothing does.
 int decode_unexpected(struct decode *d, const char *expected, struct err *e) ERR_CHECKED;
 

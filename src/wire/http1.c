@@ -214,6 +214,29 @@ int http1_more_or_too_large(size_t n, struct err *e)
                    LIMIT_HTTP_HEAD_BYTES);
 }
 
+static inline __attribute__((always_inline)) int field_take(const char **pp, const char *end, size_t n,
+                                                            int *n_fields, struct str *name,
+                                                            struct str *value, struct err *e)
+{
+    const char *line = *pp;
+    enum http1_field f = field_next(pp, end, name, value);
+    if (f == FIELD_LAST)
+        return HTTP1_FIELDS_END;
+    if (f == FIELD_MORE)
+        return http1_more_or_too_large(n, e);
+    if (f == FIELD_BAD)
+        return http1_field_explain(line, end, e);
+    if ((*n_fields)++ == LIMIT_HTTP_HEADERS)
+        return err_set(e, ERR_HEADER_TOO_LARGE, "more than %d header fields", LIMIT_HTTP_HEADERS);
+    return 1;
+}
+
+int http1_field_take(const char **pp, const char *end, size_t n, int *n_fields, struct str *name,
+                     struct str *value, struct err *e)
+{
+    return field_take(pp, end, n, n_fields, name, value, e);
+}
+
 // ---- what both heads share: how long the body is and whether the connection http1_stays
 
 int http1_content_length_take(struct http1_framing *f, struct str value, struct err *e)
@@ -530,22 +553,15 @@ int http1_request_parse(const char *p, size_t n, struct http1_request *ret, stru
     if (used <= 0)
         return used < 0 ? used : http1_more_or_too_large(n, e);
     p += used;
-    for (int n_fields = 0;; n_fields++) {
-        struct str name, value;
-        const char *line = p;
-        enum http1_field f = field_next(&p, end, &name, &value);
-        if (f == FIELD_LAST)
-            break;
-        if (f == FIELD_MORE)
-            return http1_more_or_too_large(n, e);
-        if (f == FIELD_BAD)
-            return http1_field_explain(line, end, e);
-        if (n_fields == LIMIT_HTTP_HEADERS)
-            return err_set(e, ERR_HEADER_TOO_LARGE, "more than %d header fields", LIMIT_HTTP_HEADERS);
-        int rc = request_field(ret, &seen, name, value, e);
+    struct str name = {0}, value = {0};
+    int rc, n_fields = 0;
+    while ((rc = field_take(&p, end, n, &n_fields, &name, &value, e)) == 1) {
+        rc = request_field(ret, &seen, name, value, e);
         if (rc)
             return rc;
     }
+    if (rc != HTTP1_FIELDS_END)
+        return rc;
     ret->head_bytes = (size_t)(p - start);
     return request_finish(ret, &seen, e);
 }

@@ -9,6 +9,11 @@ enum http1_field { FIELD_MORE, FIELD_ONE, FIELD_LAST, FIELD_BAD };
 // Takes the field line at *pp; FIELD_LAST is the empty line. On FIELD_BAD *pp may have moved. The name is not
 // checked to be a token yet.
 enum http1_field http1_field_next(const char **pp, const char *end, struct str *name, struct str *value);
+// As http1_field_next, with what both heads say: 1 with a field, 2 at the empty line, 0 for more bytes after
+// n, or the error; counts the fields in *n_fields.
+enum { HTTP1_FIELDS_END = 2 };
+int http1_field_take(const char **pp, const char *end, size_t n, int *n_fields, struct str *name,
+                     struct str *value, struct err *e);
 // Says what is wrong with the field line at p, which is known to be bad.
 int http1_field_explain(const char *p, const char *end, struct err *e);
 // 0, or the error of a name (with its ':' behind it) that is not a token.

@@ -63,22 +63,15 @@ int http1_response_parse(const char *p, size_t n, struct http1_response *ret, st
     if (used <= 0)
         return used < 0 ? used : http1_more_or_too_large(n, e);
     p += used;
-    for (int n_fields = 0;; n_fields++) {
-        struct str name, value;
-        const char *line = p;
-        enum http1_field f = http1_field_next(&p, end, &name, &value);
-        if (f == FIELD_LAST)
-            break;
-        if (f == FIELD_MORE)
-            return http1_more_or_too_large(n, e);
-        if (f == FIELD_BAD)
-            return http1_field_explain(line, end, e);
-        if (n_fields == LIMIT_HTTP_HEADERS)
-            return err_set(e, ERR_HEADER_TOO_LARGE, "more than %d header fields", LIMIT_HTTP_HEADERS);
-        int rc = response_field(ret, &framing, name, value, e);
+    struct str name = {0}, value = {0};
+    int rc, n_fields = 0;
+    while ((rc = http1_field_take(&p, end, n, &n_fields, &name, &value, e)) == 1) {
+        rc = response_field(ret, &framing, name, value, e);
         if (rc)
             return rc;
     }
+    if (rc != HTTP1_FIELDS_END)
+        return rc;
     if (framing.chunked && framing.length_seen)
         return err_set(e, ERR_BAD_HTTP, "Transfer-Encoding with Content-Length");
     bool bodyless = ret->status < 200 || ret->status == 204 || ret->status == 304;

@@ -374,6 +374,20 @@ bool json_scan_key_is(struct json_scan *s, struct str name)
     return true;
 }
 
+bool json_scan_next_key_is(struct json_scan *s, struct str name)
+{
+    const char *p = s->p;
+    if (s->p >= s->pause_at || s->end - p < 2 || *p != ',')
+        return false;
+    p += 1 + (p[1] == ' ');
+    if ((size_t)(s->end - p) < name.n + 3 || p[0] != '"' || p[name.n + 1] != '"' || p[name.n + 2] != ':' ||
+        !same_bytes(p + 1, name.p, name.n))
+        return false;
+    s->p = p + name.n + 3;
+    skip_space(s);
+    return true;
+}
+
 int json_scan_number(struct json_scan *s, double *ret, struct err *e)
 {
     size_t used;

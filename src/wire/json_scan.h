@@ -66,6 +66,8 @@ int json_scan_string(struct json_scan *s, struct arena *arena, struct str *ret, 
 int json_scan_key(struct json_scan *s, struct arena *arena, struct str *ret, struct err *e) ERR_CHECKED;
 // Consumes the same if here stands exactly "name": without white space before the colon and without escapes.
 bool json_scan_key_is(struct json_scan *s, struct str name);
+// json_scan_item and json_scan_key_is in one: consumes the same if here stands exactly ,"name": or , "name":
+bool json_scan_next_key_is(struct json_scan *s, struct str name);
 // Whether text stands for itself between quotes: ASCII without control characters, quotes and backslashes.
 bool json_scan_is_plain(struct str text);
 // A number as the nearest double; infinite when the text lies beyond the largest one.

@@ -92,10 +92,20 @@ static const struct signature *signature(const struct model *m)
     return &of_const(m)->img.forest.sig;
 }
 
+// A kernel that is not for one row works on whole blocks: a few rows take it as long as CODE_ROWS of them, so
+// that one row after another may be faster.
+static const struct kernel *kernel_for(const struct trees *m, uint32_t n_rows)
+{
+    const struct image_header *h = m->img.h;
+    bool blocks = m->batch && !m->batch->one;
+    bool few = n_rows == 1 || (blocks && n_rows < CODE_ROWS && n_rows * h->one.ns < CODE_ROWS * h->batch.ns);
+    return few ? m->one : m->batch;
+}
+
 static void margin(struct model *model, const void *rows, uint32_t n_rows, void *out)
 {
     struct trees *m = of(model);
-    trees_margin_by(m, n_rows == 1 ? m->one : m->batch, rows, n_rows, out);
+    trees_margin_by(m, kernel_for(m, n_rows), rows, n_rows, out);
 }
 
 static void predict(struct model *model, const void *rows, uint32_t n_rows, void *out)

@@ -105,6 +105,18 @@ START_TEST(keys_can_be_guessed)
     ck_assert(json_scan_key_is(&s, STR("age")) && *s.p == '1');
     s = scan_of("\"age\"");
     ck_assert(!json_scan_key_is(&s, STR("age")));
+    static const char *const NEXT[] = {",\"age\":1", ", \"age\": 1"};
+    static const char *const OTHER[] = {
+        "\"age\":1", ",\"agee\":1", ",\"ag\":1", ",\"age\" :1", ",  \"age\":1", ",\"age\"",
+        ", ",        ",",           "",          "}\"age\":1"};
+    for (size_t i = 0; i < sizeof NEXT / sizeof NEXT[0]; i++) {
+        s = scan_of(NEXT[i]);
+        ck_assert_msg(json_scan_next_key_is(&s, STR("age")) && *s.p == '1', "%s", NEXT[i]);
+    }
+    for (size_t i = 0; i < sizeof OTHER / sizeof OTHER[0]; i++) {
+        s = scan_of(OTHER[i]);
+        ck_assert_msg(!json_scan_next_key_is(&s, STR("age")) && s.p == s.start, "%s", OTHER[i]);
+    }
 }
 END_TEST
 

@@ -69,6 +69,28 @@ START_TEST(a_model_file_becomes_predictions)
 }
 END_TEST
 
+// Which kernel runs depends on how many rows there are: below one block, in the last block, in whole blocks.
+START_TEST(any_number_of_rows_gives_the_same)
+{
+    enum { N = 200 };
+    void *mapped;
+    struct model *m = open_model(&mapped);
+    static float rows[N][2], want[N], out[N + 1];
+    for (int i = 0; i < N; i++) {
+        rows[i][0] = i % 7 == 3 ? NAN : (float)(i % 3) / 2;
+        rows[i][1] = i % 5 == 2 ? NAN : (float)(i % 4);
+        engine_trees.predict(m, rows[i], 1, &want[i]);
+    }
+    for (uint32_t n = 0; n <= N; n++) {
+        memset(out, 0, sizeof out);
+        engine_trees.predict(m, rows, n, out);
+        ck_assert_msg(memcmp(out, want, n * sizeof *out) == 0 && out[n] == 0, "%u rows", n);
+    }
+    engine_trees.close(m);
+    free(mapped);
+}
+END_TEST
+
 START_TEST(the_description_names_the_kernels)
 {
     void *mapped;
@@ -103,5 +125,5 @@ START_TEST(other_bytes_are_refused)
 }
 END_TEST
 
-UNIT_MAIN("engine/trees/trees", a_model_file_becomes_predictions, the_description_names_the_kernels,
-          other_bytes_are_refused)
+UNIT_MAIN("engine/trees/trees", any_number_of_rows_gives_the_same, a_model_file_becomes_predictions,
+          the_description_names_the_kernels, other_bytes_are_refused)
