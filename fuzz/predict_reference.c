@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "predict_reference.h"
 
+#include "wire/json_scan.h"
+
 #include "fuzz.h"
 
 #include <math.h>
