@@ -32,7 +32,9 @@ static inline void *tensors_alloc(struct tensor_sink *s, size_t bytes)
     t->room -= bytes;
     ck_assert_uint_lt(t->n_memory, TENSORS_MAX);
     // Not a byte more, so that AddressSanitizer sees one too many.
-    return t->memory[t->n_memory++] = aligned_alloc(TENSOR_ALIGN, bytes ? bytes : TENSOR_ALIGN);
+    void *p;
+    ck_assert_int_eq(posix_memalign(&p, TENSOR_ALIGN, bytes ? bytes : 1), 0);
+    return t->memory[t->n_memory++] = p;
 }
 
 #define IN(name, type, shape) "{\"name\":\"" name "\",\"datatype\":\"" type "\",\"shape\":" shape "}"
