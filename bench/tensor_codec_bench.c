@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Nanoseconds to decode JSON bodies into tensors, beside yyjson parsing the same text and a copy of its
 // numbers into memory: both run in turn in short batches and the best batch counts.
-//   tensor_codec_bench [milliseconds per figure, default 200]
+//   tensor_codec_bench [milliseconds per figure, default 200] [part of a name]
 #include "api/tensors.h"
 
 #include "base/clock.h"
@@ -180,7 +180,8 @@ int main(int argc, char **argv)
     printf("%-26s %8s %12s %9s %16s %7s\n", "body", "bytes", "decode ns", "ns/value", "yyjson+copy ns",
            "ratio");
     for (size_t k = 0; k < sizeof bodies / sizeof bodies[0]; k++)
-        measure(&b, &bodies[k], run_ns);
+        if (argc < 3 || strstr(bodies[k].name, argv[2]))
+            measure(&b, &bodies[k], run_ns);
     arena_done(&b.arena);
     free(b.memory);
     free(b.pool);
