@@ -2,7 +2,8 @@
 // The table of parameters that are taken, and where.
 //   binary_data_output, binary_data  Triton's client sends them by default; the answer is JSON all the same,
 //                                    which that client reads
-//   content_type                     MLServer's client says how it made the tensor: from NumPy or Pandas
+//   content_type                     MLServer's client says how it made the tensor: from NumPy, Pandas or
+//   strings
 #include "api/kserve_v2_parameters.h"
 
 enum { BINARY_DATA_OUTPUT, BINARY_DATA, CONTENT_TYPE, BINARY_DATA_SIZE, N_PARAMETERS };
@@ -20,16 +21,18 @@ static int read_bool(struct decode *d, struct err *e)
     return 0;
 }
 
-static int read_content_type(struct decode *d, struct err *e)
+static int read_content_type(struct decode *d, enum v2_place place, struct err *e)
 {
     struct str type;
     if (json_scan_kind(&d->json) != JSON_STRING)
         return decode_unexpected(d, "a string", e);
     int rc = json_scan_string(&d->json, d->scratch, &type, e);
-    if (rc || str_eq(type, STR("np")) || str_eq(type, STR("pd")))
+    if (rc || str_eq(type, STR("np")) || str_eq(type, STR("pd")) ||
+        (place & V2_STRINGS && str_eq(type, STR("str"))))
         return rc;
     err_set(e, ERR_UNKNOWN_FIELD, "content_type '" STR_FMT "' is not known", STR_ARG(type));
-    err_hint(e, "Tensors of numbers are \"np\" or \"pd\".");
+    err_hint(e, place & V2_STRINGS ? "Tensors are \"np\", \"pd\" or \"str\"."
+                                   : "Tensors of numbers are \"np\" or \"pd\".");
     return ERR_UNKNOWN_FIELD;
 }
 
@@ -42,7 +45,7 @@ static int read_parameter(struct decode *d, enum v2_place place, uint32_t i, str
                         "set_data_from_numpy(values, binary_data=False).");
         return ERR_UNKNOWN_FIELD;
     }
-    return i == CONTENT_TYPE ? read_content_type(d, e) : read_bool(d, e);
+    return i == CONTENT_TYPE ? read_content_type(d, place, e) : read_bool(d, e);
 }
 
 int v2_parameters_decode(struct decode *d, enum v2_place place, struct err *e)

@@ -4,7 +4,8 @@
 
 #include "api/values.h"
 
-enum v2_place { V2_REQUEST = 1, V2_INPUT = 2, V2_OUTPUT = 4 };
+// With V2_STRINGS for models that may take strings.
+enum v2_place { V2_REQUEST = 1, V2_INPUT = 2, V2_OUTPUT = 4, V2_STRINGS = 8 };
 
 // Reads the object (or null) that starts here. Taken are those that change nothing in what we do; each other
 // is ERR_UNKNOWN_FIELD, because leaving it out of account would not be what the client asked for.

@@ -141,7 +141,7 @@ static int read_input_field(struct infer *r, struct input *t, uint32_t field, ui
     case DATATYPE:
         return read_datatype(d, t, e);
     case INPUT_PARAMETERS:
-        return v2_parameters_decode(d, V2_INPUT, e);
+        return v2_parameters_decode(d, V2_INPUT | V2_STRINGS, e);
     default:
         if ((seen & needed) == needed)
             return 0; // read by the caller, who has the path

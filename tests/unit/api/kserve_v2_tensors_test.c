@@ -178,6 +178,14 @@ START_TEST(inputs_and_outputs_go_by_name)
     HINTS(XM, "{\"outputs\":[{\"name\":\"Z\"}],\"inputs\":[]}", ERR_UNKNOWN_OUTPUT, "Its output is 'y'.");
     REFUSES(XM, "{\"outputs\":[{\"name\":\"y\"},{\"name\":\"y\"}],\"inputs\":[]}", ERR_DUPLICATE_KEY,
             "$.outputs[1].name");
+    GIVES(ONE("BYTES", "[-1]"),
+          BODY("{\"name\":\"x\",\"shape\":[1],\"datatype\":\"BYTES\",\"parameters\":{\"content_type\":"
+               "\"str\"},\"data\":[\"a\"]}"),
+          "x BYTES [1] 'a'");
+    HINTS(XM, BODY("{\"parameters\":{\"content_type\":\"base64\"}}"), ERR_UNKNOWN_FIELD,
+          "Tensors are \"np\", \"pd\" or \"str\".");
+    REFUSES(XM, "{\"parameters\":{\"content_type\":\"str\"}}", ERR_UNKNOWN_FIELD,
+            "$.parameters.content_type");
     REFUSES(XM, "{\"parameters\":{\"priority\":1},\"inputs\":[]}", ERR_UNKNOWN_FIELD,
             "$.parameters.priority");
     REFUSES(XM,
