@@ -43,6 +43,8 @@
       "Most requests to one model in replicas under way in one gateway; more are refused with 429.")         \
     X(DURATION, drain_timeout_ms, "drain_timeout", "10s", 0, 3600000, "", false,                             \
       "Longest time that requests in flight may still take after SIGTERM.")                                  \
+    X(DURATION, start_timeout_ms, "start_timeout", "2m", 1000, 3600000, "", false,                           \
+      "Longest time that a replica may take to load its model.")                                             \
     X(DURATION, compile_timeout_ms, "compile_timeout", "5m", 1000, 86400000, "", false,                      \
       "Longest time that checking and compiling a pushed model may take.")                                   \
     X(BYTES, compile_memory_bytes, "compile_memory", "8GiB", 64 << 20, 1ull << 44, "", false,                \

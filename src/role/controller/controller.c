@@ -8,6 +8,7 @@
 #include "role/board.h"
 #include "role/controller/helper.h"
 #include "role/controller/peer.h"
+#include "role/controller/replicas.h"
 #include "role/controller/startup.h"
 #include "settings/settings.h"
 
@@ -81,6 +82,8 @@ static int set_up(struct controller *c, struct err *e)
         rc = registry_sqlite_open(c->data_dir, &c->registry, e);
     if (!rc)
         rc = blobs_dir_open(c->data_dir, false, &c->blobs, e);
+    if (!rc)
+        rc = replicas_open(c, e);
     return rc;
 }
 

@@ -20,6 +20,8 @@ struct helper;
 struct peer;
 struct publication;
 struct revival;
+struct supervisor_link;
+struct withdrawal;
 
 // What the controller knows of one gateway.
 struct gateway_link {
@@ -56,6 +58,9 @@ struct controller {
     unsigned n_jobs_waiting, n_jobs_running, max_jobs_running;
     struct revival *revivals; // startup.c: versions being brought back
     uint64_t started_wall_ns;
+
+    struct supervisor_link *supervisor; // replicas.c
+    struct withdrawal *withdrawals;     // what no gateway shall use any more
 
     struct publication *publications; // gateways.c: changes that wait for the gateways
     struct timer publication_timer;

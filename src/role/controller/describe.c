@@ -57,6 +57,11 @@ static void put_serving(const struct describe_version *v, struct buf *out)
     put_text(out, "serving", str_of(d ? deployment_state_name(d->state) : "none"));
     if (d && d->state == DEPLOYMENT_FAILED)
         put_text(out, "error", str_of(d->why.msg));
+    if (d && d->n_wanted) {
+        buf_printf(out, ",\"replicas\":{\"wanted\":%u,\"ready\":%u}", d->n_wanted, d->n_ready);
+        if (d->is_given_up && d->state == DEPLOYMENT_READY)
+            put_text(out, "error", str_of(d->why.msg));
+    }
     if (!v->in_full || !d || d->state != DEPLOYMENT_READY)
         return;
     buf_printf(out, ",\"image_bytes\":%llu,\"engine\":%s", (unsigned long long)d->image_bytes,
@@ -81,6 +86,10 @@ void describe_version(const struct describe_version *d, struct buf *out)
     put_text(out, "description", v->description);
     buf_puts(out, ",\"tags\":");
     buf_put_str(out, v->tags_json);
+    if (!str_eq(v->settings_json, STR("{}")) && v->settings_json.n) {
+        buf_puts(out, ",\"settings\":");
+        buf_put_str(out, v->settings_json);
+    }
     buf_puts(out, ",\"aliases\":[");
     const char *comma = "";
     for (size_t i = 0; i < d->n_aliases; i++) {

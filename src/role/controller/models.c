@@ -3,6 +3,7 @@
 #include "role/controller/describe.h"
 #include "role/controller/gateways.h"
 #include "role/controller/manifest.h"
+#include "role/controller/replicas.h"
 #include "role/controller/request.h"
 #include "role/controller/startup.h"
 
@@ -48,8 +49,10 @@ static int change_new(struct request *r, struct err *e)
 static void change_publish(struct request *r)
 {
     struct change *ch = r->state;
-    gateways_publish(r->c);
-    gateways_wait(r->c, &ch->publication);
+    struct controller *c = r->c;
+    gateways_publish(c);
+    gateways_wait(c, &ch->publication); // may answer
+    replicas_withdraw_dropped(c);
 }
 
 int models_list(struct request *r, struct err *e)
@@ -166,8 +169,10 @@ static void drop_deployments(struct controller *c, struct str model, uint32_t ve
 {
     for (size_t i = 0; i < LIMIT_DEPLOYMENTS; i++) {
         struct deployment *d = c->routing.slots[i];
-        if (d && d->id && str_eq(str_of(d->model), model) && (!version || d->version == version))
+        if (d && d->id && str_eq(str_of(d->model), model) && (!version || d->version == version)) {
+            replicas_withdraw_later(c, d);
             startup_forget(c, d);
+        }
     }
     routing_aliases_drop(&c->routing, model, version);
 }

@@ -7,6 +7,8 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/str.h"
+#include "registry/registry.h"
+#include "role/controller/version_settings.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,6 +30,15 @@ struct deployment {
     const struct engine *engine; // NULL unless ready
     char *describe_json;         // owned; what the engine says of itself
     struct err why;              // when failed
+
+    // Of an engine that runs in replicas
+    uint64_t promised_id;          // while reserved: what it will be when it is committed; 0: nothing yet
+    uint32_t promised_version;     //
+    struct registry_digest digest; // of the model file
+    struct version_settings settings;
+    unsigned n_wanted, n_ready; // replicas; n_wanted is 0 until it was declared to the supervisor
+    bool is_given_up;           // those that end are not replaced any more
+    uint64_t load_ns;           // of the last replica that became ready
 };
 
 struct routing_alias {

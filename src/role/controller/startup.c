@@ -2,10 +2,15 @@
 // Versions from the registry become deployments: LOADING, then READY or FAILED.
 #include "role/controller/startup.h"
 
+#include "engine/engine.h"
+#include "os/file.h"
+#include "os/shm.h"
 #include "role/controller/compile_job.h"
 #include "role/controller/gateways.h"
 #include "role/controller/image.h"
+#include "role/controller/replicas.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { READ_ARENA_BYTES = 256 << 20, SIGNATURE_MAX = 64 << 20 };
@@ -57,12 +62,56 @@ static void on_compiled(struct compile_job *j, const struct err *why)
         log_event(&c->log, LOG_LEVEL_INFO, "models_loaded");
 }
 
+// A sealed memfd with the interface that was agreed at the push.
+static int interface_image(struct deployment *d, struct str json, struct err *e)
+{
+    int rc = shm_new("slipway-interface", 0, &d->image_fd, e);
+    if (!rc)
+        rc = file_write_all(d->image_fd, json.p, json.n, e);
+    if (!rc)
+        rc = shm_seal(d->image_fd, SHM_SEAL_ALL, e);
+    d->image_bytes = json.n;
+    d->describe_json = rc ? NULL : str_dup(json);
+    return rc || d->describe_json ? rc : err_set(e, ERR_NOMEM, "no memory to describe the model");
+}
+
+// What runs in replicas is not compiled again: they load the model, the registry has its interface.
+static int revive_in_replicas(struct controller *c, struct deployment *d,
+                              const struct registry_version *listed, struct err *e)
+{
+    struct arena a;
+    struct registry_version v;
+    char number[16];
+    snprintf(number, sizeof number, "%u", listed->number);
+    int rc = arena_init(&a, READ_ARENA_BYTES, e);
+    if (rc)
+        return rc;
+    rc = c->registry->ops->version_find(c->registry, listed->model, str_of(number), &a, &v, e);
+    if (!rc)
+        rc = version_settings_decode(v.settings_json, &d->settings, e);
+    if (!rc)
+        rc = interface_image(d, v.signature_json, e);
+    d->engine = engine_find(listed->engine);
+    d->digest = listed->artifacts[0].digest;
+    if (!rc)
+        rc = replicas_serve(c, d, e);
+    arena_done(&a);
+    return rc;
+}
+
 static int revive(struct controller *c, const struct registry_version *v, struct err *e)
 {
     struct deployment *d;
     int rc = routing_restore(&c->routing, v->model, v->id, v->number, v->slot, &d, e);
     if (rc)
         return rc;
+    const struct engine *engine = engine_find(v->engine);
+    if (v->n_artifacts == 1 && engine && engine->runtime) {
+        struct err why;
+        if (revive_in_replicas(c, d, v, &why))
+            failed(c, d, &why);
+        return 0;
+    }
     struct revival *r = v->n_artifacts == 1 ? calloc(1, sizeof *r) : NULL;
     if (!r) {
         struct err why;
@@ -108,6 +157,8 @@ int startup_begin(struct controller *c, struct err *e)
     for (size_t i = 0; !rc && i < n; i++)
         rc = revive(c, &list[i], e);
     arena_done(&a);
+    if (!rc)
+        replicas_complete(c);
     if (!rc)
         gateways_publish(c);
     return rc;

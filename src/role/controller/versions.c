@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Creating a version: manifest → blob is there → compiled and checked in a throw-away process → committed →
-// published → answered once every gateway runs it. Until the commit a failure leaves nothing behind.
+// Creating a version: manifest → blob is there → compiled and checked in a throw-away process → where its
+// engine needs them, a replica has loaded it → committed → published → answered once every gateway runs it.
+// Until the commit a failure leaves nothing behind.
 #include "engine/engine.h"
 #include "role/controller/compile_job.h"
 #include "role/controller/describe.h"
 #include "role/controller/gateways.h"
 #include "role/controller/image.h"
 #include "role/controller/manifest.h"
+#include "role/controller/replicas.h"
 #include "role/controller/request.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { SIGNATURE_MAX = 64 << 20 };
@@ -19,6 +22,8 @@ struct push {
     struct manifest manifest;
     struct compile_job job;
     struct deployment *deployment; // reserved; NULL once it is committed
+    struct buf signature;
+    struct replicas_wait wait;
     struct publication publication;
 };
 
@@ -27,10 +32,14 @@ static void push_free(struct request *r)
     struct push *p = r->state;
     if (p->job.c)
         compile_job_cancel(&p->job);
-    if (p->deployment)
+    replicas_forget(r->c, &p->wait);
+    if (p->deployment) {
+        replicas_withdraw(r->c, p->deployment);
         routing_drop(&r->c->routing, p->deployment);
+    }
     gateways_forget(r->c, &p->publication);
     manifest_done(&p->manifest);
+    buf_done(&p->signature);
     free(p);
     r->state = NULL;
 }
@@ -58,19 +67,46 @@ static void on_published(struct publication *publication, const struct err *e)
         request_answer(p->r, 201, "application/json");
 }
 
-static int commit(struct push *p, struct str signature_json, struct registry_version *v, struct err *e)
+// The id and number that the version will have: none that another push was promised.
+static int promise(struct push *p, struct err *e)
+{
+    struct request *r = p->r;
+    struct deployment *d = p->deployment;
+    uint64_t id;
+    uint32_t number;
+    int rc = r->c->registry->ops->version_next(r->c->registry, r->args[0], &id, &number, e);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < LIMIT_DEPLOYMENTS; i++) {
+        const struct deployment *other = r->c->routing.slots[i];
+        if (!other || other->promised_id == 0 || other == d)
+            continue;
+        if (other->promised_id >= id)
+            id = other->promised_id + 1;
+        if (other->promised_version >= number && strcmp(other->model, d->model) == 0)
+            number = other->promised_version + 1;
+    }
+    d->promised_id = id;
+    d->promised_version = number;
+    return 0;
+}
+
+static int commit(struct push *p, struct registry_version *v, struct err *e)
 {
     struct request *r = p->r;
     struct registry_cause cause = request_cause(r);
     *v = (struct registry_version){
+        .id = p->deployment->promised_id,
         .model = r->args[0],
+        .number = p->deployment->promised_version,
         .slot = p->deployment->slot,
         .state = STR("ready"),
         .engine = str_of(p->deployment->engine->name),
         .format = str_of(p->job.format),
-        .signature_json = signature_json,
+        .signature_json = buf_str(&p->signature),
         .description = p->manifest.description,
         .tags_json = buf_str(&p->manifest.tags_json),
+        .settings_json = buf_str(&p->manifest.settings_json),
         .created_by = cause.actor,
         .created_wall_ns = cause.wall_ns,
         .artifacts = &p->manifest.artifact,
@@ -109,6 +145,53 @@ static void serve(struct push *p, const struct registry_version *v)
     gateways_wait(r->c, &p->publication);
 }
 
+static void finish(struct push *p)
+{
+    struct registry_version v;
+    struct err e;
+    if (commit(p, &v, &e))
+        request_fail(p->r, &e);
+    else
+        serve(p, &v);
+}
+
+static void on_loaded(struct replicas_wait *w, const struct err *e)
+{
+    struct push *p = (struct push *)((char *)w - offsetof(struct push, wait));
+    if (e)
+        request_fail(p->r, e);
+    else
+        finish(p);
+}
+
+// A version is committed only after a replica has loaded it.
+static int load_in_replicas(struct push *p, struct err *e)
+{
+    struct deployment *d = p->deployment;
+    d->settings = p->manifest.settings;
+    d->digest = p->manifest.artifact.digest;
+    int rc = replicas_serve(p->r->c, d, e);
+    if (rc)
+        return rc;
+    p->wait.on_done = on_loaded;
+    replicas_wait(p->r->c, d, &p->wait);
+    return 0;
+}
+
+static int settings_check(const struct push *p, struct err *e)
+{
+    struct str name = p->manifest.first_setting;
+    if (name.n == 0 || p->deployment->engine->runtime)
+        return 0;
+    err_set(e, ERR_INVALID,
+            "'" STR_FMT "' is a setting of models that run in replicas, which this one does not",
+            STR_ARG(name));
+    err_at(e, "$." STR_FMT, STR_ARG(name));
+    err_hint(e, "Its engine, %s, computes inside the gateways: leave the setting out.",
+             p->deployment->engine->name);
+    return ERR_INVALID;
+}
+
 static void on_compiled(struct compile_job *j, const struct err *why)
 {
     struct push *p = (struct push *)((char *)j - offsetof(struct push, job));
@@ -122,17 +205,18 @@ static void on_compiled(struct compile_job *j, const struct err *why)
         request_fail(r, why);
         return;
     }
-    struct buf signature;
-    struct registry_version v;
-    buf_init(&signature, SIGNATURE_MAX);
-    int rc = image_take(j, p->deployment, &signature, &e);
+    int rc = image_take(j, p->deployment, &p->signature, &e);
     if (!rc)
-        rc = commit(p, buf_str(&signature), &v, &e);
+        rc = settings_check(p, &e);
+    if (!rc)
+        rc = promise(p, &e);
+    bool in_replicas = !rc && p->deployment->engine->runtime;
+    if (in_replicas)
+        rc = load_in_replicas(p, &e);
     if (rc)
         request_fail(r, &e);
-    else
-        serve(p, &v);
-    buf_done(&signature);
+    else if (!in_replicas)
+        finish(p);
 }
 
 int version_create(struct request *r, struct err *e)
@@ -143,6 +227,7 @@ int version_create(struct request *r, struct err *e)
     p->r = r;
     r->state = p;
     r->state_free = push_free;
+    buf_init(&p->signature, SIGNATURE_MAX);
     int rc = manifest_parse(buf_str(&r->body), &p->manifest, e);
     if (!rc)
         rc = registry_model_name_check(r->args[0], e);

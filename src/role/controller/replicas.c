@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+// The supervisor's socket. Its events change what a deployment is: LOADING becomes READY with the first
+// replica, and what has none and will get none is FAILED.
+#include "role/controller/replicas.h"
+
+#include "engine/engine.h"
+#include "role/board.h"
+#include "role/controller/gateways.h"
+#include "role/supervision.h"
+#include "settings/settings.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct supervisor_link {
+    struct controller *c;
+    struct watch watch;
+    struct msg_conn conn;
+    bool is_open;
+    struct replicas_wait *waits;
+};
+
+// A deployment that is dropped, until no gateway uses it.
+struct withdrawal {
+    struct publication publication;
+    struct controller *c;
+    struct withdrawal *next;
+    uint64_t deployment;
+};
+
+static uint64_t id_of(const struct deployment *d)
+{
+    return d->id ? d->id : d->promised_id;
+}
+
+static struct deployment *find(const struct controller *c, uint64_t id)
+{
+    for (size_t i = 0; id && i < LIMIT_DEPLOYMENTS; i++)
+        if (c->routing.slots[i] && id_of(c->routing.slots[i]) == id)
+            return c->routing.slots[i];
+    return NULL;
+}
+
+static void lost(struct controller *c, const struct err *e)
+{
+    struct supervisor_link *s = c->supervisor;
+    if (e->code != ERR_UNAVAILABLE) // its end is ours, too
+        log_event(&c->log, LOG_LEVEL_ERROR, "supervision_failed", LOG_Z("message", e->msg));
+    loop_remove(c->loop, &s->watch);
+    msg_conn_done(&s->conn);
+    s->is_open = false;
+}
+
+static int tell(struct controller *c, enum supervision_type type, const void *payload, const int *fds,
+                unsigned n_fds, struct err *e)
+{
+    struct supervisor_link *s = c->supervisor;
+    if (!s || !s->is_open)
+        return err_set(e, ERR_UNAVAILABLE, "the server's supervisor cannot be reached");
+    int rc = supervision_send(&s->conn, type, payload, fds, n_fds, e);
+    if (rc == 0 && msg_conn_pending(&s->conn))
+        rc = loop_change(c->loop, &s->watch, EPOLLIN | EPOLLOUT, e);
+    if (rc && rc != ERR_BUSY)
+        lost(c, e);
+    return rc;
+}
+
+// Ends the waits for d. A callback may add or forget others, so the list is read anew.
+static void end_waits(struct controller *c, const struct deployment *d, const struct err *e)
+{
+    for (bool again = true; again;) {
+        again = false;
+        for (struct replicas_wait *w = c->supervisor->waits; w && !again; w = w->next) {
+            if (w->deployment != d)
+                continue;
+            replicas_forget(c, w);
+            w->on_done(w, e);
+            again = true;
+        }
+    }
+}
+
+static void came_up(struct controller *c, struct deployment *d)
+{
+    bool is_loading = d->state == DEPLOYMENT_LOADING;
+    end_waits(c, d, NULL); // which may drop d
+    if (!is_loading)
+        return;
+    d->state = DEPLOYMENT_READY;
+    gateways_publish(c);
+    if (routing_is_complete(&c->routing))
+        log_event(&c->log, LOG_LEVEL_INFO, "models_loaded");
+}
+
+static void gone_down(struct controller *c, struct deployment *d, const char *why)
+{
+    err_set(&d->why, ERR_BAD_MODEL, "%s", why);
+    if (d->state == DEPLOYMENT_RESERVED) {
+        struct err e = d->why; // d may be dropped by those who waited
+        end_waits(c, d, &e);
+        return;
+    }
+    bool was_complete = routing_is_complete(&c->routing);
+    d->state = DEPLOYMENT_FAILED;
+    log_event(&c->log, LOG_LEVEL_ERROR, "version_failed", LOG_Z("model", d->model),
+              LOG_INT("version", d->version), LOG_Z("code", err_name(d->why.code)),
+              LOG_Z("message", d->why.msg));
+    gateways_publish(c);
+    if (!was_complete && routing_is_complete(&c->routing))
+        log_event(&c->log, LOG_LEVEL_INFO, "models_loaded");
+}
+
+static void take(struct controller *c, const struct supervision_replica *r)
+{
+    struct deployment *d = find(c, r->deployment);
+    if (!d || d->state == DEPLOYMENT_FAILED)
+        return; // withdrawn meanwhile
+    bool was_ready = d->n_ready > 0;
+    d->n_ready = r->ready;
+    if (r->replica == 0 && r->state == BOARD_FAILED)
+        d->is_given_up = true;
+    if (r->state == BOARD_READY && r->replica)
+        d->load_ns = r->load_ns;
+    if (d->is_given_up && r->why[0])
+        snprintf(d->why.msg, sizeof d->why.msg, "%s", r->why);
+    if (!was_ready && d->n_ready)
+        came_up(c, d);
+    else if (d->is_given_up && d->n_ready == 0)
+        gone_down(c, d, r->why[0] ? r->why : d->why.msg);
+}
+
+static void on_ready(struct watch *w, uint32_t events)
+{
+    struct supervisor_link *s =
+        (struct supervisor_link *)((char *)w - offsetof(struct supervisor_link, watch));
+    struct controller *c = s->c;
+    struct supervision_message m;
+    struct err e;
+    int got = 0, rc = events & EPOLLOUT ? msg_conn_flush(&s->conn, &e) : 0;
+    if (!rc)
+        rc = msg_conn_fill(&s->conn, &e);
+    while ((!rc || rc == ERR_UNAVAILABLE) && s->is_open &&
+           (got = supervision_take(&s->conn, SUPERVISION_FROM_SUPERVISOR, &m, &e)) > 0) {
+        if (m.type == SUPERVISION_REPLICA)
+            take(c, &m.replica);
+        for (unsigned i = 0; i < m.n_fds; i++)
+            close(m.fds[i]);
+    }
+    if (!s->is_open)
+        return;
+    if (!rc && got < 0)
+        rc = got;
+    if (!rc)
+        rc = loop_change(c->loop, w, msg_conn_pending(&s->conn) ? EPOLLIN | EPOLLOUT : EPOLLIN, &e);
+    if (rc)
+        lost(c, &e);
+}
+
+int replicas_open(struct controller *c, struct err *e)
+{
+    struct supervisor_link *s = calloc(1, sizeof *s);
+    if (!s)
+        return err_set(e, ERR_NOMEM, "no memory to start");
+    c->supervisor = s;
+    s->c = c;
+    if (c->args->supervision_fd < 0)
+        return 0;
+    supervision_init(&s->conn, c->args->supervision_fd);
+    s->watch = (struct watch){c->args->supervision_fd, on_ready};
+    s->is_open = true;
+    return loop_add(c->loop, &s->watch, EPOLLIN, e);
+}
+
+void replicas_close(struct controller *c)
+{
+    if (c->supervisor && c->supervisor->is_open)
+        lost(c, &(struct err){.code = ERR_UNAVAILABLE});
+    while (c->withdrawals) {
+        struct withdrawal *w = c->withdrawals;
+        c->withdrawals = w->next;
+        gateways_forget(c, &w->publication);
+        free(w);
+    }
+    free(c->supervisor);
+    c->supervisor = NULL;
+}
+
+static void copy(char *to, size_t size, const char *from)
+{
+    snprintf(to, size, "%s", from);
+}
+
+int replicas_serve(struct controller *c, struct deployment *d, struct err *e)
+{
+    const struct version_settings *v = &d->settings;
+    struct supervision_serve s = {
+        .deployment = id_of(d),
+        .version = d->id ? d->version : d->promised_version,
+        .slot = d->slot,
+        .replicas = v->min_replicas > 1 ? v->min_replicas : 1,
+        .threads = v->threads,
+        .memory_bytes = (uint64_t)v->memory_mb << 20,
+        .start_timeout_ms = (uint32_t)c->args->settings->start_timeout_ms,
+        .hang_ms = v->hang_ms,
+        .batch_budget_us = v->batch_budget_ms * 1000,
+    };
+    int fds[2] = {-1, d->image_fd};
+    _Static_assert(sizeof s.digest >= REGISTRY_DIGEST_TEXT, "it fits");
+    registry_digest_text(&d->digest, s.digest);
+    copy(s.model, sizeof s.model, d->model);
+    copy(s.engine, sizeof s.engine, d->engine->name);
+    copy(s.optimization, sizeof s.optimization, v->optimization);
+    copy(s.provider, sizeof s.provider, v->provider);
+    // Whoever loads it hashes it first, so that this process need not.
+    int rc = c->blobs->ops->open(c->blobs, &d->digest, false, &fds[0], e);
+    if (rc)
+        return rc;
+    rc = tell(c, SUPERVISION_SERVE, &s, fds, 2, e);
+    close(fds[0]);
+    if (!rc)
+        d->n_wanted = s.replicas;
+    return rc;
+}
+
+void replicas_complete(struct controller *c)
+{
+    struct err e;
+    if (tell(c, SUPERVISION_COMPLETE, NULL, NULL, 0, &e) && c->args->supervision_fd >= 0)
+        log_event(&c->log, LOG_LEVEL_ERROR, "supervision_failed", LOG_Z("message", e.msg));
+}
+
+void replicas_wait(struct controller *c, struct deployment *d, struct replicas_wait *w)
+{
+    w->deployment = d;
+    w->is_waiting = true;
+    w->next = c->supervisor->waits;
+    c->supervisor->waits = w;
+}
+
+void replicas_forget(struct controller *c, struct replicas_wait *w)
+{
+    for (struct replicas_wait **at = &c->supervisor->waits; w->is_waiting && *at; at = &(*at)->next) {
+        if (*at != w)
+            continue;
+        *at = w->next;
+        w->is_waiting = false;
+        return;
+    }
+}
+
+static void withdraw_id(struct controller *c, uint64_t id)
+{
+    struct err e;
+    struct supervision_withdraw w = {id};
+    if (tell(c, SUPERVISION_WITHDRAW, &w, NULL, 0, &e))
+        log_event(&c->log, LOG_LEVEL_ERROR, "supervision_failed", LOG_Z("message", e.msg));
+}
+
+void replicas_withdraw(struct controller *c, const struct deployment *d)
+{
+    if (d->n_wanted)
+        withdraw_id(c, id_of(d));
+}
+
+// Also when a gateway did not confirm in time: it is hung or gone, and no reason to keep memory.
+static void on_dropped(struct publication *p, const struct err *e)
+{
+    (void)e;
+    struct withdrawal *w = (struct withdrawal *)((char *)p - offsetof(struct withdrawal, publication));
+    struct controller *c = w->c;
+    struct withdrawal **at = &c->withdrawals;
+    while (*at != w)
+        at = &(*at)->next;
+    *at = w->next;
+    withdraw_id(c, w->deployment);
+    free(w);
+}
+
+void replicas_withdraw_later(struct controller *c, const struct deployment *d)
+{
+    if (!d->n_wanted)
+        return;
+    struct withdrawal *w = calloc(1, sizeof *w);
+    if (!w) {
+        withdraw_id(c, id_of(d));
+        return;
+    }
+    *w = (struct withdrawal){
+        .publication.on_done = on_dropped, .c = c, .next = c->withdrawals, .deployment = id_of(d)};
+    c->withdrawals = w;
+}
+
+void replicas_withdraw_dropped(struct controller *c)
+{
+    for (struct withdrawal *w = c->withdrawals, *next; w; w = next) {
+        next = w->next;
+        if (!w->publication.is_waiting)
+            gateways_wait(c, &w->publication); // may end it at once
+    }
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the controller asks of the supervisor and hears from it: which deployments run in replicas, and how
+// they are. Deployments whose engine computes in the gateways never come here.
+#pragma once
+
+#include "role/controller/controller.h"
+
+struct deployment;
+
+// Somebody who waits until a deployment's first replica is ready. Embedded in what waits.
+struct replicas_wait {
+    struct replicas_wait *next;
+    struct deployment *deployment;
+    bool is_waiting;
+    // Called once: NULL, or why none will ever be ready.
+    void (*on_done)(struct replicas_wait *w, const struct err *e);
+};
+
+// Begins to listen; without a supervisor (-1) nothing can be declared.
+int replicas_open(struct controller *c, struct err *e) ERR_CHECKED;
+void replicas_close(struct controller *c);
+
+// Declares d, whose image, settings and digest are there, under the id and version that it has or is
+// promised. ERR_UNAVAILABLE without a supervisor; else as the model file's blob cannot be opened.
+int replicas_serve(struct controller *c, struct deployment *d, struct err *e) ERR_CHECKED;
+// After all that the registry has was declared: what the supervisor runs beside it is withdrawn.
+void replicas_complete(struct controller *c);
+void replicas_wait(struct controller *c, struct deployment *d, struct replicas_wait *w);
+void replicas_forget(struct controller *c, struct replicas_wait *w); // not waiting is fine
+
+// Withdraws d at once: no gateway was told of it.
+void replicas_withdraw(struct controller *c, const struct deployment *d);
+// Withdraws d, which is about to be dropped, when no gateway routes to it any more: once they acknowledged
+// the table that follows. Call replicas_withdraw_dropped after gateways_publish.
+void replicas_withdraw_later(struct controller *c, const struct deployment *d);
+void replicas_withdraw_dropped(struct controller *c);
