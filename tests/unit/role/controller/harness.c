@@ -3,12 +3,14 @@
 #include "harness.h"
 
 #include "engine/engine.h"
+#include "engine/runtime.h"
 #include "os/shm.h"
 #include "os/sock.h"
 #include "registry/registry.h"
 #include "role/compile.h"
 #include "role/ipc.h"
 #include "role/role.h"
+#include "role/supervision.h"
 #include "settings/settings.h"
 
 #include <check.h>
@@ -26,6 +28,7 @@
 
 enum { WAIT_MS = 20000 };
 static char socket_path[1024];
+static struct msg_conn supervisor; // our end, when there is one
 static unsigned most_fds;
 
 struct model {
@@ -115,6 +118,63 @@ const struct engine engine_trees = {
     .describe = fake_describe,
 };
 
+// The engine that runs in replicas: its "library" reads the number of columns.
+struct session {
+    struct tensor_spec input, output;
+    struct interface interface;
+};
+
+static const char *onnx_detect(const uint8_t *bytes, size_t size)
+{
+    return size > 5 && memcmp(bytes, "onnx ", 5) == 0 ? "onnx" : NULL;
+}
+
+static int onnx_open(const char *path, struct library **ret, struct err *e)
+{
+    (void)path, (void)e;
+    *ret = (struct library *)(uintptr_t)1;
+    return 0;
+}
+
+static int onnx_load(struct library *l, const void *bytes, size_t size, const struct runtime_options *o,
+                     struct session **ret, struct err *e)
+{
+    static struct session s;
+    (void)l, (void)size, (void)o, (void)e;
+    s.input = (struct tensor_spec){.name = STR("x"), .dtype = DTYPE_FP32, .n_dims = 2, .shape = {-1, 0}};
+    s.input.shape[1] = (int64_t)strtoul((const char *)bytes + 5, NULL, 10);
+    s.output = (struct tensor_spec){.name = STR("y"), .dtype = DTYPE_FP32, .n_dims = 1, .shape = {-1}};
+    s.interface = (struct interface){
+        .platform = "onnx_onnxv1", .n_inputs = 1, .n_outputs = 1, .inputs = &s.input, .outputs = &s.output};
+    *ret = &s;
+    return 0;
+}
+
+static const struct interface *onnx_interface(const struct session *s)
+{
+    return &s->interface;
+}
+
+static uint32_t onnx_probe(struct session *s, double *ret_worst)
+{
+    (void)s;
+    *ret_worst = 0;
+    return 32;
+}
+
+static void onnx_close(struct session *s)
+{
+    (void)s;
+}
+
+const struct runtime runtime_onnx = {.name = "onnx",
+                                     .open = onnx_open,
+                                     .load = onnx_load,
+                                     .interface = onnx_interface,
+                                     .probe_batching = onnx_probe,
+                                     .close = onnx_close};
+const struct engine engine_onnx = {.name = "onnx", .runtime = &runtime_onnx, .detect = onnx_detect};
+
 void harness_compile_entry(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], COMPILE_ROLE) == 0)
@@ -126,7 +186,7 @@ void harness_limit_fds(unsigned most)
     most_fds = most;
 }
 
-pid_t harness_start(const char *dir, unsigned n_gateways)
+static pid_t start(const char *dir, unsigned n_gateways, int supervision_fd)
 {
     struct err e;
     int listen_fd, ready[2];
@@ -149,7 +209,7 @@ pid_t harness_start(const char *dir, unsigned n_gateways)
                                        .control_listen_fd = listen_fd,
                                        .board_fd = -1,
                                        .ready_fd = ready[1],
-                                       .supervision_fd = -1,
+                                       .supervision_fd = supervision_fd,
                                        .settings = &s};
         exit(controller_main(&args));
     }
@@ -159,6 +219,51 @@ pid_t harness_start(const char *dir, unsigned n_gateways)
     ck_assert_int_eq(read(ready[0], &c, 1), 1);
     close(ready[0]);
     return pid;
+}
+
+pid_t harness_start(const char *dir, unsigned n_gateways)
+{
+    return start(dir, n_gateways, -1);
+}
+
+pid_t harness_start_supervised(const char *dir, unsigned n_gateways)
+{
+    struct err e;
+    int pair[2];
+    ck_assert_int_eq(supervision_pair(pair, &e), 0);
+    supervision_init(&supervisor, pair[0]);
+    pid_t pid = start(dir, n_gateways, pair[1]);
+    close(pair[1]);
+    return pid;
+}
+
+void harness_supervisor_hears(unsigned type, struct supervision_message *ret)
+{
+    struct err e;
+    int got;
+    while ((got = supervision_take(&supervisor, SUPERVISION_FROM_CONTROLLER, ret, &e)) == 0) {
+        struct pollfd p = {.fd = supervisor.fd, .events = POLLIN};
+        ck_assert_int_eq(poll(&p, 1, WAIT_MS), 1);
+        ck_assert_int_eq(msg_conn_fill(&supervisor, &e), 0);
+    }
+    ck_assert_msg(got == 1, "%s", e.msg);
+    ck_assert_uint_eq(ret->type, type);
+}
+
+bool harness_supervisor_is_told(void)
+{
+    struct pollfd p = {.fd = supervisor.fd, .events = POLLIN};
+    return supervisor.in.n > supervisor.in_at || poll(&p, 1, 0) == 1;
+}
+
+void harness_supervisor_says(uint64_t deployment, uint32_t replica, unsigned state, uint32_t ready,
+                             const char *why)
+{
+    struct err e;
+    struct supervision_replica r = {
+        .deployment = deployment, .replica = replica, .state = state, .ready = ready, .load_ns = 7000000};
+    snprintf(r.why, sizeof r.why, "%s", why);
+    ck_assert_int_eq(supervision_send(&supervisor, SUPERVISION_REPLICA, &r, NULL, 0, &e), 0);
 }
 
 void harness_kill(pid_t pid)
@@ -325,7 +430,7 @@ static void take_deploy(struct harness_gateway *g, const struct msg *m)
     size_t size;
     ck_assert_int_eq(m->n_fds, 1);
     ck_assert_msg(shm_map_immutable(m->fds[0], 1, 1 << 20, &p, &size, &e) == 0, "%s", e.msg);
-    g->image_features = ((const struct image *)p)->n_features;
+    g->image_features = size == sizeof(struct image) ? ((const struct image *)p)->n_features : 0;
     shm_unmap(p, size);
     close(m->fds[0]);
     g->n_deploys++;

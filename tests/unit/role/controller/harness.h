@@ -16,11 +16,22 @@ enum { HARNESS_ANSWER_MAX = 1 << 20 };
 // "fake stop" do that to the process that compiles them; with "fake leave" it ends, and a child of it stays;
 // "fake liar" compiles to an image that does not open.
 
+// "onnx N" is a model of an engine that runs in replicas, with an input of N columns.
+
 // Starts a controller on `dir` for n gateways; it listens before this returns.
 pid_t harness_start(const char *dir, unsigned n_gateways);
 void harness_limit_fds(unsigned most); // of the controllers started from now on
-void harness_kill(pid_t pid);          // SIGKILL, and waits
-int harness_stop(pid_t pid);           // SIGTERM; its exit code
+// The same with a supervisor, which the test plays through these.
+struct supervision_message;
+pid_t harness_start_supervised(const char *dir, unsigned n_gateways);
+// Waits for the next message of the controller, which is of this type (enum supervision_type).
+void harness_supervisor_hears(unsigned type, struct supervision_message *ret);
+bool harness_supervisor_is_told(void); // there is a message to be heard
+// SUPERVISION_REPLICA; replica 0 is the deployment as a whole.
+void harness_supervisor_says(uint64_t deployment, uint32_t replica, unsigned state, uint32_t ready,
+                             const char *why);
+void harness_kill(pid_t pid); // SIGKILL, and waits
+int harness_stop(pid_t pid);  // SIGTERM; its exit code
 // When argv is that of a compile process, runs it and exits.
 void harness_compile_entry(int argc, char **argv);
 
