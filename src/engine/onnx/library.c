@@ -171,8 +171,9 @@ static int code_of(enum library_call call, OrtErrorCode code, const char *text)
         return ERR_UNAVAILABLE;
     if (call == LIBRARY_RUN)
         return code == ORT_ENGINE_ERROR || code == ORT_EP_FAIL ? ERR_INTERNAL : ERR_INVALID;
-    bool unknown = code == ORT_NOT_IMPLEMENTED || strstr(text, "is not a registered") ||
-                   strstr(text, "Unsupported model IR version") || strstr(text, "under development");
+    bool unknown = code == ORT_NOT_IMPLEMENTED || code == ORT_RUNTIME_EXCEPTION ||
+                   strstr(text, "is not a registered") || strstr(text, "Unsupported model IR version") ||
+                   strstr(text, "under development");
     return unknown ? ERR_UNSUPPORTED_MODEL : ERR_BAD_MODEL;
 }
 

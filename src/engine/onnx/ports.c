@@ -305,12 +305,14 @@ static const struct scan_zipmap *zipmap_find(const struct scan *scan, struct str
 }
 
 // The scores of a classifier: a column each of the labels.
-static int put_labels(const struct making *m, const struct scan_zipmap *z, struct tensor_spec *spec)
+static int put_labels(const struct making *m, const struct scan_zipmap *z, struct port *p,
+                      struct tensor_spec *spec)
 {
     if (spec->any_shape) { // ZipMap takes no other
         spec->any_shape = false;
         spec->n_dims = 2;
         spec->shape[0] = spec->shape[1] = -1;
+        p->symbols[0] = p->symbols[1] = "";
     }
     if (spec->n_dims == 0 || z->n_labels == 0)
         return 0;
@@ -345,7 +347,7 @@ static int make_output(const struct making *m, const char *const *names, size_t 
     rc = read_port(m, m->s->library->api->SessionGetOutputTypeInfo, at, false, p, spec);
     if (!rc && z && !scan_find(m->scan->outputs, z->input))
         spec->any_shape = spec->n_dims == 0;
-    return rc || !z ? rc : put_labels(m, z, spec);
+    return rc || !z ? rc : put_labels(m, z, p, spec);
 }
 
 // What is known of an output's sizes before a run. The first dimension is the batch's unless something else
