@@ -118,6 +118,10 @@ static int set_common(const struct library *l, OrtSessionOptions *so, unsigned t
         rc = library_check(l, LIBRARY_LOAD, a->SetInterOpNumThreads(so, 1), e);
     if (!rc)
         rc = library_check(l, LIBRARY_LOAD, a->SetSessionExecutionMode(so, ORT_SEQUENTIAL), e);
+    // A plan of memory is kept for each shape of inputs ever seen, without end, and saves no time that was
+    // measured. The arena stays on: without it large intermediate tensors are mapped anew in each run.
+    if (!rc)
+        rc = library_check(l, LIBRARY_LOAD, a->DisableMemPattern(so), e);
     // A replica that waits for its next batch must not burn the cores of the others.
     if (!rc)
         rc = library_check(l, LIBRARY_LOAD,

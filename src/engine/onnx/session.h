@@ -35,7 +35,8 @@ struct port {
     struct port_size sizes[TENSOR_DIMS_MAX];
     // The last run
     OrtValue *value;
-    struct buf memory; // of strings and stacked sequences
+    struct tensor ahead; // what it will be, when its place is in the caller's memory; else data is NULL
+    struct buf memory;   // of strings and stacked sequences
 };
 
 struct session {
