@@ -25,12 +25,24 @@ struct metrics_series {
     struct hist batch;    // rows in the batch (a count, not a time)
 };
 
+enum { QUARANTINE_ENTRIES = 64 };
+
+// One gateway's list; zeroed is empty. The oldest entry makes room.
+struct quarantine {
+    uint64_t until_mono_ns; // the latest of all entries
+    uint64_t next;
+    struct {
+        uint64_t hash, until_mono_ns;
+    } entries[QUARANTINE_ENTRIES];
+};
+
 struct metrics_shard {
     uint64_t connections_total;
     uint64_t connections;                    // open now
     uint64_t refused_total;                  // connections refused at the limit
     uint64_t unrouted[METRICS_CODE_CLASSES]; // requests that reached no deployment: health, metadata, errors
     uint64_t bytes_in, bytes_out;
+    struct quarantine quarantine;
     struct metrics_series series[METRICS_SERIES];
 };
 

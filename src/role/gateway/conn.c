@@ -354,7 +354,9 @@ static void take_from_shared(struct conn *c, size_t n)
 static void after_input(struct conn *c)
 {
     const struct settings *s = c->g->settings;
-    if (c->state == CONN_WAITING && !c->paused)
+    if (c->state == CONN_WAITING && c->call && c->in.n && !c->paused)
+        conn_want_input(c, false); // it has requests enough; while it has none its leaving is noticed
+    else if (c->state == CONN_WAITING && c->admin && !c->paused)
         set_deadline(c, s->body_timeout_ms); // of an upload
     if (c->is_dead || c->state != CONN_READING)
         return;
@@ -544,7 +546,7 @@ void conn_sweep(struct gateway *g)
     uint64_t now = loop_now_ns(g->loop);
     for (struct conn *c = g->conns, *next; c; c = next) {
         next = c->next;
-        bool on_client = c->state != CONN_WAITING || c->out.n || !c->paused;
+        bool on_client = c->state != CONN_WAITING || c->out.n || (c->admin && !c->paused);
         if (on_client && c->deadline_ns < now)
             time_out(c);
     }

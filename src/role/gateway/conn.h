@@ -15,6 +15,7 @@ enum conn_state {
 };
 
 struct admin_call;
+struct call;
 
 struct conn {
     struct watch watch;
@@ -36,6 +37,7 @@ struct conn {
     struct http1_chunked chunked;
     size_t payload_end;       // 0 = not begun
     struct admin_call *admin; // a request forwarded to the controller, while CONN_WAITING
+    struct call *call;        // a request that a replica computes, while CONN_WAITING
 };
 
 void conn_listen_start(struct gateway *g, int listen_fd);

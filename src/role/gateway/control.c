@@ -78,7 +78,7 @@ static int take_deploy(struct control *k, const struct msg *m, yyjson_val *json,
         !yyjson_is_str(engine) || !yyjson_is_uint(slot) || yyjson_get_uint(slot) >= METRICS_SERIES)
         return err_set(e, ERR_INVALID, "a deployment message is not as agreed");
     struct deployment *d;
-    int rc = deployment_open((uint32_t)yyjson_get_uint(id), str_of(yyjson_get_str(model)),
+    int rc = deployment_open(g, (uint32_t)yyjson_get_uint(id), str_of(yyjson_get_str(model)),
                              (uint32_t)yyjson_get_uint(version), yyjson_get_str(engine), m->fds[0],
                              &g->metrics->series[yyjson_get_uint(slot)], &d, e);
     if (rc)

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A version being served by this gateway: the image mapped read-only, opened by its engine, counted by its
-// references.
+// A version being served by this gateway, counted by its references: its image mapped read-only and opened by
+// its engine, or its interface and the replicas that compute it.
 #include "role/gateway/table.h"
 
 #include "base/assert.h"
 #include "os/shm.h"
+#include "role/gateway/backend.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -27,31 +28,50 @@ static void series_claim(struct metrics_series *s, uint64_t key)
     s->deployment = key;
 }
 
-int deployment_open(uint32_t id, struct str model, uint32_t version, const char *engine, int fd,
-                    struct metrics_series *series, struct deployment **ret, struct err *e)
+enum { TEXT_PER_BYTE = 3 }; // "-1.2345678e-38," for 4 bytes, "-1.2345678901234567e-308," for 8
+
+// A model that this gateway computes itself: its image stays mapped.
+static int open_inline(struct deployment *d, struct err *e)
 {
-    if (strcmp(engine, engine_trees.name) != 0)
-        return err_set(e, ERR_UNSUPPORTED_MODEL, "engine '%s' is not part of this build", engine);
+    d->engine = &engine_trees;
+    int rc = d->engine->open(d->image, d->image_bytes, &d->compiled, e);
+    if (rc)
+        return rc;
+    d->sig = d->engine->signature(d->compiled);
+    d->row_bytes = (uint64_t)d->sig->n_features * dtype_size(d->sig->input_dtype) +
+                   (uint64_t)d->sig->n_outputs * dtype_size(d->sig->output_dtype) * (1 + TEXT_PER_BYTE);
+    rows_init(&d->rows, d->sig->input_dtype, d->sig->n_features, UINT32_MAX); // each request sets its limit
+    return 0;
+}
+
+// A model that replicas compute: its image says what it takes and gives.
+static int open_remote(struct deployment *d, struct gateway *g, struct err *e)
+{
+    int rc = interface_decode((struct str){d->image, d->image_bytes}, &d->interface, e);
+    if (rc)
+        return rc;
+    d->backend = backend_ref(g, d->id);
+    return d->backend ? 0 : err_set(e, ERR_NOMEM, "a deployment");
+}
+
+int deployment_open(struct gateway *g, uint32_t id, struct str model, uint32_t version, const char *engine,
+                    int fd, struct metrics_series *series, struct deployment **ret, struct err *e)
+{
+    bool is_inline = strcmp(engine, engine_trees.name) == 0;
     struct deployment *d = calloc(1, sizeof *d);
     if (!d)
         return err_set(e, ERR_NOMEM, "a deployment");
-    *d = (struct deployment){
-        .key = key_of(model, version), .id = id, .refs = 1, .engine = &engine_trees, .series = series};
+    *d = (struct deployment){.key = key_of(model, version), .id = id, .refs = 1, .series = series};
     snprintf(d->version, sizeof d->version, "%u", version);
     d->model = str_dup(model);
     int rc = d->model ? shm_map_immutable(fd, 1, SIZE_MAX / 2, &d->image, &d->image_bytes, e)
                       : err_set(e, ERR_NOMEM, "a deployment");
     if (rc == 0)
-        rc = d->engine->open(d->image, d->image_bytes, &d->compiled, e);
+        rc = is_inline ? open_inline(d, e) : open_remote(d, g, e);
     if (rc) {
         deployment_unref(d);
         return rc;
     }
-    d->sig = d->engine->signature(d->compiled);
-    enum { TEXT_PER_BYTE = 3 }; // "-1.2345678e-38," for 4 bytes, "-1.2345678901234567e-308," for 8
-    d->row_bytes = (uint64_t)d->sig->n_features * dtype_size(d->sig->input_dtype) +
-                   (uint64_t)d->sig->n_outputs * dtype_size(d->sig->output_dtype) * (1 + TEXT_PER_BYTE);
-    rows_init(&d->rows, d->sig->input_dtype, d->sig->n_features, UINT32_MAX); // each request sets its limit
     series_claim(series, d->key);
     *ret = d;
     return 0;
@@ -70,6 +90,8 @@ void deployment_unref(struct deployment *d)
     ASSERT(!d->touched);
     if (d->compiled)
         d->engine->close(d->compiled);
+    interface_free(d->interface);
+    backend_unref(d->backend);
     shm_unmap(d->image, d->image_bytes);
     rows_done(&d->rows);
     free(d->model);

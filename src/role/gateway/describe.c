@@ -30,7 +30,8 @@ static int find_subject(struct gateway *g, const struct route_match *m, struct s
 
 static struct api_version version_of(const struct deployment *d)
 {
-    return (struct api_version){.version = str_of(d->version), .sig = d->sig, .ready = true};
+    return (struct api_version){
+        .version = str_of(d->version), .sig = d->sig, .interface = d->interface, .ready = true};
 }
 
 static int put_model(const struct subject *s, enum route_handler how, struct buf *out, struct err *e)
@@ -47,6 +48,8 @@ static int put_model(const struct subject *s, enum route_handler how, struct buf
         versions[n++] = version_of(s->deployment);
     if (how == ROUTE_V1_MODEL)
         kserve_v1_model_encode(str_of(s->model->name), versions, n, out);
+    else if (s->deployment->interface)
+        kserve_v2_interface_encode(str_of(s->model->name), versions, n, s->deployment->interface, out);
     else
         kserve_v2_model_encode(str_of(s->model->name), versions, n, s->deployment->sig, out);
     free(versions);

@@ -3,6 +3,7 @@
 #include "role/gateway/gate.h"
 
 #include "role/gateway/admin.h"
+#include "role/gateway/call.h"
 #include "role/gateway/describe.h"
 #include "role/gateway/job.h"
 #include "role/gateway/predict.h"
@@ -160,6 +161,8 @@ void gate_abandon(struct conn *c)
 {
     if (c->admin)
         admin_abandon(c);
+    else if (c->call)
+        call_abandon(c);
     else
         job_abandon(c);
 }

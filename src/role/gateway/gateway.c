@@ -7,9 +7,11 @@
 #include "os/shm.h"
 #include "os/signals.h"
 #include "role/board.h"
+#include "role/gateway/backend.h"
 #include "role/gateway/conn.h"
 #include "role/gateway/control.h"
 #include "role/gateway/job.h"
+#include "role/gateway/links.h"
 #include "role/gateway/predict.h"
 #include "role/gateway/table.h"
 #include "role/role.h"
@@ -59,6 +61,8 @@ static void on_turn_end(void *ctx)
     struct gateway *g = ctx;
     job_slice(g); // its connection may go on with requests for this turn
     predict_finish(g);
+    backends_turn_end(g);
+    predict_finish(g); // what answered connections had waiting
     arena_reset(&g->arena, GATEWAY_TURN_KEEP);
     give_back(&g->out);
     give_back(&g->body);
@@ -84,6 +88,7 @@ static void on_sweep(struct timer *t)
     uint64_t now = loop_now_ns(g->loop);
     predict_finish(g);
     conn_sweep(g);
+    backends_sweep(g);
     if (g->draining && (g->n_conns == 0 || now >= g->drain_deadline_ns))
         loop_stop(g->loop);
     uint64_t ms = g->draining ? DRAIN_LOOK_MS : GATEWAY_SWEEP_MS;
@@ -148,6 +153,8 @@ static int start(struct process *p, struct err *e)
     g->sweep.on_due = on_sweep;
     if (rc == 0)
         rc = loop_timer_set(g->loop, &g->sweep, clock_mono_ns() + GATEWAY_SWEEP_MS * 1000000u, e);
+    if (rc == 0)
+        rc = links_start(g, p->args->supervision_fd, e);
     return rc == 0 ? control_start(g, on_table, e) : rc;
 }
 
@@ -159,8 +166,10 @@ static void stop(struct process *p)
     conn_free_dead(g);
     while (g->jobs) // their clients are gone: nothing is computed, they are only freed
         job_slice(g);
+    links_free(g);
     control_free(g->control);
     table_free(g->table);
+    backends_close(g);
     loop_free(g->loop);
     arena_done(&g->arena);
     buf_done(&g->out);

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct backend;
 struct board;
 struct conn;
 struct control;
@@ -21,6 +22,7 @@ struct deployment;
 struct job;
 struct pending;
 struct settings;
+struct links;
 struct table;
 
 enum {
@@ -65,6 +67,9 @@ struct gateway {
     // Routing (table.c, control.c)
     struct table *table; // never NULL; swapped whole
     struct control *control;
+
+    struct backend *backends;  // replicas of deployments that do not run inline
+    struct links *supervision; // where replicas are introduced (links.c)
 
     // The turn (predict.c)
     struct pending *pending; // (GATEWAY_TURN_REQUESTS) decoded, not yet computed; in order of arrival

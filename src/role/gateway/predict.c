@@ -6,6 +6,7 @@
 
 #include "api/predict.h"
 #include "base/clock.h"
+#include "role/gateway/call.h"
 #include "role/gateway/job.h"
 #include "role/gateway/record.h"
 #include "role/gateway/reply.h"
@@ -78,6 +79,8 @@ int predict_gather(struct conn *c, const struct http1_request *req, const struct
     int rc = table_route(g->table, m->model, m->version, &d, e);
     if (rc)
         return rc;
+    if (d->interface)
+        return call_start(c, req, m, d, body, e);
     struct pending *p = &g->pending[g->n_pending];
     *p = (struct pending){.conn = c,
                           .deployment = d,

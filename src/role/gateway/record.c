@@ -27,6 +27,23 @@ void record_answer(struct gateway *g, const struct pending *p, uint64_t start_ns
                   LOG_INT("dur_us", (end_ns - start_ns) / 1000u));
 }
 
+void record_call(struct gateway *g, const struct call *k, const struct link_response *r, uint64_t end_ns)
+{
+    const struct deployment *d = k->deployment;
+    struct metrics_series *s = d->series;
+    s->requests[2]++;
+    s->rows += k->request.n_rows;
+    hist_add(&s->duration, end_ns - k->start_ns);
+    hist_add(&s->queue, r->queue_ns);
+    hist_add(&s->compute, r->compute_ns);
+    hist_add(&s->batch, r->batch_rows);
+    if (g->settings->log_requests)
+        log_event(&g->log, LOG_LEVEL_INFO, "prediction", LOG_Z("prediction_id", k->id),
+                  LOG_STR("request_id", k->request_id), LOG_STR("traceparent", k->traceparent),
+                  LOG_Z("model", d->model), LOG_Z("version", d->version), LOG_INT("rows", k->request.n_rows),
+                  LOG_INT("dur_us", (end_ns - k->start_ns) / 1000u));
+}
+
 void record_refused(struct conn *c, struct deployment *d, int status)
 {
     c->counted = true;

@@ -6,6 +6,7 @@
 #include "base/map.h"
 #include "engine/engine.h"
 #include "role/metrics.h"
+#include "tensor/interface.h"
 #include "tensor/rows.h"
 
 // One version that is being served: its opened image and what a turn gathers for it.
@@ -14,11 +15,15 @@ struct deployment {
     uint32_t id, refs; // id: the controller's number for it
     char *model;       // owned
     char version[12];  // "3"
+    // Either a model that this gateway computes itself …
     const struct engine *engine;
     struct model *compiled;
     const struct signature *sig; // of compiled
     const void *image;           // the mapping that compiled lies in
     size_t image_bytes;
+    // … or one that replicas compute
+    struct interface *interface; // NULL for the others
+    struct backend *backend;
     struct metrics_series *series; // in this gateway's shard
     uint64_t row_bytes;            // memory that one row takes: inputs, outputs and their text
 
@@ -31,6 +36,9 @@ struct deployment {
     struct deployment *next_touched;
     bool touched;
 };
+
+struct backend;
+struct gateway;
 
 struct table_name {
     char *name; // version number or alias, owned
@@ -52,10 +60,12 @@ struct table {
     struct map by_name; // model name -> index
 };
 
-// Opens the image in the descriptor (a sealed memfd) and maps it read-only; fd stays the caller's.
+// Opens the image in the descriptor (a sealed memfd) and maps it read-only; fd stays the caller's. An engine
+// that is not this gateway's runs in replicas: the image is an interface.
 // ERR_BAD_MODEL, ERR_UNSUPPORTED_MODEL, ERR_NOMEM, ERR_IO.
-int deployment_open(uint32_t id, struct str model, uint32_t version, const char *engine, int fd,
-                    struct metrics_series *series, struct deployment **ret, struct err *e) ERR_CHECKED;
+int deployment_open(struct gateway *g, uint32_t id, struct str model, uint32_t version, const char *engine,
+                    int fd, struct metrics_series *series, struct deployment **ret,
+                    struct err *e) ERR_CHECKED;
 struct deployment *deployment_ref(struct deployment *d);
 void deployment_unref(struct deployment *d); // frees with the last reference; NULL is fine
 

@@ -53,6 +53,7 @@ static void run_gateway(void)
                                 .board_fd = board_fd,
                                 .metrics_fd = metrics_fd,
                                 .ready_fd = -1,
+                                .supervision_fd = -1,
                                 .control_path = path,
                                 .settings = &s};
     exit(gateway_main(&args));

@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+// Links: the handshake, taking answers, waking, and what is left when a replica ends.
+#include "role/gateway/backend.h"
+
+#include "os/shm.h"
+#include "role/gateway/call.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum { TAKES_A_TURN = 4096 }; // answers of one replica before others get their turn
+
+static struct link *link_of_socket(struct watch *w)
+{
+    return (struct link *)((char *)w - offsetof(struct link, socket));
+}
+
+static struct link *link_of_wake(struct watch *w)
+{
+    return (struct link *)((char *)w - offsetof(struct link, wake));
+}
+
+static void close_fd(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+static void link_free(struct link *l)
+{
+    struct loop *loop = l->b->g->loop;
+    loop_remove(loop, &l->socket);
+    if (l->wake.fd >= 0)
+        loop_remove(loop, &l->wake);
+    msg_conn_done(&l->conn);
+    close_fd(l->wake.fd);
+    close_fd(l->replica_wake_fd);
+    shm_unmap(l->request_memory, ring_memory_bytes(LINK_RING_BYTES));
+    shm_unmap(l->response_memory, ring_memory_bytes(LINK_RING_BYTES));
+    free(l->slots);
+    free(l);
+}
+
+static void backend_free_if_unused(struct backend *b)
+{
+    if (b->refs || b->links || b->n_calls)
+        return;
+    for (struct backend **at = &b->g->backends; *at; at = &(*at)->next)
+        if (*at == b) {
+            *at = b->next;
+            break;
+        }
+    free(b);
+}
+
+struct backend *backend_ref(struct gateway *g, uint64_t deployment)
+{
+    struct backend *b = g->backends;
+    while (b && b->deployment != deployment)
+        b = b->next;
+    if (!b) {
+        b = calloc(1, sizeof *b);
+        if (!b)
+            return NULL;
+        *b = (struct backend){.g = g, .deployment = deployment, .next = g->backends};
+        b->waiting_end = &b->waiting;
+        g->backends = b;
+    }
+    b->refs++;
+    return b;
+}
+
+void backend_unref(struct backend *b)
+{
+    if (!b)
+        return;
+    b->refs--;
+    backend_free_if_unused(b);
+}
+
+// ---- the end of a link ----
+
+// What it had not answered goes to other replicas, or is answered with an error (call.c decides).
+static void link_lost(struct link *l, const char *why)
+{
+    struct backend *b = l->b;
+    struct link **at = &b->links;
+    while (*at != l)
+        at = &(*at)->next;
+    *at = l->next;
+    b->n_ready -= l->ready;
+    l->ready = false;
+    log_event(&b->g->log, LOG_LEVEL_INFO, "replica_lost", LOG_INT("deployment", (int64_t)b->deployment),
+              LOG_INT("replica", l->replica), LOG_Z("reason", why));
+    b->refs++; // calls that end here must not free it
+    calls_lost(l);
+    link_free(l);
+    backend_unref(b);
+}
+
+// ---- answers ----
+
+// Frees the memory of the oldest requests that are answered.
+static void free_answered(struct link *l)
+{
+    uint64_t end = 0;
+    while (l->first < l->next_id && !l->slots[l->first % LINK_SLOTS].call)
+        end = l->slots[l->first++ % LINK_SLOTS].end;
+    if (end)
+        ring_free_to(&l->requests, end);
+}
+
+// One answer: 0, or ERR_INTERNAL when the replica does not keep to the protocol.
+static int take_answer(struct link *l, const void *message, size_t bytes, struct err *e)
+{
+    struct link_response head;
+    int rc = link_response_head(message, bytes, &head, e);
+    if (rc)
+        return rc;
+    if (head.id < l->first || head.id >= l->next_id || !l->slots[head.id % LINK_SLOTS].call)
+        return err_set(e, ERR_INTERNAL, "it answered what was not asked");
+    struct link_slot *slot = &l->slots[head.id % LINK_SLOTS];
+    rc = call_answered(slot->call, message, bytes, &head, e);
+    if (rc)
+        return rc; // the call is still the slot's: it is lost with the link
+    slot->call = NULL;
+    free_answered(l);
+    return 0;
+}
+
+static void wake_replica(struct link *l)
+{
+    uint64_t one = 1;
+    if (write(l->replica_wake_fd, &one, sizeof one) < 0 && errno != EAGAIN)
+        log_event(&l->b->g->log, LOG_LEVEL_WARN, "wake_failed", LOG_INT("replica", l->replica));
+}
+
+// Takes what is there. Returns whether the link still stands.
+static bool take_answers(struct link *l)
+{
+    struct err e;
+    const void *message;
+    size_t bytes;
+    for (int i = 0; i < TAKES_A_TURN; i++) {
+        int rc = ring_take(&l->responses, &message, &bytes, &e);
+        if (rc == 0)
+            break;
+        if (rc > 0) {
+            rc = take_answer(l, message, bytes, &e);
+            ring_tell_read(&l->requests, &l->responses);
+            if (ring_must_wake_writer(&l->responses))
+                wake_replica(l);
+        }
+        if (rc < 0) {
+            link_lost(l, e.msg);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void on_wake(struct watch *w, uint32_t events)
+{
+    struct link *l = link_of_wake(w);
+    uint64_t count;
+    (void)events;
+    if (read(w->fd, &count, sizeof count) < 0 && errno != EAGAIN)
+        link_lost(l, "its eventfd failed");
+    else
+        ring_wake(&l->requests);
+    // The answers are taken at the end of the turn, together with those of others.
+}
+
+void backends_turn_end(struct gateway *g)
+{
+    for (struct backend *b = g->backends, *next; b; b = next) {
+        b->refs++; // what is answered here may end it
+        for (struct link *l = b->links, *after; l; l = after) {
+            after = l->next;
+            // Says that it sleeps before the last look, so that nothing that comes now is missed.
+            if (l->ready && !take_answers(l))
+                continue;
+            while (l->ready && !ring_sleep(&l->requests, &l->responses))
+                if (!take_answers(l))
+                    break;
+        }
+        calls_pump(b);
+        for (struct link *l = b->links; l; l = l->next) {
+            if (l->posted && ring_must_wake(&l->responses))
+                wake_replica(l);
+            l->posted = false;
+        }
+        next = b->next;
+        backend_unref(b);
+    }
+}
+
+struct link *backend_choose(const struct backend *b)
+{
+    struct link *best = NULL;
+    for (struct link *l = b->links; l; l = l->next) {
+        uint64_t n = l->next_id - l->first;
+        if (l->ready && n < LINK_SLOTS && (!best || n < best->next_id - best->first))
+            best = l;
+    }
+    return best;
+}
+
+// ---- the handshake ----
+
+static int accept_link(struct link *l, const struct msg *m, struct err *e)
+{
+    struct link_accept a;
+    int rc = link_accept_read(m, &a, e);
+    if (rc == 0 && l->ready)
+        rc = err_set(e, ERR_INTERNAL, "it accepted twice");
+    if (rc)
+        return rc;
+    l->ready = true;
+    l->b->n_ready++;
+    log_event(&l->b->g->log, LOG_LEVEL_DEBUG, "replica_linked",
+              LOG_INT("deployment", (int64_t)l->b->deployment), LOG_INT("replica", l->replica));
+    return 0;
+}
+
+static void on_socket(struct watch *w, uint32_t events)
+{
+    (void)events;
+    struct link *l = link_of_socket(w);
+    struct err e = {0};
+    struct msg m;
+    int rc = msg_conn_fill(&l->conn, &e), taken = 1;
+    while ((rc == 0 || rc == ERR_UNAVAILABLE) && (taken = msg_conn_take(&l->conn, &m, &e)) > 0) {
+        int bad = accept_link(l, &m, &e);
+        for (int i = 0; i < m.n_fds; i++)
+            close(m.fds[i]);
+        rc = bad ? bad : rc;
+    }
+    if (rc == 0 && taken < 0)
+        rc = taken;
+    if (rc == 0)
+        return;
+    if (l->ready && !take_answers(l)) // what it answered before it ended counts
+        return;
+    link_lost(l, rc == ERR_UNAVAILABLE ? "its process ended" : e.msg);
+}
+
+// A ring's memory, mapped by us; writable by others as far as `how` says.
+static int ring_new(const char *name, enum shm_seal how, int *ret_fd, void **ret, struct err *e)
+{
+    int rc = shm_new_mapped(name, ring_memory_bytes(LINK_RING_BYTES), ret_fd, ret, e);
+    return rc ? rc : shm_seal(*ret_fd, how, e);
+}
+
+static int make_rings(struct link *l, int fds[LINK_FDS], struct err *e)
+{
+    int rc = ring_new("slipway-requests", SHM_SEAL_WRITERS, &fds[LINK_FD_REQUESTS], &l->request_memory, e);
+    if (rc == 0)
+        rc = ring_new("slipway-responses", SHM_SEAL_SIZE, &fds[LINK_FD_RESPONSES], &l->response_memory, e);
+    if (rc)
+        return rc;
+    ring_writer_init(&l->requests, l->request_memory, LINK_RING_BYTES);
+    ring_reader_init(&l->responses, l->response_memory, LINK_RING_BYTES);
+    l->slots = calloc(LINK_SLOTS, sizeof *l->slots);
+    l->wake.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    l->replica_wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    fds[LINK_FD_GATEWAY] = l->wake.fd;
+    fds[LINK_FD_REPLICA] = l->replica_wake_fd;
+    if (l->wake.fd < 0 || l->replica_wake_fd < 0)
+        return err_errno(e, errno, "make an eventfd");
+    return l->slots ? 0 : err_set(e, ERR_NOMEM, "a link to a replica");
+}
+
+// Our rings, our eventfds and the proposal.
+static int propose(struct link *l, struct err *e)
+{
+    struct loop *loop = l->b->g->loop;
+    struct link_open open = {LINK_PROTOCOL, l->b->g->index, LINK_RING_BYTES};
+    int fds[LINK_FDS] = {-1, -1, -1, -1};
+    int rc = make_rings(l, fds, e);
+    if (rc == 0)
+        rc = loop_add(loop, &l->socket, EPOLLIN, e);
+    if (rc == 0)
+        rc = loop_add(loop, &l->wake, EPOLLIN, e);
+    if (rc == 0)
+        rc = msg_conn_send(&l->conn, LINK_OPEN, (struct str){(const char *)&open, sizeof open}, fds, LINK_FDS,
+                           e);
+    close_fd(fds[LINK_FD_REQUESTS]);
+    close_fd(fds[LINK_FD_RESPONSES]);
+    return rc;
+}
+
+int backend_link(struct gateway *g, uint64_t deployment, uint32_t replica, int fd, struct err *e)
+{
+    struct backend *b = backend_ref(g, deployment);
+    struct link *l = b ? calloc(1, sizeof *l) : NULL;
+    if (!l) {
+        close(fd);
+        backend_unref(b);
+        return err_set(e, ERR_NOMEM, "a link to a replica");
+    }
+    *l = (struct link){
+        .b = b, .replica = replica, .socket = {fd, on_socket}, .wake = {-1, on_wake}, .replica_wake_fd = -1};
+    msg_conn_init(&l->conn, fd, LINK_PAYLOAD_MAX);
+    int rc = propose(l, e);
+    if (rc) {
+        link_free(l);
+    } else {
+        l->next = b->links;
+        b->links = l;
+    }
+    backend_unref(b);
+    return rc;
+}
+
+void backends_sweep(struct gateway *g)
+{
+    for (struct backend *b = g->backends, *next; b; b = next) {
+        b->refs++;
+        calls_sweep(b);
+        next = b->next;
+        backend_unref(b);
+    }
+}
+
+void backends_close(struct gateway *g)
+{
+    while (g->backends) {
+        struct backend *b = g->backends;
+        b->refs++;
+        while (b->links)
+            link_lost(b->links, "this gateway ends");
+        b->refs--;
+        g->backends = b->next;
+        free(b);
+    }
+}

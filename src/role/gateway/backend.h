@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// The replicas of one deployment as this gateway sees them: a link to each, and the requests that wait for
+// one. Outlives tables and the controller: it is found by the deployment's number. What the requests mean is
+// in call.c.
+#pragma once
+
+#include "os/msg.h"
+#include "role/gateway/gateway.h"
+#include "role/link.h"
+
+struct backend;
+struct call;
+
+enum { LINK_SLOTS = 1024 }; // requests that one replica may have from one gateway
+
+// A request in a replica's ring, answered or not: its memory is freed in order.
+struct link_slot {
+    struct call *call; // NULL once answered
+    const void *message;
+    size_t bytes;
+    uint64_t end; // ring_free_to(end) gives its memory back
+};
+
+//   OPENING → READY      the replica accepted: it has the model
+//   both    → gone       its socket closed, or it broke the protocol; the link is freed
+struct link {
+    struct backend *b;
+    struct link *next;
+    uint32_t replica;
+    bool ready;
+    bool posted; // requests were committed since it was last woken
+    struct msg_conn conn;
+    struct watch socket; // tells that the replica ended
+    struct watch wake;   // our eventfd
+    int replica_wake_fd;
+    void *request_memory, *response_memory; // of the rings; the replica may write the second
+    struct ring_writer requests;
+    struct ring_reader responses;
+    struct link_slot *slots; // (LINK_SLOTS) [first, next) by request id % LINK_SLOTS
+    uint64_t first, next_id;
+};
+
+struct backend {
+    struct gateway *g;
+    struct backend *next; // in g->backends
+    uint64_t deployment;
+    uint32_t refs; // by deployments; kept while it has links as well
+    struct link *links;
+    uint32_t n_ready;
+    struct call *waiting, **waiting_end; // for a replica with room, oldest first
+    uint32_t n_calls;                    // waiting and with replicas
+    uint64_t service_ns;                 // what one request costs one replica, of late; 0 not known
+};
+
+// The deployment's backend, made when it is new, with one more reference. NULL without memory.
+struct backend *backend_ref(struct gateway *g, uint64_t deployment);
+void backend_unref(struct backend *b); // NULL is fine
+
+// Takes one end of a socket pair, whose other end the replica has, and proposes rings over it. The descriptor
+// is the backend's from here on.
+int backend_link(struct gateway *g, uint64_t deployment, uint32_t replica, int fd, struct err *e) ERR_CHECKED;
+// The ready link with the fewest requests that has a free slot; NULL when there is none.
+struct link *backend_choose(const struct backend *b);
+// Wakes replicas that sleep and were given requests; takes answers that came. At the end of each turn.
+void backends_turn_end(struct gateway *g);
+// Requests past their deadline are answered so. Every GATEWAY_SWEEP_MS.
+void backends_sweep(struct gateway *g);
+void backends_close(struct gateway *g);

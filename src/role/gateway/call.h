@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// One predict request to a model that runs in replicas: decoded straight into a replica's ring, or into
+// memory of its own while no replica has room; answered when the answer is in the replica's ring.
+#pragma once
+
+#include "api/routes.h"
+#include "api/tensors.h"
+#include "base/ids.h"
+#include "role/gateway/backend.h"
+#include "role/gateway/conn.h"
+#include "role/gateway/table.h"
+
+//   WAITING ──→ SENT ──→ ENDING ──→ freed
+//      ^          │
+//      └──────────┘      its replica ended: sent once more. The next one computes it alone if the first had
+//                        begun with it; a second end that it is part of is its own.
+enum call_state { CALL_WAITING, CALL_SENT, CALL_ENDING };
+
+struct call {
+    struct call *next; // waiting in its backend, or free in the gateway
+    struct conn *conn; // NULL once the client left
+    struct deployment *deployment;
+    tensors_encode_fn *encode;
+    struct tensors_request request; // without its inputs once decoded
+    enum call_state state;
+    bool old_keep_alive;
+    bool alone;
+    unsigned tries; // replicas that ended while they computed it
+    unsigned moves; // replicas that ended while they had it
+    void *memory;   // its message while it waits; owned
+    size_t bytes;
+    struct link *link; // while CALL_SENT
+    uint64_t slot;     // its id there
+    uint64_t start_ns, deadline_ns;
+    struct str request_id, traceparent; // in names
+    char *names;                        // owned
+    char id[IDS_UUID_SIZE];
+};
+
+// Decodes one predict request and sends it on its way; the connection waits. An error is to be answered by
+// the caller. ERR_BUSY: too many are under way. ERR_CRASHED: this request ended two replicas a moment ago.
+int call_start(struct conn *c, const struct http1_request *req, const struct route_match *m,
+               struct deployment *d, struct str body, struct err *e) ERR_CHECKED;
+// The client went away.
+void call_abandon(struct conn *c);
+
+// For backend.c. The answer of `bytes` bytes in the replica's ring, r its fixed part: 0, the call is answered
+// and freed; ERR_INTERNAL when it is not as agreed, and the call stands.
+int call_answered(struct call *k, const void *message, size_t bytes, const struct link_response *r,
+                  struct err *e) ERR_CHECKED;
+// The link's replica ended: its calls are sent to others, wait for one, or are answered with an error.
+void calls_lost(struct link *l);
+// Gives waiting calls to replicas that have room.
+void calls_pump(struct backend *b);
+void calls_sweep(struct backend *b);

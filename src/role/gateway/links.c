@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Introductions: each brings one end of a socket pair whose other end a replica has.
+#include "role/gateway/links.h"
+
+#include "role/gateway/backend.h"
+#include "role/supervision.h"
+
+#include <stdlib.h>
+
+struct links {
+    struct gateway *g;
+    struct msg_conn conn;
+    struct watch watch;
+};
+
+static void close_links(struct links *k)
+{
+    loop_remove(k->g->loop, &k->watch);
+    msg_conn_done(&k->conn);
+    k->g->supervision = NULL;
+    free(k);
+}
+
+// Replicas that are linked already go on without a supervisor; new ones cannot come.
+static void on_ready(struct watch *w, uint32_t events)
+{
+    (void)events;
+    struct links *k = (struct links *)((char *)w - offsetof(struct links, watch));
+    struct gateway *g = k->g;
+    struct supervision_message m;
+    struct err e = {0};
+    int rc = msg_conn_fill(&k->conn, &e), taken = 0;
+    while ((taken = supervision_take(&k->conn, SUPERVISION_FROM_SUPERVISOR, &m, &e)) > 0) {
+        struct err why;
+        if (m.type == SUPERVISION_LINK && backend_link(g, m.link.deployment, m.link.replica, m.fds[0], &why))
+            log_event(&g->log, LOG_LEVEL_ERROR, "link_failed", LOG_INT("replica", m.link.replica),
+                      LOG_Z("message", why.msg));
+    }
+    if (rc == 0)
+        rc = taken;
+    if (rc && rc != ERR_UNAVAILABLE)
+        log_event(&g->log, LOG_LEVEL_ERROR, "supervision_error", LOG_Z("message", e.msg));
+    if (rc)
+        close_links(k);
+}
+
+int links_start(struct gateway *g, int fd, struct err *e)
+{
+    if (fd < 0)
+        return 0;
+    struct links *k = calloc(1, sizeof *k);
+    if (!k)
+        return err_set(e, ERR_NOMEM, "the supervision socket");
+    k->g = g;
+    k->watch = (struct watch){fd, on_ready};
+    supervision_init(&k->conn, fd);
+    g->supervision = k;
+    return loop_add(g->loop, &k->watch, EPOLLIN, e);
+}
+
+void links_free(struct gateway *g)
+{
+    if (g->supervision)
+        close_links(g->supervision);
+}
