@@ -4,21 +4,25 @@
 
 #include "engine/trees/bits.h"
 #include "engine/trees/leaf.h"
+#include "engine/trees/oct.h"
 
 #include "base/limits.h"
 
 #include <string.h>
 
 // Three steps down: bit 0, then bit 1 or 2, then one of bits 3 … 6.
-#define R0(i)     ((i)&1)
-#define R1(i)     ((i) >> (1 + R0(i)) & 1)
-#define R2(i)     ((i) >> (3 + 2 * R0(i) + R1(i)) & 1)
-#define LEAF(i)   (4 * R0(i) + 2 * R1(i) + R2(i))
-#define LEAF4(i)  LEAF(i), LEAF((i) + 1), LEAF((i) + 2), LEAF((i) + 3)
-#define LEAF16(i) LEAF4(i), LEAF4((i) + 4), LEAF4((i) + 8), LEAF4((i) + 12)
-#define LEAF64(i) LEAF16(i), LEAF16((i) + 16), LEAF16((i) + 32), LEAF16((i) + 48)
+#define R0(i)         ((i)&1)
+#define R1(i)         ((i) >> (1 + R0(i)) & 1)
+#define R2(i)         ((i) >> (3 + 2 * R0(i) + R1(i)) & 1)
+#define LEAF(i)       (4 * R0(i) + 2 * R1(i) + R2(i))
+#define LEAF4(i, by)  LEAF(i) * (by), LEAF((i) + 1) * (by), LEAF((i) + 2) * (by), LEAF((i) + 3) * (by)
+#define LEAF16(i, by) LEAF4(i, by), LEAF4((i) + 4, by), LEAF4((i) + 8, by), LEAF4((i) + 12, by)
+#define LEAF64(i, by) LEAF16(i, by), LEAF16((i) + 16, by), LEAF16((i) + 32, by), LEAF16((i) + 48, by)
+#define LEAF256(by)   LEAF64(0, by), LEAF64(64, by), LEAF64(128, by), LEAF64(192, by)
 
-const uint8_t HEAP_LEAF3[256] = {LEAF64(0), LEAF64(64), LEAF64(128), LEAF64(192)};
+const uint8_t HEAP_LEAF3[256] = {LEAF256(1)};
+const uint8_t OCT_EXIT_F32[256] = {LEAF256((OCT_BLOCK_BYTES + 8 * sizeof(float)) / 8)};
+const uint8_t OCT_EXIT_F64[256] = {LEAF256((OCT_BLOCK_BYTES + 8 * sizeof(double)) / 8)};
 
 struct packer {
     const struct rank *rank;

@@ -5,6 +5,7 @@
 #include "engine/trees/code.h"
 #include "engine/trees/heap.h"
 #include "engine/trees/image_parts.h"
+#include "engine/trees/oct.h"
 #include "engine/trees/path.h"
 #include "engine/trees/plane.h"
 #include "engine/trees/quad.h"
@@ -88,6 +89,8 @@ static int put_coded(struct image_writer *w, const struct rank *r, struct arena 
         rc = tile_pack(w, r, scratch, e);
     if (!rc)
         rc = quad_pack(w, r, scratch, e);
+    if (!rc)
+        rc = oct_pack(w, r, e);
     return rc ? rc : path_pack(w, r, scratch, e);
 }
 

@@ -51,6 +51,7 @@ enum image_section {
     IMAGE_TILE_VALUES,   // bytes, float or double by family
     IMAGE_QUADS,         // struct quad
     IMAGE_QUAD_VALUES,   // bytes, float or double by family
+    IMAGE_OCT,           // bytes, oct.h
     IMAGE_SECTIONS,
 };
 
@@ -78,6 +79,7 @@ struct image_header {
     uint32_t transform, average, coded;
     uint32_t heap_levels, n_cols, n_num_cols, code_stride; // coded: see code.h and heap.h
     uint32_t path, plane_levels, tiles, quads;             // path, tiles, quads: 1 if the table is there
+    uint32_t oct_steps, zero;
     double transform_param;
     struct image_choice one, batch;
     char platform[IMAGE_NAME_BYTES], output_name[IMAGE_NAME_BYTES], objective[IMAGE_OBJECTIVE_BYTES];

@@ -5,6 +5,7 @@
 #include "engine/trees/heap.h"
 #include "engine/trees/image.h"
 #include "engine/trees/image_parts.h"
+#include "engine/trees/oct.h"
 #include "engine/trees/path.h"
 #include "engine/trees/plane.h"
 #include "engine/trees/quad.h"
@@ -49,6 +50,7 @@ size_t image_part_bytes(enum image_section s)
         [IMAGE_TILE_VALUES] = 1,
         [IMAGE_QUADS] = sizeof(struct quad),
         [IMAGE_QUAD_VALUES] = 1,
+        [IMAGE_OCT] = 1,
     };
     return BYTES[s];
 }
@@ -98,8 +100,8 @@ static int check_header(const void *bytes, size_t size, struct err *e)
         h->n_groups > LIMIT_MODEL_OUTPUTS || h->n_trees > LIMIT_TREES ||
         (h->average && (!h->n_trees || h->n_trees % h->n_groups)))
         return bad(e, "a count is out of range");
-    if (!h->coded &&
-        (h->code_stride || h->n_cols || h->heap_levels || h->path || h->plane_levels || h->tiles || h->quads))
+    if (!h->coded && (h->code_stride || h->n_cols || h->heap_levels || h->path || h->plane_levels ||
+                      h->tiles || h->quads || h->oct_steps))
         return bad(e, "a plain forest with columns");
     return 0;
 }
@@ -222,6 +224,8 @@ static int open_coded(const struct image *img, struct err *e)
         rc = tile_check(img, e);
     if (!rc)
         rc = quad_check(img, e);
+    if (!rc)
+        rc = oct_check(img, e);
     return rc ? rc : path_check(img, e);
 }
 

@@ -38,6 +38,16 @@ static bool heap_f64(const struct image_header *h)
     return coded_f64(h) && h->heap_levels;
 }
 
+static bool oct_f32(const struct image_header *h)
+{
+    return coded_f32(h) && h->oct_steps;
+}
+
+static bool oct_f64(const struct image_header *h)
+{
+    return coded_f64(h) && h->oct_steps;
+}
+
 static bool plane_f32(const struct image_header *h)
 {
     return coded_f32(h) && h->plane_levels;
@@ -98,6 +108,8 @@ const struct kernel KERNELS[] = {
     {"path_avx512_f64", path_f64, cpu_avx512, path_avx512_run_f64, true, true},
     {"plane_avx2_f32", plane_f32, cpu_avx2, plane_avx2_run_f32, false, true},
     {"plane_avx2_f64", plane_f64, cpu_avx2, plane_avx2_run_f64, false, true},
+    {"oct_avx2_f32", oct_f32, cpu_avx2, oct_avx2_run_f32, true, true},
+    {"oct_avx2_f64", oct_f64, cpu_avx2, oct_avx2_run_f64, true, true},
     {"heap_avx2_f32", heap_f32, cpu_avx2, heap_avx2_run_f32, true, true},
     {"heap_avx2_f64", heap_f64, cpu_avx2, heap_avx2_run_f64, true, true},
     {"path_avx2_f32", path_f32, cpu_avx2, path_avx2_run_f32, true, true},

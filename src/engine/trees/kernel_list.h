@@ -9,6 +9,7 @@ typedef void kernel_fn(struct trees *m, const void *rows, uint32_t n_rows, void 
 kernel_fn sparse_run_f32, sparse_run_f64;
 kernel_fn quad_run_f32, quad_run_f64;
 kernel_fn heap_avx2_run_f32, heap_avx2_run_f64; // x86-64 only, as all below
+kernel_fn oct_avx2_run_f32, oct_avx2_run_f64;
 kernel_fn path_avx2_run_f32, path_avx2_run_f64;
 kernel_fn plane_avx2_run_f32, plane_avx2_run_f64;
 kernel_fn tile_avx2_run_f32, tile_avx2_run_f64;

@@ -122,7 +122,7 @@ START_TEST(vector_kernels_take_the_common_shapes)
                              .depth = 6,
                              .cuts = 99,
                              .full = true};
-    ck_assert_int_ge(check_shape(&s, 1), 3); // sparse, heap, plane
+    ck_assert_int_ge(check_shape(&s, 1), 4); // sparse, heap, plane, oct
     s = (struct random_shape){.family = FOREST_LIGHTGBM,
                               .n_features = 20,
                               .n_groups = 1,
