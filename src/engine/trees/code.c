@@ -152,6 +152,64 @@ int code_check(const struct image *img, struct err *e)
     return rc;
 }
 
+static float value_of_key(int32_t key)
+{
+    int32_t bits = key ^ (key >> 31 & INT32_MAX);
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+struct slot_line {
+    float scale, shift;
+    bool by_key;
+};
+
+// What the vector coders compute, in the same order.
+static uint32_t slot_of(const struct slot_line *l, int32_t key)
+{
+    float x = (l->by_key ? (float)key : value_of_key(key)) * l->scale + l->shift;
+    x = x > 0.0f ? x : 0.0f;
+    return (uint32_t)(x < (float)(CODE_SLOTS - 1) ? x : (float)(CODE_SLOTS - 1));
+}
+
+// A line through the keys but for `out` at each end; whether no slot has more keys than one comparison.
+static bool line_fits(const int32_t *keys, uint32_t n, uint32_t out, bool by_key, struct slot_line *ret)
+{
+    if (n < 2 * out + 2)
+        return false;
+    int32_t low = keys[out], high = keys[n - 1 - out];
+    double from = by_key ? low : (double)value_of_key(low), to = by_key ? high : (double)value_of_key(high);
+    ret->by_key = by_key;
+    ret->scale = (float)((CODE_SLOTS - 1) / (to - from));
+    ret->shift = (float)(-from * (double)ret->scale);
+    if (!isfinite(ret->scale) || !(ret->scale > 0.0f) || !isfinite(ret->shift))
+        return false;
+    for (uint32_t i = CODE_FEW; i < n; i++)
+        if (slot_of(ret, keys[i]) == slot_of(ret, keys[i - CODE_FEW]))
+            return false;
+    return true;
+}
+
+// Keys of thresholds, ascending. The ends may lie far outside, as long as they fit into one slot each.
+static bool find_line(const int32_t *keys, uint32_t n, struct slot_line *ret)
+{
+    for (int by_key = 0; by_key < 2; by_key++)
+        for (uint32_t out = 0; out < CODE_FEW; out += CODE_FEW - 1)
+            if (line_fits(keys, n, out, by_key, ret))
+                return true;
+    return false;
+}
+
+uint32_t code_class(const struct rank_col *col)
+{
+    int32_t keys[COL_CUTS];
+    struct slot_line line;
+    for (uint32_t i = 0; i < col->n_cuts; i++)
+        keys[i] = key_of((float)col->cuts[i]);
+    return col->n_cuts <= CODE_FEW ? 0 : find_line(keys, col->n_cuts, &line) ? 1 : 2;
+}
+
 static void *aligned_zeroed(size_t n, size_t size)
 {
     size_t bytes = (n * size + 2 * IMAGE_ALIGN - 1) / IMAGE_ALIGN * IMAGE_ALIGN;
@@ -159,6 +217,68 @@ static void *aligned_zeroed(size_t n, size_t size)
     if (p)
         memset(p, 0, bytes);
     return p;
+}
+
+static const int32_t *sorted_of(const struct coder *c, uint32_t col)
+{
+    return c->keys + c->cols[col].table + (c->cols[col].n_buckets > 1 ? CODE_BUCKET : 0);
+}
+
+// The thresholds' keys, which are one more than the table's for XGBoost; returns how many.
+static uint32_t keys_of_cuts(const struct coder *c, uint32_t col, int32_t keys[CODE_BUCKET * CODE_BUCKET])
+{
+    const int32_t *sorted = sorted_of(c, col);
+    uint32_t n = 0;
+    for (; sorted[n] != CODE_KEY_NEVER; n++)
+        keys[n] = sorted[n] + !c->lightgbm;
+    return n;
+}
+
+// Fills `starts` of one near column. The eight keys compared may not leave the column's table: then they
+// start earlier, with keys that are smaller anyway.
+static void fill_starts(const struct coder *c, uint32_t col, const int32_t *keys, uint32_t n,
+                        const struct slot_line *line, uint8_t *starts)
+{
+    uint32_t last = (uint32_t)c->cols[col].n_buckets * CODE_BUCKET - CODE_FEW, at = 0;
+    for (uint32_t s = 0; s < CODE_SLOTS; s++) {
+        while (at < n && slot_of(line, keys[at]) < s)
+            at++;
+        starts[s] = (uint8_t)(at < last ? at : last);
+    }
+}
+
+// How each column is searched; a column out of order only makes those after it far.
+static int plan_search(struct coder *c, struct err *e)
+{
+    int32_t keys[CODE_BUCKET * CODE_BUCKET];
+    struct slot_line line;
+    uint32_t n_near = 0;
+    while (c->n_few < c->n_num && c->cols[c->n_few].n_buckets == 1 &&
+           keys_of_cuts(c, c->n_few, keys) <= CODE_FEW)
+        c->n_few++;
+    while (c->n_few + n_near < c->n_num && n_near < CODE_MAX_NEAR &&
+           find_line(keys, keys_of_cuts(c, c->n_few + n_near, keys), &line))
+        n_near++;
+    c->n_near = c->n_few + n_near;
+    c->starts = aligned_zeroed(n_near, CODE_SLOTS);
+    if (!c->starts)
+        return err_set(e, ERR_NOMEM, "no memory for the slots of %u columns", n_near);
+    for (uint32_t i = 0; i < c->n_num; i++) {
+        c->feature[i] = c->cols[i].feature;
+        c->is_col[i] = UINT32_MAX;
+        c->sorted[i] = (uint32_t)(sorted_of(c, i) - c->keys);
+        c->nan_missing[i] = c->cols[i].missing == MISSING_NAN ? UINT64_MAX : 0;
+        c->zero_missing[i] = c->cols[i].missing == MISSING_ZERO ? UINT64_MAX : 0;
+        uint32_t n = keys_of_cuts(c, i, keys);
+        if (i < c->n_few || i >= c->n_near || !find_line(keys, n, &line))
+            continue;
+        c->scale[i] = line.scale;
+        c->shift[i] = line.shift;
+        c->by_key[i] = line.by_key ? UINT32_MAX : 0;
+        c->line[i] = (int32_t)((i - c->n_few) * CODE_SLOTS);
+        fill_starts(c, i, keys, n, &line, c->starts + c->line[i]);
+    }
+    return 0;
 }
 
 int code_open(const struct image *img, struct coder *ret, struct err *e)
@@ -173,33 +293,41 @@ int code_open(const struct image *img, struct coder *ret, struct err *e)
                           .n_cats = (uint32_t)img->n[IMAGE_CATS],
                           .stride = img->h->code_stride,
                           .lightgbm = img->h->family == FOREST_LIGHTGBM};
-    // A wrong split into near and far would read the wrong table, so it is recomputed, not trusted.
-    while (ret->n_near < ret->n_num && ret->cols[ret->n_near].n_buckets == 1)
-        ret->n_near++;
-    for (uint32_t i = 0; i < ret->n_num; i++) {
-        if ((ret->cols[i].n_buckets == 1) != (i < ret->n_near))
-            return err_set(e, ERR_BAD_MODEL, "image: columns are not sorted by the size of their tables");
-    }
     ret->nan_missing = aligned_zeroed(padded, sizeof *ret->nan_missing);
     ret->zero_missing = aligned_zeroed(padded, sizeof *ret->zero_missing);
+    ret->feature = aligned_zeroed(padded, sizeof *ret->feature);
+    ret->is_col = aligned_zeroed(padded, sizeof *ret->is_col);
+    ret->sorted = aligned_zeroed(padded, sizeof *ret->sorted);
+    ret->scale = aligned_zeroed(padded, sizeof *ret->scale);
+    ret->shift = aligned_zeroed(padded, sizeof *ret->shift);
+    ret->by_key = aligned_zeroed(padded, sizeof *ret->by_key);
+    ret->line = aligned_zeroed(padded, sizeof *ret->line);
+    ret->slots = aligned_zeroed(padded, sizeof *ret->slots);
     ret->row_keys = aligned_zeroed(padded, sizeof *ret->row_keys);
     ret->row_values = aligned_zeroed(padded, sizeof *ret->row_values);
     ret->cat_row = aligned_zeroed(ret->n_cats, sizeof *ret->cat_row);
     ret->codes = aligned_zeroed((size_t)CODE_ROWS * 2, ret->stride);
-    if (!ret->nan_missing || !ret->zero_missing || !ret->row_keys || !ret->row_values || !ret->cat_row ||
-        !ret->codes) {
+    bool all = ret->nan_missing && ret->zero_missing && ret->feature && ret->is_col && ret->sorted &&
+               ret->scale && ret->shift && ret->by_key && ret->line && ret->slots && ret->row_keys &&
+               ret->row_values && ret->cat_row && ret->codes;
+    int rc =
+        all ? plan_search(ret, e) : err_set(e, ERR_NOMEM, "no memory for the codes of %d rows", CODE_ROWS);
+    if (rc)
         code_close(ret);
-        return err_set(e, ERR_NOMEM, "no memory for the codes of %d rows", CODE_ROWS);
-    }
-    for (uint32_t i = 0; i < ret->n_num; i++) {
-        ret->nan_missing[i] = ret->cols[i].missing == MISSING_NAN ? UINT64_MAX : 0;
-        ret->zero_missing[i] = ret->cols[i].missing == MISSING_ZERO ? UINT64_MAX : 0;
-    }
-    return 0;
+    return rc;
 }
 
 void code_close(struct coder *c)
 {
+    free(c->feature);
+    free(c->is_col);
+    free(c->sorted);
+    free(c->scale);
+    free(c->shift);
+    free(c->by_key);
+    free(c->line);
+    free(c->starts);
+    free(c->slots);
     free(c->nan_missing);
     free(c->zero_missing);
     free(c->row_keys);

@@ -21,8 +21,8 @@
 #define LEAF256(by)   LEAF64(0, by), LEAF64(64, by), LEAF64(128, by), LEAF64(192, by)
 
 const uint8_t HEAP_LEAF3[256] = {LEAF256(1)};
-const uint8_t OCT_EXIT_F32[256] = {LEAF256((OCT_BLOCK_BYTES + 8 * sizeof(float)) / 8)};
-const uint8_t OCT_EXIT_F64[256] = {LEAF256((OCT_BLOCK_BYTES + 8 * sizeof(double)) / 8)};
+const uint16_t OCT_EXIT_F32[256] = {LEAF256(OCT_BLOCK_BYTES + 8 * sizeof(float))};
+const uint16_t OCT_EXIT_F64[256] = {LEAF256(OCT_BLOCK_BYTES + 8 * sizeof(double))};
 
 struct packer {
     const struct rank *rank;

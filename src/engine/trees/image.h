@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { IMAGE_VERSION = 2, IMAGE_ALIGN = 64, IMAGE_NAME_BYTES = 32, IMAGE_OBJECTIVE_BYTES = 96 };
+enum { IMAGE_VERSION = 3, IMAGE_ALIGN = 64, IMAGE_NAME_BYTES = 32, IMAGE_OBJECTIVE_BYTES = 96 };
 
 #define IMAGE_MAGIC "slwyTREE"
 
@@ -75,11 +75,10 @@ struct image_header {
     uint64_t size; // of the whole image
     uint32_t n_features, n_outputs, input_dtype, output_dtype;
     uint32_t output_is_vector, named, n_groups, leaf_width;
-    uint32_t n_trees, n_nodes, n_leaves, max_depth, most_leaves; // of the forest; the last two of one tree
-    uint32_t transform, average, coded;
+    uint32_t n_trees, n_nodes, n_leaves, max_depth; // of the forest; the last of its deepest tree
+    uint32_t transform, average, coded, oct_steps;
     uint32_t heap_levels, n_cols, n_num_cols, code_stride; // coded: see code.h and heap.h
     uint32_t path, plane_levels, tiles, quads;             // path, tiles, quads: 1 if the table is there
-    uint32_t oct_steps, zero;
     double transform_param;
     struct image_choice one, batch;
     char platform[IMAGE_NAME_BYTES], output_name[IMAGE_NAME_BYTES], objective[IMAGE_OBJECTIVE_BYTES];
@@ -87,7 +86,7 @@ struct image_header {
 };
 
 // A header that grew is another format: raise IMAGE_VERSION, then the number here.
-_Static_assert(IMAGE_VERSION == 2 && sizeof(struct image_header) == 832 && IMAGE_SECTIONS == 29,
+_Static_assert(IMAGE_VERSION == 3 && sizeof(struct image_header) == 848 && IMAGE_SECTIONS == 30,
                "the image's format and its version change together");
 
 // Writes an image front to back; a failure sticks in the buffer.

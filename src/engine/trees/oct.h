@@ -35,8 +35,8 @@ enum {
 int oct_pack(struct image_writer *w, const struct rank *r, struct err *e) ERR_CHECKED;
 int oct_check(const struct image *img, struct err *e) ERR_CHECKED;
 
-// HEAP_LEAF3 times an eighth of the bytes of a block with values.
-extern const uint8_t OCT_EXIT_F32[256], OCT_EXIT_F64[256];
+// HEAP_LEAF3 times the bytes of a block with values.
+extern const uint16_t OCT_EXIT_F32[256], OCT_EXIT_F64[256];
 
 // Bytes of the blocks of one tree below the top.
 static inline size_t oct_tree_bytes(uint32_t steps, size_t value_bytes)

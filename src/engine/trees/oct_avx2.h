@@ -54,8 +54,15 @@ AVX2_INLINE __m256i oct_two(const uint8_t *low, const uint8_t *high)
                                    _mm_loadu_si128((const __m128i *)(const void *)high), 1);
 }
 
-AVX2_INLINE struct oct_blocks oct_below(const uint8_t *const block[OCT_TREES])
+// The blocks of tree l at block[l] + constant + l * tree.
+AVX2_INLINE struct oct_blocks oct_below(const uint8_t *const block[OCT_TREES], size_t constant, size_t tree)
 {
-    __m256i a = oct_two(block[0], block[2]), b = oct_two(block[1], block[3]);
+    __m256i a = oct_two(block[0] + constant, block[2] + constant + 2 * tree);
+    __m256i b = oct_two(block[1] + constant + tree, block[3] + constant + 3 * tree);
     return (struct oct_blocks){_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b)};
+}
+
+AVX2_INLINE size_t oct_byte(uint32_t decisions, int l)
+{
+    return l == 3 ? decisions >> 24 : l == 2 ? _bextr_u32(decisions, 16, 8) : (decisions >> 8 * l) & 0xff;
 }

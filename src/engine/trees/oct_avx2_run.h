@@ -1,13 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The walk through blocks of three levels with AVX2, written once for both value types: included with VALUE,
-// NAME(x) and EXIT_LAST, the table of 1/8 of the distance to the last step's blocks, defined.
-
-AVX2_INLINE VALUE NAME(add)(const uint8_t *const values[OCT_TREES], uint32_t decisions, VALUE sum)
-{
-    for (int l = 0; l < OCT_TREES; l++)
-        sum += ((const VALUE *)(const void *)values[l])[HEAP_LEAF3[(uint8_t)(decisions >> 8 * l)]];
-    return sum;
-}
+// NAME(x) and EXIT_LAST, the table of distances to the last step's blocks, defined.
 
 // Adds the leaves of `fours` times four trees.
 AVX2_INLINE VALUE NAME(sum)(const struct oct_row *r, const uint8_t *at, uint32_t fours, VALUE sum, int steps,
@@ -18,26 +11,29 @@ AVX2_INLINE VALUE NAME(sum)(const struct oct_row *r, const uint8_t *at, uint32_t
                         : steps == 2 ? 8 * last
                                      : 8 * OCT_BLOCK_BYTES + 64 * last;
     for (; fours; fours--, at += OCT_TOP_BYTES + OCT_TREES * tree) {
-        const uint8_t *block[OCT_TREES], *end[OCT_TREES];
+        // Of each tree, how far it has come; what is the same for all rows stays in the addresses.
+        const uint8_t *to[OCT_TREES] = {at, at, at, at};
+        size_t constant = OCT_TOP_BYTES;
         uint32_t decisions = oct_decide(r, oct_top(at), groups);
-        for (int l = 0; l < OCT_TREES; l++)
-            end[l] = at + OCT_TOP_BYTES + l * tree;
         if (steps == 3) {
+            const uint8_t *block[OCT_TREES];
             for (int l = 0; l < OCT_TREES; l++) {
-                size_t exit = HEAP_LEAF3[(uint8_t)(decisions >> 8 * l)];
-                block[l] = end[l] + exit * OCT_BLOCK_BYTES;
-                end[l] += 8 * OCT_BLOCK_BYTES + exit * (8 * last);
+                size_t exit = HEAP_LEAF3[oct_byte(decisions, l)];
+                block[l] = at + exit * OCT_BLOCK_BYTES;
+                to[l] += exit * (8 * last);
             }
-            decisions = oct_decide(r, oct_below(block), groups);
+            decisions = oct_decide(r, oct_below(block, constant, tree), groups);
+            constant += 8 * OCT_BLOCK_BYTES;
         }
         if (steps > 1) {
-            for (int l = 0; l < OCT_TREES; l++) {
-                block[l] = end[l] + (size_t)EXIT_LAST[(uint8_t)(decisions >> 8 * l)] * 8;
-                end[l] = block[l] + OCT_BLOCK_BYTES;
-            }
-            decisions = oct_decide(r, oct_below(block), groups);
+            for (int l = 0; l < OCT_TREES; l++)
+                to[l] += EXIT_LAST[oct_byte(decisions, l)];
+            decisions = oct_decide(r, oct_below(to, constant, tree), groups);
+            constant += OCT_BLOCK_BYTES;
         }
-        sum = NAME(add)(end, decisions, sum);
+        for (int l = 0; l < OCT_TREES; l++)
+            sum += ((const VALUE *)(const void *)(to[l] + constant +
+                                                  l * tree))[HEAP_LEAF3[oct_byte(decisions, l)]];
     }
     return sum;
 }

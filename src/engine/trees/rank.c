@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SLOTS = 3, MAX_LAYERS = 64, NEAR_CUTS = 15 };
+enum { SLOTS = 3, MAX_LAYERS = 64, CLASSES = 3 };
 
 // All thresholds of one feature and one rule for missing values.
 struct slot {
@@ -134,17 +134,21 @@ static int fill_cols(struct builder *b, uint32_t feature, uint32_t missing, stru
     return 0;
 }
 
-// Columns with a single bucket first: then coding is two loops without a decision per column.
-static int near_first(struct builder *b, struct err *e)
+// Columns that are searched in the same way together: then coding is three loops without a decision per
+// column.
+static int sort_cols(struct builder *b, struct err *e)
 {
     struct rank *r = b->r;
     struct rank_col *sorted = arena_calloc(b->a, r->n_num, sizeof *sorted);
     uint32_t *to = arena_calloc(b->a, r->n_num, sizeof *to), n = 0;
-    if (!sorted || !to)
+    uint8_t *class = arena_calloc(b->a, r->n_num, 1);
+    if (!sorted || !to || !class)
         return no_memory(e);
-    for (int far = 0; far < 2; far++)
+    for (uint32_t i = 0; i < r->n_num; i++)
+        class[i] = (uint8_t)code_class(&r->cols[i]);
+    for (uint32_t of = 0; of < CLASSES; of++)
         for (uint32_t i = 0; i < r->n_num; i++)
-            if ((r->cols[i].n_cuts > NEAR_CUTS) == far) {
+            if (class[i] == of) {
                 to[i] = n;
                 sorted[n++] = r->cols[i];
             }
@@ -167,7 +171,7 @@ static int make_cols(struct builder *b, struct err *e)
             if (rc)
                 return rc;
         }
-    return near_first(b, e);
+    return sort_cols(b, e);
 }
 
 static uint32_t words_used(const struct forest *f, const struct forest_node *n)

@@ -46,7 +46,7 @@ struct rank_node {
 
 struct rank {
     const struct forest *forest;
-    struct rank_col *cols; // (n_num), those of at most 15 cuts first
+    struct rank_col *cols; // (n_num), by code_class
     uint32_t n_num;
     struct rank_set *sets; // (n_sets)
     uint32_t n_sets;
