@@ -260,7 +260,7 @@ static int plan_search(struct coder *c, struct err *e)
            find_line(keys, keys_of_cuts(c, c->n_few + n_near, keys), &line))
         n_near++;
     c->n_near = c->n_few + n_near;
-    c->starts = aligned_zeroed(n_near, CODE_SLOTS);
+    c->starts = aligned_zeroed(n_near + 1, CODE_SLOTS); // the first line is zero: few columns, padding
     if (!c->starts)
         return err_set(e, ERR_NOMEM, "no memory for the slots of %u columns", n_near);
     for (uint32_t i = 0; i < c->n_num; i++) {
@@ -275,7 +275,7 @@ static int plan_search(struct coder *c, struct err *e)
         c->scale[i] = line.scale;
         c->shift[i] = line.shift;
         c->by_key[i] = line.by_key ? UINT32_MAX : 0;
-        c->line[i] = (int32_t)((i - c->n_few) * CODE_SLOTS);
+        c->line[i] = (int32_t)((i - c->n_few + 1) * CODE_SLOTS);
         fill_starts(c, i, keys, n, &line, c->starts + c->line[i]);
     }
     return 0;

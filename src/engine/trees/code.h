@@ -67,7 +67,7 @@ struct coder {
     float *scale, *shift; // slot = scale * x + shift, within 0 … 255
     uint32_t *by_key;     // all ones where x is the key and not the value
     int32_t *line;        // the column's line of `starts`: its first place
-    uint8_t *starts;      // (n_near - n_few, CODE_SLOTS) where to compare
+    uint8_t *starts;      // (n_near - n_few + 1, CODE_SLOTS) where to compare; few: line 0, 0
     int32_t *slots;       // line + slot of the row being coded
     uint64_t *nan_missing,
         *zero_missing;  // (n_num, padded) all ones where NaN, where zero is missing; LightGBM

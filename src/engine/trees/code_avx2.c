@@ -55,21 +55,6 @@ AVX2_INLINE __m256i keys_of(__m256 x, __m256i missing)
     return _mm256_blendv_epi8(_mm256_xor_si256(bits, fold), _mm256_set1_epi32(CODE_KEY_MISSING), missing);
 }
 
-// codes | (key is missing ? 255 : 0), from the second half of a row's codes to the first.
-AVX2_INLINE void put_missing(const struct coder *c, uint8_t *to)
-{
-    const __m256i none = _mm256_set1_epi32(CODE_KEY_MISSING);
-    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    for (uint32_t i = 0; i < c->n_num; i += 32) {
-        const __m256i *k = (const __m256i *)(const void *)(c->row_keys + i);
-        __m256i a = _mm256_packs_epi32(_mm256_cmpeq_epi32(k[0], none), _mm256_cmpeq_epi32(k[1], none));
-        __m256i b = _mm256_packs_epi32(_mm256_cmpeq_epi32(k[2], none), _mm256_cmpeq_epi32(k[3], none));
-        __m256i m = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(a, b), order);
-        __m256i codes = _mm256_loadu_si256((const __m256i *)(const void *)(to + c->stride + i));
-        _mm256_storeu_si256((__m256i *)(void *)(to + i), _mm256_or_si256(codes, m));
-    }
-}
-
 AVX2_INLINE __m256 floats8(const float *row, const uint32_t *at)
 {
     __m128 v[2];
@@ -82,14 +67,7 @@ AVX2_INLINE __m256 floats8(const float *row, const uint32_t *at)
     return _mm256_set_m128(v[1], v[0]);
 }
 
-// The code of one column, from the keys and slots of the row.
-typedef uint32_t code_one(const struct coder *c, size_t i);
-
-AVX2_INLINE uint32_t code_few(const struct coder *c, size_t i)
-{
-    return count8(c->row_keys[i], c->keys + c->sorted[i]);
-}
-
+// The code of one column, from the keys and slots of the row. Few columns are near ones with slot 0.
 AVX2_INLINE uint32_t code_near(const struct coder *c, size_t i)
 {
     uint32_t start = c->starts[(uint32_t)c->slots[i]];
@@ -102,38 +80,44 @@ AVX2_INLINE uint32_t code_far(const struct coder *c, size_t i)
 }
 
 // Settles a tie of a double, rounded, with the next threshold.
-AVX2_INLINE uint32_t past_tie(const struct coder *c, size_t i, uint32_t code)
+AVX2_INLINE uint64_t past_tie(const struct coder *c, size_t i, uint32_t code)
 {
-    return code + (c->row_values[i] > c->cuts[c->cols[i].cuts + code]);
+    return (uint8_t)(code + (c->row_values[i] > c->cuts[c->cols[i].cuts + code]));
 }
 
-AVX2_INLINE void code_cols(const struct coder *c, size_t from, size_t end, code_one *one, bool doubles,
-                           uint8_t *codes)
+// The codes of eight columns, a byte each.
+AVX2_INLINE uint64_t code8(const struct coder *c, size_t i, bool doubles)
 {
-    enum { TURN = 4 };
-    size_t i = from;
-    for (; i + TURN <= end; i += TURN) {
-        uint32_t code[TURN];
-        for (size_t j = 0; j < TURN; j++) {
-            code[j] = one(c, i + j);
-            code[j] = doubles ? past_tie(c, i + j, code[j]) : code[j];
+    uint64_t codes = 0;
+    if (i + 8 <= c->n_near) {
+        for (size_t j = 0; j < 8; j++) {
+            uint32_t code = code_near(c, i + j);
+            codes |= (doubles ? past_tie(c, i + j, code) : (uint64_t)(uint8_t)code) << 8 * j;
         }
-        for (size_t j = 0; j < TURN; j++)
-            codes[i + j] = (uint8_t)code[j];
+        return codes;
     }
-    for (; i < end; i++) {
-        uint32_t code = one(c, i);
-        codes[i] = (uint8_t)(doubles ? past_tie(c, i, code) : code);
+    for (size_t j = 0; j < 8 && i + j < c->n_num; j++) {
+        uint32_t code = i + j < c->n_near ? code_near(c, i + j) : code_far(c, i + j);
+        codes |= (doubles ? past_tie(c, i + j, code) : (uint64_t)(uint8_t)code) << 8 * j;
     }
+    return codes;
 }
 
-AVX2_INLINE void code_all(const struct coder *c, bool doubles, uint8_t *to)
+// Both halves of a row's codes, 16 columns at a time: whoever loads 16 codes soon after finds them in one
+// store, which a processor can forward.
+AVX2_INLINE void code_cols(const struct coder *c, bool doubles, uint8_t *to)
 {
-    uint8_t *codes = to + c->stride;
-    code_cols(c, 0, c->n_few, code_few, doubles, codes);
-    code_cols(c, c->n_few, c->n_near, code_near, doubles, codes);
-    code_cols(c, c->n_near, c->n_num, code_far, doubles, codes);
-    put_missing(c, to);
+    const __m256i none = _mm256_set1_epi32(CODE_KEY_MISSING);
+    for (size_t i = 0; i < c->n_num; i += 16) {
+        uint64_t low = code8(c, i, doubles), high = code8(c, i + 8, doubles);
+        const __m256i *k = (const __m256i *)(const void *)(c->row_keys + i);
+        __m256i m = _mm256_packs_epi32(_mm256_cmpeq_epi32(k[0], none), _mm256_cmpeq_epi32(k[1], none));
+        m = _mm256_permute4x64_epi64(m, _MM_SHUFFLE(3, 1, 2, 0));
+        __m128i missing = _mm_packs_epi16(_mm256_castsi256_si128(m), _mm256_extracti128_si256(m, 1));
+        __m128i codes = _mm_set_epi64x((int64_t)high, (int64_t)low);
+        _mm_store_si128((__m128i *)(void *)(to + c->stride + i), codes);
+        _mm_store_si128((__m128i *)(void *)(to + i), _mm_or_si128(codes, missing));
+    }
 }
 
 AVX2 void code_row_f32_avx2(struct coder *c, const void *row, uint8_t *to)
@@ -147,7 +131,7 @@ AVX2 void code_row_f32_avx2(struct coder *c, const void *row, uint8_t *to)
         _mm256_store_si256((__m256i *)(void *)(local.row_keys + i), keys);
         find_slots(&local, i, x, keys);
     }
-    code_all(&local, false, to);
+    code_cols(&local, false, to);
 }
 
 AVX2_INLINE __m256d doubles4(const double *row, const uint32_t *at)
@@ -190,7 +174,7 @@ AVX2 void code_row_f64_avx2(struct coder *c, const void *row, uint8_t *to)
         _mm256_store_si256((__m256i *)(void *)(local.row_keys + i), keys);
         find_slots(&local, i, x, keys);
     }
-    code_all(&local, true, to);
+    code_cols(&local, true, to);
 }
 
 #endif

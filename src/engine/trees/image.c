@@ -63,6 +63,32 @@ static void put_features(struct image_writer *w, const struct forest *f)
     }
 }
 
+// The depth of the deepest tree, of a forest that no table of kernels is packed from.
+static int find_depth(struct image_writer *w, const struct forest *f, struct arena *scratch, struct err *e)
+{
+    uint32_t largest = 1;
+    for (uint32_t t = 0; t < f->n_trees; t++)
+        largest = f->trees[t].n_nodes > largest ? f->trees[t].n_nodes : largest;
+    uint32_t *queue = arena_calloc(scratch, largest, sizeof *queue);
+    uint32_t *depth = arena_calloc(scratch, largest, sizeof *depth);
+    if (!queue || !depth)
+        return err_set(e, ERR_NOMEM, "no memory to measure %u nodes", f->n_nodes);
+    for (uint32_t t = 0; t < f->n_trees; t++) {
+        uint32_t n = f->trees[t].n_nodes ? 1 : 0;
+        queue[0] = depth[0] = 0;
+        for (uint32_t i = 0; i < n; i++) { // a sound tree reaches each node once
+            const struct forest_node *node = &f->nodes[f->trees[t].first_node + queue[i]];
+            w->h.max_depth = depth[i] > w->h.max_depth ? depth[i] : w->h.max_depth;
+            if (node->left == -1)
+                continue;
+            depth[n] = depth[n + 1] = depth[i] + 1;
+            queue[n++] = (uint32_t)node->left;
+            queue[n++] = (uint32_t)node->right;
+        }
+    }
+    return 0;
+}
+
 static void put_plain(struct image_writer *w, const struct forest *f)
 {
     image_copy(w, IMAGE_TREES, f->trees, f->n_trees);
@@ -141,7 +167,7 @@ int image_build(const struct forest *f, struct arena *scratch, struct buf *to, s
     if (rc == 0)
         rc = put_coded(&w, &r, scratch, e);
     else if (rc == ERR_UNSUPPORTED_MODEL) {
-        rc = 0;
+        rc = find_depth(&w, f, scratch, e);
         put_plain(&w, f);
     }
     if (rc)

@@ -87,6 +87,15 @@ static int check_shape(const struct random_shape *s, uint64_t seed)
     return n;
 }
 
+static uint32_t depth_under(const struct forest *f, const struct forest_tree *tree, uint32_t node)
+{
+    const struct forest_node *n = &f->nodes[tree->first_node + node];
+    if (n->left == -1)
+        return 0;
+    uint32_t left = depth_under(f, tree, (uint32_t)n->left), right = depth_under(f, tree, (uint32_t)n->right);
+    return 1 + (left > right ? left : right);
+}
+
 static void check_both(struct random_shape s, uint64_t seed)
 {
     s.family = FOREST_XGBOOST;
@@ -273,6 +282,31 @@ START_TEST(what_cannot_be_coded_runs_plain)
 }
 END_TEST
 
+START_TEST(the_depth_is_known_with_and_without_columns)
+{
+    for (int linear = 0; linear < 2; linear++) {
+        struct random_shape s = {.family = FOREST_LIGHTGBM,
+                                 .n_features = 6,
+                                 .n_groups = 1,
+                                 .n_trees = 12,
+                                 .depth = 9,
+                                 .leaves = 20,
+                                 .cuts = 30,
+                                 .linear = linear};
+        struct opened o = {0};
+        open_forest(&s, 5, &o);
+        uint32_t deepest = 0;
+        for (uint32_t t = 0; t < o.f.n_trees; t++) {
+            uint32_t depth = depth_under(&o.f, &o.f.trees[t], 0);
+            deepest = depth > deepest ? depth : deepest;
+        }
+        ck_assert_int_eq(o.m->img.h->coded, !linear);
+        ck_assert_uint_eq(o.m->img.h->max_depth, deepest);
+        close_forest(&o);
+    }
+}
+END_TEST
+
 START_TEST(the_choice_is_a_usable_kernel_with_its_time)
 {
     struct random_shape s = {
@@ -298,4 +332,5 @@ UNIT_MAIN("engine/trees/kernels", kernels_agree_at_every_depth,
 #endif
           kernels_agree_on_leaf_wise_trees, kernels_agree_on_any_number_of_columns,
           kernels_agree_with_many_cuts, kernels_agree_on_categories, kernels_agree_on_groups_and_weights,
-          what_cannot_be_coded_runs_plain, the_choice_is_a_usable_kernel_with_its_time)
+          what_cannot_be_coded_runs_plain, the_depth_is_known_with_and_without_columns,
+          the_choice_is_a_usable_kernel_with_its_time)
