@@ -20,6 +20,7 @@ START_TEST(elements_are_the_product_of_the_sizes)
     ck_assert_int_eq(N(INT64_MAX, 2), -1);
     ck_assert_int_eq(N((int64_t)1 << 32, (int64_t)1 << 31), -1);
     ck_assert_int_eq(N(INT64_MAX, 2, 0), 0);
+    ck_assert_int_eq(N((int64_t)1 << 32, (int64_t)1 << 32, 1), -1);
 }
 END_TEST
 
@@ -77,6 +78,7 @@ START_TEST(the_lengths_of_strings_fill_the_bytes)
     ck_assert_int_eq(check(DTYPE_BYTES, 2, "\2\0\0\0ab\0\0\0", 9, &e), ERR_WRONG_COUNT);
     ck_assert_int_eq(check(DTYPE_BYTES, 1, "\2\0\0\0a", 5, &e), ERR_WRONG_COUNT);
     ck_assert_int_eq(check(DTYPE_BYTES, 1, "\377\377\377\377ab", 6, &e), ERR_WRONG_COUNT);
+    ck_assert_int_eq(check(DTYPE_BYTES, 2, "\2\0\0\0a", 5, &e), ERR_WRONG_COUNT);
     ck_assert_int_eq(check(DTYPE_BYTES, 0, "", 0, &e), 0);
     char *large = calloc(1, 4 + 0x10203);
     memcpy(large, "\3\2\1\0", 4);
