@@ -38,6 +38,10 @@ enum {
     LIMIT_SANDBOX_STACK_MB = 16 << 10,     // taken for the first thread's stack where that has no limit
     // Settings
     LIMIT_CONFIG_BYTES = 1 << 20, // a slipway.yaml
+    // Replicas
+    LIMIT_REPLICA_LINKS = 512,            // gateways of one replica, also those about to end
+    LIMIT_REPLICA_QUEUE = 512,            // requests of one gateway that a replica has taken
+    LIMIT_REPLICA_BATCH_BYTES = 64 << 20, // inputs, and results, of requests that are computed together
     // JSON
     LIMIT_JSON_DEPTH = 64,
     LIMIT_INFER_ID_BYTES = 1024,  // request id of the Open Inference Protocol

@@ -203,20 +203,27 @@ static void fence(void)
 
 bool ring_sleep(struct ring_writer *other_way, const struct ring_reader *r)
 {
-    __atomic_store_n(&other_way->head->sleeping, 1, __ATOMIC_RELAXED);
+    uint32_t last = __atomic_load_n(&other_way->head->sleeping, __ATOMIC_RELAXED);
+    __atomic_store_n(&other_way->head->sleeping, last + (last % 2 ? 2 : 1), __ATOMIC_RELAXED);
     fence();
     return load(&r->head->committed) == r->at;
 }
 
 void ring_wake(struct ring_writer *other_way)
 {
-    __atomic_store_n(&other_way->head->sleeping, 0, __ATOMIC_RELAXED);
+    uint32_t last = __atomic_load_n(&other_way->head->sleeping, __ATOMIC_RELAXED);
+    __atomic_store_n(&other_way->head->sleeping, last + last % 2, __ATOMIC_RELAXED);
 }
 
-bool ring_must_wake(const struct ring_reader *other_way)
+// Whoever was woken looks for messages before it sleeps again, under another number.
+bool ring_must_wake(struct ring_reader *other_way)
 {
     fence();
-    return __atomic_load_n(&other_way->head->sleeping, __ATOMIC_RELAXED) != 0;
+    uint32_t sleeping = __atomic_load_n(&other_way->head->sleeping, __ATOMIC_RELAXED);
+    if (sleeping % 2 == 0 || sleeping == other_way->woken)
+        return false;
+    other_way->woken = sleeping;
+    return true;
 }
 
 bool ring_wait_room(struct ring_writer *w, const struct ring_reader *other_way)

@@ -40,7 +40,8 @@ struct ring_reader {
     const struct ring_head *head;
     const char *data;
     size_t size;
-    uint64_t at; // up to here it was read
+    uint64_t at;    // up to here it was read
+    uint32_t woken; // the sleep of the other side from which it was woken last
 };
 
 // Memory that a ring with `size` bytes of data takes.
@@ -74,11 +75,12 @@ void ring_tell_read(struct ring_writer *other_way, const struct ring_reader *r);
 uint64_t ring_told_read(const struct ring_reader *other_way, const struct ring_writer *w);
 
 // Sleeping without losing a wake-up: the reader says that it will sleep, and sleeps only if this returns
-// true (no message came meanwhile); awake, or when this returned false, it takes its word back.
+// true (no message came meanwhile). Awake, or when this returned false, it takes its word back, then looks
+// for messages.
 bool ring_sleep(struct ring_writer *other_way, const struct ring_reader *r);
 void ring_wake(struct ring_writer *other_way);
-// After commits: whether the other side sleeps and must be woken by a system call.
-bool ring_must_wake(const struct ring_reader *other_way);
+// After commits: whether the other side sleeps and must be woken by a system call; true once for each sleep.
+bool ring_must_wake(struct ring_reader *other_way);
 
 // The same for a writer that found no room: it says so, and sleeps only if this returns true (the other side
 // has read nothing meanwhile); then, or later, it takes its word back.

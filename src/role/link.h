@@ -7,6 +7,10 @@
 //   gateway LINK_OPEN    struct link_open + LINK_FDS descriptors, in the order of enum link_fd
 //   replica LINK_ACCEPT  struct link_accept. The model is loaded: the replica is ready.
 //
+// A replica that finds no room for answers says so in its ring: after ring_tell_read a gateway asks
+// ring_must_wake_writer, and after its commits ring_must_wake. It reads its answers, or the replica leaves
+// its requests alone.
+//
 // A gateway without requests in flight may send LINK_OPEN again: new rings replace both, their memory goes.
 //
 // Requests are answered in any order; each id once. A gateway that gives up on a request (its client left)
@@ -70,6 +74,7 @@ struct link_request {
     uint32_t n_tensors;
     uint32_t alone; // computed in a batch of its own: it is suspected of having ended another replica
     uint32_t zero;
+    uint64_t sent_mono_ns;        // for queue_ns of the response
     struct link_tensor tensors[]; // then their memory
 };
 
@@ -79,7 +84,7 @@ struct link_response {
     uint32_t n_tensors;
     uint32_t text_bytes;
     uint32_t batch_rows;           // rows computed together with it
-    uint64_t queue_ns, compute_ns; // of waiting in the replica, of the batch
+    uint64_t queue_ns, compute_ns; // from sent_mono_ns to the computation, of the whole batch
     struct link_tensor tensors[];  // then their memory
 };
 
@@ -87,7 +92,7 @@ struct link_response {
 struct link_asked {
     const struct interface *interface;
     uint64_t outputs;
-    uint32_t n_rows;
+    uint32_t n_rows; // first dimension that every result must have; 0: not checked
 };
 
 // The two messages of the handshake as received: type, size, descriptors, protocol, sizes of rings.

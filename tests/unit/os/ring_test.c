@@ -215,6 +215,32 @@ START_TEST(what_was_read_travels_the_other_way)
 }
 END_TEST
 
+START_TEST(a_sleeper_is_woken_once_for_each_sleep)
+{
+    struct ring_writer there, back;
+    struct ring_reader there_r, back_r;
+    open_ring(&there, &there_r, SIZE, 0);
+    open_ring(&back, &back_r, SIZE, 0);
+    ck_assert(!ring_must_wake(&back_r));
+    for (int i = 0; i < 3; i++) {
+        ck_assert(ring_sleep(&back, &there_r));
+        ck_assert(ring_must_wake(&back_r));
+        ck_assert(!ring_must_wake(&back_r));
+    }
+    ck_assert(ring_sleep(&back, &there_r)); // and never woken
+    ring_wake(&back);
+    ck_assert(!ring_must_wake(&back_r));
+    put(&there, "one");
+    ck_assert(!ring_sleep(&back, &there_r));
+    ring_wake(&back);
+    ring_wake(&back);
+    ck_assert(!ring_must_wake(&back_r));
+    check_next(&there_r, "one");
+    ck_assert(ring_sleep(&back, &there_r));
+    ck_assert(ring_must_wake(&back_r));
+}
+END_TEST
+
 START_TEST(a_writer_without_room_is_woken)
 {
     struct ring_writer there, back;
@@ -481,6 +507,7 @@ int main(void)
     tcase_add_test(c, a_reservation_that_is_given_up_takes_nothing);
     tcase_add_loop_test(c, random_use_is_a_queue, 0, 8);
     tcase_add_test(c, what_was_read_travels_the_other_way);
+    tcase_add_test(c, a_sleeper_is_woken_once_for_each_sleep);
     tcase_add_test(c, a_writer_without_room_is_woken);
     tcase_add_test(c, a_note_outlives_its_writer);
     tcase_add_test(c, an_idle_ring_gives_its_memory_back);
