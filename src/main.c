@@ -11,7 +11,8 @@
 
 #include <string.h>
 
-static const struct entry_mains MAINS = {.gateway = gateway_main, .controller = controller_main};
+static const struct entry_mains MAINS = {
+    .gateway = gateway_main, .controller = controller_main, .replica = replica_main};
 
 static int serve(int argc, char **argv, uint64_t started_mono_ns)
 {

@@ -87,7 +87,8 @@ static unsigned what_filter_has(const struct sandbox *s, int landlock_abi)
 {
     bool has_tasks = s->may_fork || s->n_threads > 1;
     return (s->n_threads > 1 ? NEED_THREADS : 0) | (s->may_fork ? NEED_FORK : 0) |
-           (s->may_message ? NEED_MESSAGES : 0) | (has_tasks ? NEED_TASKS_END : 0) |
+           (s->siblings ? NEED_SIBLINGS : 0) | (s->may_message ? NEED_MESSAGES : 0) |
+           (has_tasks ? NEED_TASKS_END : 0) |
            (s->may_fork && sandbox_landlock_scopes_signals(landlock_abi) ? NEED_ANY_PID : 0);
 }
 

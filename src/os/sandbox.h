@@ -27,6 +27,7 @@ struct sandbox {
     int parent_death_signal; // sent to it when the thread that made it ends; 0: none, and an older one is
                              // kept
     bool may_fork;           // one process forks the replicas that share its weights; also wait4
+    bool siblings;           // with may_fork: also as children of its own parent (CLONE_PARENT)
     bool may_message;        // sendmsg and recvmsg on sockets that it has
 };
 

@@ -19,6 +19,7 @@ enum sandbox_need {
     NEED_FORK = 2,      // may_fork
     NEED_MESSAGES = 4,  // may_message
     NEED_TASKS_END = 8, // a way to call sandbox_end_tasks later
+    NEED_SIBLINGS = 32, // siblings
     NEED_ANY_PID = 16,  // signals are confined by Landlock, and children will have pids of their own
 };
 

@@ -3,6 +3,7 @@
 // it. A fork shares the weights with all others as long as nobody writes to them.
 #include "role/replica/serve.h"
 
+#include "os/sandbox.h"
 #include "os/signals.h"
 
 #include <errno.h>
@@ -18,7 +19,7 @@
 
 struct loader {
     const struct replica_args *args;
-    const struct model *model;
+    const struct loaded *model;
     struct loop *loop;
     struct msg_conn supervisor;
     struct watch supervisor_ready, signals;
@@ -121,20 +122,22 @@ static int start(struct loader *l, struct err *e)
         code = loop_add(l->loop, &l->supervisor_ready, EPOLLIN, e);
     if (code)
         return code;
-    struct supervision_loaded loaded = {.load_ns = l->model->load_ns, .memory_bytes = model_memory_bytes()};
+    struct supervision_loaded loaded = {.load_ns = l->model->load_ns, .memory_bytes = load_memory_bytes()};
     snprintf(loaded.sandbox, sizeof loaded.sandbox, "%s", l->model->sandbox);
     return supervision_send(&l->supervisor, SUPERVISION_LOADED, &loaded, NULL, 0, e);
 }
 
-// What the fork shares with the loader it only closes: the epoll instance still is the loader's.
 static int serve_as_fork(const struct loader *l)
 {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    struct err e;
+    prctl(PR_SET_PDEATHSIG, SIGKILL); // not inherited
+    if (sandbox_end_tasks(&e))
+        return EXIT_FAILURE;
     set_title(l->args, "replica");
     return serve_run(l->args, l->model, l->replica, l->fork_fd);
 }
 
-static int loader_run(const struct replica_args *a, const struct model *m)
+static int loader_run(const struct replica_args *a, const struct loaded *m)
 {
     struct err e;
     struct loader l = {.args = a, .model = m, .signals.fd = -1};
@@ -142,6 +145,7 @@ static int loader_run(const struct replica_args *a, const struct model *m)
     int code = start(&l, &e);
     if (code == 0)
         code = loop_run(l.loop, &e);
+    // What a fork shares with the loader it only closes: the epoll instance still is the loader's.
     msg_conn_done(&l.supervisor);
     if (l.signals.fd >= 0)
         close(l.signals.fd);
@@ -165,9 +169,9 @@ static void say_failed(const struct replica_args *a, const struct err *e)
 
 static int load_and_run(const struct replica_args *a)
 {
-    static struct model model; // referred to for as long as the process lives
+    static struct loaded model; // referred to for as long as the process lives
     struct err e = {0};
-    int code = model_load(&model, a, &e);
+    int code = load_model(&model, a, &e);
     close(a->model_fd);
     close(a->interface_fd);
     if (code) {

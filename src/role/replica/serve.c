@@ -125,7 +125,7 @@ static void on_signal(struct watch *w, uint32_t events)
 
 static int say_loaded(struct serve *s, struct err *e)
 {
-    struct supervision_loaded l = {.load_ns = s->model->load_ns, .memory_bytes = model_memory_bytes()};
+    struct supervision_loaded l = {.load_ns = s->model->load_ns, .memory_bytes = load_memory_bytes()};
     snprintf(l.sandbox, sizeof l.sandbox, "%s", s->model->sandbox);
     return supervision_send(&s->supervisor, SUPERVISION_LOADED, &l, NULL, 0, e);
 }
@@ -149,7 +149,7 @@ static int start(struct serve *s, struct err *e)
     return say_loaded(s, e);
 }
 
-int serve_run(const struct replica_args *a, const struct model *m, uint32_t replica, int supervision_fd)
+int serve_run(const struct replica_args *a, const struct loaded *m, uint32_t replica, int supervision_fd)
 {
     struct err e;
     struct serve *s = calloc(1, sizeof *s);

@@ -13,7 +13,7 @@
 #include "os/loop.h"
 #include "role/link_end.h"
 #include "role/replica/batch.h"
-#include "role/replica/model.h"
+#include "role/replica/load.h"
 #include "role/supervision.h"
 
 struct serve;
@@ -62,7 +62,7 @@ struct scratch {
 
 struct serve {
     const struct replica_args *args;
-    const struct model *model;
+    const struct loaded *model;
     struct log log;
     uint32_t replica;
     struct loop *loop;
@@ -84,7 +84,7 @@ struct serve {
 };
 
 // Serves until the supervisor says otherwise; returns the process's exit code. Owns supervision_fd.
-int serve_run(const struct replica_args *a, const struct model *m, uint32_t replica, int supervision_fd);
+int serve_run(const struct replica_args *a, const struct loaded *m, uint32_t replica, int supervision_fd);
 
 // link.c
 int peer_new(struct serve *s, int fd, struct err *e) ERR_CHECKED; // owns fd, also on failure

@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -282,9 +281,7 @@ START_TEST(when_memory_is_gone_it_ends_and_says_so)
     struct reply r;
     if (SANITIZED) // takes terabytes of address space for itself
         return;
-    struct rlimit limit = {256 << 20, 256 << 20};
-    ck_assert_int_eq(setrlimit(RLIMIT_DATA, &limit), 0);
-    start_default(&p, &g);
+    start(&p, &g, &(struct process_options){.max_batch_rows = MAX_ROWS, .memory_bytes = 256 << 20});
     float x[3] = {FAKE_ALL_MEMORY};
     gate_ask(&g, &(struct ask){.x = x, .n_rows = 1}, &r);
     ck_assert_int_eq(r.head.code, ERR_NOMEM);

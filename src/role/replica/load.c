@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loads a model. The order matters: what comes from the file system first, then the sandbox, then what nobody
 // trusts.
-#include "role/replica/model.h"
+#include "role/replica/load.h"
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "os/sandbox.h"
 #include "os/shm.h"
+#include "role/link.h"
+#include "settings/settings.h"
 
 #include <errno.h>
 #include <openssl/evp.h>
@@ -15,19 +18,43 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-static int map_file(int fd, const void **ret, size_t *ret_size, struct err *e)
+static int file_size(int fd, size_t *ret, struct err *e)
 {
     struct stat st;
     if (fstat(fd, &st) < 0)
         return err_errno(e, errno, "read the size of the model file");
     if (st.st_size == 0)
         return err_set(e, ERR_BAD_MODEL, "the model file is empty");
-    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (p == MAP_FAILED)
-        return err_errno(e, errno, "map the model file of %lld bytes", (long long)st.st_size);
-    *ret = p;
-    *ret_size = (size_t)st.st_size;
+    *ret = (size_t)st.st_size;
+    return 0;
+}
+
+// Rings of all gateways, and of as many that were just replaced.
+static uint64_t rings_bytes(const struct settings *s)
+{
+    long n = s->gateways ? (long)s->gateways : sysconf(_SC_NPROCESSORS_ONLN);
+    return 2 * (uint64_t)(n > 0 ? n : 1) * 2 * ring_memory_bytes(LINK_RING_BYTES);
+}
+
+static int confine(struct loaded *m, const struct replica_args *a, size_t model_bytes, struct err *e)
+{
+    enum { FDS_OF_LINK = 3, FDS_OTHERS = 64 };
+    const struct sandbox box = {
+        .memory_bytes = a->memory_bytes,
+        .mapped_bytes = model_bytes + rings_bytes(a->settings),
+        .n_files = FDS_OTHERS + LIMIT_REPLICA_LINKS * FDS_OF_LINK,
+        .n_threads = a->threads,
+        .may_fork = a->is_loader,
+        .siblings = a->is_loader, // the supervisor waits for what is forked
+        .may_message = true,
+    };
+    struct sandbox_report report;
+    int code = sandbox_enter(&box, &report, e);
+    if (code)
+        return err_wrap(e, "confine the process");
+    snprintf(m->sandbox, sizeof m->sandbox, "%s", report.text);
     return 0;
 }
 
@@ -100,7 +127,7 @@ static bool make_zeros(const struct tensor_spec *s, struct tensor *ret)
 
 // What the first run allocates and prepares is then shared by all forks. What the model says to zeros does
 // not matter.
-static void warm_up(struct model *m)
+static void warm_up(struct loaded *m)
 {
     const struct interface *i = m->interface;
     struct tensor *inputs = calloc(i->n_inputs + i->n_outputs, sizeof *inputs);
@@ -119,44 +146,51 @@ static void warm_up(struct model *m)
     free(inputs);
 }
 
-static int load_file(struct model *m, const struct replica_args *a, struct library *library, struct err *e)
+static int load_file(struct loaded *m, const struct replica_args *a, struct library *library, size_t size,
+                     struct err *e)
 {
-    const void *bytes = NULL;
-    size_t size = 0;
-    int code = map_file(a->model_fd, &bytes, &size, e);
-    if (code)
-        return code;
+    void *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, a->model_fd, 0);
+    if (bytes == MAP_FAILED)
+        return err_errno(e, errno, "map the model file of %zu bytes", size);
     struct runtime_options o = {
         .threads = a->threads, .optimization = a->optimization, .provider = a->provider};
-    code = check_digest(bytes, size, a->digest, e);
+    int code = check_digest(bytes, size, a->digest, e);
     if (code == 0)
         code = m->runtime->load(library, bytes, size, &o, &m->session, e);
-    munmap((void *)(uintptr_t)bytes, size);
+    munmap(bytes, size);
     return code;
 }
 
-int model_load(struct model *m, const struct replica_args *a, struct err *e)
+int load_model(struct loaded *m, const struct replica_args *a, struct err *e)
 {
     uint64_t start = clock_mono_ns();
-    struct library *library;
+    struct library *library = NULL;
+    size_t size = 0;
     m->runtime = runtime_find(str_of(a->engine));
     if (!m->runtime)
         return err_set(e, ERR_UNAVAILABLE, "there is no engine '%s'", a->engine);
-    int code = m->runtime->open("", &library, e);
+    int code = m->runtime->open(a->settings->onnxruntime_library, &library, e);
+    if (code == 0)
+        code = file_size(a->model_fd, &size, e);
+    if (code == 0)
+        code = confine(m, a, size, e);
     if (code == 0)
         code = read_interface(a->interface_fd, &m->interface, e);
     if (code == 0)
-        code = load_file(m, a, library, e);
+        code = load_file(m, a, library, size, e);
     if (code == 0)
         code = check_same(m->interface, m->runtime->interface(m->session), e);
     if (code)
         return code;
     warm_up(m);
+    // The threads of the library are there now; a loader still has to fork.
+    if (a->threads > 1 && !a->is_loader)
+        code = sandbox_end_tasks(e);
     m->load_ns = clock_mono_ns() - start;
-    return 0;
+    return code;
 }
 
-uint64_t model_memory_bytes(void)
+uint64_t load_memory_bytes(void)
 {
     struct rusage u;
     return getrusage(RUSAGE_SELF, &u) == 0 ? (uint64_t)u.ru_maxrss << 10 : 0;

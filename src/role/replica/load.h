@@ -6,7 +6,7 @@
 #include "engine/runtime.h"
 #include "role/role.h"
 
-struct model {
+struct loaded {
     const struct runtime *runtime;
     struct session *session;
     struct interface *interface; // as admitted, with max_batch_rows
@@ -17,6 +17,6 @@ struct model {
 // ERR_UNAVAILABLE without the engine's library; ERR_DIGEST when the file has another content; ERR_BAD_MODEL,
 // ERR_UNSUPPORTED_MODEL, ERR_NOMEM; ERR_CONFLICT when the model is not the one that was admitted. On failure
 // the process is of no more use and ends, so nothing is freed. Descriptors of `a` stay open.
-int model_load(struct model *m, const struct replica_args *a, struct err *e) ERR_CHECKED;
+int load_model(struct loaded *m, const struct replica_args *a, struct err *e) ERR_CHECKED;
 // Most memory that this process had so far, in bytes.
-uint64_t model_memory_bytes(void);
+uint64_t load_memory_bytes(void);
