@@ -97,7 +97,7 @@ START_TEST(wrong_lists_are_refused)
     REFUSES(MODEL(ANY("x", "INT8"), Y), ROWS("[[[[[[[[[1]]]]]]]]]"), ERR_WRONG_COUNT, "$.instances");
     REFUSES(ONE("INT64", "[-1]"), ROWS("[1,2.5]"), ERR_WRONG_TYPE, "$.instances[1]");
     REFUSES(ONE("INT8", "[-1]"), ROWS("[1,128]"), ERR_OUT_OF_RANGE, "$.instances[1]");
-    REFUSES(ONE("BYTES", "[-1]"), ROWS("[{\"b64\":\"a\"}]"), ERR_WRONG_TYPE, "$.instances[0]");
+    REFUSES(ONE("BYTES", "[-1]"), ROWS("[{\"b64\":\"A\"}]"), ERR_WRONG_TYPE, "$.instances[0]");
     REFUSES(ONE("BYTES", "[-1]"), ROWS("[{\"b64\":1}]"), ERR_WRONG_TYPE, "$.instances[0].b64");
     REFUSES(ONE("BYTES", "[-1]"), ROWS("[\"a\",{}]"), ERR_WRONG_TYPE, "$.instances[1]");
     REFUSES(ONE("BYTES", "[-1]"), ROWS("[{\"b64\":\"\",\"c\":1}]"), ERR_UNKNOWN_FIELD, "$.instances[0].c");
@@ -113,6 +113,9 @@ START_TEST(wrong_objects_are_refused)
     HINTS(FRAME, COLS("[37]"), ERR_WRONG_TYPE, NULL);
     HINTS(FRAME, ROWS("[{\"aeg\":37}]"), ERR_UNKNOWN_FEATURE, "Did you mean 'age'?");
     REFUSES(FRAME, ROWS("[{\"aeg\":37}]"), ERR_UNKNOWN_FEATURE, "$.instances[0].aeg");
+    // the input's name has a backslash; the second key is an A
+    REFUSES(MODEL(IN("a\\\\u0041", "INT8", "[-1]"), Y), ROWS("[{\"a\\\\u0041\":1},{\"a\\u0041\":2}]"),
+            ERR_UNKNOWN_FEATURE, "$.instances[1].aA");
     REFUSES(FRAME, ROWS("[{\"age\":37}]"), ERR_MISSING_FEATURE, "$.instances[0]");
     REFUSES(FRAME, ROWS("[{\"age\":37,\"sex\":\"m\"},{\"age\":37}]"), ERR_MISSING_FEATURE, "$.instances[1]");
     REFUSES(FRAME, ROWS("[{\"age\":37,\"sex\":\"m\",\"n\":1},{\"age\":37,\"sex\":\"m\"}]"),
