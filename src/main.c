@@ -6,6 +6,7 @@
 #include "role/compile.h"
 #include "role/entry.h"
 #include "role/role.h"
+#include "role/store.h"
 #include "role/supervisor/supervisor.h"
 #include "settings/settings.h"
 
@@ -28,6 +29,8 @@ int main(int argc, char **argv)
         return entry_main(&MAINS, argc, argv);
     if (argc > 1 && strcmp(argv[1], COMPILE_ROLE) == 0)
         return compile_main(argc, argv);
+    if (argc > 1 && strcmp(argv[1], STORE_ROLE) == 0)
+        return store_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], "serve") == 0)
         return serve(argc, argv, started_mono_ns);
     return cli_main(argc, argv);

@@ -16,6 +16,7 @@ enum {
     LIMIT_TAG_BYTES = 1024,         // name or value of one
     LIMIT_DESCRIPTION_BYTES = 4096,
     LIMIT_COMPILES_QUEUED = 64, // versions that wait to be checked
+    LIMIT_STORE_MS = 600000,    // for the disk to take an uploaded file
     LIMIT_REPLICAS = 64,        // of one version
     LIMIT_REPLICA_THREADS = 256,
     // HTTP
@@ -33,9 +34,10 @@ enum {
     LIMIT_LOAD_CONNECTIONS = 10000,
     LIMIT_LOAD_DEPTH = 1024,
     // The sandbox
-    LIMIT_SANDBOX_ADDRESS_MB = 4096,       // address space beside twice its memory and what it maps
-    LIMIT_SANDBOX_THREAD_ADDRESS_MB = 256, // and for each thread: its stack, and the arena that malloc reserves
-    LIMIT_SANDBOX_STACK_MB = 16 << 10,     // taken for the first thread's stack where that has no limit
+    LIMIT_SANDBOX_ADDRESS_MB = 4096, // address space beside twice its memory and what it maps
+    LIMIT_SANDBOX_THREAD_ADDRESS_MB =
+        256,                           // and for each thread: its stack, and the arena that malloc reserves
+    LIMIT_SANDBOX_STACK_MB = 16 << 10, // taken for the first thread's stack where that has no limit
     // Settings
     LIMIT_CONFIG_BYTES = 1 << 20, // a slipway.yaml
     // Replicas

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Blobs in a directory: blobs/sha256/ab/<64 hex digits>, written once, read-only, named by content.
 //
-//   write → blobs/tmp/<n> (hashed on the way) → fsync file → digest as wanted? → rename into place → fsync
-//   directory
+//   write → blobs/tmp/<n> → fsync file → digest as wanted? → rename into place → fsync directory
 //
 // A crash at any point leaves either nothing or a file in tmp/, which the next open removes. A file under its
-// final name is always whole, because it was synced before it was renamed.
+// final name is always whole, because it was synced and hashed before it was renamed. From the fsync on it is
+// blob_store's work, which may be another process. Digests of files are digest.c.
 #include "registry/registry.h"
 
 #include "base/assert.h"
@@ -14,13 +14,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-enum { READ_BLOCK_BYTES = 256 << 10, WRITEBACK_BYTES = 8 << 20 };
+enum { WRITEBACK_BYTES = 8 << 20 };
 
 struct blobs_dir {
     struct blobs base;
@@ -30,54 +30,10 @@ struct blobs_dir {
 
 struct blob_writer {
     struct blobs_dir *dir;
-    EVP_MD_CTX *hash;
     int fd;
     uint64_t size, max_bytes, started; // started: bytes whose writeback the kernel was asked to begin
     char tmp_name[24];
 };
-
-static int hash_error(struct err *e)
-{
-    return err_set(e, ERR_NOMEM, "SHA-256 could not be set up");
-}
-
-static EVP_MD_CTX *hash_new(void)
-{
-    EVP_MD_CTX *h = EVP_MD_CTX_new();
-    if (h && EVP_DigestInit_ex(h, EVP_sha256(), NULL) == 1)
-        return h;
-    EVP_MD_CTX_free(h);
-    return NULL;
-}
-
-static int hash_final(EVP_MD_CTX *h, struct registry_digest *ret, struct err *e)
-{
-    unsigned n = 0;
-    if (EVP_DigestFinal_ex(h, ret->bytes, &n) != 1 || n != sizeof ret->bytes)
-        return hash_error(e);
-    return 0;
-}
-
-int registry_digest_file(int fd, struct registry_digest *ret, struct err *e)
-{
-    EVP_MD_CTX *h = hash_new();
-    char *block = malloc(READ_BLOCK_BYTES);
-    int rc = h && block ? 0 : hash_error(e);
-    for (uint64_t at = 0; !rc;) {
-        size_t n;
-        rc = file_read_at(fd, block, READ_BLOCK_BYTES, at, &n, e);
-        if (!rc && n == 0)
-            break;
-        if (!rc && EVP_DigestUpdate(h, block, n) != 1)
-            rc = hash_error(e);
-        at += n;
-    }
-    if (!rc)
-        rc = hash_final(h, ret, e);
-    free(block);
-    EVP_MD_CTX_free(h);
-    return rc;
-}
 
 static void writer_abort(struct blob_writer *w)
 {
@@ -85,9 +41,8 @@ static void writer_abort(struct blob_writer *w)
         return;
     if (w->fd >= 0) {
         close(w->fd);
-        unlinkat(w->dir->tmp_fd, w->tmp_name, 0);
+        unlinkat(w->dir->tmp_fd, w->tmp_name, 0); // no longer there once it was stored
     }
-    EVP_MD_CTX_free(w->hash);
     free(w);
 }
 
@@ -99,11 +54,7 @@ static int writer_open(struct blobs *b, uint64_t max_bytes, struct blob_writer *
     struct blob_writer *w = calloc(1, sizeof *w);
     if (!w)
         return err_set(e, ERR_NOMEM, "no memory to store a blob");
-    *w = (struct blob_writer){.dir = d, .hash = hash_new(), .fd = -1, .max_bytes = max_bytes};
-    if (!w->hash) {
-        writer_abort(w);
-        return hash_error(e);
-    }
+    *w = (struct blob_writer){.dir = d, .fd = -1, .max_bytes = max_bytes};
     int n = snprintf(w->tmp_name, sizeof w->tmp_name, "%llu", (unsigned long long)d->next_tmp++);
     ASSERT(n > 0 && (size_t)n < sizeof w->tmp_name);
     w->fd = openat(d->tmp_fd, w->tmp_name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0440);
@@ -121,13 +72,11 @@ static int writer_write(struct blob_writer *w, const void *p, size_t n, struct e
     if (n > w->max_bytes - w->size)
         return err_set(e, ERR_TOO_LARGE, "the file is larger than the limit of %llu bytes",
                        (unsigned long long)w->max_bytes);
-    if (EVP_DigestUpdate(w->hash, p, n) != 1)
-        return hash_error(e);
     int rc = file_write_all(w->fd, p, n, e);
     if (rc)
         return err_wrap(e, "store a blob");
     w->size += n;
-    // Spreads the cost of the final fsync, which blocks the process, over the upload.
+    // Spreads the cost of the final fsync over the upload.
     if (w->size - w->started >= WRITEBACK_BYTES) {
         sync_file_range(w->fd, (off_t)w->started, (off_t)(w->size - w->started), SYNC_FILE_RANGE_WRITE);
         w->started = w->size;
@@ -136,10 +85,10 @@ static int writer_write(struct blob_writer *w, const void *p, size_t n, struct e
 }
 
 // Opens sha256/ab, the first two digits of the digest.
-static int open_shard(struct blobs_dir *d, const char *hex, bool make, int *ret_fd, struct err *e)
+static int open_shard(int sha256_fd, const char *hex, bool make, int *ret_fd, struct err *e)
 {
     char name[3] = {hex[0], hex[1], '\0'};
-    return make ? file_make_dir(d->sha256_fd, name, ret_fd, e) : file_open_dir(d->sha256_fd, name, ret_fd, e);
+    return make ? file_make_dir(sha256_fd, name, ret_fd, e) : file_open_dir(sha256_fd, name, ret_fd, e);
 }
 
 static int blob_open(struct blobs_dir *d, const struct registry_digest *digest, int *ret_fd, struct err *e)
@@ -147,7 +96,7 @@ static int blob_open(struct blobs_dir *d, const struct registry_digest *digest, 
     char hex[REGISTRY_DIGEST_HEX];
     registry_digest_hex(digest, hex);
     int shard_fd = -1, fd = -1;
-    int rc = open_shard(d, hex, false, &shard_fd, e);
+    int rc = open_shard(d->sha256_fd, hex, false, &shard_fd, e);
     if (!rc && (fd = openat(shard_fd, hex, O_RDONLY | O_CLOEXEC)) < 0)
         rc = errno == ENOENT ? ERR_NOT_FOUND : err_errno(e, errno, "open blob sha256:%s", hex);
     if (rc == ERR_NOT_FOUND)
@@ -169,92 +118,100 @@ static int find(struct blobs *b, const struct registry_digest *digest, uint64_t 
     return rc;
 }
 
-// Puts the finished file w under its name, or drops it when the same bytes are there already.
-static int publish(struct blob_writer *w, const struct registry_digest *digest, bool *ret_stored,
-                   struct err *e)
+static uint64_t writer_size(const struct blob_writer *w)
 {
-    char hex[REGISTRY_DIGEST_HEX];
-    registry_digest_hex(digest, hex);
+    return w->size;
+}
+
+static void parts(struct blobs *b, struct blob_writer *w, struct blob_parts *ret)
+{
+    struct blobs_dir *d = (struct blobs_dir *)b;
+    *ret = w ? (struct blob_parts){d->sha256_fd, d->tmp_fd, w->fd, w->tmp_name}
+             : (struct blob_parts){d->sha256_fd, -1, -1, ""};
+}
+
+// On disk, and what it should be?
+static int check_file(int fd, const struct registry_digest *want, struct err *e)
+{
+    struct registry_digest is;
+    uint64_t size;
+    int rc = file_sync(fd, e);
+    if (!rc)
+        rc = registry_digest_file(fd, &is, e);
+    if (!rc)
+        rc = file_size(fd, &size, e);
+    if (rc || registry_digest_eq(&is, want))
+        return rc;
+    char have[REGISTRY_DIGEST_TEXT], should[REGISTRY_DIGEST_TEXT];
+    registry_digest_text(&is, have);
+    registry_digest_text(want, should);
+    return err_set(e, ERR_DIGEST, "the %llu bytes received have digest %s, not %s", (unsigned long long)size,
+                   have, should);
+}
+
+// Puts the finished file under its name, or leaves it when the same bytes are there already.
+static int publish(const struct blob_parts *p, const char *hex, bool *ret_stored, struct err *e)
+{
     int shard_fd = -1;
-    int rc = open_shard(w->dir, hex, true, &shard_fd, e);
+    int rc = open_shard(p->sha256_fd, hex, p->tmp_fd >= 0, &shard_fd, e);
     if (rc)
         return rc;
-    if (faccessat(shard_fd, hex, F_OK, 0) == 0) {
-        *ret_stored = false;
-        rc = file_sync(shard_fd, e); // who put it there may have died before his own
-        unlinkat(w->dir->tmp_fd, w->tmp_name, 0);
-    } else {
-        *ret_stored = true;
-        rc = file_sync(w->fd, e);
-        if (!rc)
-            rc = file_publish(w->dir->tmp_fd, w->tmp_name, shard_fd, hex, e);
-        if (rc)
-            unlinkat(w->dir->tmp_fd, w->tmp_name, 0);
-    }
+    bool is_there = faccessat(shard_fd, hex, F_OK, 0) == 0;
+    *ret_stored = !is_there;
+    if (is_there)
+        rc = file_sync(shard_fd, e);
+    else
+        rc = p->tmp_fd < 0 ? ERR_NOT_FOUND : file_publish(p->tmp_fd, p->tmp_name, shard_fd, hex, e);
     close(shard_fd);
     return rc;
 }
 
-static int writer_commit(struct blob_writer *w, const struct registry_digest *want,
-                         struct registry_digest *ret, uint64_t *ret_size, bool *ret_stored, struct err *e)
+int blob_store(const struct blob_parts *p, const struct registry_digest *want, bool *ret_stored,
+               struct err *e)
 {
-    int rc = hash_final(w->hash, ret, e);
-    if (!rc && want && !registry_digest_eq(ret, want)) {
-        char is[REGISTRY_DIGEST_TEXT], should[REGISTRY_DIGEST_TEXT];
-        registry_digest_text(ret, is);
-        registry_digest_text(want, should);
-        rc = err_set(e, ERR_DIGEST, "the %llu bytes received have digest %s, not %s",
-                     (unsigned long long)w->size, is, should);
-    }
-    if (rc) {
-        writer_abort(w);
+    char hex[REGISTRY_DIGEST_HEX];
+    registry_digest_hex(want, hex);
+    int rc = p->tmp_fd >= 0 ? check_file(p->file_fd, want, e) : 0;
+    if (rc == ERR_DIGEST)
         return rc;
-    }
-    *ret_size = w->size;
-    rc = publish(w, ret, ret_stored, e);
-    close(w->fd);
-    w->fd = -1; // the name in tmp/ is gone
-    writer_abort(w);
+    if (!rc)
+        rc = publish(p, hex, ret_stored, e);
+    if (rc == ERR_NOT_FOUND)
+        return err_set(e, ERR_NOT_FOUND, "there is no blob sha256:%s", hex);
     return rc ? err_wrap(e, "store a blob") : 0;
 }
 
-// Out of the way, so that a good copy can be stored; kept, because it may help to see what happened.
-static void set_aside(struct blobs_dir *d, const struct registry_digest *digest)
+static bool is_same_file(int fd, int dir_fd, const char *name)
 {
+    struct stat a, b;
+    return fstat(fd, &a) == 0 && fstatat(dir_fd, name, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
+           a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+static int set_aside(struct blobs *b, const struct registry_digest *digest, int fd, struct err *e)
+{
+    struct blobs_dir *d = (struct blobs_dir *)b;
     char hex[REGISTRY_DIGEST_HEX];
     registry_digest_hex(digest, hex);
     struct err ignored;
     int shard_fd = -1, bad_fd = -1;
-    // Not synced: should a power cut undo it, the next verification finds the damage again.
-    if (!open_shard(d, hex, false, &shard_fd, &ignored) &&
-        !file_make_dir(d->root_fd, "damaged", &bad_fd, &ignored))
+    // Kept, because it may help to see what happened. Not synced: should a power cut undo it, the next check
+    // finds the damage again.
+    if (d->tmp_fd >= 0 && !open_shard(d->sha256_fd, hex, false, &shard_fd, &ignored) &&
+        is_same_file(fd, shard_fd, hex) && !file_make_dir(d->root_fd, "damaged", &bad_fd, &ignored))
         (void)!renameat(shard_fd, hex, bad_fd, hex);
     if (shard_fd >= 0)
         close(shard_fd);
     if (bad_fd >= 0)
         close(bad_fd);
+    err_set(e, ERR_DIGEST, "blob sha256:%s is damaged on disk", hex);
+    err_hint(e, "Push the file again to replace it.");
+    return ERR_DIGEST;
 }
 
-static int open_blob(struct blobs *b, const struct registry_digest *digest, bool verify, int *ret_fd,
-                     struct err *e)
+static int open_blob(struct blobs *b, const struct registry_digest *digest, int *ret_fd, struct err *e)
 {
-    struct blobs_dir *d = (struct blobs_dir *)b;
-    int rc = blob_open(d, digest, ret_fd, e);
-    if (rc || !verify)
-        return rc;
-    struct registry_digest is;
-    rc = registry_digest_file(*ret_fd, &is, e);
-    if (!rc && !registry_digest_eq(&is, digest)) {
-        char text[REGISTRY_DIGEST_TEXT];
-        registry_digest_text(digest, text);
-        if (d->tmp_fd >= 0)
-            set_aside(d, digest);
-        rc = err_set(e, ERR_DIGEST, "blob %s is damaged on disk", text);
-        err_hint(e, "Push the file again to replace it.");
-    }
-    if (rc)
-        close(*ret_fd);
-    return rc;
+    return blob_open((struct blobs_dir *)b, digest, ret_fd, e);
 }
 
 // What a writer that died left behind.
@@ -295,10 +252,12 @@ static const struct blobs_ops OPS = {
     .close = blobs_close,
     .writer_open = writer_open,
     .write = writer_write,
-    .commit = writer_commit,
+    .size = writer_size,
     .abort = writer_abort,
     .find = find,
+    .parts = parts,
     .open = open_blob,
+    .set_aside = set_aside,
 };
 
 static int open_read_only(struct blobs_dir *d, int data_fd, struct err *e)

@@ -135,22 +135,33 @@ int registry_sqlite_open(const char *data_dir, struct registry **ret, struct err
 struct blobs;
 struct blob_writer;
 
+// Descriptors and the name that make a blob; to be handed to the process that calls blob_store.
+struct blob_parts {
+    int sha256_fd; // the folder of all blobs
+    int tmp_fd;    // where the file is now; -1: the blob is there already
+    int file_fd;
+    const char *tmp_name;
+};
+
 struct blobs_ops {
     void (*close)(struct blobs *b); // NULL is fine
-    // A new blob of at most max_bytes, invisible until commit.
+    // A new blob of at most max_bytes, invisible until blob_store.
     int (*writer_open)(struct blobs *b, uint64_t max_bytes, struct blob_writer **ret, struct err *e);
     // ERR_TOO_LARGE, ERR_NO_SPACE, ERR_IO.
     int (*write)(struct blob_writer *w, const void *p, size_t n, struct err *e);
-    // Makes the blob durable under its digest and frees w, also on failure (then nothing is left of it).
-    // `want` may be NULL; ERR_DIGEST when the bytes have another one. *ret_stored: false when it was there.
-    int (*commit)(struct blob_writer *w, const struct registry_digest *want, struct registry_digest *ret,
-                  uint64_t *ret_size, bool *ret_stored, struct err *e);
-    void (*abort)(struct blob_writer *w); // NULL is fine
+    uint64_t (*size)(const struct blob_writer *w); // bytes written so far
+    // Frees w and what is left of its file; a blob that blob_store has put in place stays. NULL is fine.
+    void (*abort)(struct blob_writer *w);
     // ERR_NOT_FOUND.
     int (*find)(struct blobs *b, const struct registry_digest *d, uint64_t *ret_size, struct err *e);
-    // A descriptor to read the blob from, the caller's. With verify its bytes are hashed first: a blob that
-    // is damaged is set aside, so that it can be pushed again, and is ERR_DIGEST.
-    int (*open)(struct blobs *b, const struct registry_digest *d, bool verify, int *ret_fd, struct err *e);
+    // What blob_store needs, borrowed: of what w wrote, or with w NULL of a blob that is there already.
+    void (*parts)(struct blobs *b, struct blob_writer *w, struct blob_parts *ret);
+    // A descriptor to read the blob from, the caller's. ERR_NOT_FOUND. Whether it is whole is for
+    // digest_check_step to find out.
+    int (*open)(struct blobs *b, const struct registry_digest *d, int *ret_fd, struct err *e);
+    // The bytes of fd, opened as blob d, are others: moves it out of the way, so that a good copy can be
+    // stored; one that took its place already stays. Always ERR_DIGEST.
+    int (*set_aside)(struct blobs *b, const struct registry_digest *d, int fd, struct err *e);
 };
 
 struct blobs {
@@ -161,5 +172,22 @@ struct blobs {
 // change nothing and refuse writer_open with ERR_REFUSED.
 int blobs_dir_open(const char *data_dir, bool read_only, struct blobs **ret, struct err *e) ERR_CHECKED;
 
+// Makes a blob durable under its digest: fsync of the file, its bytes hashed and compared, rename, fsync of
+// the directory. Of a blob that is there already only the last, since who put it there may have died before
+// it. Blocks for as long as the disk takes, so that the controller leaves it to another process
+// (role/store.h). ERR_DIGEST: the bytes have another digest; ERR_NOT_FOUND: it is not there; ERR_NO_SPACE,
+// ERR_IO, ERR_NOMEM. Unless it was there before, a failure leaves no blob. *ret_stored: false when it was
+// there.
+int blob_store(const struct blob_parts *p, const struct registry_digest *want, bool *ret_stored,
+               struct err *e) ERR_CHECKED;
+
 // Digest of a whole file, from its start, whatever its position. ERR_IO, ERR_NOMEM.
 int registry_digest_file(int fd, struct registry_digest *ret, struct err *e) ERR_CHECKED;
+
+// The same in steps, for who has other things to do.
+struct digest_check;
+int digest_check_new(struct digest_check **ret, struct err *e) ERR_CHECKED; // ERR_NOMEM
+// Hashes up to max_bytes more of fd: 0 and *ret_done with the digest, once there are no more. ERR_IO.
+int digest_check_step(struct digest_check *c, int fd, uint64_t max_bytes, bool *ret_done,
+                      struct registry_digest *ret, struct err *e) ERR_CHECKED;
+void digest_check_free(struct digest_check *c); // NULL is fine

@@ -9,7 +9,7 @@
 #include "os/file.h"
 #include "os/sandbox.h"
 #include "registry/registry.h"
-#include "role/controller/helper.h"
+#include "role/helper_report.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Blobs over the admin API: PUT streams into the store, GET streams out of it.
+// Blobs over the admin API: PUT streams into the store, GET streams out of it. What may take long is done by
+// store_job.c.
 #include "role/controller/request.h"
 
 #include "os/file.h"
+#include "role/controller/store_job.h"
 #include "settings/settings.h"
 
 #include <stdlib.h>
@@ -12,6 +14,8 @@ enum { GET_BLOCK_BYTES = 64 << 10 };
 
 // An upload. Without a writer the blob is there already, and the bytes are passed over.
 struct upload {
+    struct request *r;
+    struct store_job job;
     struct blob_writer *writer;
     struct registry_digest digest;
     uint64_t size;
@@ -30,6 +34,7 @@ static int digest_arg(const struct request *r, struct registry_digest *ret, stru
 static void upload_free(struct request *r)
 {
     struct upload *u = r->state;
+    store_job_cancel(&u->job);
     r->c->blobs->ops->abort(u->writer);
     free(u);
     r->state = NULL;
@@ -44,7 +49,7 @@ int blob_put_start(struct request *r, struct err *e)
     struct upload *u = calloc(1, sizeof *u);
     if (!u)
         return err_set(e, ERR_NOMEM, "no memory for an upload");
-    u->digest = digest;
+    *u = (struct upload){.r = r, .digest = digest};
     r->state = u;
     r->state_free = upload_free;
     rc = r->c->blobs->ops->find(r->c->blobs, &digest, &u->size, e);
@@ -60,27 +65,33 @@ int blob_put_take(struct request *r, struct str bytes, struct err *e)
     return u->writer ? r->c->blobs->ops->write(u->writer, bytes.p, bytes.n, e) : 0;
 }
 
-int blob_put(struct request *r, struct err *e)
+static void on_stored(struct store_job *j, bool stored, const struct err *e)
 {
-    struct upload *u = r->state;
-    bool stored = false;
-    if (u->writer) {
-        struct blob_writer *w = u->writer;
-        u->writer = NULL; // commit frees it
-        struct registry_digest is;
-        int rc = r->c->blobs->ops->commit(w, &u->digest, &is, &u->size, &stored, e);
-        if (rc)
-            return rc;
-    }
+    struct upload *u = (struct upload *)((char *)j - offsetof(struct upload, job));
+    struct request *r = u->r;
     char text[REGISTRY_DIGEST_TEXT];
+    if (e) {
+        request_fail(r, e);
+        return;
+    }
     registry_digest_text(&u->digest, text);
     buf_printf(&r->out, "{\"digest\":\"%s\",\"size\":%llu,\"stored\":%s}", text, (unsigned long long)u->size,
                stored ? "true" : "false");
     request_answer(r, stored ? 201 : 200, "application/json");
-    return 0;
+}
+
+int blob_put(struct request *r, struct err *e)
+{
+    struct upload *u = r->state;
+    if (u->writer)
+        u->size = r->c->blobs->ops->size(u->writer);
+    u->job.on_done = on_stored;
+    return store_job_start(r->c, &u->job, u->writer, &u->digest, e);
 }
 
 struct download {
+    struct request *r;
+    struct verification verification;
     int fd;
     uint64_t at;
 };
@@ -88,6 +99,7 @@ struct download {
 static void download_free(struct request *r)
 {
     struct download *d = r->state;
+    verification_cancel(&d->verification);
     close(d->fd);
     free(d);
     r->state = NULL;
@@ -106,31 +118,40 @@ static int download_more(struct request *r)
     return n > 0;
 }
 
+// Damage is never handed out.
+static void on_verified(struct verification *v, const struct err *e)
+{
+    struct request *r = ((struct download *)((char *)v - offsetof(struct download, verification)))->r;
+    if (e) {
+        request_fail(r, e);
+        return;
+    }
+    r->has_length = true;
+    r->refill = download_more;
+    request_answer(r, 200, "application/octet-stream");
+}
+
 int blob_get(struct request *r, struct err *e)
 {
     struct registry_digest digest;
-    int rc = digest_arg(r, &digest, e), fd;
+    int fd;
+    int rc = digest_arg(r, &digest, e);
     if (!rc)
-        rc = r->c->blobs->ops->open(r->c->blobs, &digest, !r->is_head, &fd, e); // damage is never handed out
+        rc = r->c->blobs->ops->open(r->c->blobs, &digest, &fd, e);
     if (rc)
         return rc;
     rc = file_size(fd, &r->length, e);
-    if (rc) {
-        close(fd);
-        return rc;
-    }
-    r->has_length = true;
-    struct download *d = r->is_head ? NULL : malloc(sizeof *d);
+    struct download *d = rc ? NULL : calloc(1, sizeof *d);
     if (!d) {
         close(fd);
-        if (!r->is_head)
-            return err_set(e, ERR_NOMEM, "no memory for a download");
-    } else {
-        *d = (struct download){.fd = fd};
-        r->state = d;
-        r->state_free = download_free;
-        r->refill = download_more;
+        return rc ? rc : err_set(e, ERR_NOMEM, "no memory for a download");
     }
+    *d = (struct download){.r = r, .verification.on_done = on_verified, .fd = fd};
+    r->state = d;
+    r->state_free = download_free;
+    if (!r->is_head)
+        return verification_start(r->c, &d->verification, &digest, fd, e);
+    r->has_length = true;
     request_answer(r, 200, "application/octet-stream");
     return 0;
 }

@@ -150,7 +150,7 @@ static int spawn(struct compile_job *j, int file_fd, struct err *e)
 static int launch(struct compile_job *j, struct err *e)
 {
     int file_fd = -1;
-    int rc = j->c->blobs->ops->open(j->c->blobs, &j->digest, false, &file_fd, e); // the process verifies it
+    int rc = j->c->blobs->ops->open(j->c->blobs, &j->digest, &file_fd, e); // the process verifies it
     if (!rc)
         rc = shm_new("slipway-model", 0, &j->image_fd, e);
     if (!rc)

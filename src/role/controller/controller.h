@@ -22,6 +22,7 @@ struct publication;
 struct revival;
 struct supervisor_link;
 struct withdrawal;
+struct verification;
 
 // What the controller knows of one gateway.
 struct gateway_link {
@@ -53,6 +54,9 @@ struct controller {
     struct timer accept_due;
 
     struct helper *helpers; // helper.c: all throw-away processes, also those that are being killed
+
+    struct verification *verifications; // store_job.c: blobs being read back, the next first
+    struct timer verification_due;
 
     struct compile_job *jobs_waiting, *jobs_running; // compile_job.c
     unsigned n_jobs_waiting, n_jobs_running, max_jobs_running;

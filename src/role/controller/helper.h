@@ -4,10 +4,11 @@
 #pragma once
 
 #include "role/controller/controller.h"
+#include "role/helper_report.h"
 
 #include <stddef.h>
 
-enum { HELPER_FDS_MAX = 4, HELPER_REPORT_MAX = 4096 };
+enum { HELPER_FDS_MAX = 4 };
 
 struct helper; // of the controller; gone once on_end was called or it was cancelled
 
@@ -33,9 +34,3 @@ int helper_start(struct controller *c, const struct helper_spec *s, struct helpe
 void helper_cancel(struct helper *h);
 // Kills all that are left and waits for their ends: the controller is about to end itself.
 void helpers_end(struct controller *c);
-
-// What a helper reports when its work failed, and reads back here.
-void helper_report_error(const struct err *e, struct buf *out);
-struct yyjson_val;
-// 0 when the report `root` is none of a failure; else its code, with e as the helper had it.
-int helper_report_take(struct yyjson_val *root, struct err *e) ERR_CHECKED;

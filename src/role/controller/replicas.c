@@ -214,7 +214,7 @@ int replicas_serve(struct controller *c, struct deployment *d, struct err *e)
     copy(s.optimization, sizeof s.optimization, v->optimization);
     copy(s.provider, sizeof s.provider, v->provider);
     // Whoever loads it hashes it first, so that this process need not.
-    int rc = c->blobs->ops->open(c->blobs, &d->digest, false, &fds[0], e);
+    int rc = c->blobs->ops->open(c->blobs, &d->digest, &fds[0], e);
     if (rc)
         return rc;
     rc = tell(c, SUPERVISION_SERVE, &s, fds, 2, e);

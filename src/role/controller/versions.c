@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Creating a version: manifest → blob is there → compiled and checked in a throw-away process → where its
-// engine needs them, a replica has loaded it → committed → published → answered once every gateway runs it.
-// Until the commit a failure leaves nothing behind.
+// Creating a version: manifest → blob is there for good → compiled and checked in a throw-away process →
+// where its engine needs them, a replica has loaded it → committed → published → answered once every gateway
+// runs it. Until the commit a failure leaves nothing behind.
 #include "engine/engine.h"
 #include "role/controller/compile_job.h"
 #include "role/controller/describe.h"
@@ -10,6 +10,7 @@
 #include "role/controller/manifest.h"
 #include "role/controller/replicas.h"
 #include "role/controller/request.h"
+#include "role/controller/store_job.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,11 @@ enum { SIGNATURE_MAX = 64 << 20 };
 struct push {
     struct request *r;
     struct manifest manifest;
+    struct store_job blob;
     struct compile_job job;
+    struct verification verification; // of a blob that is said to be damaged
+    struct err why;
+    int blob_fd;                   // for it; -1: none
     struct deployment *deployment; // reserved; NULL once it is committed
     struct buf signature;
     struct replicas_wait wait;
@@ -30,8 +35,12 @@ struct push {
 static void push_free(struct request *r)
 {
     struct push *p = r->state;
+    store_job_cancel(&p->blob);
     if (p->job.c)
         compile_job_cancel(&p->job);
+    verification_cancel(&p->verification);
+    if (p->blob_fd >= 0)
+        close(p->blob_fd);
     replicas_forget(r->c, &p->wait);
     if (p->deployment) {
         replicas_withdraw(r->c, p->deployment);
@@ -192,17 +201,33 @@ static int settings_check(const struct push *p, struct err *e)
     return ERR_INVALID;
 }
 
+static void on_verified(struct verification *v, const struct err *e)
+{
+    (void)e; // whatever was found: this version is not
+    struct push *p = (struct push *)((char *)v - offsetof(struct push, verification));
+    request_fail(p->r, &p->why);
+}
+
+// A blob that is damaged is set aside first, so that the file can be stored again.
+static void refuse(struct push *p, const struct err *why)
+{
+    struct controller *c = p->r->c;
+    struct err e;
+    p->why = *why;
+    p->verification.on_done = on_verified;
+    if (why->code == ERR_DIGEST && !c->blobs->ops->open(c->blobs, &p->job.digest, &p->blob_fd, &e) &&
+        !verification_start(c, &p->verification, &p->job.digest, p->blob_fd, &e))
+        return;
+    request_fail(p->r, &p->why);
+}
+
 static void on_compiled(struct compile_job *j, const struct err *why)
 {
     struct push *p = (struct push *)((char *)j - offsetof(struct push, job));
     struct request *r = p->r;
     struct err e;
     if (why) {
-        int fd;
-        // Sets the damaged blob aside, so that the file can be stored again.
-        if (why->code == ERR_DIGEST && !r->c->blobs->ops->open(r->c->blobs, &j->digest, true, &fd, &e))
-            close(fd);
-        request_fail(r, why);
+        refuse(p, why);
         return;
     }
     int rc = image_take(j, p->deployment, &p->signature, &e);
@@ -219,12 +244,26 @@ static void on_compiled(struct compile_job *j, const struct err *why)
         finish(p);
 }
 
+// The version is about to depend on the blob, and who stored it may have died before its name was durable.
+static void on_blob_durable(struct store_job *j, bool stored, const struct err *why)
+{
+    (void)stored;
+    struct push *p = (struct push *)((char *)j - offsetof(struct push, blob));
+    struct request *r = p->r;
+    struct err e;
+    if (why)
+        request_fail(r, why);
+    else if (compile_job_start(r->c, &p->job, &e))
+        request_fail(r, &e);
+}
+
 int version_create(struct request *r, struct err *e)
 {
     struct push *p = calloc(1, sizeof *p);
     if (!p)
         return err_set(e, ERR_NOMEM, "no memory for a version");
     p->r = r;
+    p->blob_fd = -1;
     r->state = p;
     r->state_free = push_free;
     buf_init(&p->signature, SIGNATURE_MAX);
@@ -240,5 +279,6 @@ int version_create(struct request *r, struct err *e)
     p->job.digest = p->manifest.artifact.digest;
     p->job.is_urgent = true;
     p->job.on_done = on_compiled;
-    return compile_job_start(r->c, &p->job, e);
+    p->blob.on_done = on_blob_durable;
+    return store_job_start(r->c, &p->blob, NULL, &p->job.digest, e);
 }

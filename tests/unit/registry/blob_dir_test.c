@@ -46,10 +46,12 @@ static int put(const char *text, uint64_t max, const struct registry_digest *wan
         }
     }
     struct registry_digest d;
-    uint64_t size;
-    int rc = blobs->ops->commit(w, want, &d, &size, ret_stored, &e);
-    if (!rc)
-        ck_assert_uint_eq(size, strlen(text));
+    struct blob_parts parts;
+    blobs->ops->parts(blobs, w, &parts);
+    ck_assert_int_eq(registry_digest_file(parts.file_fd, &d, &e), 0);
+    ck_assert_uint_eq(blobs->ops->size(w), strlen(text));
+    int rc = blob_store(&parts, want ? want : &d, ret_stored, &e);
+    blobs->ops->abort(w);
     return rc;
 }
 
@@ -134,6 +136,27 @@ START_TEST(a_half_written_blob_is_gone_after_reopening)
 }
 END_TEST
 
+// Opens the blob and compares its bytes with `text`.
+static int open_as(const struct registry_digest *d, const char *text)
+{
+    int fd;
+    char bytes[64] = "";
+    ck_assert_int_eq(blobs->ops->open(blobs, d, &fd, &e), 0);
+    ck_assert_int_eq(read(fd, bytes, sizeof bytes - 1), (ssize_t)strlen(text));
+    ck_assert_str_eq(bytes, text);
+    return fd;
+}
+
+static void damage(void)
+{
+    char path[TEMPDIR_SIZE + 128];
+    snprintf(path, sizeof path, "%s/blobs/sha256/ba/%s", dir, ABC.p + 7);
+    ck_assert_int_eq(chmod(path, 0600), 0);
+    FILE *f = fopen(path, "w");
+    fputs("abb", f);
+    fclose(f);
+}
+
 START_TEST(a_damaged_blob_is_set_aside_and_can_be_stored_again)
 {
     start();
@@ -141,22 +164,51 @@ START_TEST(a_damaged_blob_is_set_aside_and_can_be_stored_again)
     bool stored;
     int fd;
     ck_assert_int_eq(put("abc", 3, &d, &stored), 0);
-    ck_assert_int_eq(blobs->ops->open(blobs, &d, true, &fd, &e), 0);
-    char bytes[4] = "";
-    ck_assert_int_eq(read(fd, bytes, sizeof bytes), 3);
-    ck_assert_str_eq(bytes, "abc");
-    close(fd);
-    char path[TEMPDIR_SIZE + 128];
-    snprintf(path, sizeof path, "%s/blobs/sha256/ba/%s", dir, ABC.p + 7);
-    ck_assert_int_eq(chmod(path, 0600), 0);
-    FILE *f = fopen(path, "w");
-    fputs("abb", f);
-    fclose(f);
-    ck_assert_int_eq(blobs->ops->open(blobs, &d, true, &fd, &e), ERR_DIGEST);
-    ck_assert_int_eq(blobs->ops->open(blobs, &d, true, &fd, &e), ERR_NOT_FOUND);
+    close(open_as(&d, "abc"));
+    damage();
+    int bad = open_as(&d, "abb");
+    ck_assert_int_eq(blobs->ops->set_aside(blobs, &d, bad, &e), ERR_DIGEST);
+    ck_assert_int_eq(blobs->ops->open(blobs, &d, &fd, &e), ERR_NOT_FOUND);
     ck_assert_int_eq(put("abc", 3, &d, &stored), 0);
     ck_assert(stored);
-    ck_assert_int_eq(blobs->ops->open(blobs, &d, true, &fd, &e), 0);
+    ck_assert_int_eq(blobs->ops->set_aside(blobs, &d, bad, &e), ERR_DIGEST); // another found it out late
+    close(bad);
+    close(open_as(&d, "abc"));
+    stop();
+}
+END_TEST
+
+START_TEST(a_blob_that_is_there_is_made_durable_without_its_bytes)
+{
+    start();
+    struct registry_digest d = abc();
+    struct blob_parts parts;
+    bool stored;
+    blobs->ops->parts(blobs, NULL, &parts);
+    ck_assert_int_eq(blob_store(&parts, &d, &stored, &e), ERR_NOT_FOUND);
+    ck_assert_uint_eq(count_files("blobs/sha256"), 0);
+    ck_assert_int_eq(put("abc", 3, &d, &stored), 0);
+    ck_assert_int_eq(blob_store(&parts, &d, &stored, &e), 0);
+    ck_assert(!stored);
+    stop();
+}
+END_TEST
+
+START_TEST(a_digest_in_steps_is_that_of_the_whole_file)
+{
+    start();
+    struct registry_digest d = abc(), is;
+    struct digest_check *c;
+    bool done = false;
+    unsigned steps = 0;
+    ck_assert_int_eq(put("abc", 3, &d, &done), 0);
+    int fd = open_as(&d, "abc");
+    ck_assert_int_eq(digest_check_new(&c, &e), 0);
+    for (done = false; !done; steps++)
+        ck_assert_int_eq(digest_check_step(c, fd, 1, &done, &is, &e), 0);
+    ck_assert(registry_digest_eq(&is, &d));
+    ck_assert_uint_eq(steps, 4);
+    digest_check_free(c);
     close(fd);
     stop();
 }
@@ -192,4 +244,6 @@ END_TEST
 
 UNIT_MAIN("registry/blob_dir", the_same_bytes_are_stored_once, other_bytes_than_announced_leave_nothing,
           a_blob_over_the_limit_is_refused, a_half_written_blob_is_gone_after_reopening,
-          a_damaged_blob_is_set_aside_and_can_be_stored_again, names_follow_the_rules)
+          a_damaged_blob_is_set_aside_and_can_be_stored_again,
+          a_blob_that_is_there_is_made_durable_without_its_bytes, a_digest_in_steps_is_that_of_the_whole_file,
+          names_follow_the_rules)

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <openssl/sha.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <string.h>
@@ -122,23 +123,23 @@ void *realloc(void *p, size_t n)
 
 static const struct registry_cause CAUSE = {STR("tester"), STR("req-1"), 1700000000000000000u};
 static const char BYTES[] = "the bytes of a model";
+static struct registry_digest digest; // of BYTES
 static char dir[TEMPDIR_SIZE];
 
-static int put_blob(struct blobs *b, struct registry_digest *ret, struct err *e)
+static int put_blob(struct blobs *b, bool *ret_stored, struct err *e)
 {
     struct blob_writer *w;
-    uint64_t size;
-    bool stored;
+    struct blob_parts parts;
     int rc = b->ops->writer_open(b, 1000, &w, e);
     if (rc)
         return rc;
     for (size_t at = 0; !rc && at < sizeof BYTES; at += 7)
         rc = b->ops->write(w, BYTES + at, sizeof BYTES - at < 7 ? sizeof BYTES - at : 7, e);
-    if (rc) {
-        b->ops->abort(w);
-        return rc;
-    }
-    return b->ops->commit(w, NULL, ret, &size, &stored, e);
+    b->ops->parts(b, w, &parts);
+    if (!rc)
+        rc = blob_store(&parts, &digest, ret_stored, e);
+    b->ops->abort(w);
+    return rc;
 }
 
 static int add(struct registry *r, const char *model, uint32_t slot, const char *alias, struct err *e)
@@ -168,7 +169,7 @@ static void work(void)
 {
     struct registry *r = NULL;
     struct blobs *b = NULL;
-    struct registry_digest d;
+    bool stored;
     struct err e = {0};
     for (int i = 0; i < OPS; i++)
         plan->result[i] = ERR_UNAVAILABLE; // not reached
@@ -180,7 +181,7 @@ static void work(void)
     if (rc)
         return;
     plan->now = OP_BLOB;
-    note(OP_BLOB, put_blob(b, &d, &e), &e);
+    note(OP_BLOB, put_blob(b, &stored, &e), &e);
     plan->now = OP_VERSION;
     note(OP_VERSION, add(r, "churn", 1, "champion", &e), &e);
     plan->now = OP_ALIAS;
@@ -234,14 +235,12 @@ static void check(long n)
     ck_assert_msg(blobs_dir_open(dir, false, &b, &e) == 0, "%s", e.msg);
     ck_assert_int_eq(arena_init(&a, 1 << 20, &e), 0);
     check_registry(r, &a, n);
-    struct blob_writer *w; // for the digest of the bytes
     bool stored;
-    uint64_t size;
-    ck_assert_int_eq(b->ops->writer_open(b, 1000, &w, &e), 0);
-    ck_assert_int_eq(b->ops->write(w, BYTES, sizeof BYTES, &e), 0);
-    ck_assert_int_eq(b->ops->commit(w, NULL, &d, &size, &stored, &e), 0);
+    ck_assert_int_eq(put_blob(b, &stored, &e), 0);
     expect(OP_BLOB, !stored, "the blob", n);
-    ck_assert_int_eq(b->ops->open(b, &d, true, &fd, &e), 0); // whole
+    ck_assert_int_eq(b->ops->open(b, &digest, &fd, &e), 0);
+    ck_assert_int_eq(registry_digest_file(fd, &d, &e), 0);
+    ck_assert(registry_digest_eq(&d, &digest)); // whole
     close(fd);
     b->ops->close(b);
     r->ops->close(r);
@@ -254,6 +253,7 @@ static void prepare(void)
     struct err e;
     if (access("/dev/shm", W_OK) == 0) // the faults are ours: no need to wait for a disk
         setenv("TMPDIR", "/dev/shm", 1);
+    SHA256((const unsigned char *)BYTES, sizeof BYTES, digest.bytes);
     tempdir_new(dir);
     ck_assert_int_eq(registry_sqlite_open(dir, &r, &e), 0);
     ck_assert_int_eq(add(r, "churn", 0, "champion", &e), 0);

@@ -414,6 +414,6 @@ UNIT_MAIN("role/controller", a_push_is_answered_only_after_every_gateway_runs_it
 
 int main(int argc, char **argv)
 {
-    harness_compile_entry(argc, argv);
+    harness_helper_entry(argc, argv);
     return unit_main();
 }

@@ -10,6 +10,7 @@
 #include "role/compile.h"
 #include "role/ipc.h"
 #include "role/role.h"
+#include "role/store.h"
 #include "role/supervision.h"
 #include "settings/settings.h"
 
@@ -175,10 +176,12 @@ const struct runtime runtime_onnx = {.name = "onnx",
                                      .close = onnx_close};
 const struct engine engine_onnx = {.name = "onnx", .runtime = &runtime_onnx, .detect = onnx_detect};
 
-void harness_compile_entry(int argc, char **argv)
+void harness_helper_entry(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], COMPILE_ROLE) == 0)
         exit(compile_main(argc, argv));
+    if (argc > 1 && strcmp(argv[1], STORE_ROLE) == 0)
+        exit(store_main(argc, argv));
 }
 
 void harness_limit_fds(unsigned most)
@@ -385,12 +388,17 @@ bool harness_is_answered(int fd)
     return poll(&p, 1, 0) == 1;
 }
 
-void harness_upload(const char *text, char ret[72], struct answer *a)
+void harness_digest(const char *text, char ret[72])
 {
     struct registry_digest d;
-    char target[128];
     SHA256((const unsigned char *)text, strlen(text), d.bytes);
     registry_digest_text(&d, ret);
+}
+
+void harness_upload(const char *text, char ret[72], struct answer *a)
+{
+    char target[128];
+    harness_digest(text, ret);
     snprintf(target, sizeof target, "/api/v1/blobs/%s", ret);
     harness_request("PUT", target, text, a);
 }

@@ -32,8 +32,8 @@ void harness_supervisor_says(uint64_t deployment, uint32_t replica, unsigned sta
                              const char *why);
 void harness_kill(pid_t pid); // SIGKILL, and waits
 int harness_stop(pid_t pid);  // SIGTERM; its exit code
-// When argv is that of a compile process, runs it and exits.
-void harness_compile_entry(int argc, char **argv);
+// When argv is that of a compile or store process, runs it and exits.
+void harness_helper_entry(int argc, char **argv);
 
 // Admin requests. NULL: no body.
 struct answer {
@@ -45,7 +45,8 @@ int harness_send(const char *method, const char *target, const char *body, size_
 int harness_connect(void);                        // a connection that says nothing
 void harness_receive(int fd, struct answer *ret); // closes it
 void harness_request(const char *method, const char *target, const char *body, struct answer *ret);
-bool harness_is_answered(int fd); // something can be read now
+bool harness_is_answered(int fd);                    // something can be read now
+void harness_digest(const char *text, char ret[72]); // "sha256:…"
 // Uploads text and returns its digest in ret ("sha256:…", 72 bytes).
 void harness_upload(const char *text, char ret[72], struct answer *a);
 // Uploads text and starts a push of it; the connection of the push.

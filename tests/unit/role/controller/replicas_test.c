@@ -257,7 +257,7 @@ END_TEST
 
 int main(int argc, char **argv)
 {
-    harness_compile_entry(argc, argv);
+    harness_helper_entry(argc, argv);
     Suite *s = suite_create("role/controller/replicas");
     TCase *c = tcase_create("all");
     tcase_set_timeout(c, 60);
