@@ -164,6 +164,31 @@ static int put_tags(const struct args *a, struct buf *out, struct err *e)
     return 0;
 }
 
+// Settings of a version that runs in replicas: flags of the same names with dashes. Numbers go as numbers,
+// all else as text: the server knows what each may be.
+static const struct {
+    const char *flag, *field;
+} SETTINGS[] = {
+    {"replicas", "replicas"}, {"threads", "threads"},     {"optimization", "optimization"},
+    {"provider", "provider"}, {"memory-mb", "memory_mb"}, {"batch-budget-ms", "batch_budget_ms"},
+    {"hang-ms", "hang_ms"},
+};
+
+static void put_settings(const struct args *a, struct buf *out)
+{
+    for (size_t i = 0; i < sizeof SETTINGS / sizeof SETTINGS[0]; i++) {
+        uint64_t number;
+        const char *value = args_value(a, SETTINGS[i].flag);
+        if (!value)
+            continue;
+        buf_printf(out, ",\"%s\":", SETTINGS[i].field);
+        if (str_to_u64(str_of(value), UINT32_MAX, &number))
+            buf_printf(out, "%" PRIu64, number);
+        else
+            buf_put_json_str(out, str_of(value));
+    }
+}
+
 static int put_manifest(const struct args *a, const struct source *s, struct buf *out, struct err *e)
 {
     const char *description = args_value(a, "description");
@@ -174,6 +199,7 @@ static int put_manifest(const struct args *a, const struct source *s, struct buf
         buf_puts(out, ",\"description\":");
         buf_put_json_str(out, str_of(description));
     }
+    put_settings(a, out);
     int rc = put_tags(a, out, e);
     buf_printf(out, ",\"promote\":%s}", args_has(a, "no-promote") ? "false" : "true");
     return rc;
@@ -269,15 +295,35 @@ const struct verb verb_push = {
     .examples = "slipway push churn model.json\n"
                 "slipway push churn model.ubj --description 'trained on May' --tag run=4711\n"
                 "slipway push churn model.txt --no-promote\n"
+                "slipway push churn model.onnx --replicas 2 --threads 1\n"
                 "cat model.json | slipway push churn -",
-    .flags = (const struct flag[]){{.name = "description", .value = "TEXT", .help = "Kept with the version."},
-                                   {.name = "tag",
-                                    .value = "KEY=VALUE",
-                                    .help = "Kept with the version; may be repeated.",
-                                    .repeats = true},
-                                   {.name = "no-promote", .help = "Leaves the champion as it is."},
-                                   CLI_CLIENT_FLAGS,
-                                   {0}},
+    .flags =
+        (const struct flag[]){
+            {.name = "description", .value = "TEXT", .help = "Kept with the version."},
+            {.name = "tag",
+             .value = "KEY=VALUE",
+             .help = "Kept with the version; may be repeated.",
+             .repeats = true},
+            {.name = "no-promote", .help = "Leaves the champion as it is."},
+            {.name = "replicas", .value = "N|MIN:MAX", .help = "Processes that run an ONNX model (1)."},
+            {.name = "threads",
+             .value = "N",
+             .help = "Of one replica; with 1 they share the model's memory (1)."},
+            {.name = "optimization",
+             .value = "LEVEL",
+             .help = "How far the model's graph is rewritten (all).",
+             .choices = "none|basic|extended|all"},
+            {.name = "provider",
+             .value = "NAME",
+             .help = "What computes (cpu).",
+             .choices = "cpu|cuda|tensorrt|openvino"},
+            {.name = "memory-mb", .value = "MIB", .help = "Most memory of one replica; 0 sets no limit (0)."},
+            {.name = "batch-budget-ms",
+             .value = "MS",
+             .help = "Longest time a batch may take; 0 sets no limit (10)."},
+            {.name = "hang-ms", .value = "MS", .help = "A replica silent for so long is replaced (1500)."},
+            CLI_CLIENT_FLAGS,
+            {0}},
     .min_words = 2,
     .max_words = 2,
     .takes_model = true,

@@ -1,22 +1,64 @@
 // SPDX-License-Identifier: Apache-2.0
 // The state of the server as the controller sees it: processes, gateways' tables, what is served.
+#include "base/clock.h"
+#include "os/proc.h"
 #include "role/board.h"
 #include "role/controller/describe.h"
 #include "role/controller/request.h"
 
 #include <unistd.h>
 
+enum { LOOKED_AT_IN_FULL = 64 }; // processes; for each the kernel walks all its memory
+
+static void put_memory(int pid, bool in_full, struct buf *out)
+{
+    struct proc_memory m;
+    if (pid <= 0 || !(in_full ? proc_memory_in_full(pid, &m) : proc_memory(pid, &m)))
+        return;
+    buf_printf(out, ",\"memory\":{\"resident\":%llu,\"own\":%llu", (unsigned long long)m.resident_bytes,
+               (unsigned long long)m.own_bytes);
+    if (m.pss_bytes)
+        buf_printf(out, ",\"proportional\":%llu", (unsigned long long)m.pss_bytes);
+    buf_putc(out, '}');
+}
+
+static void put_process(const struct board_row *row, bool in_full, struct buf *out)
+{
+    bool is_replica = row->kind == BOARD_REPLICA;
+    buf_printf(out, "{\"kind\":\"%s\",\"index\":%u,\"state\":\"%s\",\"pid\":%d,\"restarts\":%u",
+               board_kind_name(row->kind), row->index, board_state_name(row->state), row->pid, row->restarts);
+    if (row->pid && row->started_mono_ns)
+        buf_printf(out, ",\"running_ms\":%llu",
+                   (unsigned long long)(clock_mono_ns() - row->started_mono_ns) / 1000000);
+    if (row->why[0]) {
+        buf_printf(out, ",\"last_exit\":%d,\"reason\":", row->last_exit);
+        buf_put_json_str(out, str_of(row->why));
+    }
+    if (row->model[0]) {
+        buf_puts(out, ",\"model\":");
+        buf_put_json_str(out, str_of(row->model));
+        buf_printf(out, ",\"version\":%u,\"deployment\":%llu", row->version,
+                   (unsigned long long)row->deployment);
+        if (is_replica)
+            buf_printf(out, ",\"replica\":%u", row->replica);
+        if (row->load_ns)
+            buf_printf(out, ",\"load_ms\":%llu", (unsigned long long)row->load_ns / 1000000);
+    }
+    put_memory(row->pid, in_full, out);
+    buf_putc(out, '}');
+}
+
 static void put_processes(const struct controller *c, struct buf *out)
 {
-    const char *comma = "";
+    unsigned n = 0;
     buf_puts(out, ",\"processes\":[");
     for (unsigned i = 0; c->board && i < board_n_rows(c->board); i++) {
         struct board_row row = board_read(c->board, i);
         if (row.state == BOARD_EMPTY)
             continue;
-        buf_printf(out, "%s{\"kind\":\"%s\",\"index\":%u,\"state\":\"%s\",\"pid\":%d,\"restarts\":%u}", comma,
-                   board_kind_name(row.kind), row.index, board_state_name(row.state), row.pid, row.restarts);
-        comma = ",";
+        if (n)
+            buf_putc(out, ',');
+        put_process(&row, n++ < LOOKED_AT_IN_FULL, out);
     }
     buf_putc(out, ']');
 }
@@ -47,7 +89,9 @@ static void put_deployments(const struct controller *c, struct buf *out)
                    ",\"version\":%u,\"deployment\":%llu,\"slot\":%u,\"state\":\"%s\",\"image_bytes\":%llu",
                    d->version, (unsigned long long)d->id, d->slot, deployment_state_name(d->state),
                    (unsigned long long)d->image_bytes);
-        if (d->state == DEPLOYMENT_FAILED) {
+        if (d->n_wanted)
+            buf_printf(out, ",\"replicas\":{\"wanted\":%u,\"ready\":%u}", d->n_wanted, d->n_ready);
+        if (d->state == DEPLOYMENT_FAILED || d->is_given_up) {
             buf_puts(out, ",\"error\":");
             buf_put_json_str(out, str_of(d->why.msg));
         }
@@ -57,12 +101,23 @@ static void put_deployments(const struct controller *c, struct buf *out)
     buf_putc(out, ']');
 }
 
+// Whether every version that is served can answer now.
+static bool is_ready(const struct controller *c)
+{
+    for (size_t i = 0; i < LIMIT_DEPLOYMENTS; i++) {
+        const struct deployment *d = c->routing.slots[i];
+        if (d && d->state == DEPLOYMENT_READY && d->n_wanted && d->n_ready == 0)
+            return false;
+    }
+    return routing_is_complete(&c->routing);
+}
+
 int status_show(struct request *r, struct err *e)
 {
     (void)e;
     const struct controller *c = r->c;
     struct buf *out = &r->out;
-    buf_printf(out, "{\"ready\":%s,\"generation\":%llu", routing_is_complete(&c->routing) ? "true" : "false",
+    buf_printf(out, "{\"ready\":%s,\"generation\":%llu", is_ready(c) ? "true" : "false",
                (unsigned long long)c->routing.generation);
     buf_printf(out, ",\"controller\":{\"pid\":%d,\"compiling\":%u,\"compiles_waiting\":%u}", (int)getpid(),
                c->n_jobs_running, c->n_jobs_waiting);

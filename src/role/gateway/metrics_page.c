@@ -172,11 +172,70 @@ static void put_server(struct gateway *g, struct buf *out)
     }
 }
 
+static bool is_child(const struct board_row *r)
+{
+    return r->kind == BOARD_GATEWAY || r->kind == BOARD_CONTROLLER;
+}
+
+static void put_replica_labels(const struct board_row *r, struct buf *out)
+{
+    buf_printf(out, "model=\"%s\",version=\"%u\",process=\"%s\",index=\"%u\"", r->model, r->version,
+               board_kind_name(r->kind), r->index);
+}
+
+// Calls put for each loader and replica.
+static void for_each_replica(const struct gateway *g, void (*put)(const struct board_row *, struct buf *),
+                             struct buf *out)
+{
+    for (unsigned i = 0; i < board_n_rows(g->board); i++) {
+        struct board_row r = board_read(g->board, i);
+        if (r.state != BOARD_EMPTY && !is_child(&r))
+            put(&r, out);
+    }
+}
+
+static void put_replica_state(const struct board_row *r, struct buf *out)
+{
+    for (uint32_t state = BOARD_EMPTY + 1; state < BOARD_STATES; state++) {
+        buf_puts(out, "slipway_replica_state{");
+        put_replica_labels(r, out);
+        buf_printf(out, ",state=\"%s\"} %d\n", board_state_name(state), r->state == state);
+    }
+}
+
+static void put_replica_restarts(const struct board_row *r, struct buf *out)
+{
+    buf_puts(out, "slipway_replica_restarts_total{");
+    put_replica_labels(r, out);
+    buf_printf(out, "} %u\n", r->restarts);
+}
+
+static void put_replica_load(const struct board_row *r, struct buf *out)
+{
+    buf_puts(out, "slipway_replica_load_seconds{");
+    put_replica_labels(r, out);
+    buf_printf(out, "} %.6f\n", (double)r->load_ns / 1e9);
+}
+
+static void put_replicas(const struct gateway *g, struct buf *out)
+{
+    put_help(out, "slipway_replica_state", "gauge",
+             "1 for the state that a loader or replica is in, else 0.");
+    for_each_replica(g, put_replica_state, out);
+    put_help(out, "slipway_replica_restarts_total", "counter",
+             "Times a loader or replica died and was started again.");
+    for_each_replica(g, put_replica_restarts, out);
+    put_help(out, "slipway_replica_load_seconds", "gauge", "How long it took to be ready.");
+    for_each_replica(g, put_replica_load, out);
+}
+
 static void put_processes(struct gateway *g, struct buf *out)
 {
     put_help(out, "slipway_process_up", "gauge", "1 while the process is ready.");
     for (unsigned i = 0; i < board_n_rows(g->board); i++) {
         struct board_row r = board_read(g->board, i);
+        if (!is_child(&r))
+            continue;
         buf_printf(out, "slipway_process_up{process=\"%s\",index=\"%u\"} %d\n", board_kind_name(r.kind),
                    r.index, r.state == BOARD_READY);
     }
@@ -184,6 +243,8 @@ static void put_processes(struct gateway *g, struct buf *out)
              "Times the process died and was started again.");
     for (unsigned i = 0; i < board_n_rows(g->board); i++) {
         struct board_row r = board_read(g->board, i);
+        if (!is_child(&r))
+            continue;
         buf_printf(out, "slipway_process_restarts_total{process=\"%s\",index=\"%u\"} %u\n",
                    board_kind_name(r.kind), r.index, r.restarts);
     }
@@ -210,6 +271,7 @@ void metrics_page_put(struct gateway *g, struct buf *out)
     for_each(g, put_batch, out);
     put_server(g, out);
     put_processes(g, out);
+    put_replicas(g, out);
     put_help(out, "slipway_controller_connected", "gauge", "1 while this gateway hears from the controller.");
     buf_printf(out, "slipway_controller_connected{gateway=\"%u\"} %d\n", g->index,
                control_is_connected(g->control));
