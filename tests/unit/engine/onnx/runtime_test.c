@@ -7,6 +7,7 @@
 #include "unit.h"
 
 #include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct library *library;
@@ -90,6 +91,18 @@ START_TEST(another_library_is_not_taken_for_it)
     struct err e;
     ck_assert_int_eq(runtime_onnx.open("libm.so.6", &l, &e), ERR_UNAVAILABLE);
     ck_assert_ptr_nonnull(strstr(e.msg, "libm.so.6 is not ONNX Runtime"));
+}
+END_TEST
+
+START_TEST(a_library_that_is_too_old_says_which_is_needed)
+{
+    struct library *l;
+    struct err e;
+    setenv("FAKE_REAL", library_file(), 1);
+    setenv("FAKE_OLD", "1", 1);
+    ck_assert_int_eq(runtime_onnx.open(FAKE_LIBRARY, &l, &e), ERR_UNAVAILABLE);
+    ck_assert_ptr_nonnull(strstr(e.msg, "is ONNX Runtime 1.2.3; version 1."));
+    ck_assert_ptr_nonnull(strstr(e.msg, "or newer is needed"));
 }
 END_TEST
 
@@ -212,8 +225,169 @@ START_TEST(scores_of_a_classifier_are_one_tensor_with_labels)
 }
 END_TEST
 
+START_TEST(a_provider_that_does_not_start_or_is_not_there_is_told)
+{
+    struct runtime_options o = {.provider = "cuda"};
+    struct err e;
+    setenv("FAKE_REAL", library_file(), 1);
+    ck_assert_msg(runtime_onnx.open(FAKE_LIBRARY, &library, &e) == 0, "%s", e.msg);
+    e = refused(model_identity("n,4"), &o);
+    ck_assert_int_eq(e.code, ERR_UNSUPPORTED_MODEL);
+    ck_assert_str_eq(e.msg,
+                     "the provider 'cuda' does not start: ONNX Runtime: CUDA driver version is insufficient");
+    o.provider = "openvino";
+    e = refused(model_identity("n,4"), &o);
+    ck_assert_str_eq(e.msg, "the provider 'openvino' is not in this ONNX Runtime, which has: cpu, cuda");
+    struct buf m = model_identity("n,4");
+    o.provider = "cpu";
+    runtime_onnx.close(load_with(&m, &o));
+}
+END_TEST
+
+// y = x * w, whose four numbers lie in the file "w.bin".
+static struct buf model_of_two_files(void)
+{
+    struct buf g = pb_new(), w = pb_new(), entry = pb_new();
+    pb_node(&g, "Mul", "", "x,w", "y", NULL);
+    pb_int(&w, 1, 4);
+    pb_int(&w, 2, ELEMENT_FLOAT);
+    pb_str(&w, 8, STR("w"));
+    pb_str(&entry, 1, STR("location"));
+    pb_str(&entry, 2, STR("w.bin"));
+    pb_message(&w, 13, &entry);
+    pb_int(&w, 14, 1);
+    pb_message(&g, 5, &w);
+    pb_input(&g, "x", ELEMENT_FLOAT, "n,4");
+    pb_output(&g, "y", ELEMENT_FLOAT, "n,4");
+    buf_done(&w);
+    buf_done(&entry);
+    return pb_model(&g);
+}
+
+START_TEST(weights_in_another_file_are_given_or_refused)
+{
+    const float w[4] = {2, 3, 4, 5}, x[4] = {1, 1, 1, 1};
+    const struct runtime_file file = {STR("w.bin"), w, sizeof w}, other = {STR("v.bin"), w, sizeof w};
+    struct runtime_options o = {.files = &other, .n_files = 1};
+    struct err e = refused(model_of_two_files(), &o);
+    ck_assert_int_eq(e.code, ERR_UNSUPPORTED_MODEL);
+    ck_assert_ptr_nonnull(strstr(e.msg, "'w.bin'"));
+    ck_assert_ptr_nonnull(strstr(e.hint, "save_as_external_data=False"));
+    struct buf m = model_of_two_files();
+    o.files = &file;
+    struct session *s = load_with(&m, &o);
+    struct tensor in = floats(x, 1, 4), out;
+    struct run r = {.inputs = &in, .outputs = 1, .results = &out};
+    ck_assert_msg(runtime_onnx.run(s, &r, &e) == 0, "%s", e.msg);
+    ck_assert_mem_eq(out.data, w, sizeof w);
+    runtime_onnx.close(s);
+}
+END_TEST
+
+START_TEST(a_session_of_one_thread_survives_a_fork)
+{
+    struct session *s = load(model_identity("n,4"));
+    const float x[4] = {1, 2, 3, 4};
+    struct tensor in = floats(x, 1, 4), out;
+    struct run r = {.inputs = &in, .outputs = 1, .results = &out};
+    struct err e;
+    for (int i = 0; i < 4; i++) {
+        pid_t child = fork();
+        int status;
+        if (child == 0) {
+            for (int k = 0; k < 100; k++)
+                if (runtime_onnx.run(s, &r, &e) || memcmp(out.data, x, sizeof x) != 0)
+                    _exit(EXIT_FAILURE);
+            _exit(EXIT_SUCCESS);
+        }
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        ck_assert_int_eq(status, 0);
+    }
+    ck_assert_int_eq(runtime_onnx.run(s, &r, &e), 0);
+    runtime_onnx.close(s);
+}
+END_TEST
+
+START_TEST(strings_that_lie_about_their_length_are_refused)
+{
+    struct buf g = pb_new();
+    pb_node(&g, "Identity", "", "x", "y", NULL);
+    pb_input(&g, "x", ELEMENT_STRING, "n");
+    pb_output(&g, "y", ELEMENT_STRING, "n");
+    struct session *s = load(pb_model(&g));
+    static const char GOOD[] = "\2\0\0\0ab\0\0\0\0", LONG[] = "\3\0\0\0ab";
+    struct tensor in = {.dtype = DTYPE_BYTES,
+                        .n_dims = 1,
+                        .shape = {2},
+                        .data = GOOD,
+                        .bytes = sizeof GOOD - 1},
+                  out;
+    struct run r = {.inputs = &in, .outputs = 1, .results = &out};
+    struct err e;
+    ck_assert_msg(runtime_onnx.run(s, &r, &e) == 0, "%s", e.msg);
+    ck_assert_uint_eq(out.bytes, sizeof GOOD - 1);
+    ck_assert_mem_eq(out.data, GOOD, out.bytes);
+    in.bytes = 6;
+    ck_assert_int_eq(runtime_onnx.run(s, &r, &e), ERR_INVALID);
+    in.data = LONG;
+    ck_assert_int_eq(runtime_onnx.run(s, &r, &e), ERR_INVALID);
+    ck_assert_int_eq(out.dtype, DTYPE_NONE);
+    runtime_onnx.close(s);
+}
+END_TEST
+
+START_TEST(messages_lose_their_source_files)
+{
+    static const struct {
+        const char *in, *out;
+    } CASES[] = {
+        {"plain\n  text\n", "plain text"},
+        {"Node. /src/onnxruntime/core/providers/cpu/math/matmul_helper.h:60 onnxruntime::common::Status "
+         "onnxruntime::MatMulComputeHelper::Compute(const T&, bool) const right operand cannot broadcast",
+         "Node. right operand cannot broadcast"},
+        {"/a/onnxruntime/core/x.cc:1 void f(g(int)) [with T = float] bad", "bad"},
+        {"/a/onnxruntime/core/x.cc:1 no signature", "no signature"},
+        {"/a/onnxruntime/core/x.cc:1 f(((", "f((("},
+        {"", ""},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        char out[200];
+        library_message(CASES[i].in, out, sizeof out);
+        ck_assert_str_eq(out, CASES[i].out);
+    }
+    char tiny[4];
+    library_message("abcdef", tiny, sizeof tiny);
+    ck_assert_str_eq(tiny, "abc");
+}
+END_TEST
+
+START_TEST(rows_are_tried_alone_and_together)
+{
+    double worst;
+    struct session *s = load(model_identity("n,4"));
+    ck_assert_uint_eq(runtime_onnx.probe_batching(s, &worst), 256);
+    ck_assert_double_eq(worst, 0);
+    runtime_onnx.close(s);
+    struct buf g = pb_new(), axis = pb_new();
+    pb_attribute_int(&axis, "axis", 0);
+    pb_node(&g, "Softmax", "", "x", "y", &axis);
+    pb_input(&g, "x", ELEMENT_FLOAT, "n,4");
+    pb_output(&g, "y", ELEMENT_FLOAT, "n,4");
+    s = load(pb_model(&g));
+    ck_assert_uint_eq(runtime_onnx.probe_batching(s, &worst), 0);
+    ck_assert_double_gt(worst, 1e-3);
+    runtime_onnx.close(s);
+    buf_done(&axis);
+}
+END_TEST
+
 UNIT_MAIN("engine/onnx/runtime", a_missing_library_is_told_in_a_sentence, another_library_is_not_taken_for_it,
-          the_library_says_its_version, a_file_that_is_broken_is_a_bad_model,
-          an_interface_has_names_types_and_shapes, results_go_into_the_room_once_their_shape_is_known,
-          a_room_that_is_too_small_is_not_used, a_shape_that_was_foreseen_wrongly_is_no_fault_of_the_request,
-          scores_of_a_classifier_are_one_tensor_with_labels)
+          a_library_that_is_too_old_says_which_is_needed, the_library_says_its_version,
+          a_file_that_is_broken_is_a_bad_model, an_interface_has_names_types_and_shapes,
+          results_go_into_the_room_once_their_shape_is_known, a_room_that_is_too_small_is_not_used,
+          a_shape_that_was_foreseen_wrongly_is_no_fault_of_the_request,
+          scores_of_a_classifier_are_one_tensor_with_labels,
+          a_provider_that_does_not_start_or_is_not_there_is_told,
+          weights_in_another_file_are_given_or_refused, a_session_of_one_thread_survives_a_fork,
+          strings_that_lie_about_their_length_are_refused, messages_lose_their_source_files,
+          rows_are_tried_alone_and_together)
