@@ -19,7 +19,7 @@ static int serve(int argc, char **argv, uint64_t started_mono_ns)
 {
     static struct settings settings; // some kilobytes; lives as long as the process
     int code = cli_serve_settings(argc, argv, &settings);
-    return code >= 0 ? code : supervisor_main(&settings, started_mono_ns);
+    return code >= 0 ? code : supervisor_main(&settings, argc - 2, argv + 2, started_mono_ns);
 }
 
 int main(int argc, char **argv)

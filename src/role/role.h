@@ -12,15 +12,15 @@
 struct settings;
 
 struct gateway_args {
-    unsigned index;           // 0 … n_gateways - 1
-    unsigned n_gateways;      //
-    int listen_fd;            // TCP, listening, SO_REUSEPORT, non-blocking, TCP_NODELAY inherited by accept
-    int board_fd;             // role/board: map with board_attach
-    int metrics_fd;           // memfd, sealed size, all gateways' slots; write only slot `index`
-    int ready_fd;             // role_ready(ready_fd) once
-    int supervision_fd;       // role/supervision: links to replicas come here; -1: none
-    const char *control_path; // of the controller's Unix socket: sock_unix_connect, again when it went away
-    const struct settings *settings;
+    unsigned index;            // 0 … n_gateways - 1
+    unsigned n_gateways;       //
+    int listen_fd;             // TCP, listening, SO_REUSEPORT, non-blocking, TCP_NODELAY inherited by accept
+    int board_fd;              // role/board: map with board_attach
+    int metrics_fd;            // memfd, sealed size, all gateways' slots; write only slot `index`
+    int ready_fd;              // role_ready(ready_fd) once
+    int supervision_fd;        // role/supervision: links to replicas come here; -1: none
+    const char *control_path;  // of the controller's Unix socket: sock_unix_connect, again when it went away
+    struct settings *settings; // its own; SUPERVISION_SETTINGS changes them
 };
 
 struct controller_args {
@@ -28,8 +28,8 @@ struct controller_args {
     int control_listen_fd; // Unix stream, listening, non-blocking
     int board_fd;
     int ready_fd;
-    int supervision_fd; // role/supervision: what shall run in replicas is said here; -1: nothing can
-    const struct settings *settings;
+    int supervision_fd;        // role/supervision: what shall run in replicas is said here; -1: nothing can
+    struct settings *settings; // likewise
 };
 
 // A process that runs a model for others: the loader, which loads it and then only forks replicas from itself

@@ -27,9 +27,12 @@ static const struct form {
     [SUPERVISION_FORKED] = {SUPERVISION_FROM_REPLICA, 0, 0, sizeof(struct supervision_forked)},
     [SUPERVISION_LOADED] = {SUPERVISION_FROM_REPLICA, 0, 0, sizeof(struct supervision_loaded)},
     [SUPERVISION_FAILED] = {SUPERVISION_FROM_REPLICA, 0, 0, sizeof(struct supervision_failed)},
+    [SUPERVISION_SETTINGS] = {SUPERVISION_FROM_SUPERVISOR, 0, 0, sizeof(struct supervision_settings)},
 };
 static const size_t N_FORMS = sizeof FORMS / sizeof FORMS[0];
-_Static_assert(sizeof(struct supervision_serve) <= SUPERVISION_PAYLOAD_MAX, "a message fits");
+_Static_assert(sizeof(struct supervision_serve) <= SUPERVISION_PAYLOAD_MAX &&
+                   sizeof(struct supervision_settings) <= SUPERVISION_PAYLOAD_MAX,
+               "a message fits");
 
 int supervision_pair(int ret_fds[2], struct err *e)
 {
@@ -57,6 +60,17 @@ static bool ends(const char *word, size_t bytes)
     return memchr(word, '\0', bytes) != NULL;
 }
 
+static bool texts_end(const struct settings *s)
+{
+    for (size_t i = 0; i < settings_count(); i++) {
+        const struct setting *r = settings_at(i);
+        bool is_text = r->type == SETTING_STRING || r->type == SETTING_ADDRESS;
+        if (is_text && !ends((const char *)s + r->offset, SETTINGS_STRING_MAX))
+            return false;
+    }
+    return true;
+}
+
 static bool is_sound(const struct supervision_message *m)
 {
     switch (m->type) {
@@ -72,6 +86,8 @@ static bool is_sound(const struct supervision_message *m)
         return ends(m->loaded.sandbox, sizeof m->loaded.sandbox);
     case SUPERVISION_FAILED:
         return ends(m->failed.why, sizeof m->failed.why);
+    case SUPERVISION_SETTINGS:
+        return texts_end(&m->settings.settings);
     default:
         return true;
     }

@@ -13,6 +13,10 @@
 //   supervisor → controller
 //     SUPERVISION_REPLICA   struct supervision_replica    a replica changed its state
 //
+//   supervisor → gateway, controller
+//     SUPERVISION_SETTINGS  struct supervision_settings   SIGHUP changed some: the receiver takes over those
+//                           that are reloadable (settings_reload)
+//
 //   supervisor → gateway, replica
 //     SUPERVISION_LINK      struct supervision_link + 1 descriptor: one end of a socket pair; the other end
 //                           goes to the other party. role/link.h says what they do with it.
@@ -36,6 +40,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "os/msg.h"
+#include "settings/settings.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -52,6 +57,7 @@ enum supervision_type {
     SUPERVISION_FORKED,
     SUPERVISION_LOADED,
     SUPERVISION_FAILED,
+    SUPERVISION_SETTINGS,
 };
 
 enum {
@@ -116,6 +122,10 @@ struct supervision_failed {
     char why[508];
 };
 
+struct supervision_settings {
+    struct settings settings;
+};
+
 // One message as it was received.
 struct supervision_message {
     enum supervision_type type;
@@ -130,6 +140,7 @@ struct supervision_message {
         struct supervision_forked forked;
         struct supervision_loaded loaded;
         struct supervision_failed failed;
+        struct supervision_settings settings;
     };
 };
 

@@ -72,6 +72,19 @@ void settings_put_markdown(struct buf *out)
         "error at start, never ignored. Other environment variables that begin with `SLIPWAY_` are left "
         "alone.\n"
         "A file with all defaults is [deploy/slipway.yaml](../deploy/slipway.yaml).\n\n"
+        "On SIGHUP the server reads the file again and takes over what changed, without closing a "
+        "connection: "
+        "it\n"
+        "logs `settings_reloaded` with the names. A file with an error changes nothing; `settings_invalid` "
+        "says "
+        "what\n"
+        "is wrong and where. A change that only a restart can apply is named in `settings_need_restart`. "
+        "What a "
+        "flag\n"
+        "or a variable gave when the server was started stays above the file. A time-out that is running "
+        "ends "
+        "as it\n"
+        "began.\n\n"
         "| Setting | Default | Value | Change takes effect | What it does |\n|---|---|---|---|---|\n");
     for (size_t i = 0; i < settings_count(); i++) {
         const struct setting *r = settings_at(i);

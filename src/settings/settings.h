@@ -79,6 +79,13 @@ int settings_load_environ(struct settings *s, char *const *environ_list, struct 
 int settings_load(struct settings *ret, int argc, char *const *argv, char *const *environ_list,
                   struct err *e) ERR_CHECKED;
 
+// What a reload did, a bit for each row: taken over; different, but fixed while the server runs.
+struct settings_changes {
+    uint64_t applied, fixed;
+};
+// Takes over from `from` what the table calls reloadable.
+struct settings_changes settings_reload(struct settings *s, const struct settings *from);
+
 // Parses "127.0.0.1:8080", "[::1]:8080" or "localhost:8080" (which is 127.0.0.1). Asks no resolver.
 // ERR_WRONG_TYPE.
 int settings_address_parse(struct str text, struct sockaddr_storage *ret, socklen_t *ret_size,

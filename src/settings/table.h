@@ -19,35 +19,35 @@
       "Address and port for clients, such as 0.0.0.0:8080 or [::1]:8080; port 0 lets the system choose.")    \
     X(INT, gateways, "gateways", "0", 0, 256, "processes", false,                                            \
       "Processes that answer requests; 0 starts one per processor core.")                                    \
-    X(ENUM, log_level, "log_level", "info", 0, 0, "debug|info|warn|error", false,                            \
-      "Least severe event that is written to standard error.")                                               \
-    X(BOOL, log_requests, "log_requests", "false", 0, 0, "", false,                                          \
+    X(ENUM, log_level, "log_level", "info", 0, 0, "debug|info|warn|error", true,                             \
+      "Least severe event that is written to standard error; replicas that run keep theirs.")                \
+    X(BOOL, log_requests, "log_requests", "false", 0, 0, "", true,                                           \
       "Writes one JSON line for each request; meant for finding faults, it costs speed.")                    \
-    X(BYTES, max_body_bytes, "max_body", "16MiB", 1 << 10, 1ull << 30, "", false,                            \
+    X(BYTES, max_body_bytes, "max_body", "16MiB", 1 << 10, 1ull << 30, "", true,                             \
       "Largest body of a prediction request, before and after decompression.")                               \
-    X(INT, max_rows_per_request, "max_rows_per_request", "100000", 1, 10000000, "rows", false,               \
+    X(INT, max_rows_per_request, "max_rows_per_request", "100000", 1, 10000000, "rows", true,                \
       "Most rows of one prediction request.")                                                                \
-    X(BYTES, max_upload_bytes, "max_upload", "4GiB", 1 << 20, 1ull << 40, "", false,                         \
+    X(BYTES, max_upload_bytes, "max_upload", "4GiB", 1 << 20, 1ull << 40, "", true,                          \
       "Largest model file that may be pushed.")                                                              \
-    X(INT, max_connections, "max_connections", "20000", 1, 1000000, "connections", false,                    \
+    X(INT, max_connections, "max_connections", "20000", 1, 1000000, "connections", true,                     \
       "Most open client connections of one gateway; more are refused with 503.")                             \
-    X(DURATION, idle_timeout_ms, "idle_timeout", "75s", 100, 86400000, "", false,                            \
+    X(DURATION, idle_timeout_ms, "idle_timeout", "75s", 100, 86400000, "", true,                             \
       "Closes a kept-alive connection on which no request arrives for so long.")                             \
-    X(DURATION, header_timeout_ms, "header_timeout", "10s", 100, 3600000, "", false,                         \
+    X(DURATION, header_timeout_ms, "header_timeout", "10s", 100, 3600000, "", true,                          \
       "Longest time a client may take to send the head of a request.")                                       \
-    X(DURATION, body_timeout_ms, "body_timeout", "60s", 100, 86400000, "", false,                            \
+    X(DURATION, body_timeout_ms, "body_timeout", "60s", 100, 86400000, "", true,                             \
       "Longest time a client may send nothing of an announced body, or read nothing of an answer.")          \
-    X(DURATION, request_timeout_ms, "request_timeout", "30s", 1, 3600000, "", false,                         \
+    X(DURATION, request_timeout_ms, "request_timeout", "30s", 1, 3600000, "", true,                          \
       "Longest time that a request to a model in replicas may wait and compute.")                            \
-    X(INT, max_queue, "max_queue", "1000", 1, 100000, "requests", false,                                     \
+    X(INT, max_queue, "max_queue", "1000", 1, 100000, "requests", true,                                      \
       "Most requests to one model in replicas under way in one gateway; more are refused with 429.")         \
-    X(DURATION, drain_timeout_ms, "drain_timeout", "10s", 0, 3600000, "", false,                             \
+    X(DURATION, drain_timeout_ms, "drain_timeout", "10s", 0, 3600000, "", true,                              \
       "Longest time that requests in flight may still take after SIGTERM.")                                  \
-    X(DURATION, start_timeout_ms, "start_timeout", "2m", 1000, 3600000, "", false,                           \
+    X(DURATION, start_timeout_ms, "start_timeout", "2m", 1000, 3600000, "", true,                            \
       "Longest time that a replica may take to load its model.")                                             \
-    X(DURATION, compile_timeout_ms, "compile_timeout", "5m", 1000, 86400000, "", false,                      \
+    X(DURATION, compile_timeout_ms, "compile_timeout", "5m", 1000, 86400000, "", true,                       \
       "Longest time that checking and compiling a pushed model may take.")                                   \
-    X(BYTES, compile_memory_bytes, "compile_memory", "8GiB", 64 << 20, 1ull << 44, "", false,                \
+    X(BYTES, compile_memory_bytes, "compile_memory", "8GiB", 64 << 20, 1ull << 44, "", true,                 \
       "Most memory for checking and compiling a pushed model.")                                              \
     X(STRING, onnxruntime_library, "onnxruntime_library", "", 0, 1023, "", false,                            \
       "Path of ONNX Runtime's library, libonnxruntime.so; empty looks beside the program and in the "        \

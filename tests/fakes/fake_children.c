@@ -411,5 +411,5 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", e.msg);
         return 2;
     }
-    return supervisor_main(&s, clock_mono_ns());
+    return supervisor_main(&s, argc - 1, argv + 1, clock_mono_ns());
 }

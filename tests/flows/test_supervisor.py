@@ -204,10 +204,13 @@ def test_a_second_signal_cuts_the_drain_short(start_fake):
     thread.join()
 
 
-def test_sighup_is_answered_and_changes_nothing(start_fake):
-    server = start_fake("--gateways", 1)
+def test_sighup_keeps_every_process(start_fake, tmp_path):
+    config = tmp_path / "slipway.yaml"
+    config.write_text("max_queue: 7")
+    server = start_fake("--gateways", 1, "--config", config)
+    config.write_text("max_queue: 8")
     server.process.send_signal(signal.SIGHUP)
-    server.wait_event("reload_ignored")
+    assert server.wait_event("settings_reloaded")["changed"] == "max_queue"
     assert states(server) == ["ready", "ready"]
 
 

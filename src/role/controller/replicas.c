@@ -145,6 +145,11 @@ static void on_ready(struct watch *w, uint32_t events)
            (got = supervision_take(&s->conn, SUPERVISION_FROM_SUPERVISOR, &m, &e)) > 0) {
         if (m.type == SUPERVISION_REPLICA)
             take(c, &m.replica);
+        if (m.type == SUPERVISION_SETTINGS) {
+            settings_reload(c->args->settings, &m.settings.settings);
+            c->log.level = (enum log_level)c->args->settings->log_level;
+            log_event(&c->log, LOG_LEVEL_DEBUG, "settings_applied");
+        }
         for (unsigned i = 0; i < m.n_fds; i++)
             close(m.fds[i]);
     }

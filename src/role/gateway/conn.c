@@ -291,9 +291,16 @@ static size_t take_requests(struct conn *c, char *p, size_t n, size_t *keep)
     return n - *keep;
 }
 
+static size_t in_max(const struct gateway *g)
+{
+    return (size_t)g->settings->max_body_bytes + LIMIT_HTTP_HEAD_BYTES + IN_SLACK;
+}
+
 static void keep_rest(struct conn *c, const char *p, size_t n)
 {
     size_t before = c->in.cap;
+    if (c->in.n == 0) // its request was admitted under the present settings
+        c->in.max = in_max(c->g);
     buf_put(&c->in, p, n);
     c->g->buffered_bytes += c->in.cap - before;
 }
@@ -448,7 +455,7 @@ static void open_conn(struct gateway *g, int fd)
     c->g = g;
     c->watch = (struct watch){fd, on_ready};
     c->events = EPOLLIN;
-    buf_init(&c->in, (size_t)g->settings->max_body_bytes + LIMIT_HTTP_HEAD_BYTES + IN_SLACK);
+    buf_init(&c->in, in_max(g));
     buf_init(&c->out, GATEWAY_OUT_MAX);
     set_deadline(c, g->settings->header_timeout_ms);
     if (loop_add(g->loop, &c->watch, EPOLLIN, &e)) {

@@ -56,6 +56,18 @@ static void give_back(struct buf *b)
     buf_init(b, max);
 }
 
+// What was gathered is answered under the old settings. Deadlines that run stay as they are.
+void gateway_reload(struct gateway *g, const struct settings *s)
+{
+    predict_finish(g);
+    settings_reload(g->settings, s);
+    g->log.level = (enum log_level)g->settings->log_level;
+    g->head_memo.n = 0; // what a head means depends on the settings
+    buf_done(&g->body);
+    buf_init(&g->body, g->settings->max_body_bytes);
+    log_event(&g->log, LOG_LEVEL_DEBUG, "settings_applied");
+}
+
 static void on_turn_end(void *ctx)
 {
     struct gateway *g = ctx;

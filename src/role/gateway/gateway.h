@@ -44,7 +44,7 @@ enum {
 
 struct gateway {
     struct loop *loop;
-    const struct settings *settings;
+    struct settings *settings;
     struct log log;
     const struct board *board;     // states of all processes, read-only
     struct metrics_shard *shards;  // (n_gateways), all gateways' counters
@@ -87,6 +87,8 @@ struct gateway {
     uint64_t date_second;
 };
 
+// The supervisor sent new settings.
+void gateway_reload(struct gateway *g, const struct settings *s);
 // Wall clock in nanoseconds, read at most once a turn.
 uint64_t gateway_wall_ns(struct gateway *g);
 // "Sun, 22 Nov 2026 10:49:29 GMT" for this turn.

@@ -35,6 +35,8 @@ static void on_ready(struct watch *w, uint32_t events)
         if (m.type == SUPERVISION_LINK && backend_link(g, m.link.deployment, m.link.replica, m.fds[0], &why))
             log_event(&g->log, LOG_LEVEL_ERROR, "link_failed", LOG_INT("replica", m.link.replica),
                       LOG_Z("message", why.msg));
+        if (m.type == SUPERVISION_SETTINGS)
+            gateway_reload(g, &m.settings.settings);
     }
     if (rc == 0)
         rc = taken;

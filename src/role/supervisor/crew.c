@@ -594,6 +594,15 @@ static int serve(struct crew *c, struct supervision_message *m, struct err *e)
     return 0;
 }
 
+void crew_reload(struct crew *c)
+{
+    const struct settings *s = c->sup->settings;
+    for (struct deployment *d = c->deployments; d; d = d->next) {
+        d->group.drain_ns = s->drain_timeout_ms * UINT64_C(1000000);
+        d->group.want.start_timeout_ms = (uint32_t)s->start_timeout_ms;
+    }
+}
+
 static void withdraw(struct deployment *d)
 {
     group_withdraw(&d->group, loop_now_ns(d->crew->sup->loop));

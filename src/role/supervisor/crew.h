@@ -22,6 +22,9 @@ void crew_controller_started(struct crew *c);
 // Gateway `index` has begun: it gets a link to each replica that is ready.
 void crew_gateway_started(struct crew *c, unsigned index);
 
+// The settings have changed.
+void crew_reload(struct crew *c);
+
 void crew_stop(struct crew *c);                  // the end of the server: SIGTERM to all
 void crew_kill(struct crew *c);                  // SIGKILL to what is left
 unsigned crew_n_processes(const struct crew *c); // alive

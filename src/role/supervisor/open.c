@@ -118,10 +118,9 @@ static void raise_descriptor_limit(void)
     }
 }
 
-int supervisor_open(struct supervisor *s, const struct settings *settings, struct err *e)
+int supervisor_open(struct supervisor *s, struct err *e)
 {
     static const int SIGNALS[] = {SIGTERM, SIGINT, SIGHUP};
-    s->settings = settings;
     s->lock_fd = s->signal_fd = s->board_fd = s->metrics_fd = -1;
     raise_descriptor_limit();
     int code = init_children(s, e);

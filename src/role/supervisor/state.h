@@ -32,7 +32,9 @@ struct child {
 struct supervisor {
     struct loop *loop;
     struct log log;
-    const struct settings *settings;
+    struct settings *settings;
+    int n_flags; // where they came from, to read them again
+    char *const *flags;
     uint64_t started_mono_ns;
     int lock_fd, signal_fd, board_fd, metrics_fd;
     struct board *board;
@@ -51,8 +53,11 @@ struct supervisor {
 
 // open.c: the data directory and its lock, listeners, shared memory, the loop. On failure everything is
 // closed again by supervisor_close, which takes half-opened state.
-int supervisor_open(struct supervisor *s, const struct settings *settings, struct err *e) ERR_CHECKED;
+int supervisor_open(struct supervisor *s, struct err *e) ERR_CHECKED;
 void supervisor_close(struct supervisor *s);
+
+// reload.c: SIGHUP. An invalid file is logged and changes nothing.
+void supervisor_reload(struct supervisor *s);
 
 // The environment of all processes that are started: what the C library and debugging tools heed, nothing
 // else of ours.

@@ -85,8 +85,7 @@ static void on_signal(struct watch *w, uint32_t events)
     struct supervisor *s = (struct supervisor *)((char *)w - offsetof(struct supervisor, signals));
     for (int sig; (sig = signals_read(w->fd)) != 0;) {
         if (sig == SIGHUP) {
-            log_event(&s->log, LOG_LEVEL_WARN, "reload_ignored",
-                      LOG_Z("reason", "no setting can be reloaded; restart the server to apply a change"));
+            supervisor_reload(s);
         } else if (!s->stopping) {
             begin_stop(s, EXIT_SUCCESS);
         } else {
@@ -150,7 +149,7 @@ static void say_why(const struct supervisor *s, const struct err *e)
                   LOG_Z("error", e->msg), LOG_Z("hint", e->hint));
 }
 
-int supervisor_main(const struct settings *settings, uint64_t started_mono_ns)
+int supervisor_main(struct settings *settings, int n_flags, char *const *flags, uint64_t started_mono_ns)
 {
     struct err e = {0};
     struct supervisor *s = calloc(1, sizeof *s);
@@ -158,7 +157,10 @@ int supervisor_main(const struct settings *settings, uint64_t started_mono_ns)
         return EXIT_FAILURE;
     s->log = (struct log){STDERR_FILENO, (enum log_level)settings->log_level, "supervisor", -1};
     s->started_mono_ns = started_mono_ns;
-    int code = supervisor_open(s, settings, &e);
+    s->settings = settings;
+    s->n_flags = n_flags;
+    s->flags = flags;
+    int code = supervisor_open(s, &e);
     if (code == 0)
         code = run(s, &e);
     if (code)

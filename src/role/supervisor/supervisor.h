@@ -10,5 +10,5 @@ struct settings;
 
 // Runs the server until SIGTERM or SIGINT and returns the exit code: 0 after a drain; 1 when it could not
 // start, when all gateways failed, or when a second signal cut the drain short. Events go to stderr
-// (base/log).
-int supervisor_main(const struct settings *s, uint64_t started_mono_ns);
+// (base/log). SIGHUP loads the settings again as they were loaded into s: settings_load of these flags.
+int supervisor_main(struct settings *s, int n_flags, char *const *flags, uint64_t started_mono_ns);

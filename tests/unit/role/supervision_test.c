@@ -127,5 +127,28 @@ START_TEST(what_is_not_as_agreed_is_refused)
 }
 END_TEST
 
+START_TEST(settings_arrive_whole_and_their_texts_end)
+{
+    struct err e;
+    struct msg_conn a, b;
+    struct supervision_message m;
+    struct supervision_settings s;
+    connect_pair(&a, &b);
+    settings_init(&s.settings);
+    s.settings.max_body_bytes = 12345;
+    ck_assert_int_eq(supervision_send(&a, SUPERVISION_SETTINGS, &s, NULL, 0, &e), 0);
+    ck_assert_int_eq(take(&b, SUPERVISION_FROM_SUPERVISOR, &m), 1);
+    ck_assert_int_eq(m.type, SUPERVISION_SETTINGS);
+    ck_assert_mem_eq(&m.settings, &s, sizeof s);
+    memset(s.settings.onnxruntime_library, 'x', sizeof s.settings.onnxruntime_library);
+    ck_assert_int_eq(supervision_send(&a, SUPERVISION_SETTINGS, &s, NULL, 0, &e), 0);
+    ck_assert_int_eq(take(&b, SUPERVISION_FROM_SUPERVISOR, &m), ERR_INVALID);
+    ck_assert_int_eq(supervision_send(&a, SUPERVISION_SETTINGS, &s, NULL, 0, &e), 0);
+    ck_assert_int_eq(take(&b, SUPERVISION_FROM_CONTROLLER, &m), ERR_INVALID);
+    msg_conn_done(&a);
+    msg_conn_done(&b);
+}
+END_TEST
+
 UNIT_MAIN("role/supervision", a_message_arrives_as_it_was_sent, nobody_says_what_is_another_s_to_say,
-          what_is_not_as_agreed_is_refused)
+          what_is_not_as_agreed_is_refused, settings_arrive_whole_and_their_texts_end)

@@ -153,6 +153,34 @@ static void check_fresh(const char *path, void (*put)(struct buf *out))
     buf_done(&want);
 }
 
+// Every row gets another value; what the table calls reloadable follows, the rest stays.
+START_TEST(a_reload_takes_over_what_is_reloadable_and_tells_the_rest)
+{
+    struct settings running, file, before;
+    uint64_t reloadable = 0, all = (UINT64_C(1) << settings_count()) - 1;
+    settings_init(&running);
+    before = file = running;
+    struct settings_changes none = settings_reload(&running, &file);
+    ck_assert_uint_eq(none.applied | none.fixed, 0);
+    for (size_t i = 0; i < settings_count(); i++) {
+        const struct setting *r = settings_at(i);
+        ((char *)&file)[r->offset] ^= 1; // the low byte of a number, the first of a text
+        reloadable |= (uint64_t)r->reloadable << i;
+    }
+    struct settings_changes changes = settings_reload(&running, &file);
+    ck_assert_uint_eq(changes.applied, reloadable);
+    ck_assert_uint_eq(changes.fixed, all & ~reloadable);
+    for (size_t i = 0; i < settings_count(); i++) {
+        const struct setting *r = settings_at(i);
+        const struct settings *want = r->reloadable ? &file : &before;
+        ck_assert_msg(((char *)&running)[r->offset] == ((const char *)want)[r->offset], "%s", r->key);
+    }
+    changes = settings_reload(&running, &file);
+    ck_assert_uint_eq(changes.applied, 0); // once
+    ck_assert_uint_eq(changes.fixed, all & ~reloadable);
+}
+END_TEST
+
 START_TEST(generated_files_are_fresh)
 {
     check_fresh("docs/config.md", settings_put_markdown);
@@ -162,4 +190,5 @@ END_TEST
 
 UNIT_MAIN("settings/settings", defaults_are_those_of_the_table, quantities_take_units,
           each_wrong_value_is_refused_with_what_was_expected, addresses_are_parsed_without_a_resolver,
-          flags_carry_every_setting_unchanged, generated_files_are_fresh)
+          flags_carry_every_setting_unchanged, a_reload_takes_over_what_is_reloadable_and_tells_the_rest,
+          generated_files_are_fresh)
