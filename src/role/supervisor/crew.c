@@ -193,7 +193,7 @@ static void take(struct post *p, const struct supervision_message *m)
         group_loaded(p->member, &m->loaded, now);
         return;
     case SUPERVISION_FAILED:
-        group_load_failed(p->member, m->failed.why, now);
+        group_load_failed(p->member, &m->failed);
         return;
     case SUPERVISION_PONG:
         group_pong(p->member, now);

@@ -383,13 +383,16 @@ void group_loaded(struct member *m, const struct supervision_loaded *l, uint64_t
     try_ready(m, now);
 }
 
-void group_load_failed(struct member *m, const char *why, uint64_t now)
+void group_load_failed(struct member *m, const struct supervision_failed *f)
 {
-    (void)now;
+    char text[SUPERVISION_WHY_BYTES], limit[64] = "";
+    uint64_t bytes = m->group->want.memory_bytes;
     if (m->state != BOARD_STARTING)
         return;
-    char text[SUPERVISION_WHY_BYTES];
-    snprintf(text, sizeof text, "cannot load: %.240s", why);
+    if (f->code == ERR_NOMEM && bytes)
+        snprintf(limit, sizeof limit, " within its memory limit of %llu MiB",
+                 (unsigned long long)bytes / MIB);
+    snprintf(text, sizeof text, "cannot load%s: %.180s", limit, f->why);
     fail(m->group, text);
 }
 

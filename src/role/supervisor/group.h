@@ -81,7 +81,7 @@ uint64_t group_step(struct group *g, uint64_t now_mono_ns);
 
 // What was heard.
 void group_loaded(struct member *m, const struct supervision_loaded *l, uint64_t now_mono_ns);
-void group_load_failed(struct member *m, const char *why, uint64_t now_mono_ns);
+void group_load_failed(struct member *m, const struct supervision_failed *f);
 void group_pong(struct member *m, uint64_t now_mono_ns);
 struct member *group_asked(struct group *g, uint32_t number); // the member a fork was asked for; NULL: none
 void group_forked(struct member *m, uint64_t now_mono_ns);

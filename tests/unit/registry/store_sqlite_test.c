@@ -246,10 +246,12 @@ START_TEST(settings_are_kept_and_promised_numbers_are_given)
     v.id = id;
     v.number = 9;
     ck_assert_int_eq(reg->ops->version_add(reg, &CAUSE, &v, STR(""), &other_id, &other, &e), ERR_CONFLICT);
+    v.id = id + 2;
+    ck_assert_int_eq(reg->ops->version_add(reg, &CAUSE, &v, STR(""), &other_id, &other, &e), 0);
     reopen();
-    ck_assert_uint_eq(add("churn", 4, ""), 4);
+    ck_assert_uint_eq(add("churn", 5, ""), 10);
     ck_assert_int_eq(reg->ops->version_next(reg, STR("churn"), &other_id, &other, &e), 0);
-    ck_assert(other == 5 && other_id == id + 3);
+    ck_assert(other == 11 && other_id == id + 4);
     stop();
 }
 END_TEST

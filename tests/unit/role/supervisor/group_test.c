@@ -6,6 +6,7 @@
 #include "unit.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #define MS UINT64_C(1000000)
@@ -106,6 +107,13 @@ static void loaded(struct member *m)
 {
     group_loaded(m, &(struct supervision_loaded){.load_ns = 5 * MS}, W.now);
     group_step(&W.g, W.now);
+}
+
+static void load_failed(int code, const char *why)
+{
+    struct supervision_failed f = {.code = code};
+    snprintf(f.why, sizeof f.why, "%s", why);
+    group_load_failed(&W.g.loader, &f);
 }
 
 // The loader answers a request for a fork; the fork is loaded.
@@ -305,13 +313,20 @@ END_TEST
 START_TEST(a_loader_that_cannot_load_fails_the_deployment_at_once)
 {
     begin(2, 1);
-    group_load_failed(&W.g.loader, "operator Foo(17) is not known", W.now);
+    load_failed(ERR_UNSUPPORTED_MODEL, "operator Foo(17) is not known");
     ck_assert_int_eq(W.g.state, BOARD_FAILED);
     ck_assert_str_eq(W.g.why, "cannot load: operator Foo(17) is not known");
     ck_assert_int_eq(W.g.members[1].state, BOARD_FAILED);
     ended(&W.g.loader, 1);
     pass(60000, 0);
     ck_assert_uint_eq(W.n_spawned, 1);
+    begin(2, 1);
+    load_failed(ERR_NOMEM, "no memory");
+    ck_assert_str_eq(W.g.why, "cannot load: no memory");
+    begin(2, 1);
+    W.g.want.memory_bytes = 64 << 20;
+    load_failed(ERR_NOMEM, "no memory");
+    ck_assert_str_eq(W.g.why, "cannot load within its memory limit of 64 MiB: no memory");
 }
 END_TEST
 
@@ -422,7 +437,7 @@ END_TEST
 START_TEST(a_failed_deployment_can_be_withdrawn)
 {
     begin(2, 1);
-    group_load_failed(&W.g.loader, "no", W.now);
+    load_failed(ERR_BAD_MODEL, "no");
     group_withdraw(&W.g, W.now);
     ck_assert(!group_is_gone(&W.g)); // the loader has not ended yet
     ended(&W.g.loader, -SIGKILL);
