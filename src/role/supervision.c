@@ -28,6 +28,7 @@ static const struct form {
     [SUPERVISION_LOADED] = {SUPERVISION_FROM_REPLICA, 0, 0, sizeof(struct supervision_loaded)},
     [SUPERVISION_FAILED] = {SUPERVISION_FROM_REPLICA, 0, 0, sizeof(struct supervision_failed)},
     [SUPERVISION_SETTINGS] = {SUPERVISION_FROM_SUPERVISOR, 0, 0, sizeof(struct supervision_settings)},
+    [SUPERVISION_DISTRUST] = {SUPERVISION_FROM_GATEWAY, 0, 0, sizeof(struct supervision_distrust)},
 };
 static const size_t N_FORMS = sizeof FORMS / sizeof FORMS[0];
 _Static_assert(sizeof(struct supervision_serve) <= SUPERVISION_PAYLOAD_MAX &&
@@ -88,6 +89,8 @@ static bool is_sound(const struct supervision_message *m)
         return ends(m->failed.why, sizeof m->failed.why);
     case SUPERVISION_SETTINGS:
         return texts_end(&m->settings.settings);
+    case SUPERVISION_DISTRUST:
+        return ends(m->distrust.why, sizeof m->distrust.why);
     default:
         return true;
     }

@@ -25,6 +25,8 @@
 //     SUPERVISION_FORK      struct supervision_fork + 1 descriptor: the new replica's supervision socket.
 //                           To the process that loaded the model (the loader); it forks itself, as a child of
 //                           the supervisor (CLONE_PARENT), and answers SUPERVISION_FORKED.
+//   gateway → supervisor
+//     SUPERVISION_DISTRUST  struct supervision_distrust   a replica broke the protocol of role/link.h
 //   replica → supervisor
 //     SUPERVISION_LOADED    struct supervision_loaded     a loader has the model ready to fork from; a
 //     replica
@@ -58,6 +60,7 @@ enum supervision_type {
     SUPERVISION_LOADED,
     SUPERVISION_FAILED,
     SUPERVISION_SETTINGS,
+    SUPERVISION_DISTRUST,
 };
 
 enum {
@@ -126,6 +129,12 @@ struct supervision_settings {
     struct settings settings;
 };
 
+struct supervision_distrust {
+    uint64_t deployment;
+    uint32_t replica;
+    char why[SUPERVISION_WHY_BYTES];
+};
+
 // One message as it was received.
 struct supervision_message {
     enum supervision_type type;
@@ -141,6 +150,7 @@ struct supervision_message {
         struct supervision_loaded loaded;
         struct supervision_failed failed;
         struct supervision_settings settings;
+        struct supervision_distrust distrust;
     };
 };
 
@@ -149,6 +159,7 @@ enum supervision_sender {
     SUPERVISION_FROM_CONTROLLER = 1,
     SUPERVISION_FROM_SUPERVISOR = 2,
     SUPERVISION_FROM_REPLICA = 4,
+    SUPERVISION_FROM_GATEWAY = 8,
 };
 
 // Two connected sockets, close-on-exec and non-blocking. ERR_IO.

@@ -224,7 +224,7 @@ static uint32_t fake_probe(struct session *s, double *ret_worst)
     return FAKE_BATCH_ROWS;
 }
 
-static const struct runtime fake = {
+const struct runtime runtime_fake = {
     .name = "fake",
     .open = fake_open,
     .version = fake_version,
@@ -237,5 +237,5 @@ static const struct runtime fake = {
 
 const struct runtime *runtime_find(struct str engine)
 {
-    return str_eq(engine, STR("fake")) ? &fake : NULL;
+    return str_eq(engine, STR("fake")) ? &runtime_fake : NULL;
 }

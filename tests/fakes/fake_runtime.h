@@ -2,6 +2,9 @@
 // What a test asks the fake runtime for, see fake_runtime.c.
 #pragma once
 
+struct runtime;
+extern const struct runtime runtime_fake;
+
 enum fake_mode {
     FAKE_ABORT = -1001,
     FAKE_LOOP = -1002,

@@ -18,6 +18,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("SLIPWAY_BIN", str(ROOT / "build" / "slipway"))
 # The real supervisor over children that tests can make crash and hang: tests/fakes/fake_children.c.
 FAKE = os.environ.get("SLIPWAY_FAKE", str(ROOT / "build" / "gcc" / "tests" / "fakes" / "fake_children"))
+# The real server whose models run in a runtime that crashes and hangs when asked to: tests/fakes/fake_runtime.c.
+FAKE_SERVER = os.environ.get("SLIPWAY_FAKE_SERVER", str(ROOT / "build" / "gcc" / "tests" / "fakes" / "fake_server"))
 DEADLINE_S = 20
 
 
@@ -133,6 +135,23 @@ def start_fake(tmp_path):
 
     def start(*flags, data_dir=None, **how):
         servers.append(Server(data_dir or tmp_path / "data", *flags, command=[FAKE], **how))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.end()
+
+
+@pytest.fixture
+def start_fake_server(tmp_path):
+    """A function that starts servers with the fake runtime."""
+    servers = []
+
+    def start(*flags, data_dir=None, **how):
+        # The check of a pushed file opens the real library before it knows whose the file is.
+        library = ROOT / "build" / "onnxruntime" / "libonnxruntime.so"
+        servers.append(Server(data_dir or tmp_path / "data", "--onnxruntime-library", library, *flags,
+                              command=[FAKE_SERVER, "serve"], **how))
         return servers[-1]
 
     yield start

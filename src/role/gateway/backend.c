@@ -4,6 +4,8 @@
 
 #include "os/shm.h"
 #include "role/gateway/call.h"
+#include "role/gateway/links.h"
+#include "role/gateway/table.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -81,6 +83,24 @@ void backend_unref(struct backend *b)
     backend_free_if_unused(b);
 }
 
+static void mark_routed(struct deployment *d)
+{
+    if (d && d->backend)
+        d->backend->routed = true;
+}
+
+void backends_routed(struct gateway *g)
+{
+    for (struct backend *b = g->backends; b; b = b->next)
+        b->routed = false;
+    for (uint32_t i = 0; i < g->table->n_models; i++) {
+        const struct table_model *m = &g->table->models[i];
+        mark_routed(m->fallback);
+        for (uint32_t k = 0; k < m->n_names; k++)
+            mark_routed(m->names[k].deployment);
+    }
+}
+
 // ---- the end of a link ----
 
 // What it had not answered goes to other replicas, or is answered with an error (call.c decides).
@@ -122,11 +142,9 @@ static int take_answer(struct link *l, const void *message, size_t bytes, struct
         return rc;
     if (head.id < l->first || head.id >= l->next_id || !l->slots[head.id % LINK_SLOTS].call)
         return err_set(e, ERR_INTERNAL, "it answered what was not asked");
-    struct link_slot *slot = &l->slots[head.id % LINK_SLOTS];
-    rc = call_answered(slot->call, message, bytes, &head, e);
-    if (rc)
-        return rc; // the call is still the slot's: it is lost with the link
-    slot->call = NULL;
+    struct call *k = l->slots[head.id % LINK_SLOTS].call;
+    l->slots[head.id % LINK_SLOTS].call = NULL;
+    call_answered(k, message, bytes, &head);
     free_answered(l);
     return 0;
 }
@@ -155,6 +173,7 @@ static bool take_answers(struct link *l)
                 wake_replica(l);
         }
         if (rc < 0) {
+            links_distrust(l->b->g, l->b->deployment, l->replica, e.msg);
             link_lost(l, e.msg);
             return false;
         }
@@ -188,6 +207,8 @@ void backends_turn_end(struct gateway *g)
                     break;
         }
         calls_pump(b);
+        if (!b->routed && !b->links)
+            calls_refuse(b);
         for (struct link *l = b->links; l; l = l->next) {
             if (l->posted && ring_must_wake(&l->responses))
                 wake_replica(l);
@@ -245,6 +266,8 @@ static void on_socket(struct watch *w, uint32_t events)
         return;
     if (l->ready && !take_answers(l)) // what it answered before it ended counts
         return;
+    if (rc != ERR_UNAVAILABLE)
+        links_distrust(l->b->g, l->b->deployment, l->replica, e.msg);
     link_lost(l, rc == ERR_UNAVAILABLE ? "its process ended" : e.msg);
 }
 

@@ -45,6 +45,7 @@ struct backend {
     struct backend *next; // in g->backends
     uint64_t deployment;
     uint32_t refs; // by deployments; kept while it has links as well
+    bool routed;   // a deployment of the table is its
     struct link *links;
     uint32_t n_ready;
     struct call *waiting, **waiting_end; // for a replica with room, oldest first
@@ -56,6 +57,8 @@ struct backend {
 struct backend *backend_ref(struct gateway *g, uint64_t deployment);
 void backend_unref(struct backend *b); // NULL is fine
 
+// After the table was swapped: backends that it does not name get no more replicas.
+void backends_routed(struct gateway *g);
 // Takes one end of a socket pair, whose other end the replica has, and proposes rings over it. The descriptor
 // is the backend's from here on.
 int backend_link(struct gateway *g, uint64_t deployment, uint32_t replica, int fd, struct err *e) ERR_CHECKED;

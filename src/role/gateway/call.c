@@ -394,26 +394,26 @@ static void refuse_as_told(struct call *k, const struct link_response *r, const 
     refuse(k, &e);
 }
 
-int call_answered(struct call *k, const void *message, size_t bytes, const struct link_response *r,
-                  struct err *e)
+void call_answered(struct call *k, const void *message, size_t bytes, const struct link_response *r)
 {
     struct deployment *d = k->deployment;
     struct gateway *g = d->backend->g;
     struct link_asked asked = {d->interface, k->request.outputs,
                                d->interface->max_batch_rows ? k->request.n_rows : 0};
     struct tensor results[TENSORS_MAX];
+    struct err e;
     predict_finish(g); // earlier answers go first; it empties the arena
-    int rc = r->code ? 0 : link_response_open(message, bytes, r, &asked, &g->arena, results, e);
-    if (rc)
-        return rc;
     k->state = CALL_ENDING;
     learn(d->backend, r, k->request.n_rows);
-    if (r->code)
+    if (r->code) {
         refuse_as_told(k, r, message);
-    else
+    } else if (link_response_open(message, bytes, r, &asked, &g->arena, results, &e)) {
+        err_wrap(&e, "model '%s' does not keep to its interface", d->model);
+        refuse(k, &e);
+    } else {
         answer(k, r, results);
+    }
     call_free(k);
-    return 0;
 }
 
 // ---- when something ends ----
@@ -475,7 +475,7 @@ void calls_lost(struct link *l)
     struct backend *b = l->b;
     struct call *moved = NULL, **end = &moved, *lost = NULL;
     uint64_t begun[LINK_BATCH_REQUESTS_MAX];
-    size_t n_begun = l->ready ? link_started_get(&l->responses, begun) : 0;
+    size_t n_begun = link_started_get(&l->responses, begun);
     for (uint64_t id = l->first; id < l->next_id; id++) {
         struct link_slot *slot = &l->slots[id % LINK_SLOTS];
         struct call *k = slot->call;
@@ -514,6 +514,19 @@ static void too_late(struct call *k)
         err_set(&e, ERR_DEADLINE, "model '%s' did not answer in time", d->model);
     err_hint(&e, "The limit is the setting request_timeout.");
     refuse(k, &e);
+}
+
+void calls_refuse(struct backend *b)
+{
+    struct call *k;
+    struct err e;
+    while ((k = b->waiting)) {
+        wait_no_more(k);
+        err_set(&e, ERR_UNAVAILABLE, "version %s of model '%s' is not served any more",
+                k->deployment->version, k->deployment->model);
+        refuse(k, &e);
+        call_free(k);
+    }
 }
 
 void calls_sweep(struct backend *b)

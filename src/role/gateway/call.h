@@ -44,12 +44,13 @@ int call_start(struct conn *c, const struct http1_request *req, const struct rou
 // The client went away.
 void call_abandon(struct conn *c);
 
-// For backend.c. The answer of `bytes` bytes in the replica's ring, r its fixed part: 0, the call is answered
-// and freed; ERR_INTERNAL when it is not as agreed, and the call stands.
-int call_answered(struct call *k, const void *message, size_t bytes, const struct link_response *r,
-                  struct err *e) ERR_CHECKED;
+// For backend.c. The answer of `bytes` bytes in the replica's ring, r its fixed part: the client is answered
+// and the call freed. What does not fit the interface is an error of the model.
+void call_answered(struct call *k, const void *message, size_t bytes, const struct link_response *r);
 // The link's replica ended: its calls are sent to others, wait for one, or are answered with an error.
 void calls_lost(struct link *l);
 // Gives waiting calls to replicas that have room.
 void calls_pump(struct backend *b);
+// Its version is not served any more and has no replica: what waits is told so.
+void calls_refuse(struct backend *b);
 void calls_sweep(struct backend *b);

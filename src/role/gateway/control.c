@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "os/msg.h"
 #include "os/sock.h"
+#include "role/gateway/backend.h"
 #include "role/gateway/predict.h"
 #include "role/gateway/table.h"
 #include "role/ipc.h"
@@ -114,6 +115,7 @@ static int take_routes(struct control *k, const struct msg *m, struct err *e)
     predict_finish(g);
     table_free(g->table);
     g->table = t;
+    backends_routed(g);
     pool_sweep(k);
     if (k->has_failed)
         log_event(&g->log, LOG_LEVEL_INFO, "control_restored", LOG_INT("attempts", k->n_retries));

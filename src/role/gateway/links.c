@@ -5,6 +5,7 @@
 #include "role/gateway/backend.h"
 #include "role/supervision.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct links {
@@ -58,6 +59,15 @@ int links_start(struct gateway *g, int fd, struct err *e)
     supervision_init(&k->conn, fd);
     g->supervision = k;
     return loop_add(g->loop, &k->watch, EPOLLIN, e);
+}
+
+void links_distrust(struct gateway *g, uint64_t deployment, uint32_t replica, const char *why)
+{
+    struct supervision_distrust d = {.deployment = deployment, .replica = replica};
+    struct err e;
+    snprintf(d.why, sizeof d.why, "%s", why);
+    if (g->supervision && supervision_send(&g->supervision->conn, SUPERVISION_DISTRUST, &d, NULL, 0, &e))
+        log_event(&g->log, LOG_LEVEL_ERROR, "supervision_error", LOG_Z("message", e.msg));
 }
 
 void links_free(struct gateway *g)

@@ -78,11 +78,10 @@ static void stop_listening(struct child *c)
 static int hear(struct child *c, struct err *e)
 {
     struct supervision_message m;
+    enum supervision_sender from = is_gateway(c) ? SUPERVISION_FROM_GATEWAY : SUPERVISION_FROM_CONTROLLER;
     int got = 0;
-    while (c->says.fd >= 0 &&
-           (got = supervision_take(&c->supervision, SUPERVISION_FROM_CONTROLLER, &m, e)) > 0) {
-        int rc = is_gateway(c) ? err_set(e, ERR_INVALID, "a gateway has nothing to say here")
-                               : crew_message(c->sup->crew, &m, e);
+    while (c->says.fd >= 0 && (got = supervision_take(&c->supervision, from, &m, e)) > 0) {
+        int rc = crew_message(c->sup->crew, &m, e);
         if (rc)
             return rc;
     }

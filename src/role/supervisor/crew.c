@@ -609,6 +609,17 @@ static void withdraw(struct deployment *d)
     step(d);
 }
 
+// The replica may have ended meanwhile: then there is nothing to do.
+static void distrust(struct crew *c, const struct supervision_distrust *told)
+{
+    struct deployment *d = find(c, told->deployment);
+    for (size_t i = 0; d && i < LIMIT_REPLICAS; i++)
+        if (d->group.members[i].number == told->replica)
+            group_misbehaved(&d->group.members[i], told->why);
+    if (d)
+        step(d);
+}
+
 int crew_message(struct crew *c, struct supervision_message *m, struct err *e)
 {
     int rc = 0;
@@ -617,6 +628,8 @@ int crew_message(struct crew *c, struct supervision_message *m, struct err *e)
     for (unsigned i = 0; i < m->n_fds; i++)
         close(m->fds[i]);
     m->n_fds = 0;
+    if (m->type == SUPERVISION_DISTRUST)
+        distrust(c, &m->distrust);
     if (m->type == SUPERVISION_WITHDRAW && find(c, m->withdraw.deployment))
         withdraw(find(c, m->withdraw.deployment));
     if (m->type == SUPERVISION_COMPLETE) {

@@ -15,7 +15,7 @@ struct supervisor;
 int crew_new(struct supervisor *s, struct crew **ret, struct err *e) ERR_CHECKED;
 void crew_free(struct crew *c); // ends what still runs; NULL is fine
 
-// What the controller said; descriptors of m are taken. ERR_INVALID: not as agreed.
+// What the controller or a gateway said; descriptors of m are taken. ERR_INVALID: not as agreed.
 int crew_message(struct crew *c, struct supervision_message *m, struct err *e) ERR_CHECKED;
 // A new controller has begun: it will declare everything again.
 void crew_controller_started(struct crew *c);
