@@ -32,8 +32,9 @@ struct run {
     // Memory for the results, used for those whose size is known beforehand, in order, TENSOR_ALIGN-aligned.
     void *room;
     size_t room_bytes;
-    // (n_outputs of the interface) Results; unset ones have DTYPE_NONE. Their memory is `room` or the
-    // session's, valid until its next run.
+    // (n_outputs of the interface) Results; unset ones have DTYPE_NONE, as does one that the model leaves
+    // out. Their memory is `room`, or else the session's, valid until its next run and perhaps aligned to 16
+    // only.
     struct tensor *results;
 };
 
@@ -55,7 +56,9 @@ struct runtime {
     void (*close)(struct session *s); // never in a process that was forked after load
 
     // Finds out whether rows are independent, by random inputs alone and together, and returns how many rows
-    // may be put together (0: they may not); *ret_worst is the largest relative difference seen.
+    // may be put together (0: they may not); *ret_worst is the largest difference seen, relative to the
+    // largest value of the output. Optional inputs are left out: requests that have one are to be run alone.
+    // May take some seconds.
     uint32_t (*probe_batching)(struct session *s, double *ret_worst);
 };
 

@@ -35,14 +35,6 @@ enum dtype session_dtype(ONNXTensorElementDataType t)
     return DTYPE_NONE;
 }
 
-ONNXTensorElementDataType session_element(enum dtype t)
-{
-    for (unsigned i = 0; i < N_ELEMENTS; i++)
-        if (ELEMENTS[i].dtype == t)
-            return ELEMENTS[i].element;
-    return ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
-}
-
 // Names of element types that have no place in the protocol, by the library's numbers.
 static const char *element_name(ONNXTensorElementDataType t)
 {

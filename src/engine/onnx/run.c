@@ -30,12 +30,13 @@ static void forget_results(struct session *s)
     }
 }
 
-static int view(const struct session *s, const struct tensor *t, void *data, size_t bytes, OrtValue **ret,
-                struct err *e)
+// A value over memory that is not the library's.
+static int view(const struct session *s, const struct port *p, const struct tensor *t, void *data,
+                size_t bytes, OrtValue **ret, struct err *e)
 {
     return check(s,
                  s->library->api->CreateTensorWithDataAsOrtValue(s->library->memory, data, bytes, t->shape,
-                                                                 t->n_dims, session_element(t->dtype), ret),
+                                                                 t->n_dims, p->element, ret),
                  e);
 }
 
@@ -62,7 +63,7 @@ static int take_inputs(struct session *s, const struct tensor *inputs, size_t *r
         s->input_values[n] = NULL;
         s->input_names[n] = s->inputs[i].name;
         rc = t->dtype == DTYPE_BYTES ? strings_to_value(s, t, &s->input_values[n], e)
-                                     : view(s, t, data, t->bytes, &s->input_values[n], e);
+                                     : view(s, &s->inputs[i], t, data, t->bytes, &s->input_values[n], e);
         n += s->input_values[n] != NULL;
     }
     *ret_n = n;
@@ -101,7 +102,7 @@ static int place_output(struct session *s, uint32_t output, const struct run *r,
     int64_t bytes = p->plan == PORT_AHEAD ? foresee(s, output, r->inputs, &p->ahead) : -1;
     if (bytes <= 0 || here > end || bytes > end - here)
         return 0;
-    int rc = view(s, &p->ahead, here, (size_t)bytes, ret, e);
+    int rc = view(s, p, &p->ahead, here, (size_t)bytes, ret, e);
     if (rc)
         return rc;
     p->ahead.data = here;

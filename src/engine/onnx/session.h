@@ -61,7 +61,6 @@ uint32_t session_probe_batching(struct session *s, double *ret_worst);
 int session_ports(struct session *s, const struct scan *scan, struct err *e) ERR_CHECKED;
 
 enum dtype session_dtype(ONNXTensorElementDataType t); // DTYPE_NONE when there is none of ours
-ONNXTensorElementDataType session_element(enum dtype t);
 // Makes the options for a model. ERR_UNSUPPORTED_MODEL (provider), ERR_INVALID (a word that is not an
 // option).
 int session_options(const struct library *l, const struct runtime_options *o, OrtSessionOptions **ret,
