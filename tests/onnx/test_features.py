@@ -253,6 +253,17 @@ def test_models_that_look_at_their_batch_are_not_batched(slipway, name):
     assert slipway.load(BATCH_DEPENDENT[name]).probe()[0] == 0
 
 
+def test_integers_may_be_divisors(slipway):
+    inputs, y = [("a", TensorProto.INT32, ["n", 2]), ("b", TensorProto.INT32, ["n", 2])], ("y", TensorProto.INT32, ["n", 2])
+    assert slipway.load(of_nodes([node("Div", ["a", "b"], ["y"])], inputs, [y])).probe()[0] == 256
+
+
+def test_indices_of_a_table_of_two_may_be_batched(slipway):
+    table = numpy_helper.from_array(rows(2), "table")
+    model = of_nodes([node("Gather", ["table", "i"], ["y"])], [("i", INT64, ["n"])], [Y], [table])
+    assert slipway.load(model).probe()[0] == 256
+
+
 def test_half_and_double_precision_may_be_batched(slipway):
     for element, dtype, bound in ((TensorProto.FLOAT16, np.float16, 1e-2), (TensorProto.DOUBLE, np.float64, 1e-10)):
         w = numpy_helper.from_array(np.random.default_rng(3).normal(size=(200, 50)).astype(dtype), "w")

@@ -19,8 +19,11 @@
 enum { ROUNDS = 3, INPUT_BYTES_MAX = 32 << 20 };
 static const uint32_t BATCHES[] = {2, 3, 7, 32, 256};
 static const int64_t FREE_SIZES[] = {4, 1, 2, 8, 16, 32}; // tried for dimensions of any size
-static const unsigned INTS_BELOW[] = {4, 2};              // integers may be indices of a small table
-static const uint64_t BUDGET_NS = 5000000000;             // a slow model is tried with smaller batches
+// Integers may be indices of a small table; a zero may be a divisor, and that ends the process.
+static const struct ints {
+    unsigned from, n;
+} INTS[] = {{1, 3}, {0, 2}};
+static const uint64_t BUDGET_NS = 5000000000; // a slow model is tried with smaller batches
 #define N_OF(array) (sizeof(array) / sizeof(array)[0])
 
 // Largest difference that counts as rounding, relative to the largest value of the output over all rows. Seen
@@ -42,7 +45,7 @@ struct probe {
     struct session *s;
     const struct interface *i;
     int64_t free_size;
-    unsigned ints_below;
+    struct ints ints;
     struct tensor inputs[TENSORS_MAX], results[TENSORS_MAX];
     struct buf memory[TENSORS_MAX]; // of the inputs
     struct alone alone[ROUNDS][TENSORS_MAX];
@@ -80,7 +83,7 @@ static void put_element(const struct probe *p, enum dtype t, double scale, uint6
         double fp64;
         float fp32;
         uint16_t fp16;
-    } v = {.integer = mix(state) % (t == DTYPE_BOOL ? 2 : p->ints_below)};
+    } v = {.integer = t == DTYPE_BOOL ? mix(state) % 2 : p->ints.from + mix(state) % p->ints.n};
     if (t == DTYPE_FP64)
         v.fp64 = uniform(state) * scale;
     else if (t == DTYPE_FP32)
@@ -294,9 +297,9 @@ static bool may_be_batched(const struct session *s)
 static bool find_inputs(struct probe *p)
 {
     const uint32_t row = 0;
-    for (size_t k = 0; k < N_OF(INTS_BELOW); k++)
+    for (size_t k = 0; k < N_OF(INTS); k++)
         for (size_t i = 0; i < N_OF(FREE_SIZES); i++) {
-            p->ints_below = INTS_BELOW[k];
+            p->ints = INTS[k];
             p->free_size = FREE_SIZES[i];
             if (run_rows(p, &row, 1, 0)) {
                 uint64_t begin = clock_mono_ns(); // the second run: the first has warmed up

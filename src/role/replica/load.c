@@ -107,8 +107,9 @@ static int check_same(const struct interface *admitted, const struct interface *
 
 enum { WARM_UP_BYTES_MAX = 1 << 20 };
 
-// One row of zeros in *ret; false when that is not cheap, or of unknown shape. Its memory is the caller's.
-static bool make_zeros(const struct tensor_spec *s, struct tensor *ret)
+// One row in *ret, of ones where they are integers, as dividing these by zero ends a process, else of zeros;
+// false when that is not cheap, or of unknown shape. Its memory is the caller's.
+static bool make_row(const struct tensor_spec *s, struct tensor *ret)
 {
     *ret = (struct tensor){.name = s->name, .dtype = s->dtype, .n_dims = s->n_dims};
     for (uint32_t k = 0; k < s->n_dims; k++)
@@ -121,19 +122,22 @@ static bool make_zeros(const struct tensor_spec *s, struct tensor *ret)
     void *data = aligned_alloc(TENSOR_ALIGN, (ret->bytes + TENSOR_ALIGN - 1) & ~(size_t)(TENSOR_ALIGN - 1));
     if (data)
         memset(data, 0, ret->bytes);
+    bool integers = s->dtype >= DTYPE_UINT8 && s->dtype <= DTYPE_INT64;
+    for (size_t at = 0; data && integers && at < ret->bytes; at += size)
+        ((char *)data)[at] = 1;
     ret->data = data;
     return data != NULL;
 }
 
-// What the first run allocates and prepares is then shared by all forks. What the model says to zeros does
-// not matter.
+// What the first run allocates and prepares is then shared by all forks. What the model says to it does not
+// matter.
 static void warm_up(struct loaded *m)
 {
     const struct interface *i = m->interface;
     struct tensor *inputs = calloc(i->n_inputs + i->n_outputs, sizeof *inputs);
     bool cheap = inputs != NULL;
     for (uint32_t k = 0; cheap && k < i->n_inputs; k++)
-        cheap = i->inputs[k].optional || make_zeros(&i->inputs[k], &inputs[k]);
+        cheap = i->inputs[k].optional || make_row(&i->inputs[k], &inputs[k]);
     if (cheap) {
         struct err ignored;
         struct run run = {.inputs = inputs,
