@@ -4,6 +4,7 @@
 #include "os/shm.h"
 #include "unit.h"
 
+#include <sched.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -497,6 +498,62 @@ START_TEST(two_processes_lose_no_message_and_no_wake_up)
 }
 END_TEST
 
+// Both sides take their step of the handshake at the same moment, again and again: it must not happen that
+// the reader sleeps and the writer does not wake it.
+enum { MEETINGS = 300000 };
+
+static void meet(uint32_t *arrived, uint32_t round)
+{
+    __atomic_fetch_add(arrived, 1, __ATOMIC_SEQ_CST);
+    for (uint32_t spins = 0; __atomic_load_n(arrived, __ATOMIC_ACQUIRE) < 2 * round; spins++)
+        if (spins % 1000 == 999)
+            sched_yield(); // there may be one core only
+}
+
+START_TEST(sleep_and_commit_at_the_same_moment)
+{
+    struct ring_writer there, back;
+    struct ring_reader there_r, back_r;
+    open_ring(&there, &there_r, SIZE, 0);
+    open_ring(&back, &back_r, SIZE, 0);
+    struct {
+        _Alignas(64) uint32_t arrived;
+        _Alignas(64) uint32_t sleeps;
+    } *shared = new_memory(SIZE);
+    int pid = fork();
+    struct err e;
+    const void *p;
+    size_t n;
+    uint32_t lost = 0;
+    for (uint32_t i = 0; i < MEETINGS; i++) {
+        if (pid) {
+            char *to = ring_reserve(&there, 1);
+            *to = 1;
+            meet(&shared->arrived, 2 * i + 1);
+            ring_commit(&there, 1);
+            bool wakes = ring_must_wake(&back_r);
+            meet(&shared->arrived, 2 * i + 2);
+            lost += shared->sleeps && !wakes;
+            ring_free_to(&there, there.at);
+        } else {
+            meet(&shared->arrived, 2 * i + 1);
+            for (volatile uint32_t wait = i % 64; wait > 0; wait--)
+                ; // the two are not equally long
+            shared->sleeps = ring_sleep(&back, &there_r);
+            meet(&shared->arrived, 2 * i + 2);
+            ring_wake(&back);
+            EXPECT(ring_take(&there_r, &p, &n, &e) == 1);
+        }
+    }
+    if (pid == 0)
+        _exit(0);
+    ck_assert_uint_eq(lost, 0);
+    int status;
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("os/ring");
@@ -512,6 +569,7 @@ int main(void)
     tcase_add_test(c, a_note_outlives_its_writer);
     tcase_add_test(c, an_idle_ring_gives_its_memory_back);
     tcase_add_loop_test(c, hostile_memory_is_refused, 0, sizeof HOSTILE / sizeof HOSTILE[0]);
+    tcase_add_test(c, sleep_and_commit_at_the_same_moment);
     tcase_add_test(c, two_processes_lose_no_message_and_no_wake_up);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);

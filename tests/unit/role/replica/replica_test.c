@@ -154,6 +154,30 @@ START_TEST(sigterm_answers_what_was_taken)
 }
 END_TEST
 
+START_TEST(sigterm_waits_for_a_gateway_that_reads_late)
+{
+    struct process p;
+    struct gate g;
+    struct reply r;
+    start_default(&p, &g);
+    gate_reopen(&g, RING_BYTES_MIN);
+    const char *word[1] = {"word"};
+    float x[3] = {1, 2, 3};
+    int sent = 0, n = 0;
+    while (gate_put(&g, &(struct ask){.x = x, .n_rows = 1, .words = word, .outputs = OUT_ALL}))
+        sent++;
+    gate_rouse(&g);
+    usleep(20000);
+    kill(p.proc.pid, SIGTERM);
+    usleep(50000);
+    while (gate_next(&g, &r, OUT_ALL, 10000) == 1)
+        n++;
+    ck_assert_int_eq(n, sent);
+    ck_assert_int_eq(process_end(&p), 0);
+    stop(&p, &g);
+}
+END_TEST
+
 START_TEST(without_a_supervisor_it_ends)
 {
     struct process p;
@@ -305,6 +329,7 @@ int main(int argc, char **argv)
         pings_are_answered_under_load,
         a_gateway_that_dies_harms_no_other,
         sigterm_answers_what_was_taken,
+        sigterm_waits_for_a_gateway_that_reads_late,
         without_a_supervisor_it_ends,
         a_loader_forks_replicas_that_share_the_model,
         when_memory_is_gone_it_ends_and_says_so,

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static uint32_t next_random(uint32_t *seed)
 {
@@ -334,23 +335,28 @@ END_TEST
 START_TEST(gateways_are_served_in_turns)
 {
     struct process p;
-    struct gate g, other;
+    struct gate g[2];
     struct reply r;
-    start_default(&p, &g);
-    gate_connect(&other, &p, RING, MAX_ROWS);
+    start_default(&p, &g[0]);
+    gate_connect(&g[1], &p, RING, MAX_ROWS);
     float x[3] = {FAKE_SLEEP, 5}, good[3] = {1, 2, 3};
-    for (int i = 0; i < 100; i++)
-        ck_assert_uint_ne(gate_put(&g, &(struct ask){.x = x, .n_rows = 1, .alone = true}), 0);
-    gate_rouse(&g);
-    usleep(20000);
-    gate_ask(&other, &(struct ask){.x = good, .n_rows = 1}, &r);
-    check_y(&r, 0, 6);
-    int before = 0;
-    while (gate_next(&g, &r, OUT_Y, 0) == 1)
-        before++;
-    ck_assert_int_lt(before, 50);
-    gate_close(&other);
-    stop(&p, &g);
+    for (int busy = 0; busy < 2; busy++) {
+        for (int i = 0; i < 100; i++)
+            ck_assert_uint_ne(gate_put(&g[busy], &(struct ask){.x = x, .n_rows = 1, .alone = true}), 0);
+        gate_rouse(&g[busy]);
+        usleep(20000);
+        gate_ask(&g[!busy], &(struct ask){.x = good, .n_rows = 1}, &r);
+        check_y(&r, 0, 6);
+        int before = 0;
+        while (gate_next(&g[busy], &r, OUT_Y, 0) == 1)
+            before++;
+        ck_assert_int_lt(before, 50);
+        for (int i = before; i < 100; i++)
+            ck_assert_int_eq(gate_next(&g[busy], &r, OUT_Y, 10000), 1);
+        gate_free_requests(&g[busy]);
+    }
+    gate_close(&g[1]);
+    stop(&p, &g[0]);
 }
 END_TEST
 
