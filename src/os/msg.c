@@ -162,7 +162,7 @@ int msg_conn_fill(struct msg_conn *c, struct err *e)
 int msg_conn_take(struct msg_conn *c, struct msg *ret, struct err *e)
 {
     size_t have = c->in.n - c->in_at;
-    const char *p = c->in.p + c->in_at;
+    const char *p = have ? c->in.p + c->in_at : NULL;
     uint32_t n = have >= MSG_HEADER_BYTES ? get_u32(p) : 0;
     if (n > c->max_payload)
         return err_set(e, ERR_INVALID, "a message announces %u bytes, more than %u", n, c->max_payload);

@@ -61,10 +61,9 @@ uint64_t gate_put(struct gate *g, const struct ask *a);
 void gate_rouse(struct gate *g);
 
 struct reply {
-    struct link_response head;
     struct tensor results[TENSORS_MAX];
     struct err error;
-    uint64_t behind; // of the message in the ring
+    struct link_response head; // the last, for it ends in an array
 };
 
 // The next answer: 1; 0 when the link ended; -1 after timeout_ms. Valid until gate_next or gate_free.
