@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "role/controller/manifest.h"
 
+#include <string.h>
 #include <yyjson.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -17,6 +18,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         EXPECT(yyjson_is_obj(yyjson_doc_get_root(tags))); // what is stored is JSON again
         EXPECT(yyjson_obj_size(yyjson_doc_get_root(tags)) <= LIMIT_TAGS);
         yyjson_doc_free(tags);
+        struct version_settings again; // what is stored means the same when it is read back
+        EXPECT(!version_settings_decode(buf_str(&m.settings_json), &again, &e));
+        EXPECT(memcmp(&again, &m.settings, sizeof again) == 0);
         EXPECT(!registry_artifact_name_check(m.artifact.name, &e));
         EXPECT(m.description.n <= LIMIT_DESCRIPTION_BYTES);
     } else {

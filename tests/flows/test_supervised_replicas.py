@@ -196,3 +196,15 @@ def test_a_replica_that_does_not_end_is_killed_at_the_end_of_the_drain(start_fak
     assert server.stop() == 0
     assert 0.4 < time.monotonic() - began < 3
     assert not pathlib.Path(f"/proc/{victim.pid}").exists()
+
+
+def test_a_second_signal_ends_replicas_at_once(start_fake):
+    server = start_fake("--gateways", 1, "--drain-timeout", "60s")
+    declare(server, "7 churn 3 2 1 60000 ok")
+    victim, _ = ready(server, 2)
+    os.kill(victim.pid, signal.SIGSTOP)
+    server.process.send_signal(signal.SIGTERM)
+    server.wait_event("child_ended", lambda e: e["child"] == "controller")
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(5) == 1
+    assert not pathlib.Path(f"/proc/{victim.pid}").exists()

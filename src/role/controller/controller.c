@@ -92,6 +92,7 @@ static void tear_down(struct controller *c)
     if (c->loop) {
         peers_close_all(c);
         startup_cancel(c);
+        replicas_close(c);
         helpers_end(c);
     }
     routing_done(&c->routing);

@@ -7,9 +7,11 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -53,6 +55,15 @@ static int child_leaves_an_orphan(void)
     if (proc_spawn(&(struct proc_spec){.argv = argv, .envp = envp}, &p, &e))
         return 1;
     return write(3, &p.pid, sizeof p.pid) == sizeof p.pid ? 0 : 1;
+}
+
+// Makes a child of its own parent that exits with 7, tells its pid on descriptor 3 and goes.
+static int child_makes_a_sibling(void)
+{
+    pid_t pid = (pid_t)syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
+    if (pid == 0)
+        _exit(7);
+    return write(3, &pid, sizeof pid) == sizeof pid ? 0 : 1;
 }
 
 static int try_spawn(const char *what, const int *fds, size_t n_fds, struct proc *ret)
@@ -112,6 +123,8 @@ static int child_main(char **argv)
         return child_crosses();
     if (strcmp(argv[1], "orphan") == 0)
         return child_leaves_an_orphan();
+    if (strcmp(argv[1], "sibling") == 0)
+        return child_makes_a_sibling();
     if (strcmp(argv[1], "exit") == 0)
         return 42;
     for (;;)
@@ -181,6 +194,48 @@ START_TEST(a_descriptor_that_is_not_open_is_an_error)
 }
 END_TEST
 
+START_TEST(a_child_that_another_made_for_us_is_taken_over_and_others_are_not)
+{
+    int out[2];
+    pid_t pid;
+    struct err e;
+    struct proc sibling, p;
+    ck_assert_int_eq(pipe2(out, O_CLOEXEC), 0);
+    p = spawn("sibling", &out[1], 1);
+    ck_assert_int_eq(read(out[0], &pid, sizeof pid), sizeof pid);
+    ck_assert_int_eq(reaped(&p), 0);
+    ck_assert_int_eq(proc_adopt(pid, &sibling, &e), 0);
+    struct pollfd pfd = {.fd = sibling.pidfd, .events = POLLIN};
+    ck_assert_int_eq(poll(&pfd, 1, 20000), 1);
+    ck_assert_int_eq(proc_ended(), pid); // and is still to be reaped
+    ck_assert_int_eq(reaped(&sibling), 7);
+    ck_assert_int_eq(proc_ended(), 0);
+    ck_assert_int_eq(proc_adopt(pid, &sibling, &e), ERR_INVALID);
+    ck_assert_int_eq(proc_adopt(getppid(), &sibling, &e), ERR_INVALID);
+    ck_assert_int_eq(proc_adopt(-1, &sibling, &e), ERR_INVALID);
+    ck_assert(sibling.pid == 0 && sibling.pidfd == -1);
+}
+END_TEST
+
+START_TEST(memory_is_told_as_it_is)
+{
+    enum { MORE = 64 << 20 };
+    struct proc_memory before, after;
+    ck_assert(proc_memory(getpid(), &before));
+    char *p = malloc(MORE);
+    ck_assert_ptr_nonnull(p);
+    memset(p, 1, MORE);
+    ck_assert(proc_memory_in_full(getpid(), &after));
+    ck_assert_uint_ge(after.own_bytes, before.own_bytes + MORE);
+    ck_assert_uint_ge(after.resident_bytes, after.own_bytes);
+    ck_assert_uint_ge(after.pss_bytes, MORE);
+    ck_assert_uint_le(after.pss_bytes, after.resident_bytes);
+    ck_assert_int_eq(p[MORE - 1], 1);
+    free(p);
+    ck_assert(!proc_memory(1 << 30, &after));
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -191,6 +246,8 @@ int main(int argc, char **argv)
     tcase_add_test(c, the_end_is_told_as_code_or_signal);
     tcase_add_test(c, a_child_dies_with_its_parent);
     tcase_add_test(c, a_descriptor_that_is_not_open_is_an_error);
+    tcase_add_test(c, a_child_that_another_made_for_us_is_taken_over_and_others_are_not);
+    tcase_add_test(c, memory_is_told_as_it_is);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
