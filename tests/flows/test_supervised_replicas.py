@@ -151,6 +151,7 @@ def test_a_version_that_crashes_in_a_loop_is_given_up(start_fake):
     declare(server, "7 churn 3 1 1 1500 ok", "8 price 1 1 2 1500 crash")
     told = server.wait_event("told", lambda e: e["state"] == "failed" and e["replica"] == 0)
     assert told["why"] == "ended by signal 6, the last of 5 deaths in 30 s"
+    server.wait_event("replica_ended", n=5)  # the last is logged after the controller was told
     assert len(server.find("replica_ended")) == 5
     assert [r.state for r in rows(server, "replica") if r.name == "churn/3"] == ["ready"]
 
