@@ -30,6 +30,7 @@
 enum { WAIT_MS = 20000 };
 static char socket_path[1024];
 static struct msg_conn supervisor; // our end, when there is one
+static bool has_supervisor;
 static unsigned most_fds;
 
 struct model {
@@ -234,6 +235,9 @@ pid_t harness_start_supervised(const char *dir, unsigned n_gateways)
     struct err e;
     int pair[2];
     ck_assert_int_eq(supervision_pair(pair, &e), 0);
+    if (has_supervisor) // of a controller that was killed
+        msg_conn_done(&supervisor);
+    has_supervisor = true;
     supervision_init(&supervisor, pair[0]);
     pid_t pid = start(dir, n_gateways, pair[1]);
     close(pair[1]);
