@@ -20,6 +20,7 @@ enum {
     ACCEPTS_A_TURN = 64,
     DRAIN_ACCEPTS = 64, // times that many when draining
     CLOSING_MS = 2000,
+    DRAIN_IDLE_MS = 1000, // idle connections are kept open for so long after SIGTERM
     IN_SLACK = 64 << 10
 };
 
@@ -557,7 +558,7 @@ void conn_sweep(struct gateway *g)
         if (on_client && c->deadline_ns < now)
             time_out(c);
     }
-    if (g->draining)
+    if (g->draining && now >= g->idle_close_ns)
         close_idle(g);
     if (!g->accepting && !g->draining && g->listener.on_ready)
         conn_listen_start(g, g->listener.fd);
@@ -568,7 +569,11 @@ void conn_drain(struct gateway *g)
     // Connections the kernel completed for us are still ours to answer.
     for (int i = 0; i < DRAIN_ACCEPTS && accept_some(g);)
         i++;
+    // A client may be sending its next request while we look: it gets an answer that says goodbye, if it
+    // comes soon.
+    uint64_t grace_ms = g->settings->drain_timeout_ms / 2;
+    g->idle_close_ns =
+        loop_now_ns(g->loop) + (grace_ms < DRAIN_IDLE_MS ? grace_ms : DRAIN_IDLE_MS) * 1000000u;
     g->draining = true;
     conn_listen_stop(g);
-    close_idle(g);
 }

@@ -44,7 +44,7 @@ void conn_listen_start(struct gateway *g, int listen_fd);
 void conn_listen_stop(struct gateway *g);
 // Looks at all deadlines; called every GATEWAY_SWEEP_MS, when nothing is gathered.
 void conn_sweep(struct gateway *g);
-// From now on connections end with their next answer, idle ones at once.
+// From now on connections end with their next answer, idle ones after a second.
 void conn_drain(struct gateway *g);
 void conn_free_dead(struct gateway *g);
 

@@ -60,7 +60,7 @@ struct gateway {
     struct conn *dead;       // closed in this turn, freed at its end
     uint64_t buffered_bytes; // held in connection buffers together
     struct timer sweep;
-    uint64_t drain_deadline_ns;
+    uint64_t drain_deadline_ns, idle_close_ns;
     char *read_buf; // (GATEWAY_READ_BYTES) shared by all connections
     struct head_memo head_memo;
 
