@@ -234,6 +234,8 @@ pid_t harness_start_supervised(const char *dir, unsigned n_gateways)
 {
     struct err e;
     int pair[2];
+    if (supervisor.fd > 0) // of a controller before this one
+        msg_conn_done(&supervisor);
     ck_assert_int_eq(supervision_pair(pair, &e), 0);
     if (has_supervisor) // of a controller that was killed
         msg_conn_done(&supervisor);

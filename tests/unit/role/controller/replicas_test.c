@@ -186,6 +186,7 @@ START_TEST(a_new_controller_declares_everything_again_and_waits_for_it)
     ck_assert_uint_eq(m.serve.version, 1);
     harness_supervisor_hears(SUPERVISION_COMPLETE, &m);
     expect("GET", "/api/v1/status", 200, "\"ready\":false");
+    msg_conn_done(&g.conn);
     harness_gateway_connect(&g, 0);
     harness_supervisor_says(id, 12, BOARD_READY, 1, "");
     harness_gateway_until(&g, "\"ready\":true");
