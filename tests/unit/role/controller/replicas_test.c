@@ -178,6 +178,7 @@ START_TEST(a_new_controller_declares_everything_again_and_waits_for_it)
     start();
     uint64_t id = push("onnx 4", ",\"replicas\":\"2:4\"");
     harness_kill(pid);
+    msg_conn_done(&g.conn);
     pid = harness_start_supervised(dir, 1);
     harness_supervisor_hears(SUPERVISION_SERVE, &m);
     close_fds();
