@@ -12,8 +12,10 @@
 
 #include <string.h>
 
-static const struct entry_mains MAINS = {
-    .gateway = gateway_main, .controller = controller_main, .replica = replica_main};
+static const struct entry_mains MAINS = {.gateway = gateway_main,
+                                         .controller = controller_main,
+                                         .replica = replica_main,
+                                         .supervisor = supervisor_successor_main};
 
 static int serve(int argc, char **argv, uint64_t started_mono_ns)
 {

@@ -122,6 +122,16 @@ int file_publish(int from_dir, const char *from, int to_dir, const char *to, str
     return rc;
 }
 
+// The number is for people; the lock itself is the kernel's. A full disk must not keep the registry shut.
+void file_lock_sign(int fd)
+{
+    char pid[24];
+    int n = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
+    ASSERT(n > 0 && (size_t)n < sizeof pid);
+    if (ftruncate(fd, 0) == 0 && pwrite(fd, pid, (size_t)n, 0) != n)
+        (void)!ftruncate(fd, 0);
+}
+
 int file_lock(int dir_fd, const char *name, int *ret_fd, struct err *e)
 {
     int fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
@@ -137,12 +147,7 @@ int file_lock(int dir_fd, const char *name, int *ret_fd, struct err *e)
             return err_errno(e, why, "lock '%s'", name);
         return err_set(e, ERR_CONFLICT, "'%s' is held by process %s", name, holder[0] ? holder : "(unknown)");
     }
-    // The number is for people; the lock itself is the kernel's. A full disk must not keep the registry shut.
-    char pid[24];
-    int n = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
-    ASSERT(n > 0 && (size_t)n < sizeof pid);
-    if (ftruncate(fd, 0) == 0 && pwrite(fd, pid, (size_t)n, 0) != n)
-        (void)!ftruncate(fd, 0);
+    file_lock_sign(fd);
     *ret_fd = fd;
     return 0;
 }

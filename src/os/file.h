@@ -28,3 +28,5 @@ int file_sync(int fd, struct err *e) ERR_CHECKED;
 int file_publish(int from_dir, const char *from, int to_dir, const char *to, struct err *e) ERR_CHECKED;
 // Takes the lock file `name` in dir_fd for the life of *ret_fd. ERR_CONFLICT names the process that holds it.
 int file_lock(int dir_fd, const char *name, int *ret_fd, struct err *e) ERR_CHECKED;
+// Writes this process's id into a lock file that was taken: for people, and after a change of hands.
+void file_lock_sign(int fd);

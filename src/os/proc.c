@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,14 +48,14 @@ static void default_signals(void)
 // The child's side; writes errno to `report` when it cannot become the new program.
 static _Noreturn void become(const struct proc_spec *s, pid_t parent, int report)
 {
-    bool ok = prctl(PR_SET_PDEATHSIG, SIGKILL) == 0;
-    if (getppid() != parent) // it died before the line above
+    bool ok = s->outlives_us || prctl(PR_SET_PDEATHSIG, SIGKILL) == 0;
+    if (!s->outlives_us && getppid() != parent) // it died before the line above
         _exit(127);
     // A group of its own: Ctrl-C reaches us alone, and we end the child in order.
     ok = ok && setpgid(0, 0) == 0;
     if (ok && place_fds(s, &report)) {
         default_signals();
-        execve("/proc/self/exe", s->argv, s->envp);
+        execve(s->path ? s->path : "/proc/self/exe", s->argv, s->envp);
     }
     int why = errno;
     (void)!write(report, &why, sizeof why);
@@ -121,6 +122,15 @@ int proc_adopt(pid_t pid, struct proc *ret, struct err *e)
     return 0;
 }
 
+int proc_open_self(int *ret_fd, struct err *e)
+{
+    *ret_fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    if (*ret_fd < 0)
+        return err_errno(e, errno, "open a handle of this process");
+    fcntl(*ret_fd, F_SETFD, FD_CLOEXEC);
+    return 0;
+}
+
 pid_t proc_ended(void)
 {
     siginfo_t info = {.si_pid = 0};
@@ -178,12 +188,36 @@ void proc_kill_group(const struct proc *p)
         kill(-p->pid, SIGKILL);
 }
 
-bool proc_reap(struct proc *p, int *ret_status)
+// What waiting for the process says: 1 it has ended, 0 it runs, -1 it is no child of ours. By its handle, not
+// by its id, which is another's once it was reaped.
+static int look_at(const struct proc *p, int flags, int *ret_status)
+{
+    siginfo_t info = {.si_pid = 0};
+    int rc;
+    do
+        rc = waitid(P_PIDFD, (id_t)p->pidfd, &info, WEXITED | flags);
+    while (rc < 0 && errno == EINTR);
+    *ret_status = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
+    return rc < 0 ? -1 : info.si_pid != 0;
+}
+
+bool proc_is_child(const struct proc *p)
 {
     int status;
-    if (p->pid <= 0 || waitpid(p->pid, &status, WNOHANG) != p->pid)
+    return p->pid > 0 && look_at(p, WNOHANG | WNOWAIT, &status) >= 0;
+}
+
+bool proc_reap(struct proc *p, int *ret_status)
+{
+    if (p->pid <= 0)
         return false;
-    *ret_status = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+    int ended = look_at(p, WNOHANG, ret_status);
+    if (ended < 0) {
+        ended = poll(&(struct pollfd){.fd = p->pidfd, .events = POLLIN}, 1, 0) == 1;
+        *ret_status = PROC_STATUS_UNKNOWN;
+    }
+    if (!ended)
+        return false;
     close(p->pidfd);
     *p = (struct proc){0, -1};
     return true;
@@ -191,12 +225,17 @@ bool proc_reap(struct proc *p, int *ret_status)
 
 void proc_end(struct proc *p)
 {
+    int status;
     if (p->pid <= 0)
         return;
-    kill(p->pid, SIGKILL);
-    while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
-        ;
-    if (p->pidfd >= 0)
+    if (p->pidfd < 0) { // just forked
+        kill(p->pid, SIGKILL);
+        while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    } else {
+        (void)proc_signal(p, SIGKILL);
+        (void)look_at(p, 0, &status);
         close(p->pidfd);
+    }
     *p = (struct proc){0, -1};
 }

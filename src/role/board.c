@@ -92,11 +92,17 @@ int board_new(struct board **ret, int *ret_fd, struct err *e)
 void board_write(struct board *b, unsigned slot, const struct board_row *row)
 {
     ASSERT(slot < BOARD_ROWS_MAX && row->state < BOARD_STATES);
+    struct board_row old;
+    memcpy(&old, b->slots[slot].words, sizeof old);
+    ASSERT(old.state == row->state || board_move_allowed(old.state, row->state));
+    board_restore(b, slot, row);
+}
+
+void board_restore(struct board *b, unsigned slot, const struct board_row *row)
+{
+    ASSERT(slot < BOARD_ROWS_MAX && row->state < BOARD_STATES);
     struct board_slot *s = &b->slots[slot];
     uint32_t seq = s->seq, words[WORDS];
-    struct board_row old;
-    memcpy(&old, s->words, sizeof old);
-    ASSERT(old.state == row->state || board_move_allowed(old.state, row->state));
     memcpy(words, row, sizeof words);
     __atomic_store_n(&s->seq, seq + 1, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_RELEASE);

@@ -65,6 +65,9 @@ bool board_move_allowed(enum board_state from, enum board_state to);
 int board_new(struct board **ret, int *ret_fd, struct err *e) ERR_CHECKED;
 // Replaces row `slot` whole; asserts that its state stays or makes an allowed move.
 void board_write(struct board *b, unsigned slot, const struct board_row *row);
+// The same without asking for the row before: on the board of a new supervisor, which goes on with what it
+// found.
+void board_restore(struct board *b, unsigned slot, const struct board_row *row);
 
 // A reader's side: maps fd read-only; fd stays the caller's. ERR_INVALID when it is not a board.
 int board_attach(int fd, const struct board **ret, struct err *e) ERR_CHECKED;

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/limits.h"
 #include "base/str.h"
+#include "os/proc.h"
 #include "settings/settings.h"
 
 #include <stdio.h>
@@ -33,7 +34,8 @@ enum replica_word {
     REPLICA_WORDS,
 };
 
-static const char GATEWAY[] = "@gateway", CONTROLLER[] = "@controller", REPLICA[] = "@replica";
+static const char GATEWAY[] = "@gateway", CONTROLLER[] = "@controller", SUPERVISOR[] = "@supervisor",
+                  REPLICA[] = "@replica";
 static const char KIND_LOADER[] = "loader", KIND_REPLICA[] = "replica";
 
 static char *flag_dup(const struct settings *s, size_t i)
@@ -109,7 +111,7 @@ void entry_argv_free(char **argv)
 bool entry_is_role(int argc, char *const *argv)
 {
     return argc > 1 && (strcmp(argv[1], GATEWAY) == 0 || strcmp(argv[1], CONTROLLER) == 0 ||
-                        strcmp(argv[1], REPLICA) == 0);
+                        strcmp(argv[1], SUPERVISOR) == 0 || strcmp(argv[1], REPLICA) == 0);
 }
 
 // Reads "--key=value" as settings_put_flag wrote it.
@@ -215,6 +217,8 @@ int entry_main(const struct entry_mains *m, int argc, char *const *argv)
             .control_path = argv[4],
             .settings = &settings,
         });
+    if (strcmp(argv[1], SUPERVISOR) == 0)
+        return m->supervisor ? m->supervisor(&settings, PROC_FIRST_FD) : refuse("wrong arguments");
     return m->controller(&(struct controller_args){
         .n_gateways = (unsigned)n_gateways,
         .control_listen_fd = ENTRY_FD_LISTEN,

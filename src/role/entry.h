@@ -3,7 +3,8 @@
 // here, so that they cannot disagree.
 //
 //   slipway @gateway INDEX GATEWAYS CONTROL_PATH --data-dir=… --listen=… (every setting as its flag)
-//   slipway @replica loader|replica … (members of struct replica_args in their order) … --data-dir=…
+//   slipway @supervisor … (the same; started by the controller when the supervisor died, descriptor 3 is its
+//   socket) slipway @replica loader|replica … (members of struct replica_args in their order) … --data-dir=…
 //
 // The descriptors have fixed numbers, from enum entry_fd.
 #pragma once
@@ -12,6 +13,8 @@
 #include "role/role.h"
 
 #include <stdbool.h>
+
+struct settings;
 
 enum entry_fd {
     ENTRY_FD_BOARD = 3, // PROC_FIRST_FD
@@ -33,10 +36,11 @@ struct entry_mains {
     int (*gateway)(const struct gateway_args *a);
     int (*controller)(const struct controller_args *a);
     int (*replica)(const struct replica_args *a);
+    int (*supervisor)(struct settings *s, int fd); // supervisor_successor_main
 };
 
-// An argument list for proc_spawn; entry_argv_free when done. `role` is "@gateway" or "@controller". NULL
-// without memory.
+// An argument list for proc_spawn; entry_argv_free when done. `role` is "@gateway", "@controller" or
+// "@supervisor". NULL without memory.
 char **entry_argv_new(const char *role, unsigned index, unsigned n_gateways, const char *control_path,
                       const struct settings *s);
 // The same for a loader or replica; descriptors and title of `a` are not looked at.

@@ -29,6 +29,10 @@ static const struct form {
     [SUPERVISION_FAILED] = {SUPERVISION_FROM_REPLICA, 0, 0, sizeof(struct supervision_failed)},
     [SUPERVISION_SETTINGS] = {SUPERVISION_FROM_SUPERVISOR, 0, 0, sizeof(struct supervision_settings)},
     [SUPERVISION_DISTRUST] = {SUPERVISION_FROM_GATEWAY, 0, 0, sizeof(struct supervision_distrust)},
+    [SUPERVISION_KEEP] = {SUPERVISION_FROM_SUPERVISOR | SUPERVISION_FROM_CONTROLLER, 1, MSG_FDS_MAX, 0},
+    [SUPERVISION_STATE] = {SUPERVISION_FROM_SUPERVISOR | SUPERVISION_FROM_CONTROLLER, 1, 1,
+                           sizeof(struct supervision_state)},
+    [SUPERVISION_BOARD] = {SUPERVISION_FROM_SUPERVISOR, 1, 1, 0},
 };
 static const size_t N_FORMS = sizeof FORMS / sizeof FORMS[0];
 _Static_assert(sizeof(struct supervision_serve) <= SUPERVISION_PAYLOAD_MAX &&
@@ -107,7 +111,7 @@ int supervision_take(struct msg_conn *c, enum supervision_sender from, struct su
     bool good =
         f && f->from & from && m.payload.n == f->bytes && m.n_fds >= f->min_fds && m.n_fds <= f->max_fds;
     if (good) {
-        *ret = (struct supervision_message){.type = m.type, .n_fds = m.n_fds, .fds = {-1, -1}};
+        *ret = (struct supervision_message){.type = m.type, .n_fds = m.n_fds, .fds = {-1, -1, -1, -1}};
         memcpy(&ret->serve, m.payload.p, m.payload.n); // a member of the union, which begins there
         memcpy(ret->fds, m.fds, m.n_fds * sizeof m.fds[0]);
         good = is_sound(ret);

@@ -16,6 +16,14 @@
 //   supervisor → gateway, controller
 //     SUPERVISION_SETTINGS  struct supervision_settings   SIGHUP changed some: the receiver takes over those
 //                           that are reloadable (settings_reload)
+//   supervisor → controller, and from it to a new supervisor, when the old one died
+//     SUPERVISION_KEEP      (empty) + 1 to 4 descriptors: those that a new supervisor would need. The very
+//                           first of them is a handle of the supervisor's own process.
+//     SUPERVISION_STATE     struct supervision_state + 1 descriptor, a sealed memfd: how everything stands
+//                           (supervisor/handover.h). It and what came by KEEP since the last STATE replace
+//                           all that was kept before, at once, so that they always belong together.
+//   supervisor → gateway, controller
+//     SUPERVISION_BOARD     (empty) + 1 descriptor: the board of a new supervisor
 //
 //   supervisor → gateway, replica
 //     SUPERVISION_LINK      struct supervision_link + 1 descriptor: one end of a socket pair; the other end
@@ -35,8 +43,10 @@
 //     SUPERVISION_PONG      (empty)
 //     SUPERVISION_FORKED    struct supervision_forked
 //
-// A child whose socket ends has lost its supervisor: a replica exits at once. SIGTERM asks a replica to
-// answer what it has and to exit with 0.
+// A supervisor that dies is followed by another, which gets its ends of all these sockets from the
+// controller: the children do not notice. A child whose socket ends has lost both for good: a replica exits
+// at once, a gateway drains and ends after a while (GATEWAY_ORPHAN_MS). SIGTERM asks a replica to answer what
+// it has and to exit with 0.
 #pragma once
 
 #include "base/err.h"
@@ -61,6 +71,9 @@ enum supervision_type {
     SUPERVISION_FAILED,
     SUPERVISION_SETTINGS,
     SUPERVISION_DISTRUST,
+    SUPERVISION_KEEP,
+    SUPERVISION_STATE,
+    SUPERVISION_BOARD,
 };
 
 enum {
@@ -135,11 +148,16 @@ struct supervision_distrust {
     char why[SUPERVISION_WHY_BYTES];
 };
 
+struct supervision_state {
+    uint32_t n_kept; // descriptors that came by KEEP
+    uint32_t zero;
+};
+
 // One message as it was received.
 struct supervision_message {
     enum supervision_type type;
     unsigned n_fds;
-    int fds[2]; // the receiver's to close
+    int fds[MSG_FDS_MAX]; // the receiver's to close
     union {
         struct supervision_serve serve;
         struct supervision_withdraw withdraw;
@@ -151,6 +169,7 @@ struct supervision_message {
         struct supervision_failed failed;
         struct supervision_settings settings;
         struct supervision_distrust distrust;
+        struct supervision_state state;
     };
 };
 

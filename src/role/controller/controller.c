@@ -6,6 +6,7 @@
 #include "os/file.h"
 #include "os/signals.h"
 #include "role/board.h"
+#include "role/controller/adoption.h"
 #include "role/controller/helper.h"
 #include "role/controller/peer.h"
 #include "role/controller/replicas.h"
@@ -83,6 +84,8 @@ static int set_up(struct controller *c, struct err *e)
     if (!rc)
         rc = blobs_dir_open(c->data_dir, false, &c->blobs, e);
     if (!rc)
+        rc = adoption_open(c, e);
+    if (!rc)
         rc = replicas_open(c, e);
     return rc;
 }
@@ -103,6 +106,7 @@ static void tear_down(struct controller *c)
     if (c->signals.fd >= 0)
         close(c->signals.fd);
     free(c->gateways);
+    adoption_close(c);
     loop_free(c->loop);
     board_done(c->board);
 }

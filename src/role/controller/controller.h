@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct adoption;
 struct board;
 struct compile_job;
 struct helper;
@@ -64,6 +65,7 @@ struct controller {
     uint64_t started_wall_ns;
 
     struct supervisor_link *supervisor; // replicas.c
+    struct adoption *adoption;          // adoption.c: what a new supervisor would need
     struct withdrawal *withdrawals;     // what no gateway shall use any more
 
     struct publication *publications; // gateways.c: changes that wait for the gateways

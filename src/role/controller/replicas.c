@@ -5,14 +5,18 @@
 
 #include "engine/engine.h"
 #include "role/board.h"
+#include "role/controller/adoption.h"
 #include "role/controller/gateways.h"
 #include "role/supervision.h"
 #include "settings/settings.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { READS_MAX = 4096 };
 
 struct supervisor_link {
     struct controller *c;
@@ -150,6 +154,7 @@ static void on_ready(struct watch *w, uint32_t events)
             c->log.level = (enum log_level)c->args->settings->log_level;
             log_event(&c->log, LOG_LEVEL_DEBUG, "settings_applied");
         }
+        adoption_take(c, &m);
         for (unsigned i = 0; i < m.n_fds; i++)
             close(m.fds[i]);
     }
@@ -170,12 +175,49 @@ int replicas_open(struct controller *c, struct err *e)
         return err_set(e, ERR_NOMEM, "no memory to start");
     c->supervisor = s;
     s->c = c;
-    if (c->args->supervision_fd < 0)
-        return 0;
-    supervision_init(&s->conn, c->args->supervision_fd);
-    s->watch = (struct watch){c->args->supervision_fd, on_ready};
-    s->is_open = true;
-    return loop_add(c->loop, &s->watch, EPOLLIN, e);
+    return c->args->supervision_fd < 0 ? 0 : replicas_connect(c, c->args->supervision_fd, e);
+}
+
+int replicas_connect(struct controller *c, int fd, struct err *e)
+{
+    struct supervisor_link *s = c->supervisor;
+    if (s->is_open)
+        lost(c, &(struct err){.code = ERR_UNAVAILABLE});
+    supervision_init(&s->conn, fd);
+    s->watch = (struct watch){fd, on_ready};
+    int rc = loop_add(c->loop, &s->watch, EPOLLIN, e);
+    s->is_open = rc == 0;
+    if (rc)
+        msg_conn_done(&s->conn);
+    return rc;
+}
+
+void replicas_read_rest(struct controller *c)
+{
+    struct supervisor_link *s = c->supervisor;
+    for (int i = 0; s && s->is_open && i < READS_MAX; i++) {
+        if (poll(&(struct pollfd){.fd = s->watch.fd, .events = POLLIN}, 1, 0) != 1)
+            return;
+        on_ready(&s->watch, EPOLLIN);
+    }
+}
+
+int replicas_tell(struct controller *c, enum supervision_type type, const void *payload, const int *fds,
+                  unsigned n_fds, struct err *e)
+{
+    return tell(c, type, payload, fds, n_fds, e);
+}
+
+// What the dead one had heard and not acted on is not known.
+void replicas_declare_again(struct controller *c)
+{
+    struct err e;
+    for (size_t i = 0; i < LIMIT_DEPLOYMENTS; i++) {
+        struct deployment *d = c->routing.slots[i];
+        if (d && d->n_wanted && replicas_serve(c, d, &e))
+            log_event(&c->log, LOG_LEVEL_ERROR, "supervision_failed", LOG_Z("message", e.msg));
+    }
+    replicas_complete(c);
 }
 
 void replicas_close(struct controller *c)

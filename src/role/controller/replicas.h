@@ -4,6 +4,7 @@
 #pragma once
 
 #include "role/controller/controller.h"
+#include "role/supervision.h"
 
 struct deployment;
 
@@ -19,6 +20,13 @@ struct replicas_wait {
 // Begins to listen; without a supervisor (-1) nothing can be declared.
 int replicas_open(struct controller *c, struct err *e) ERR_CHECKED;
 void replicas_close(struct controller *c);
+// Another supervisor: its socket, owned from now on. What was declared is declared again once it answers.
+int replicas_connect(struct controller *c, int fd, struct err *e) ERR_CHECKED;
+void replicas_read_rest(struct controller *c); // all that a supervisor that has ended had sent
+void replicas_declare_again(struct controller *c);
+// Any message to the supervisor. ERR_UNAVAILABLE without one.
+int replicas_tell(struct controller *c, enum supervision_type type, const void *payload, const int *fds,
+                  unsigned n_fds, struct err *e) ERR_CHECKED;
 
 // Declares d, whose image, settings and digest are there, under the id and version that it has or is
 // promised. ERR_UNAVAILABLE without a supervisor; else as the model file's blob cannot be opened.

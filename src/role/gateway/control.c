@@ -211,6 +211,8 @@ static void connect_now(struct timer *t)
     struct control *k = (struct control *)((char *)t - offsetof(struct control, retry));
     struct err e;
     int fd;
+    if (k->g->orphaned_mono_ns)
+        return; // a controller that answers there is another server's
     if (sock_unix_connect(k->g->control_path, &fd, &e)) {
         retry_later(k, RETRY_AWAY_MAX_MS);
         return;

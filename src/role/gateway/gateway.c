@@ -93,6 +93,23 @@ static void on_table(struct gateway *g)
     role_ready(p->args->ready_fd);
 }
 
+static void drain(struct process *p)
+{
+    if (p->g.draining)
+        return;
+    p->g.drain_deadline_ns = loop_now_ns(p->g.loop) + p->g.settings->drain_timeout_ms * 1000000u;
+    conn_drain(&p->g);
+    close(p->args->listen_fd); // so that clients are refused, or reach the next server
+}
+
+// Nobody would replace this process or stop it: it makes way for another server.
+static void drain_if_orphaned(struct process *p)
+{
+    uint64_t since = p->g.orphaned_mono_ns;
+    if (since && (!p->serving || loop_now_ns(p->g.loop) >= since + GATEWAY_ORPHAN_MS * UINT64_C(1000000)))
+        drain(p);
+}
+
 static void on_sweep(struct timer *t)
 {
     struct gateway *g = (struct gateway *)((char *)t - offsetof(struct gateway, sweep));
@@ -101,6 +118,7 @@ static void on_sweep(struct timer *t)
     predict_finish(g);
     conn_sweep(g);
     backends_sweep(g);
+    drain_if_orphaned((struct process *)g);
     if (g->draining && (g->n_conns == 0 || now >= g->drain_deadline_ns))
         loop_stop(g->loop);
     uint64_t ms = g->draining ? DRAIN_LOOK_MS : GATEWAY_SWEEP_MS;
@@ -115,9 +133,7 @@ static void on_signal(struct watch *w, uint32_t events)
     signals_read(w->fd);
     if (p->g.draining)
         return;
-    p->g.drain_deadline_ns = loop_now_ns(p->g.loop) + p->g.settings->drain_timeout_ms * 1000000u;
-    conn_drain(&p->g);
-    close(p->args->listen_fd); // so that clients are refused, or reach the next server
+    drain(p);
     on_sweep(&p->g.sweep);
 }
 

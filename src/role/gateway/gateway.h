@@ -40,6 +40,7 @@ enum {
     GATEWAY_OUT_MAX = 1 << 30,         // bytes of answers one connection may have waiting
     GATEWAY_BUFFERED_MAX = 512 << 20,  // bytes of unfinished requests over all connections
     GATEWAY_SWEEP_MS = 500,            // how often deadlines are looked at
+    GATEWAY_ORPHAN_MS = 5000,          // how long it serves without supervisor and controller
 };
 
 struct gateway {
@@ -61,7 +62,8 @@ struct gateway {
     uint64_t buffered_bytes; // held in connection buffers together
     struct timer sweep;
     uint64_t drain_deadline_ns, idle_close_ns;
-    char *read_buf; // (GATEWAY_READ_BYTES) shared by all connections
+    uint64_t orphaned_mono_ns; // neither a supervisor nor one who could start it is left; 0: not so
+    char *read_buf;            // (GATEWAY_READ_BYTES) shared by all connections
     struct head_memo head_memo;
 
     // Routing (table.c, control.c)

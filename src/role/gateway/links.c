@@ -2,11 +2,14 @@
 // Introductions: each brings one end of a socket pair whose other end a replica has.
 #include "role/gateway/links.h"
 
+#include "base/clock.h"
+#include "role/board.h"
 #include "role/gateway/backend.h"
 #include "role/supervision.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct links {
     struct gateway *g;
@@ -22,6 +25,20 @@ static void close_links(struct links *k)
     free(k);
 }
 
+// A new supervisor has a board of its own: nobody can write to that of the old one any more.
+static void take_board(struct gateway *g, int fd)
+{
+    struct err e;
+    const struct board *b;
+    if (board_attach(fd, &b, &e)) {
+        log_event(&g->log, LOG_LEVEL_ERROR, "supervision_error", LOG_Z("message", e.msg));
+    } else {
+        board_done(g->board);
+        g->board = b;
+    }
+    close(fd);
+}
+
 // Replicas that are linked already go on without a supervisor; new ones cannot come.
 static void on_ready(struct watch *w, uint32_t events)
 {
@@ -33,6 +50,8 @@ static void on_ready(struct watch *w, uint32_t events)
     int rc = msg_conn_fill(&k->conn, &e), taken = 0;
     while ((taken = supervision_take(&k->conn, SUPERVISION_FROM_SUPERVISOR, &m, &e)) > 0) {
         struct err why;
+        if (m.type == SUPERVISION_BOARD)
+            take_board(g, m.fds[0]);
         if (m.type == SUPERVISION_LINK && backend_link(g, m.link.deployment, m.link.replica, m.fds[0], &why))
             log_event(&g->log, LOG_LEVEL_ERROR, "link_failed", LOG_INT("replica", m.link.replica),
                       LOG_Z("message", why.msg));
@@ -43,8 +62,11 @@ static void on_ready(struct watch *w, uint32_t events)
         rc = taken;
     if (rc && rc != ERR_UNAVAILABLE)
         log_event(&g->log, LOG_LEVEL_ERROR, "supervision_error", LOG_Z("message", e.msg));
-    if (rc)
+    if (rc) {
         close_links(k);
+        g->orphaned_mono_ns = clock_mono_ns();
+        log_event(&g->log, LOG_LEVEL_WARN, "orphaned", LOG_INT("drain_in_ms", GATEWAY_ORPHAN_MS));
+    }
 }
 
 int links_start(struct gateway *g, int fd, struct err *e)

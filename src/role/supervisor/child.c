@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "role/entry.h"
 #include "role/supervisor/crew.h"
+#include "role/supervisor/handover.h"
 #include "role/supervisor/state.h"
 
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 // Settings travel as flags.
@@ -54,7 +56,7 @@ static void move(struct child *c, enum board_state to)
     c->row.state = to;
     c->row.pid = c->proc.pid;
     board_write(c->sup->board, (unsigned)(c - c->sup->children), &c->row);
-    c->sup->moved = true;
+    c->sup->moved = c->sup->unsaved = true;
 }
 
 static void stop_listening_for_ready(struct child *c)
@@ -161,7 +163,8 @@ static void died(struct child *c)
         return;
     }
     // Without a listener the kernel gives new connections to the other gateways.
-    if (is_gateway(c)) {
+    if (is_gateway(c) && c->listen_fd >= 0) {
+        (void)shutdown(c->listen_fd, SHUT_RDWR); // the controller keeps a copy
         close(c->listen_fd);
         c->listen_fd = -1;
     }
@@ -180,14 +183,20 @@ static void on_ended(struct watch *w, uint32_t events)
     stop_listening_for_ready(c);
     stop_listening(c);
     c->row.last_exit = status;
-    snprintf(c->row.why, sizeof c->row.why, status < 0 ? "ended by signal %d" : "ended with code %d",
-             status < 0 ? -status : status);
+    bool is_known = status != PROC_STATUS_UNKNOWN; // else its parent was a supervisor before us
+    if (is_known)
+        snprintf(c->row.why, sizeof c->row.why, status < 0 ? "ended by signal %d" : "ended with code %d",
+                 status < 0 ? -status : status);
+    else
+        snprintf(c->row.why, sizeof c->row.why, "ended");
     if (c->sup->stopping && c->row.state != BOARD_STOPPING)
         move(c, BOARD_STOPPING); // it came first
     bool asked = c->row.state == BOARD_STOPPING;
-    const char *how = status < 0 ? "signal" : "exit_code";
+    const char *how = !is_known ? "adopted" : status < 0 ? "signal" : "exit_code";
     log_child(c, asked ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "child_ended", pid, how,
-              status < 0 ? -status : status);
+              !is_known    ? 1
+              : status < 0 ? -status
+                           : status);
     if (asked)
         move(c, BOARD_STOPPED);
     else
@@ -210,7 +219,8 @@ static int spawn(struct child *c, int ready_fd, int supervision_fd, struct err *
         [ENTRY_FD_SUPERVISION - PROC_FIRST_FD] = supervision_fd,
         [ENTRY_FD_METRICS - PROC_FIRST_FD] = s->metrics_fd,
     };
-    struct proc_spec spec = {.argv = argv, .envp = env, .fds = fds, .n_fds = is_gateway(c) ? 5 : 4};
+    struct proc_spec spec = {
+        .argv = argv, .envp = env, .fds = fds, .n_fds = is_gateway(c) ? 5 : 4, .outlives_us = true};
     int code = proc_spawn(&spec, &c->proc, e);
     entry_argv_free(argv);
     return code;
@@ -307,4 +317,73 @@ void child_stop(struct child *c, int sig)
     case BOARD_STATES:
         return;
     }
+}
+
+void child_save(const struct child *c, struct handover *h)
+{
+    struct handover_child r = {
+        .row = c->row,
+        .restart = c->restart,
+        .handle = handover_keep(h, c->proc.pidfd),
+        .listener = handover_keep(h, c->listen_fd),
+        // The controller's is the one that all this goes through.
+        .supervision = handover_keep(h, is_gateway(c) ? c->says.fd : -1),
+    };
+    handover_put(h, HANDOVER_CHILD, &r, sizeof r);
+}
+
+// Whether its process goes on under this supervisor.
+static bool adopt(struct child *c, struct msg_conn *conn)
+{
+    struct err e;
+    c->supervision = *conn;
+    c->says = (struct watch){conn->fd, on_says};
+    c->ended = (struct watch){c->proc.pidfd, on_ended};
+    int code = loop_add(c->sup->loop, &c->ended, EPOLLIN, &e);
+    if (code == 0)
+        code = loop_add(c->sup->loop, &c->says, EPOLLIN, &e);
+    if (code == 0)
+        return true;
+    log_event(&c->sup->log, LOG_LEVEL_ERROR, "child_not_adopted", LOG_INT("child_pid", c->proc.pid),
+              LOG_Z("error", e.msg));
+    loop_remove(c->sup->loop, &c->ended);
+    stop_listening(c);
+    return false;
+}
+
+void child_restore(struct child *c, struct handover *h, struct msg_conn *conn)
+{
+    struct handover_child r;
+    handover_next(h, &r, sizeof r);
+    uint32_t kind = c->row.kind, index = c->row.index;
+    c->row = r.row;
+    c->row.kind = kind;
+    c->row.index = index;
+    c->restart = r.restart;
+    c->listen_fd = handover_take(h, r.listener);
+    c->proc = (struct proc){r.row.pid, handover_take(h, r.handle)};
+    struct msg_conn own = {.fd = -1};
+    int fd = handover_take(h, r.supervision);
+    if (fd >= 0)
+        supervision_init(&own, fd);
+    bool is_controller = conn != NULL; // it lives, as it talks to us
+    if (is_controller && c->row.state == BOARD_STARTING)
+        c->row.state = BOARD_READY;
+    bool runs = c->proc.pidfd >= 0 && (is_controller || fd >= 0) &&
+                (c->row.state == BOARD_READY || c->row.state == BOARD_STOPPING);
+    if (runs && adopt(c, is_controller ? conn : &own)) {
+        board_restore(c->sup->board, (unsigned)(c - c->sup->children), &c->row);
+        return;
+    }
+    if (c->proc.pidfd >= 0) {
+        (void)proc_signal(&c->proc, SIGKILL);
+        close(c->proc.pidfd);
+    }
+    c->proc = (struct proc){0, -1};
+    c->row.pid = 0;
+    board_restore(c->sup->board, (unsigned)(c - c->sup->children), &c->row);
+    if (c->row.state == BOARD_STARTING || c->row.state == BOARD_READY || c->row.state == BOARD_RESTARTING)
+        died(c);
+    else if (c->row.state == BOARD_STOPPING)
+        move(c, BOARD_STOPPED);
 }

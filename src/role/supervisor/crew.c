@@ -6,7 +6,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "role/entry.h"
-#include "role/supervisor/group.h"
+#include "role/supervisor/post.h"
 #include "role/supervisor/state.h"
 #include "settings/settings.h"
 
@@ -18,36 +18,6 @@
 
 enum { SWEEP_MS = 1000 };
 
-struct post {
-    struct crew *crew;
-    struct member *member;
-    unsigned row; // on the board
-    struct proc proc;
-    struct watch ended; // proc.pidfd
-    struct msg_conn conn;
-    struct watch says; // its supervision socket; fd -1: none
-};
-
-struct deployment {
-    struct group group;
-    struct crew *crew;
-    struct deployment *next;
-    int model_fd, interface_fd;
-    uint64_t due_mono_ns;
-    struct post posts[LIMIT_REPLICAS + 1]; // of the members by place, then of the loader
-};
-
-struct crew {
-    struct supervisor *sup;
-    struct deployment *deployments;
-    struct timer due;   // of the earliest group_step
-    struct timer sweep; // for children of ours that nobody told us of
-    uint32_t last_number;
-    bool is_stopping;
-    bool rows_taken[BOARD_ROWS_MAX];
-};
-
-static const struct group_ops OPS;
 static void step(struct deployment *d);
 
 static struct deployment *deployment_of(const struct group *g)
@@ -77,7 +47,7 @@ static unsigned row_take(struct crew *c)
     return i;
 }
 
-static void row_write(const struct post *p)
+struct board_row post_row(const struct post *p)
 {
     const struct member *m = p->member;
     const struct supervision_serve *want = &m->group->want;
@@ -100,7 +70,7 @@ static void row_write(const struct post *p)
     memcpy(row.why, m->why, sizeof m->why);
     if (m->state == BOARD_EMPTY)
         row = (struct board_row){0};
-    board_write(p->crew->sup->board, p->row, &row);
+    return row;
 }
 
 // --- A member's process and socket
@@ -175,8 +145,7 @@ static void forked(struct post *loader, const struct supervision_forked *f)
     } else if (known || proc_adopt(f->pid, &p->proc, &e)) {
         group_not_forked(m, known ? "the loader named another process" : e.msg, now);
     } else {
-        p->ended = (struct watch){p->proc.pidfd, on_ended};
-        if (loop_add(s->loop, &p->ended, EPOLLIN, &e) == 0) {
+        if (post_watch(p, &e) == 0) {
             group_forked(m, now);
         } else {
             proc_end(&p->proc);
@@ -233,7 +202,13 @@ static void on_says(struct watch *w, uint32_t events)
     step(d);
 }
 
-static int connect_post(struct post *p, int fd, struct err *e)
+int post_watch(struct post *p, struct err *e)
+{
+    p->ended = (struct watch){p->proc.pidfd, on_ended};
+    return loop_add(p->crew->sup->loop, &p->ended, EPOLLIN, e);
+}
+
+int post_connect(struct post *p, int fd, struct err *e)
 {
     disconnect(p);
     supervision_init(&p->conn, fd);
@@ -275,7 +250,8 @@ static int spawn(struct member *m, struct err *e)
         [ENTRY_REPLICA_FD_MODEL - PROC_FIRST_FD] = d->model_fd,
         [ENTRY_REPLICA_FD_INTERFACE - PROC_FIRST_FD] = d->interface_fd,
     };
-    struct proc_spec spec = {.argv = argv, .envp = env, .fds = fds, .n_fds = sizeof fds / sizeof fds[0]};
+    struct proc_spec spec = {
+        .argv = argv, .envp = env, .fds = fds, .n_fds = sizeof fds / sizeof fds[0], .outlives_us = true};
     rc = argv ? proc_spawn(&spec, &p->proc, e) : err_set(e, ERR_NOMEM, "out of memory");
     entry_argv_free(argv);
     close(pair[1]);
@@ -283,10 +259,9 @@ static int spawn(struct member *m, struct err *e)
         close(pair[0]);
         return rc;
     }
-    rc = connect_post(p, pair[0], e);
-    p->ended = (struct watch){p->proc.pidfd, on_ended};
+    rc = post_connect(p, pair[0], e);
     if (rc == 0)
-        rc = loop_add(s->loop, &p->ended, EPOLLIN, e);
+        rc = post_watch(p, e);
     if (rc) { // nobody would notice its end
         disconnect(p);
         proc_end(&p->proc);
@@ -300,7 +275,7 @@ static int ask_for_fork(struct member *loader, struct member *m, struct err *e)
     int pair[2], rc = supervision_pair(pair, e);
     if (rc)
         return rc;
-    rc = connect_post(p, pair[0], e);
+    rc = post_connect(p, pair[0], e);
     if (rc == 0)
         tell(loader->io, SUPERVISION_FORK, &(struct supervision_fork){.replica = m->number}, &pair[1], 1);
     close(pair[1]);
@@ -416,7 +391,7 @@ static void log_move(const struct member *m)
 static void changed(struct group *g, struct member *m)
 {
     struct crew *c = deployment_of(g)->crew;
-    c->sup->moved = true;
+    c->sup->moved = c->sup->unsaved = true;
     if (!m) {
         if (g->state == BOARD_FAILED)
             log_event(&c->sup->log, LOG_LEVEL_ERROR, "deployment_failed", LOG_Z("model", g->want.model),
@@ -429,7 +404,8 @@ static void changed(struct group *g, struct member *m)
     struct post *p = m->io;
     if (!m->has_process && !m->is_asked)
         disconnect(p);
-    row_write(p);
+    struct board_row row = post_row(p);
+    board_write(c->sup->board, p->row, &row);
     if (m->state == BOARD_EMPTY) {
         post_leave(p);
         return;
@@ -476,6 +452,14 @@ static void deployment_free(struct deployment *d)
     close(d->model_fd);
     close(d->interface_fd);
     free(d);
+}
+
+void crew_step(struct crew *c)
+{
+    for (struct deployment *d = c->deployments, *next; d; d = next) {
+        next = d->next;
+        step(d);
+    }
 }
 
 static void step(struct deployment *d)
@@ -552,6 +536,19 @@ static void refuse(struct crew *c, const struct supervision_serve *want, const c
     (void)child_tell(&c->sup->children[c->sup->n_gateways], SUPERVISION_REPLICA, &r, NULL, 0);
 }
 
+struct deployment *crew_deployment_new(struct crew *c, const struct supervision_serve *want, int model_fd,
+                                       int interface_fd)
+{
+    struct deployment *d = calloc(1, sizeof *d);
+    if (!d)
+        return NULL;
+    *d = (struct deployment){
+        .crew = c, .next = c->deployments, .model_fd = model_fd, .interface_fd = interface_fd};
+    c->deployments = d;
+    group_init(&d->group, &OPS, d, want, c->sup->settings->drain_timeout_ms * UINT64_C(1000000));
+    return d;
+}
+
 static int serve(struct crew *c, struct supervision_message *m, struct err *e)
 {
     const struct supervision_serve *want = &m->serve;
@@ -575,16 +572,12 @@ static int serve(struct crew *c, struct supervision_message *m, struct err *e)
     if (!d) {
         if (m->n_fds != 2)
             return err_set(e, ERR_INVALID, "a new deployment came without its files");
-        d = calloc(1, sizeof *d);
+        d = crew_deployment_new(c, want, m->fds[0], m->fds[1]);
         if (!d) {
             refuse(c, want, "out of memory");
             return 0;
         }
-        *d = (struct deployment){
-            .crew = c, .next = c->deployments, .model_fd = m->fds[0], .interface_fd = m->fds[1]};
         m->n_fds = 0;
-        c->deployments = d;
-        group_init(&d->group, &OPS, d, want, c->sup->settings->drain_timeout_ms * UINT64_C(1000000));
     }
     d->group.is_declared = true;
     if (fits)
@@ -623,6 +616,7 @@ static void distrust(struct crew *c, const struct supervision_distrust *told)
 int crew_message(struct crew *c, struct supervision_message *m, struct err *e)
 {
     int rc = 0;
+    c->sup->unsaved = true;
     if (m->type == SUPERVISION_SERVE)
         rc = serve(c, m, e);
     for (unsigned i = 0; i < m->n_fds; i++)

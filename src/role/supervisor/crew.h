@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct crew;
+struct handover;
 struct supervisor;
 
 // Starts without any deployment. ERR_NOMEM.
@@ -24,6 +25,10 @@ void crew_gateway_started(struct crew *c, unsigned index);
 
 // The settings have changed.
 void crew_reload(struct crew *c);
+// Puts the replicas that serve into h, and takes them from there: those go on as they are, and all that did
+// not serve yet is ended and started anew. A loader is, too: whom it forked would be no child of ours.
+void crew_save(const struct crew *c, struct handover *h);
+int crew_restore(struct crew *c, struct handover *h, struct err *e) ERR_CHECKED;
 
 void crew_stop(struct crew *c);                  // the end of the server: SIGTERM to all
 void crew_kill(struct crew *c);                  // SIGKILL to what is left

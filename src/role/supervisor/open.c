@@ -6,6 +6,8 @@
 #include "os/sock.h"
 #include "role/metrics.h"
 #include "role/supervisor/crew.h"
+#include "role/supervisor/handover.h"
+#include "role/supervisor/post.h"
 #include "role/supervisor/state.h"
 #include "settings/settings.h"
 
@@ -46,13 +48,18 @@ static int open_data_dir(struct supervisor *s, struct err *e)
     return code;
 }
 
+static int name_control(struct supervisor *s, struct err *e)
+{
+    if (asprintf(&s->control_path, "%s/run/control.sock", s->settings->data_dir) >= 0)
+        return 0;
+    s->control_path = NULL;
+    return err_set(e, ERR_NOMEM, "out of memory");
+}
+
 static int open_control(struct supervisor *s, int *ret_fd, struct err *e)
 {
-    if (asprintf(&s->control_path, "%s/run/control.sock", s->settings->data_dir) < 0) {
-        s->control_path = NULL;
-        return err_set(e, ERR_NOMEM, "out of memory");
-    }
-    return sock_listen_unix(s->control_path, 0600, ret_fd, e);
+    int code = name_control(s, e);
+    return code ? code : sock_listen_unix(s->control_path, 0600, ret_fd, e);
 }
 
 static int open_listeners(struct supervisor *s, struct err *e)
@@ -73,25 +80,29 @@ static int open_listeners(struct supervisor *s, struct err *e)
     return s->url ? 0 : err_set(e, ERR_NOMEM, "out of memory");
 }
 
-static int open_shared_memory(struct supervisor *s, struct err *e)
+static int open_metrics(struct supervisor *s, struct err *e)
 {
-    int code = board_new(&s->board, &s->board_fd, e);
-    if (code == 0)
-        code = shm_new("slipway-metrics", metrics_segment_bytes(s->n_gateways), &s->metrics_fd, e);
+    int code = shm_new("slipway-metrics", metrics_segment_bytes(s->n_gateways), &s->metrics_fd, e);
     if (code == 0)
         code = shm_seal(s->metrics_fd, SHM_SEAL_SIZE, e);
     return code;
 }
 
-static int init_children(struct supervisor *s, struct err *e)
+static int count_gateways(const struct settings *settings, unsigned *ret_n, struct err *e)
 {
-    s->n_gateways = s->settings->gateways ? s->settings->gateways : n_cores();
-    if (s->n_gateways > BOARD_CHILDREN_MAX - 1) {
-        if (s->settings->gateways)
+    *ret_n = settings->gateways ? settings->gateways : n_cores();
+    if (*ret_n > BOARD_CHILDREN_MAX - 1) {
+        if (settings->gateways)
             return err_set(e, ERR_OUT_OF_RANGE, "%u gateways are more than the %d that one server runs",
-                           s->n_gateways, BOARD_CHILDREN_MAX - 1);
-        s->n_gateways = BOARD_CHILDREN_MAX - 1;
+                           *ret_n, BOARD_CHILDREN_MAX - 1);
+        *ret_n = BOARD_CHILDREN_MAX - 1;
     }
+    return 0;
+}
+
+static void init_children(struct supervisor *s, unsigned n_gateways)
+{
+    s->n_gateways = n_gateways;
     s->n_children = s->n_gateways + 1;
     for (unsigned i = 0; i < s->n_children; i++) {
         bool gateway = i < s->n_gateways;
@@ -105,7 +116,6 @@ static int init_children(struct supervisor *s, struct err *e)
             .row = {.kind = gateway ? BOARD_GATEWAY : BOARD_CONTROLLER, .index = gateway ? i : 0},
         };
     }
-    return 0;
 }
 
 // As many descriptors as the system lets us have; the children inherit it.
@@ -118,20 +128,13 @@ static void raise_descriptor_limit(void)
     }
 }
 
-int supervisor_open(struct supervisor *s, struct err *e)
+// What every supervisor makes for itself; the rest is found, or left to it by its predecessor.
+static int open_own(struct supervisor *s, struct err *e)
 {
     static const int SIGNALS[] = {SIGTERM, SIGINT, SIGHUP};
-    s->lock_fd = s->signal_fd = s->board_fd = s->metrics_fd = -1;
-    raise_descriptor_limit();
-    int code = init_children(s, e);
+    int code = proc_open_self(&s->self_fd, e);
     if (code == 0)
-        code = open_data_dir(s, e);
-    if (code == 0)
-        code = open_listeners(s, e);
-    if (code == 0)
-        code = open_control(s, &s->children[s->n_gateways].listen_fd, e);
-    if (code == 0)
-        code = open_shared_memory(s, e);
+        code = board_new(&s->board, &s->board_fd, e);
     if (code == 0)
         code = loop_new(&s->loop, e);
     if (code == 0)
@@ -139,6 +142,64 @@ int supervisor_open(struct supervisor *s, struct err *e)
     if (code == 0)
         code = signals_open(SIGNALS, sizeof SIGNALS / sizeof SIGNALS[0], &s->signal_fd, e);
     return code;
+}
+
+static void begin_open(struct supervisor *s)
+{
+    s->lock_fd = s->signal_fd = s->board_fd = s->metrics_fd = s->self_fd = -1;
+    raise_descriptor_limit();
+}
+
+int supervisor_open(struct supervisor *s, struct err *e)
+{
+    begin_open(s);
+    unsigned n_gateways;
+    int code = count_gateways(s->settings, &n_gateways, e);
+    if (code)
+        return code;
+    init_children(s, n_gateways);
+    code = open_data_dir(s, e);
+    if (code == 0)
+        code = open_listeners(s, e);
+    if (code == 0)
+        code = open_control(s, &s->children[s->n_gateways].listen_fd, e);
+    if (code == 0)
+        code = open_metrics(s, e);
+    return code ? code : open_own(s, e);
+}
+
+int supervisor_reopen(struct supervisor *s, struct handover *h, struct msg_conn *conn, struct err *e)
+{
+    struct handover_server r = {0};
+    begin_open(s);
+    if (handover_peek(h) == HANDOVER_SERVER)
+        handover_next(h, &r, sizeof r);
+    if (r.format != HANDOVER_FORMAT || r.n_gateways == 0 || r.n_gateways > BOARD_CHILDREN_MAX - 1)
+        return err_set(e, ERR_INVALID, "the server's state is of another form: %u, not %d", r.format,
+                       HANDOVER_FORMAT);
+    init_children(s, r.n_gateways);
+    s->lock_fd = handover_take(h, r.lock);
+    s->metrics_fd = handover_take(h, r.metrics);
+    s->announced = r.announced;
+    s->stopping = r.stopping;
+    s->exit_code = r.exit_code;
+    s->started_mono_ns = r.started_mono_ns;
+    r.url[sizeof r.url - 1] = '\0';
+    s->url = strdup(r.url);
+    if (s->lock_fd < 0 || s->metrics_fd < 0)
+        return err_set(e, ERR_INVALID, "the server's state came without its lock or its counters");
+    if (!s->url)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    file_lock_sign(s->lock_fd);
+    int code = succession_restore_sources(s, h, e);
+    if (code == 0)
+        code = name_control(s, e);
+    if (code == 0)
+        code = open_own(s, e);
+    if (code)
+        return code;
+    s->crew->last_number = r.last_number;
+    return succession_restore(s, h, conn, e);
 }
 
 static void close_if_open(int fd)
@@ -161,10 +222,12 @@ void supervisor_close(struct supervisor *s)
         unlink(s->control_path);
     free(s->control_path);
     free(s->url);
+    free(s->own_flags);
     board_done(s->board);
     loop_free(s->loop);
     close_if_open(s->board_fd);
     close_if_open(s->metrics_fd);
     close_if_open(s->signal_fd);
+    close_if_open(s->self_fd);
     close_if_open(s->lock_fd); // the last: until here the directory is ours
 }

@@ -12,6 +12,7 @@
 #include "role/supervisor/restart.h"
 
 struct crew;
+struct handover;
 struct settings;
 struct supervisor;
 
@@ -37,15 +38,18 @@ struct supervisor {
     char *const *flags;
     uint64_t started_mono_ns;
     int lock_fd, signal_fd, board_fd, metrics_fd;
+    int self_fd; // handle of this process: the controller sees by it that we have ended
     struct board *board;
     char *control_path;
     char *url;
+    char **own_flags;                // flags, when a predecessor left them
     unsigned n_gateways, n_children; // children: gateways 0 … n_gateways - 1, then the controller
     struct child children[BOARD_CHILDREN_MAX];
     struct crew *crew; // what runs in replicas
     struct watch signals;
     struct timer drain_due;
     bool moved;     // a child moved in this turn: supervisor.c acts at its end
+    bool unsaved;   // something changed that the controller's copy does not have yet (succession.c)
     bool announced; // "ready" was said
     bool stopping;
     int exit_code;
@@ -55,6 +59,18 @@ struct supervisor {
 // closed again by supervisor_close, which takes half-opened state.
 int supervisor_open(struct supervisor *s, struct err *e) ERR_CHECKED;
 void supervisor_close(struct supervisor *s);
+// The same after a supervisor that ended: takes what it left. Children that served go on. The controller
+// speaks through `conn`, which is taken.
+int supervisor_reopen(struct supervisor *s, struct handover *h, struct msg_conn *conn,
+                      struct err *e) ERR_CHECKED;
+
+// succession.c: the flags and the environment that SIGHUP reads again; freed by supervisor_close.
+int succession_restore_sources(struct supervisor *s, struct handover *h, struct err *e) ERR_CHECKED;
+// Gives the controller what a successor would need, if something changed. Cheap if not.
+void succession_save(struct supervisor *s);
+// Takes all that h has, after supervisor_reopen made what is not in it. The children get the new board.
+int succession_restore(struct supervisor *s, struct handover *h, struct msg_conn *conn,
+                       struct err *e) ERR_CHECKED;
 
 // reload.c: SIGHUP. An invalid file is logged and changes nothing.
 void supervisor_reload(struct supervisor *s);
@@ -66,6 +82,10 @@ void child_environ(char *ret[CHILD_ENVIRON_MAX]);
 
 // child.c: starts the child's process; a failure counts as a death.
 void child_start(struct child *c);
+// Puts it into h; takes it from there as far as it runs, else a successor follows. `conn`: of the controller,
+// taken; else NULL.
+void child_save(const struct child *c, struct handover *h);
+void child_restore(struct child *c, struct handover *h, struct msg_conn *conn);
 // Asks it to finish (SIGTERM), or ends it (SIGKILL).
 void child_stop(struct child *c, int sig);
 // Sends it a supervision message (role/supervision.h). False when it does not run or cannot be reached.

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "os/signals.h"
 #include "role/supervisor/crew.h"
+#include "role/supervisor/handover.h"
 #include "role/supervisor/state.h"
 #include "settings/settings.h"
 
@@ -124,15 +125,21 @@ static void on_turn_end(void *ctx)
         s->moved = false;
         follow_up(s);
     }
+    succession_save(s);
+}
+
+static int watch_signals(struct supervisor *s, struct err *e)
+{
+    s->signals = (struct watch){s->signal_fd, on_signal};
+    loop_on_turn_end(s->loop, on_turn_end, s);
+    return loop_add(s->loop, &s->signals, EPOLLIN, e);
 }
 
 static int run(struct supervisor *s, struct err *e)
 {
-    s->signals = (struct watch){s->signal_fd, on_signal};
-    int code = loop_add(s->loop, &s->signals, EPOLLIN, e);
+    int code = watch_signals(s, e);
     if (code)
         return code;
-    loop_on_turn_end(s->loop, on_turn_end, s);
     announce_listening(s);
     // The controller first: the gateways wait for its routes.
     for (unsigned i = s->n_children; i-- > 0;)
@@ -149,26 +156,77 @@ static void say_why(const struct supervisor *s, const struct err *e)
                   LOG_Z("error", e->msg), LOG_Z("hint", e->hint));
 }
 
-int supervisor_main(struct settings *settings, int n_flags, char *const *flags, uint64_t started_mono_ns)
+static struct supervisor *supervisor_new(struct settings *settings)
 {
-    struct err e = {0};
     struct supervisor *s = calloc(1, sizeof *s);
     if (!s)
-        return EXIT_FAILURE;
+        return NULL;
     s->log = (struct log){STDERR_FILENO, (enum log_level)settings->log_level, "supervisor", -1};
-    s->started_mono_ns = started_mono_ns;
     s->settings = settings;
-    s->n_flags = n_flags;
-    s->flags = flags;
-    int code = supervisor_open(s, &e);
-    if (code == 0)
-        code = run(s, &e);
+    return s;
+}
+
+// Says how it ended, and frees everything.
+static int end(struct supervisor *s, int code, const struct err *e)
+{
     if (code)
-        say_why(s, &e);
+        say_why(s, e);
     else
         log_event(&s->log, LOG_LEVEL_INFO, "stopped", LOG_INT("exit_code", s->exit_code));
     int exit_code = code ? EXIT_FAILURE : s->exit_code;
     supervisor_close(s);
     free(s);
     return exit_code;
+}
+
+int supervisor_main(struct settings *settings, int n_flags, char *const *flags, uint64_t started_mono_ns)
+{
+    struct err e = {0};
+    struct supervisor *s = supervisor_new(settings);
+    if (!s)
+        return EXIT_FAILURE;
+    s->started_mono_ns = started_mono_ns;
+    s->n_flags = n_flags;
+    s->flags = flags;
+    int code = supervisor_open(s, &e);
+    if (code == 0)
+        code = run(s, &e);
+    return end(s, code, &e);
+}
+
+// Goes on where the predecessor stopped.
+static int run_on(struct supervisor *s, struct err *e)
+{
+    int code = watch_signals(s, e);
+    if (code)
+        return code;
+    if (s->stopping)
+        begin_stop(s, s->exit_code);
+    on_turn_end(s);
+    return loop_run(s->loop, e);
+}
+
+int supervisor_successor_main(struct settings *settings, int fd)
+{
+    struct err e = {0};
+    struct supervisor *s = supervisor_new(settings);
+    struct handover *h = handover_new();
+    struct msg_conn conn;
+    supervision_init(&conn, fd);
+    if (!s || !h) {
+        free(s);
+        handover_free(h);
+        return EXIT_FAILURE;
+    }
+    int code = handover_receive(h, &conn, &e);
+    if (code == 0)
+        code = supervisor_reopen(s, h, &conn, &e);
+    handover_free(h);
+    if (code) { // the controller tries again; what is open here is not ours to end
+        log_event(&s->log, LOG_LEVEL_ERROR, "adoption_failed", LOG_Z("error", e.msg));
+        _exit(EXIT_FAILURE);
+    }
+    log_event(&s->log, LOG_LEVEL_WARN, "adopted", LOG_INT("supervisor_pid", getpid()),
+              LOG_INT("replicas", crew_n_processes(s->crew)));
+    return end(s, run_on(s, &e), &e);
 }

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// What crew.c and crew_handover.c share: the processes of all deployments. A member's process, socket and row
+// on the board belong to its struct post, which it has while it is not EMPTY.
+#pragma once
+
+#include "os/loop.h"
+#include "os/msg.h"
+#include "os/proc.h"
+#include "role/supervisor/group.h"
+
+struct supervisor;
+
+struct post {
+    struct crew *crew;
+    struct member *member;
+    unsigned row; // on the board
+    struct proc proc;
+    struct watch ended; // proc.pidfd
+    struct msg_conn conn;
+    struct watch says; // its supervision socket; fd -1: none
+};
+
+struct deployment {
+    struct group group;
+    struct crew *crew;
+    struct deployment *next;
+    int model_fd, interface_fd;
+    uint64_t due_mono_ns;
+    struct post posts[LIMIT_REPLICAS + 1]; // of the members by place, then of the loader
+};
+
+struct crew {
+    struct supervisor *sup;
+    struct deployment *deployments;
+    struct timer due;   // of the earliest group_step
+    struct timer sweep; // for children of ours that nobody told us of
+    uint32_t last_number;
+    bool is_stopping;
+    bool rows_taken[BOARD_ROWS_MAX];
+};
+
+// A deployment of the crew without any process; owns both descriptors from now on. NULL without memory.
+struct deployment *crew_deployment_new(struct crew *c, const struct supervision_serve *want, int model_fd,
+                                       int interface_fd);
+void crew_step(struct crew *c);                                      // does what is due in all groups
+int post_watch(struct post *p, struct err *e) ERR_CHECKED;           // the end of its process
+int post_connect(struct post *p, int fd, struct err *e) ERR_CHECKED; // owns fd from now on
+struct board_row post_row(const struct post *p);                     // as it is to be seen
