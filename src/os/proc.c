@@ -55,6 +55,9 @@ static _Noreturn void become(const struct proc_spec *s, pid_t parent, int report
     ok = ok && setpgid(0, 0) == 0;
     if (ok && place_fds(s, &report)) {
         default_signals();
+        // The kernel sends it to a stopped process whose parent dies.
+        if (s->outlives_us)
+            signal(SIGHUP, SIG_IGN);
         execve(s->path ? s->path : "/proc/self/exe", s->argv, s->envp);
     }
     int why = errno;

@@ -15,7 +15,8 @@ enum { PROC_FIRST_FD = 3, PROC_FDS_MAX = 16 };
 
 // What a child is started with. It sees fds[i] as descriptor PROC_FIRST_FD + i, /dev/null as standard input,
 // our standard output and error, default signal handlers, an empty signal mask, a process group of its own,
-// and no other descriptor. It is killed when we die, unless `outlives_us`.
+// and no other descriptor. It is killed when we die, unless `outlives_us`, which also makes it
+// ignore SIGHUP.
 struct proc_spec {
     char *const *argv; // NULL at the end; argv[0] is only a name
     char *const *envp; // NULL at the end: the whole environment

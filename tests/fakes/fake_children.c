@@ -115,7 +115,7 @@ static void on_supervision(struct watch *w, uint32_t events)
     struct supervision_message m;
     struct err e;
     if (msg_conn_fill(&f->supervisor, &e))
-        abort();
+        _exit(0); // nobody is left
     while (supervision_take(&f->supervisor, SUPERVISION_FROM_SUPERVISOR, &m, &e) == 1)
         if (m.type == SUPERVISION_LINK && f->n_links < LINKS_MAX)
             f->links[f->n_links++] = m.fds[0];
@@ -301,13 +301,18 @@ static int fake_controller(const struct controller_args *a)
         struct pollfd p = {.fd = c.fd, .events = POLLIN};
         poll(&p, 1, 20);
         if (p.revents && msg_conn_fill(&c, &e))
-            pause();
-        while (supervision_take(&c, SUPERVISION_FROM_SUPERVISOR, &m, &e) == 1)
+            return 0; // it cannot adopt anybody
+        while (supervision_take(&c, SUPERVISION_FROM_SUPERVISOR, &m, &e) == 1) {
+            for (unsigned i = 0; i < m.n_fds; i++)
+                close(m.fds[i]);
+            if (m.type != SUPERVISION_REPLICA)
+                continue;
             fprintf(stderr,
                     "{\"event\":\"told\",\"deployment\":%u,\"replica\":%u,\"state\":\"%s\",\"ready\":%u,"
                     "\"why\":\"%s\"}\n",
                     (unsigned)m.replica.deployment, m.replica.replica, board_state_name(m.replica.state),
                     m.replica.ready, m.replica.why);
+        }
     }
 }
 

@@ -106,9 +106,44 @@ class Server:
             self.process.send_signal(sig)
         return self.process.wait(timeout)
 
+    def supervisor_pid(self):
+        """Of the process that supervises now: another adopts the children of one that was killed."""
+        adopted = self.find("adopted")
+        return adopted[-1]["supervisor_pid"] if adopted else self.process.pid
+
+    def pids(self):
+        """All processes of this server that run, by their data directory."""
+        found = []
+        for path in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                words = (path / "cmdline").read_bytes().split(b"\0")
+                state = (path / "stat").read_text().rsplit(")", 1)[1].split()[0]
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            mine = f"--data-dir={self.data_dir}".encode()
+            if state != "Z" and (mine in words or int(path.name) == self.process.pid):
+                found.append(int(path.name))
+        return found
+
+    def kill(self):
+        """kill -9 of the whole server at once: none is left who could replace another."""
+        supervisor = self.supervisor_pid()
+        os.kill(supervisor, signal.SIGSTOP)
+        for pid in [*self.pids(), supervisor]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        end = time.monotonic() + DEADLINE_S
+        self.process.wait(DEADLINE_S)
+        while self.pids():
+            assert time.monotonic() < end
+
     def end(self):
         if self.process.poll() is None:
             self.stop()
+        elif self.supervisor_pid() in self.pids():
+            os.kill(self.supervisor_pid(), signal.SIGTERM)
         self._reader.join(DEADLINE_S)
         self.process.stderr.close()
 
@@ -118,8 +153,8 @@ def start_server(tmp_path):
     """A function that starts servers, each on its own or a given data directory."""
     servers = []
 
-    def start(*flags, data_dir=None):
-        server = Server(data_dir or tmp_path / f"data{len(servers)}", *flags)
+    def start(*flags, data_dir=None, **how):
+        server = Server(data_dir or tmp_path / f"data{len(servers)}", *flags, **how)
         servers.append(server)
         return server
 

@@ -87,8 +87,7 @@ def test_a_new_gateway_has_the_models_before_it_answers(served, churn):
 def test_a_restarted_server_serves_the_same_models(start_server, churn, tmp_path):
     first = start_server(data_dir=tmp_path / "data")
     first.push("churn", churn.path)
-    first.process.kill()
-    first.process.wait()
+    first.kill()
     second = start_server(data_dir=tmp_path / "data")
     answer = second.predict("churn", {"instances": churn.instances(5)})
     assert answer.json()["predictions"] == pytest.approx(churn.expected[:5], abs=1e-6)

@@ -239,7 +239,7 @@ def alive(pid):
         return False
 
 
-def test_children_die_with_the_supervisor_and_the_directory_is_free_again(start_fake):
+def test_children_end_when_supervisor_and_controller_are_gone_and_the_directory_is_free_again(start_fake):
     server = start_fake("--gateways", 2)
     pids = [server.child_pid(GATEWAYS, 0), server.child_pid(GATEWAYS, 1), server.child_pid(CONTROLLER)]
     server.process.kill()
