@@ -47,12 +47,12 @@ static int child_reports(char **argv)
 }
 
 // Starts a grandchild that waits, tells its pid on descriptor 3 and dies.
-static int child_leaves_an_orphan(void)
+static int child_leaves_an_orphan(bool outlives_us)
 {
     struct err e;
     struct proc p;
     char *argv[] = {WORD("t"), WORD("wait"), NULL}, *envp[] = {NULL};
-    if (proc_spawn(&(struct proc_spec){.argv = argv, .envp = envp}, &p, &e))
+    if (proc_spawn(&(struct proc_spec){.argv = argv, .envp = envp, .outlives_us = outlives_us}, &p, &e))
         return 1;
     return write(3, &p.pid, sizeof p.pid) == sizeof p.pid ? 0 : 1;
 }
@@ -122,7 +122,9 @@ static int child_main(char **argv)
     if (strcmp(argv[1], "cross") == 0)
         return child_crosses();
     if (strcmp(argv[1], "orphan") == 0)
-        return child_leaves_an_orphan();
+        return child_leaves_an_orphan(false);
+    if (strcmp(argv[1], "survivor") == 0)
+        return child_leaves_an_orphan(true);
     if (strcmp(argv[1], "sibling") == 0)
         return child_makes_a_sibling();
     if (strcmp(argv[1], "exit") == 0)
@@ -178,6 +180,24 @@ START_TEST(a_child_dies_with_its_parent)
     int status;
     ck_assert_int_eq(waitpid(orphan, &status, 0), orphan);
     ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+END_TEST
+
+START_TEST(a_process_of_a_predecessor_can_be_watched_and_ended)
+{
+    int tell[2], status = 0;
+    ck_assert_int_eq(pipe2(tell, O_CLOEXEC), 0);
+    struct proc parent = spawn("survivor", &tell[1], 1), p = {0, -1};
+    ck_assert_int_eq(read(tell[0], &p.pid, sizeof p.pid), sizeof p.pid);
+    ck_assert(proc_is_child(&parent));
+    ck_assert_int_eq(reaped(&parent), 0);
+    p.pidfd = (int)syscall(SYS_pidfd_open, p.pid, 0);
+    ck_assert_int_ge(p.pidfd, 0); // it lives
+    ck_assert(!proc_is_child(&p));
+    ck_assert(!proc_reap(&p, &status));
+    struct proc same = {p.pid, dup(p.pidfd)};
+    proc_end(&same);
+    ck_assert_int_eq(reaped(&p), PROC_STATUS_UNKNOWN);
 }
 END_TEST
 
@@ -245,6 +265,7 @@ int main(int argc, char **argv)
     tcase_add_test(c, a_child_has_exactly_what_it_was_given);
     tcase_add_test(c, the_end_is_told_as_code_or_signal);
     tcase_add_test(c, a_child_dies_with_its_parent);
+    tcase_add_test(c, a_process_of_a_predecessor_can_be_watched_and_ended);
     tcase_add_test(c, a_descriptor_that_is_not_open_is_an_error);
     tcase_add_test(c, a_child_that_another_made_for_us_is_taken_over_and_others_are_not);
     tcase_add_test(c, memory_is_told_as_it_is);
