@@ -147,8 +147,8 @@ START_TEST(closed_connections_lose_what_was_under_way)
     ck_assert_uint_eq(res.n_broken, 10);
     ck_assert_uint_eq(res.n_answered, 490);
     ck_assert_uint_eq(res.latency.count, 500);
-    // The first, nine after a loss, and one that looked whether anybody is there; on a busy machine also one after
-    // the tenth loss, which may be noticed before the end is.
+    // The first, nine after a loss, and one that looked whether anybody is there; on a busy machine also one
+    // after the tenth loss, which may be noticed before the end is.
     unsigned n = atomic_load(&f.n_connections);
     ck_assert_msg(n == 11 || n == 12, "%u connections", n);
 }
