@@ -22,6 +22,11 @@ uint64_t clock_wall_ns(void)
     return now_ns(CLOCK_REALTIME);
 }
 
+uint64_t clock_thread_ns(void)
+{
+    return now_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 void clock_rfc3339(uint64_t wall_ns, char ret[CLOCK_RFC3339_SIZE])
 {
     time_t s = (time_t)(wall_ns / 1000000000u);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Three kinds of time: mono_ns (monotonic, for durations and deadlines), wall_ns (since 1970 UTC, for people
+// Kinds of time: mono_ns (monotonic, for durations and deadlines), wall_ns (since 1970 UTC, for people
 // and ids), dur_ns (a difference).
 #pragma once
 
@@ -8,6 +8,7 @@
 
 uint64_t clock_mono_ns(void);
 uint64_t clock_wall_ns(void);
+uint64_t clock_thread_ns(void); // that this thread ran: waiting for a core does not count
 
 enum { CLOCK_RFC3339_SIZE = 25, CLOCK_HTTP_DATE_SIZE = 30 };
 // "2026-11-22T10:49:29.123Z" with NUL.

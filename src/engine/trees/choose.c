@@ -3,10 +3,11 @@
 // It is not predicted but measured, once, when a model is compiled.
 #include "engine/trees/trees.h"
 
+#include "base/clock.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum {
     MOST_ROWS = 256,
@@ -20,14 +21,6 @@ enum {
     PASS_NS = 50000,        // short passes are repeated to last about this long
     LONG_PASS_NS = 1500000, // fewer rows, and only one pass, rather than a longer one
 };
-
-// The time this thread ran: on a busy machine, waiting for a core is no property of a kernel.
-static uint64_t cpu_ns(void)
-{
-    struct timespec t = {0};
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 // xorshift64*: the rows need only be scattered, and the same every time.
 static uint64_t scatter(uint64_t *state)
@@ -102,10 +95,10 @@ struct runner {                  // a kernel in the contest
 
 static double timed(const struct bench *b, const struct runner *r, bool batch)
 {
-    uint64_t started = cpu_ns();
+    uint64_t started = clock_thread_ns();
     for (uint32_t i = 0; i < r->repeat; i++)
         pass(b, r->kernel, batch);
-    return (double)(cpu_ns() - started) / r->repeat / b->n_rows;
+    return (double)(clock_thread_ns() - started) / r->repeat / b->n_rows;
 }
 
 static struct runner enter(const struct bench *b, const struct kernel *k, bool batch)
@@ -125,7 +118,7 @@ static struct image_choice fastest(const struct bench *b, bool batch)
 {
     struct runner r[MOST_KERNELS];
     uint32_t n = 0, best = 0;
-    uint64_t started = cpu_ns();
+    uint64_t started = clock_thread_ns();
     if (!b->m->img.h->coded)
         r[n++] = enter(b, NULL, batch);
     for (const struct kernel *k = KERNELS; k->name && n < MOST_KERNELS; k++)
@@ -134,7 +127,7 @@ static struct image_choice fastest(const struct bench *b, bool batch)
     for (uint32_t i = 0; i < n; i++)
         best = r[i].best < r[best].best ? i : best;
     for (int round = 0; round < MOST_ROUNDS; round++) {
-        uint64_t spent = cpu_ns() - started;
+        uint64_t spent = clock_thread_ns() - started;
         if (spent > MOST_NS || (spent > BUDGET_NS && round >= LEAST_ROUNDS))
             break;
         for (uint32_t i = 0; i < n; i++) {
@@ -159,10 +152,10 @@ static struct image_choice fastest(const struct bench *b, bool batch)
 // How many of the rows make a pass that does not last too long, guessed from two of them.
 static uint32_t affordable_rows(const struct bench *b)
 {
-    uint64_t started = cpu_ns();
+    uint64_t started = clock_thread_ns();
     for (uint32_t i = 0; i < 2; i++)
         trees_margin_by(b->m, b->m->one, trees_row(b->m, b->rows, i), 1, b->margins);
-    uint64_t n = LONG_PASS_NS / ((cpu_ns() - started) / 2 + 1);
+    uint64_t n = LONG_PASS_NS / ((clock_thread_ns() - started) / 2 + 1);
     return n > b->n_rows ? b->n_rows : n < LEAST_ROWS ? LEAST_ROWS : (uint32_t)n;
 }
 
