@@ -24,6 +24,7 @@ enum {
     LIMIT_HTTP_TARGET_BYTES = 4 << 10,
     LIMIT_HTTP_HEADERS = 64,
     LIMIT_HTTP_CHUNK_LINE_BYTES = 256,
+    LIMIT_TIMEOUT_MS = 3600000, // that a client may ask for
     // The command line
     LIMIT_CLIENT_ANSWER_BYTES = 1 << 29, // an answer that a verb reads
     LIMIT_CLIENT_ROW_BYTES = 64 << 20,   // a row of a file that `slipway predict` reads

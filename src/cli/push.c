@@ -169,9 +169,10 @@ static int put_tags(const struct args *a, struct buf *out, struct err *e)
 static const struct {
     const char *flag, *field;
 } SETTINGS[] = {
-    {"replicas", "replicas"}, {"threads", "threads"},     {"optimization", "optimization"},
-    {"provider", "provider"}, {"memory-mb", "memory_mb"}, {"batch-budget-ms", "batch_budget_ms"},
-    {"hang-ms", "hang_ms"},
+    {"replicas", "replicas"}, {"threads", "threads"},         {"optimization", "optimization"},
+    {"provider", "provider"}, {"memory-mb", "memory_mb"},     {"batch-budget-ms", "batch_budget_ms"},
+    {"hang-ms", "hang_ms"},   {"concurrency", "concurrency"}, {"scale-window-s", "scale_window_s"},
+    {"idle-s", "idle_s"},
 };
 
 static void put_settings(const struct args *a, struct buf *out)
@@ -296,6 +297,7 @@ const struct verb verb_push = {
                 "slipway push churn model.ubj --description 'trained on May' --tag run=4711\n"
                 "slipway push churn model.txt --no-promote\n"
                 "slipway push churn model.onnx --replicas 2 --threads 1\n"
+                "slipway push churn model.onnx --replicas 0:4\n"
                 "cat model.json | slipway push churn -",
     .flags =
         (const struct flag[]){
@@ -305,7 +307,9 @@ const struct verb verb_push = {
              .help = "Kept with the version; may be repeated.",
              .repeats = true},
             {.name = "no-promote", .help = "Leaves the champion as it is."},
-            {.name = "replicas", .value = "N|MIN:MAX", .help = "Processes that run an ONNX model (1)."},
+            {.name = "replicas",
+             .value = "N|MIN:MAX",
+             .help = "Processes that run an ONNX model; a range such as 0:4 goes by the load (1)."},
             {.name = "threads",
              .value = "N",
              .help = "Of one replica; with 1 they share the model's memory (1)."},
@@ -322,6 +326,16 @@ const struct verb verb_push = {
              .value = "MS",
              .help = "Longest time a batch may take; 0 sets no limit (10)."},
             {.name = "hang-ms", .value = "MS", .help = "A replica silent for so long is replaced (1500)."},
+            {.name = "concurrency",
+             .value = "N",
+             .help = "Requests that one replica of a range should have under way (1)."},
+            {.name = "scale-window-s",
+             .value = "S",
+             .help = "Time over which the load on a range is averaged (60)."},
+            {.name = "idle-s",
+             .value = "S",
+             .help = "Time without requests before a range that begins with 0 has no replica; 0 goes by "
+                     "the time it takes to load (0)."},
             CLI_CLIENT_FLAGS,
             {0}},
     .min_words = 2,

@@ -223,6 +223,7 @@ int entry_main(const struct entry_mains *m, int argc, char *const *argv)
         .n_gateways = (unsigned)n_gateways,
         .control_listen_fd = ENTRY_FD_LISTEN,
         .board_fd = ENTRY_FD_BOARD,
+        .metrics_fd = ENTRY_FD_METRICS,
         .ready_fd = ENTRY_FD_READY,
         .supervision_fd = ENTRY_FD_SUPERVISION,
         .settings = &settings,

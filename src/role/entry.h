@@ -21,7 +21,7 @@ enum entry_fd {
     ENTRY_FD_READY,
     ENTRY_FD_LISTEN,
     ENTRY_FD_SUPERVISION,
-    ENTRY_FD_METRICS, // gateways only
+    ENTRY_FD_METRICS,
 };
 // Of a loader or replica.
 enum entry_replica_fd {

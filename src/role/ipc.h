@@ -17,6 +17,11 @@
 //                             request. "ready" is false while versions of the registry are still being
 //                             loaded. "default" is absent when the version that should answer is not loaded.
 //     gateway    IPC_ACK      {"generation":12}            once every later request is routed by this table
+//     gateway    IPC_WANT     {"deployment":7}             requests for it wait and it has no replica; again
+//                             twice a second while that is so
+//     controller IPC_SCALE    {"deployment":7,"wanted":2,"starved":false,"cold_starts":1}   what became of
+//     the
+//                             number of its replicas, for /metrics; after each change
 //
 //   A deployment's number is its version's for ever, over restarts of the controller too; a slot belongs to
 //   one deployment at a time. Generations grow within one connection. They may skip: a slow gateway gets the
@@ -41,6 +46,8 @@ enum ipc_type {
     IPC_BODY,
     IPC_END,
     IPC_RESPONSE,
+    IPC_WANT,
+    IPC_SCALE,
 };
 
 enum { IPC_PROTOCOL = 1, IPC_BODY_MAX = 64 << 10, IPC_PAYLOAD_MAX = 16 << 20 };

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/hist.h"
+#include "base/str.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +24,13 @@ struct metrics_series {
     struct hist queue;    // from the read to the start of the computation
     struct hist compute;  // of the batch the request was part of
     struct hist batch;    // rows in the batch (a count, not a time)
+
+    // Of a deployment that runs in replicas; what it should be scaled by
+    uint64_t arrivals;     // requests, those refused at once too
+    uint64_t in_flight;    // under way now: waiting for a replica, or with one
+    uint64_t waiting;      // of them
+    uint64_t in_flight_ns; // time that requests were under way, added up; at most half a second behind
+    uint64_t computed_ns;  // what the requests cost: of a batch, their parts
 };
 
 enum { QUARANTINE_ENTRIES = 64 };
@@ -45,6 +53,10 @@ struct metrics_shard {
     struct quarantine quarantine;
     struct metrics_series series[METRICS_SERIES];
 };
+
+// What metrics_series.deployment is for a version: the same number after the controller restarts, so that its
+// counters go on.
+uint64_t metrics_key(struct str model, uint32_t version);
 
 // Bytes of the segment for n gateways.
 static inline size_t metrics_segment_bytes(unsigned n_gateways)

@@ -27,6 +27,7 @@ struct controller_args {
     unsigned n_gateways;
     int control_listen_fd; // Unix stream, listening, non-blocking
     int board_fd;
+    int metrics_fd; // role/metrics: what the gateways count, only read; -1: nothing is scaled
     int ready_fd;
     int supervision_fd;        // role/supervision: what shall run in replicas is said here; -1: nothing can
     struct settings *settings; // likewise

@@ -41,6 +41,8 @@
       "Longest time that a request to a model in replicas may wait and compute.")                            \
     X(INT, max_queue, "max_queue", "1000", 1, 100000, "requests", true,                                      \
       "Most requests to one model in replicas under way in one gateway; more are refused with 429.")         \
+    X(INT, replica_cores, "replica_cores", "0", 0, 4096, "cores", true,                                      \
+      "Cores that versions with a range of replicas are scaled up to; 0: those of the machine.")             \
     X(DURATION, drain_timeout_ms, "drain_timeout", "10s", 0, 3600000, "", true,                              \
       "Longest time that requests in flight may still take after SIGTERM.")                                  \
     X(DURATION, start_timeout_ms, "start_timeout", "2m", 1000, 3600000, "", true,                            \

@@ -451,6 +451,16 @@ static int coding_take(struct request_seen *s, struct http1_request *r, struct s
     return 0;
 }
 
+static int timeout_take(struct http1_request *r, struct str value, struct err *e)
+{
+    if (r->timeout_ms)
+        return err_set(e, ERR_BAD_HTTP, "Slipway-Timeout-Ms given twice");
+    if (!str_to_u64(value, LIMIT_TIMEOUT_MS, &r->timeout_ms) || r->timeout_ms == 0)
+        return err_set(e, ERR_BAD_HTTP, "Slipway-Timeout-Ms is not a whole number from 1 to %d",
+                       LIMIT_TIMEOUT_MS);
+    return 0;
+}
+
 // 0, or an error; an unknown name must be a token.
 static inline int request_field(struct http1_request *r, struct request_seen *s, struct str name,
                                 struct str value, struct err *e)
@@ -503,6 +513,10 @@ static inline int request_field(struct http1_request *r, struct request_seen *s,
     case 17:
         if (NAME_IS(name, "transfer-encoding"))
             return http1_transfer_encoding_take(&s->framing, value, e);
+        break;
+    case 18:
+        if (NAME_IS(name, "slipway-timeout-ms"))
+            return timeout_take(r, value, e);
         break;
     case 31:
         if (NAME_IS(name, "inference-header-content-length"))

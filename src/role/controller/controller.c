@@ -10,6 +10,7 @@
 #include "role/controller/helper.h"
 #include "role/controller/peer.h"
 #include "role/controller/replicas.h"
+#include "role/controller/scaling.h"
 #include "role/controller/startup.h"
 #include "settings/settings.h"
 
@@ -87,6 +88,8 @@ static int set_up(struct controller *c, struct err *e)
         rc = adoption_open(c, e);
     if (!rc)
         rc = replicas_open(c, e);
+    if (!rc)
+        rc = scaling_open(c, e);
     return rc;
 }
 
@@ -98,6 +101,7 @@ static void tear_down(struct controller *c)
         replicas_close(c);
         helpers_end(c);
     }
+    scaling_close(c);
     routing_done(&c->routing);
     if (c->registry)
         c->registry->ops->close(c->registry);

@@ -21,6 +21,7 @@ struct helper;
 struct peer;
 struct publication;
 struct revival;
+struct scaling;
 struct supervisor_link;
 struct withdrawal;
 struct verification;
@@ -67,6 +68,8 @@ struct controller {
     struct supervisor_link *supervisor; // replicas.c
     struct adoption *adoption;          // adoption.c: what a new supervisor would need
     struct withdrawal *withdrawals;     // what no gateway shall use any more
+
+    struct scaling *scaling; // scaling.c
 
     struct publication *publications; // gateways.c: changes that wait for the gateways
     struct timer publication_timer;

@@ -57,7 +57,7 @@ static void put_serving(const struct describe_version *v, struct buf *out)
     put_text(out, "serving", str_of(d ? deployment_state_name(d->state) : "none"));
     if (d && d->state == DEPLOYMENT_FAILED)
         put_text(out, "error", str_of(d->why.msg));
-    if (d && d->n_wanted) {
+    if (d && d->is_declared) {
         buf_printf(out, ",\"replicas\":{\"wanted\":%u,\"ready\":%u}", d->n_wanted, d->n_ready);
         if (d->is_given_up && d->state == DEPLOYMENT_READY)
             put_text(out, "error", str_of(d->why.msg));

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "role/board.h"
 #include "role/controller/peer.h"
+#include "role/controller/scaling.h"
 #include "role/ipc.h"
 
 #include <stdio.h>
@@ -202,8 +203,37 @@ void gateways_forget(struct controller *c, struct publication *p)
     }
 }
 
+// A deployment that is not there any more is none of our gateways' faults.
+static int take_want(struct controller *c, const struct gateway_link *g, const struct msg *m, struct err *e)
+{
+    yyjson_doc *doc = yyjson_read(m->payload.p, m->payload.n, 0);
+    yyjson_val *id = yyjson_obj_get(yyjson_doc_get_root(doc), "deployment");
+    bool good = yyjson_is_uint(id);
+    if (good)
+        scaling_want(c, yyjson_get_uint(id));
+    yyjson_doc_free(doc);
+    return good ? 0
+                : err_set(e, ERR_INVALID, "gateway %u sent a message that is not as agreed", index_of(c, g));
+}
+
+void gateways_scaled(struct controller *c, const struct deployment *d)
+{
+    char json[128];
+    int n =
+        snprintf(json, sizeof json, "{\"deployment\":%llu,\"wanted\":%u,\"starved\":%s,\"cold_starts\":%llu}",
+                 (unsigned long long)d->id, d->n_wanted, d->is_starved ? "true" : "false",
+                 (unsigned long long)d->n_cold_starts);
+    for (unsigned i = 0; i < c->args->n_gateways; i++) {
+        struct gateway_link *g = &c->gateways[i];
+        if (g->peer && g->sent[d->slot] == d->id && !msg_conn_pending(&g->peer->conn))
+            (void)peer_send(g->peer, IPC_SCALE, (struct str){json, (size_t)n}, NULL, 0);
+    }
+}
+
 int gateway_message(struct controller *c, struct gateway_link *g, const struct msg *m, struct err *e)
 {
+    if (m->type == IPC_WANT)
+        return take_want(c, g, m, e);
     yyjson_doc *doc = m->type == IPC_ACK ? yyjson_read(m->payload.p, m->payload.n, 0) : NULL;
     yyjson_val *generation = yyjson_obj_get(yyjson_doc_get_root(doc), "generation");
     bool good = yyjson_is_uint(generation) && yyjson_get_uint(generation) <= g->sent_generation;

@@ -23,6 +23,10 @@ void gateways_publish(struct controller *c);
 void gateways_wait(struct controller *c, struct publication *p);
 void gateways_forget(struct controller *c, struct publication *p); // not waiting is fine
 
+// Tells them how many replicas d shall have. A gateway that has not read what it was sent before is left out:
+// the next time will do.
+void gateways_scaled(struct controller *c, const struct deployment *d);
+
 // For peer.c.
 int gateway_hello(struct peer *p, struct str payload, struct err *e) ERR_CHECKED;
 int gateway_message(struct controller *c, struct gateway_link *g, const struct msg *m,

@@ -125,8 +125,10 @@ static void take(struct controller *c, const struct supervision_replica *r)
     d->n_ready = r->ready;
     if (r->replica == 0 && r->state == BOARD_FAILED)
         d->is_given_up = true;
-    if (r->state == BOARD_READY && r->replica)
+    if (r->state == BOARD_READY && r->replica) {
         d->load_ns = r->load_ns;
+        d->memory_bytes = r->memory_bytes;
+    }
     if (d->is_given_up && r->why[0])
         snprintf(d->why.msg, sizeof d->why.msg, "%s", r->why);
     if (!was_ready && d->n_ready)
@@ -214,7 +216,7 @@ void replicas_declare_again(struct controller *c)
     struct err e;
     for (size_t i = 0; i < LIMIT_DEPLOYMENTS; i++) {
         struct deployment *d = c->routing.slots[i];
-        if (d && d->n_wanted && replicas_serve(c, d, &e))
+        if (d && d->is_declared && replicas_serve(c, d, d->n_wanted, &e))
             log_event(&c->log, LOG_LEVEL_ERROR, "supervision_failed", LOG_Z("message", e.msg));
     }
     replicas_complete(c);
@@ -239,14 +241,14 @@ static void copy(char *to, size_t size, const char *from)
     snprintf(to, size, "%s", from);
 }
 
-int replicas_serve(struct controller *c, struct deployment *d, struct err *e)
+int replicas_serve(struct controller *c, struct deployment *d, uint32_t n, struct err *e)
 {
     const struct version_settings *v = &d->settings;
     struct supervision_serve s = {
         .deployment = id_of(d),
         .version = d->id ? d->version : d->promised_version,
         .slot = d->slot,
-        .replicas = v->min_replicas > 1 ? v->min_replicas : 1,
+        .replicas = n,
         .threads = v->threads,
         .memory_bytes = (uint64_t)v->memory_mb << 20,
         .start_timeout_ms = (uint32_t)c->args->settings->start_timeout_ms,
@@ -266,9 +268,22 @@ int replicas_serve(struct controller *c, struct deployment *d, struct err *e)
         return rc;
     rc = tell(c, SUPERVISION_SERVE, &s, fds, 2, e);
     close(fds[0]);
-    if (!rc)
-        d->n_wanted = s.replicas;
-    return rc;
+    if (rc)
+        return rc;
+    d->is_declared = true;
+    d->n_wanted = n;
+    return 0;
+}
+
+uint32_t replicas_running(const struct controller *c, const struct deployment *d)
+{
+    uint32_t n = 0;
+    for (unsigned i = 0; c->board && i < board_n_rows(c->board); i++) {
+        struct board_row row = board_read(c->board, i);
+        n += row.kind == BOARD_REPLICA && row.deployment == id_of(d) &&
+             (row.state == BOARD_STARTING || row.state == BOARD_READY || row.state == BOARD_RESTARTING);
+    }
+    return n;
 }
 
 void replicas_complete(struct controller *c)
@@ -307,7 +322,7 @@ static void withdraw_id(struct controller *c, uint64_t id)
 
 void replicas_withdraw(struct controller *c, const struct deployment *d)
 {
-    if (d->n_wanted)
+    if (d->is_declared)
         withdraw_id(c, id_of(d));
 }
 
@@ -327,7 +342,7 @@ static void on_dropped(struct publication *p, const struct err *e)
 
 void replicas_withdraw_later(struct controller *c, const struct deployment *d)
 {
-    if (!d->n_wanted)
+    if (!d->is_declared)
         return;
     struct withdrawal *w = calloc(1, sizeof *w);
     if (!w) {

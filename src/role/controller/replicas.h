@@ -28,9 +28,12 @@ void replicas_declare_again(struct controller *c);
 int replicas_tell(struct controller *c, enum supervision_type type, const void *payload, const int *fds,
                   unsigned n_fds, struct err *e) ERR_CHECKED;
 
-// Declares d, whose image, settings and digest are there, under the id and version that it has or is
-// promised. ERR_UNAVAILABLE without a supervisor; else as the model file's blob cannot be opened.
-int replicas_serve(struct controller *c, struct deployment *d, struct err *e) ERR_CHECKED;
+// Declares that n replicas of d shall run, for the first time or anew. Its image, settings and digest are
+// there; it goes under the id and version that it has or is promised. ERR_UNAVAILABLE without a supervisor;
+// else as the model file's blob cannot be opened.
+int replicas_serve(struct controller *c, struct deployment *d, uint32_t n, struct err *e) ERR_CHECKED;
+// How many replicas of d run or are about to, as the board shows: those of an earlier controller.
+uint32_t replicas_running(const struct controller *c, const struct deployment *d);
 // After all that the registry has was declared: what the supervisor runs beside it is withdrawn.
 void replicas_complete(struct controller *c);
 void replicas_wait(struct controller *c, struct deployment *d, struct replicas_wait *w);

@@ -21,6 +21,7 @@ static void deployment_free(struct deployment *d)
     if (d->image_fd >= 0)
         close(d->image_fd);
     free(d->describe_json);
+    free(d->scaler);
     free(d);
 }
 

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct engine;
+struct scaler;
 
 //  RESERVED → READY           a push, once its version is committed
 //  LOADING  → READY, FAILED   a version known from the registry, after a start
@@ -36,9 +37,14 @@ struct deployment {
     uint32_t promised_version;     //
     struct registry_digest digest; // of the model file
     struct version_settings settings;
-    unsigned n_wanted, n_ready; // replicas; n_wanted is 0 until it was declared to the supervisor
+    bool is_declared;           // to the supervisor
+    unsigned n_wanted, n_ready; // replicas
     bool is_given_up;           // those that end are not replaced any more
     uint64_t load_ns;           // of the last replica that became ready
+    uint64_t memory_bytes;      // likewise, of its own
+    struct scaler *scaler;      // owned; NULL until it is looked at by scaling.c
+    uint64_t n_cold_starts;
+    bool is_starved; // its load asks for more replicas than it gets
 };
 
 struct routing_alias {

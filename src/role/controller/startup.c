@@ -75,6 +75,13 @@ static int interface_image(struct deployment *d, struct str json, struct err *e)
     return rc || d->describe_json ? rc : err_set(e, ERR_NOMEM, "no memory to describe the model");
 }
 
+// After a restart of this process alone all that runs goes on, whatever made it so many.
+static uint32_t n_to_begin_with(const struct controller *c, const struct deployment *d)
+{
+    uint32_t min = d->settings.min_replicas, max = d->settings.max_replicas, n = replicas_running(c, d);
+    return n < min ? min : n > max ? max : n;
+}
+
 // What runs in replicas is not compiled again: they load the model, the registry has its interface.
 static int revive_in_replicas(struct controller *c, struct deployment *d,
                               const struct registry_version *listed, struct err *e)
@@ -94,7 +101,9 @@ static int revive_in_replicas(struct controller *c, struct deployment *d,
     d->engine = engine_find(listed->engine);
     d->digest = listed->artifacts[0].digest;
     if (!rc)
-        rc = replicas_serve(c, d, e);
+        rc = replicas_serve(c, d, n_to_begin_with(c, d), e);
+    if (!rc && d->n_wanted == 0)
+        d->state = DEPLOYMENT_READY; // it was loaded when it was pushed; a request starts it
     arena_done(&a);
     return rc;
 }

@@ -89,8 +89,12 @@ static void put_deployments(const struct controller *c, struct buf *out)
                    ",\"version\":%u,\"deployment\":%llu,\"slot\":%u,\"state\":\"%s\",\"image_bytes\":%llu",
                    d->version, (unsigned long long)d->id, d->slot, deployment_state_name(d->state),
                    (unsigned long long)d->image_bytes);
-        if (d->n_wanted)
-            buf_printf(out, ",\"replicas\":{\"wanted\":%u,\"ready\":%u}", d->n_wanted, d->n_ready);
+        if (d->is_declared)
+            buf_printf(out, ",\"replicas\":{\"wanted\":%u,\"ready\":%u,\"min\":%u,\"max\":%u},\"starved\":%s",
+                       d->n_wanted, d->n_ready, d->settings.min_replicas, d->settings.max_replicas,
+                       d->is_starved ? "true" : "false");
+        if (d->is_declared && d->settings.min_replicas == 0)
+            buf_printf(out, ",\"cold_starts\":%llu", (unsigned long long)d->n_cold_starts);
         if (d->state == DEPLOYMENT_FAILED || d->is_given_up) {
             buf_puts(out, ",\"error\":");
             buf_put_json_str(out, str_of(d->why.msg));

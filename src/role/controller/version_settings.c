@@ -3,6 +3,7 @@
 #include "role/controller/version_settings.h"
 
 #include "base/assert.h"
+#include "role/controller/autoscale.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -26,6 +27,10 @@ static const struct field {
     {"memory_mb", NUMBER, offsetof(struct version_settings, memory_mb), 0, 1 << 24, NULL},
     {"batch_budget_ms", NUMBER, offsetof(struct version_settings, batch_budget_ms), 0, 60000, NULL},
     {"hang_ms", NUMBER, offsetof(struct version_settings, hang_ms), 100, 3600000, NULL},
+    {"concurrency", NUMBER, offsetof(struct version_settings, concurrency), 1, 1024, NULL},
+    {"scale_window_s", NUMBER, offsetof(struct version_settings, scale_window_s), 2, AUTOSCALE_WINDOW_MAX_S,
+     NULL},
+    {"idle_s", NUMBER, offsetof(struct version_settings, idle_s), 0, 86400, NULL},
 };
 
 void version_settings_init(struct version_settings *s)
@@ -38,6 +43,8 @@ void version_settings_init(struct version_settings *s)
         .provider = "cpu",
         .batch_budget_ms = 10,
         .hang_ms = 1500,
+        .concurrency = 1,
+        .scale_window_s = 60,
     };
 }
 

@@ -179,7 +179,8 @@ static int load_in_replicas(struct push *p, struct err *e)
     struct deployment *d = p->deployment;
     d->settings = p->manifest.settings;
     d->digest = p->manifest.artifact.digest;
-    int rc = replicas_serve(p->r->c, d, e);
+    uint32_t min = d->settings.min_replicas;
+    int rc = replicas_serve(p->r->c, d, min ? min : 1, e);
     if (rc)
         return rc;
     p->wait.on_done = on_loaded;

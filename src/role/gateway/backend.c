@@ -4,6 +4,7 @@
 
 #include "os/shm.h"
 #include "role/gateway/call.h"
+#include "role/gateway/control.h"
 #include "role/gateway/links.h"
 #include "role/gateway/table.h"
 
@@ -13,7 +14,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { TAKES_A_TURN = 4096 }; // answers of one replica before others get their turn
+enum {
+    TAKES_A_TURN = 4096,      // answers of one replica before others get their turn
+    WANT_AGAIN_NS = 500000000 // a controller that was told may have died since
+};
 
 static struct link *link_of_socket(struct watch *w)
 {
@@ -46,10 +50,32 @@ static void link_free(struct link *l)
     free(l);
 }
 
+// Brings the gauges up to date. A slot that another deployment has taken over is left alone.
+static void publish(struct backend *b)
+{
+    struct metrics_series *s = b->series;
+    uint64_t now = loop_now_ns(b->g->loop);
+    if (!s || s->deployment != b->series_key)
+        return;
+    s->in_flight_ns += (now - b->counted_ns) * s->in_flight;
+    b->counted_ns = now;
+    s->in_flight = b->n_calls;
+    s->waiting = b->n_waiting;
+}
+
+void backend_count_in(struct backend *b, struct metrics_series *s)
+{
+    b->series = s;
+    b->series_key = s->deployment;
+    b->counted_ns = loop_now_ns(b->g->loop);
+    publish(b);
+}
+
 static void backend_free_if_unused(struct backend *b)
 {
     if (b->refs || b->links || b->n_calls)
         return;
+    publish(b);
     for (struct backend **at = &b->g->backends; *at; at = &(*at)->next)
         if (*at == b) {
             *at = b->next;
@@ -193,6 +219,16 @@ static void on_wake(struct watch *w, uint32_t events)
     // The answers are taken at the end of the turn, together with those of others.
 }
 
+// Requests wait and no replica is there: the version may be at zero.
+static void want_replica(struct backend *b)
+{
+    uint64_t now = loop_now_ns(b->g->loop);
+    if (b->wanted_ns && now - b->wanted_ns < WANT_AGAIN_NS)
+        return;
+    b->wanted_ns = now;
+    control_want(b->g->control, b->deployment);
+}
+
 void backends_turn_end(struct gateway *g)
 {
     for (struct backend *b = g->backends, *next; b; b = next) {
@@ -209,6 +245,9 @@ void backends_turn_end(struct gateway *g)
         calls_pump(b);
         if (!b->routed && !b->links)
             calls_refuse(b);
+        if (b->waiting && b->n_ready == 0)
+            want_replica(b);
+        publish(b);
         for (struct link *l = b->links; l; l = l->next) {
             if (l->posted && ring_must_wake(&l->responses))
                 wake_replica(l);
@@ -242,6 +281,7 @@ static int accept_link(struct link *l, const struct msg *m, struct err *e)
         return rc;
     l->ready = true;
     l->b->n_ready++;
+    l->b->wanted_ns = 0;
     log_event(&l->b->g->log, LOG_LEVEL_DEBUG, "replica_linked",
               LOG_INT("deployment", (int64_t)l->b->deployment), LOG_INT("replica", l->replica));
     return 0;

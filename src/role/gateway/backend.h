@@ -40,6 +40,13 @@ struct link {
     uint64_t first, next_id;
 };
 
+// What the controller told of its replicas, for /metrics.
+struct backend_scale {
+    uint32_t wanted;
+    uint64_t cold_starts;
+    bool starved, known;
+};
+
 struct backend {
     struct gateway *g;
     struct backend *next; // in g->backends
@@ -50,12 +57,22 @@ struct backend {
     uint32_t n_ready;
     struct call *waiting, **waiting_end; // for a replica with room, oldest first
     uint32_t n_calls;                    // waiting and with replicas
+    uint32_t n_waiting;                  //
+    uint64_t waiting_bytes;              // of their messages
     uint64_t service_ns;                 // what one request costs one replica, of late; 0 not known
+    uint64_t counted_ns;                 // until then in_flight_ns of the series was added up
+    uint64_t wanted_ns;                  // the controller was told last that a replica is wanted; 0: not yet
+    struct metrics_series *series;       // of the deployment with that key
+    uint64_t series_key;
+    struct backend_scale scale;
 };
 
 // The deployment's backend, made when it is new, with one more reference. NULL without memory.
 struct backend *backend_ref(struct gateway *g, uint64_t deployment);
 void backend_unref(struct backend *b); // NULL is fine
+
+// Where the backend's requests are counted.
+void backend_count_in(struct backend *b, struct metrics_series *s);
 
 // After the table was swapped: backends that it does not name get no more replicas.
 void backends_routed(struct gateway *g);

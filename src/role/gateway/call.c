@@ -14,10 +14,12 @@
 #include <string.h>
 
 enum {
-    MOVES_MAX = 8,          // a call that so many replicas left behind unread is given up
-    TRIES_MAX = 2,          // a call that so many replicas ended with is refused
-    SERVICE_WEIGHT = 8,     // of the past in the mean cost of a request, to one part of the present
-    BYTES_PER_BODY_BYTE = 4 // "0," becomes eight bytes
+    MOVES_MAX = 8,           // a call that so many replicas left behind unread is given up
+    TRIES_MAX = 2,           // a call that so many replicas ended with is refused
+    SERVICE_WEIGHT = 8,      // of the past in the mean cost of a request, to one part of the present
+    BYTES_PER_BODY_BYTE = 4, // "0," becomes eight bytes
+    QUEUE_SHARE = 3,         // of QUEUE_SHARE_OF parts of its time, what a request may have to wait
+    QUEUE_SHARE_OF = 4
 };
 
 // ---- decoding ----
@@ -76,6 +78,7 @@ static int decode(struct call *k, tensors_decode_fn *codec, struct str body, cha
     if (rc)
         return rc;
     *head = (struct link_request){.deadline_mono_ns = k->deadline_ns,
+                                  .sent_mono_ns = k->start_ns,
                                   .outputs = k->request.outputs,
                                   .n_rows = i->max_batch_rows ? k->request.n_rows : 0};
     for (uint32_t n = 0; n < i->n_inputs; n++)
@@ -90,30 +93,39 @@ static int decode(struct call *k, tensors_decode_fn *codec, struct str body, cha
 
 static void memory_free(struct call *k)
 {
-    if (k->memory)
-        k->deployment->backend->g->jobs_bytes -= k->bytes;
+    struct backend *b = k->deployment->backend;
+    if (k->memory) {
+        b->g->jobs_bytes -= k->bytes;
+        b->waiting_bytes -= k->bytes;
+    }
     free(k->memory);
     k->memory = NULL;
 }
 
-// Memory for a message of `bytes` bytes while no replica has room for it.
+// Memory for a message of `bytes` bytes while no replica has room for it. One model may have as much as it
+// leaves to the others, so that none takes all.
 static int memory_take(struct call *k, size_t bytes, struct err *e)
 {
-    struct gateway *g = k->deployment->backend->g;
-    if (g->jobs_bytes + bytes > GATEWAY_JOBS_BYTES)
-        return err_set(e, ERR_BUSY, "too many large requests wait");
+    struct backend *b = k->deployment->backend;
+    struct gateway *g = b->g;
+    if (g->jobs_bytes + bytes > GATEWAY_JOBS_BYTES ||
+        b->waiting_bytes + bytes > GATEWAY_JOBS_BYTES - g->jobs_bytes)
+        return err_set(e, ERR_BUSY, "too many large requests to model '%s' wait", k->deployment->model);
     k->memory = aligned_alloc(RING_ALIGN, align_up(bytes));
     if (!k->memory)
         return err_set(e, ERR_NOMEM, "no memory for a request");
     k->bytes = bytes;
     g->jobs_bytes += bytes;
+    b->waiting_bytes += bytes;
     return 0;
 }
 
 // After decoding, when the size is known.
 static int memory_shrink(struct call *k, size_t bytes, struct err *e)
 {
-    k->deployment->backend->g->jobs_bytes -= k->bytes - bytes;
+    struct backend *b = k->deployment->backend;
+    b->g->jobs_bytes -= k->bytes - bytes;
+    b->waiting_bytes -= k->bytes - bytes;
     k->bytes = bytes;
     if (bytes > LINK_RING_BYTES - RING_ALIGN)
         return err_set(e, ERR_TOO_LARGE,
@@ -176,15 +188,29 @@ static int check_quarantine(const struct call *k, const void *message, struct er
     return crashed(k, e);
 }
 
-// Whether one more request would surely wait too long.
-static int check_queue(const struct gateway *g, const struct deployment *d, struct err *e)
+// Requests under way in all gateways: replicas serve them in turn.
+static uint64_t n_everywhere(const struct gateway *g, const struct deployment *d)
+{
+    size_t slot = (size_t)(d->series - g->metrics->series);
+    uint64_t n = d->backend->n_calls;
+    for (unsigned i = 0; i < g->n_gateways; i++) {
+        const struct metrics_series *s = &g->shards[i].series[slot];
+        if (i != g->index && s->deployment == d->key)
+            n += __atomic_load_n(&s->in_flight, __ATOMIC_RELAXED);
+    }
+    return n;
+}
+
+// Whether one more request would wait too long. At the very edge every answer would be a little late, and
+// all computing in vain, so a part of the time is left free.
+static int check_queue(const struct gateway *g, const struct deployment *d, uint64_t limit_ns, struct err *e)
 {
     const struct backend *b = d->backend;
-    uint64_t limit_ns = g->settings->request_timeout_ms * 1000000u;
     if (b->n_calls >= g->settings->max_queue)
         return err_set(e, ERR_BUSY, "%u requests to model '%s' are under way here, which is the limit",
                        b->n_calls, d->model);
-    if (b->n_ready && b->service_ns * b->n_calls / b->n_ready > limit_ns)
+    if (b->n_ready && b->n_calls >= b->n_ready && // else it waits for no other
+        b->service_ns * n_everywhere(g, d) / b->n_ready > limit_ns / QUEUE_SHARE_OF * QUEUE_SHARE)
         return err_set(e, ERR_BUSY,
                        "%u requests to model '%s' are under way here, more than can be answered in time",
                        b->n_calls, d->model);
@@ -213,6 +239,7 @@ static void wait_at_end(struct call *k)
     k->next = NULL;
     *b->waiting_end = k;
     b->waiting_end = &k->next;
+    b->n_waiting++;
 }
 
 static void wait_no_more(struct call *k)
@@ -222,6 +249,7 @@ static void wait_no_more(struct call *k)
     while (*at != k)
         at = &(*at)->next;
     *at = k->next;
+    b->n_waiting--;
     if (b->waiting_end == &k->next)
         b->waiting_end = at;
     k->state = CALL_ENDING;
@@ -269,12 +297,21 @@ static int start(struct call *k, tensors_decode_fn *codec, struct str body, stru
     return 0;
 }
 
+// How long the request may take: the client may want less than the setting.
+static uint64_t limit_of(const struct gateway *g, const struct http1_request *req)
+{
+    uint64_t most = g->settings->request_timeout_ms;
+    return (req->timeout_ms && req->timeout_ms < most ? req->timeout_ms : most) * 1000000u;
+}
+
 int call_start(struct conn *c, const struct http1_request *req, const struct route_match *m,
                struct deployment *d, struct str body, struct err *e)
 {
     struct gateway *g = c->g;
     bool v2 = m->route->handler == ROUTE_V2_INFER;
-    int rc = check_queue(g, d, e);
+    uint64_t limit_ns = limit_of(g, req);
+    d->series->arrivals++;
+    int rc = check_queue(g, d, limit_ns, e);
     struct call *k = rc ? NULL : calloc(1, sizeof *k);
     if (rc == 0 && !k)
         rc = err_set(e, ERR_NOMEM, "no memory for a request");
@@ -286,7 +323,7 @@ int call_start(struct conn *c, const struct http1_request *req, const struct rou
                            .request_id = req->request_id,
                            .traceparent = req->traceparent,
                            .start_ns = loop_now_ns(g->loop),
-                           .deadline_ns = loop_now_ns(g->loop) + g->settings->request_timeout_ms * 1000000u};
+                           .deadline_ns = loop_now_ns(g->loop) + limit_ns};
         d->backend->n_calls++;
         rc = start(k, v2 ? kserve_v2_tensors_decode : kserve_v1_tensors_decode, body, e);
     }
@@ -358,11 +395,17 @@ static void put_answer(struct call *k, struct conn *c, const struct tensor *resu
     reply_prediction_end(out, body);
 }
 
-static void learn(struct backend *b, const struct link_response *r, uint32_t n_rows)
+uint64_t call_share_ns(const struct call *k, const struct link_response *r, uint64_t now_ns)
 {
-    uint64_t part = r->compute_ns;
-    if (n_rows && r->batch_rows > n_rows)
-        part = r->compute_ns / r->batch_rows * n_rows;
+    uint64_t took = now_ns > k->start_ns ? now_ns - k->start_ns : 0;
+    uint64_t compute = r->compute_ns < took ? r->compute_ns : took;
+    uint32_t n_rows = k->request.n_rows;
+    return n_rows && r->batch_rows > n_rows ? compute / r->batch_rows * n_rows : compute;
+}
+
+static void learn(struct backend *b, const struct call *k, const struct link_response *r)
+{
+    uint64_t part = call_share_ns(k, r, loop_now_ns(b->g->loop));
     b->service_ns = b->service_ns ? (b->service_ns * (SERVICE_WEIGHT - 1) + part) / SERVICE_WEIGHT : part;
 }
 
@@ -404,7 +447,7 @@ void call_answered(struct call *k, const void *message, size_t bytes, const stru
     struct err e;
     predict_finish(g); // earlier answers go first; it empties the arena
     k->state = CALL_ENDING;
-    learn(d->backend, r, k->request.n_rows);
+    learn(d->backend, k, r);
     if (r->code) {
         refuse_as_told(k, r, message);
     } else if (link_response_open(message, bytes, r, &asked, &g->arena, results, &e)) {
@@ -484,6 +527,7 @@ void calls_lost(struct link *l)
         slot->call = NULL;
         if (survives(k, slot, has(begun, n_begun, id))) {
             k->state = CALL_WAITING;
+            b->n_waiting++;
             *end = k;
             end = &k->next;
         } else {
@@ -512,7 +556,7 @@ static void too_late(struct call *k)
         err_set(&e, ERR_UNAVAILABLE, "no process that runs model '%s' became ready in time", d->model);
     else
         err_set(&e, ERR_DEADLINE, "model '%s' did not answer in time", d->model);
-    err_hint(&e, "The limit is the setting request_timeout.");
+    err_hint(&e, "The limit is the setting request_timeout, or what Slipway-Timeout-Ms of the request says.");
     refuse(k, &e);
 }
 

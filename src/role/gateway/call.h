@@ -38,11 +38,16 @@ struct call {
 };
 
 // Decodes one predict request and sends it on its way; the connection waits. An error is to be answered by
-// the caller. ERR_BUSY: too many are under way. ERR_CRASHED: this request ended two replicas a moment ago.
+// the caller. ERR_BUSY: too many are under way, or it would wait longer than its deadline. ERR_CRASHED: this
+// request ended two replicas a moment ago.
 int call_start(struct conn *c, const struct http1_request *req, const struct route_match *m,
                struct deployment *d, struct str body, struct err *e) ERR_CHECKED;
 // The client went away.
 void call_abandon(struct conn *c);
+
+// What the call cost its replica: its rows' part of the batch, and never more than the time that it took. The
+// replica's word is not believed further than that.
+uint64_t call_share_ns(const struct call *k, const struct link_response *r, uint64_t now_ns);
 
 // For backend.c. The answer of `bytes` bytes in the replica's ring, r its fixed part: the client is answered
 // and the call freed. What does not fit the interface is an error of the model.

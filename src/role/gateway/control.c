@@ -91,6 +91,20 @@ static int take_deploy(struct control *k, const struct msg *m, yyjson_val *json,
     return rc;
 }
 
+// IPC_SCALE: for /metrics only. A deployment that is not here has just gone.
+static int take_scale(struct control *k, yyjson_val *json, struct err *e)
+{
+    yyjson_val *id = yyjson_obj_get(json, "deployment"), *wanted = yyjson_obj_get(json, "wanted"),
+               *starved = yyjson_obj_get(json, "starved"), *cold = yyjson_obj_get(json, "cold_starts");
+    if (!yyjson_is_uint(id) || !yyjson_is_uint(wanted) || !yyjson_is_bool(starved) || !yyjson_is_uint(cold))
+        return err_set(e, ERR_INVALID, "a scale message is not as agreed");
+    for (struct backend *b = k->g->backends; b; b = b->next)
+        if (b->deployment == yyjson_get_uint(id))
+            b->scale = (struct backend_scale){(uint32_t)yyjson_get_uint(wanted), yyjson_get_uint(cold),
+                                              yyjson_get_bool(starved), true};
+    return 0;
+}
+
 static int acknowledge(struct control *k, uint64_t generation, struct err *e)
 {
     char json[64];
@@ -132,10 +146,11 @@ static int take_message(struct control *k, const struct msg *m, struct err *e)
 {
     if (m->type == IPC_ROUTES)
         return take_routes(k, m, e);
-    if (m->type != IPC_DEPLOY)
+    if (m->type != IPC_DEPLOY && m->type != IPC_SCALE)
         return err_set(e, ERR_INVALID, "message type %u is not expected here", m->type);
     yyjson_doc *doc = yyjson_read(m->payload.p, m->payload.n, 0);
-    int rc = take_deploy(k, m, yyjson_doc_get_root(doc), e);
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    int rc = m->type == IPC_SCALE ? take_scale(k, root, e) : take_deploy(k, m, root, e);
     yyjson_doc_free(doc);
     return rc;
 }
@@ -254,6 +269,20 @@ void control_free(struct control *k)
     pool_clear(k);
     free(k->pool);
     free(k);
+}
+
+void control_want(struct control *k, uint64_t deployment)
+{
+    char json[64];
+    struct err e;
+    int n = snprintf(json, sizeof json, "{\"deployment\":%llu}", (unsigned long long)deployment);
+    if (!k->connected)
+        return;
+    int rc = msg_conn_send(&k->conn, IPC_WANT, (struct str){json, (size_t)n}, NULL, 0, &e);
+    if (rc == 0 && msg_conn_pending(&k->conn))
+        rc = loop_change(k->g->loop, &k->watch, EPOLLIN | EPOLLOUT, &e);
+    if (rc && rc != ERR_BUSY)
+        disconnect(k, &e);
 }
 
 bool control_is_connected(const struct control *k)

@@ -9,4 +9,7 @@
 // complete (every version the registry knows is loaded or given up). ERR_NOMEM.
 int control_start(struct gateway *g, void (*on_table)(struct gateway *g), struct err *e) ERR_CHECKED;
 void control_free(struct control *k); // NULL is fine
+// Tells the controller that requests for the deployment wait and that it has no replica here. Nothing happens
+// without a controller: it looks for itself when it is back.
+void control_want(struct control *k, uint64_t deployment);
 bool control_is_connected(const struct control *k);

@@ -10,15 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-// The same number for a version after the controller restarts, so that its counters go on.
-static uint64_t key_of(struct str model, uint32_t version)
-{
-    uint64_t h = 14695981039346656037u;
-    for (size_t i = 0; i < model.n; i++)
-        h = (h ^ (unsigned char)model.p[i]) * 1099511628211u;
-    return ((h ^ version) * 1099511628211u) | 1; // 0 marks a slot never used
-}
-
 // A slot that another deployment used before starts at zero.
 static void series_claim(struct metrics_series *s, uint64_t key)
 {
@@ -61,7 +52,7 @@ int deployment_open(struct gateway *g, uint32_t id, struct str model, uint32_t v
     struct deployment *d = calloc(1, sizeof *d);
     if (!d)
         return err_set(e, ERR_NOMEM, "a deployment");
-    *d = (struct deployment){.key = key_of(model, version), .id = id, .refs = 1, .series = series};
+    *d = (struct deployment){.key = metrics_key(model, version), .id = id, .refs = 1, .series = series};
     snprintf(d->version, sizeof d->version, "%u", version);
     d->model = str_dup(model);
     int rc = d->model ? shm_map_immutable(fd, 1, SIZE_MAX / 2, &d->image, &d->image_bytes, e)
@@ -73,6 +64,8 @@ int deployment_open(struct gateway *g, uint32_t id, struct str model, uint32_t v
         return rc;
     }
     series_claim(series, d->key);
+    if (d->backend)
+        backend_count_in(d->backend, series);
     *ret = d;
     return 0;
 }

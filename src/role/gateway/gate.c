@@ -74,6 +74,18 @@ static int check_sizes(struct gateway *g, const struct route_match *m, const str
     return 1;
 }
 
+static int check_timeout(const struct gateway *g, const struct route_match *m,
+                         const struct http1_request *req, struct err *e)
+{
+    uint64_t most = g->settings->request_timeout_ms;
+    if (m->route->rule != RULE_PREDICT || req->timeout_ms <= most)
+        return 1;
+    err_set(e, ERR_OUT_OF_RANGE, "Slipway-Timeout-Ms is %llu, but the setting request_timeout is %llu ms",
+            (unsigned long long)req->timeout_ms, (unsigned long long)most);
+    err_hint(e, "Ask for less, or raise request_timeout.");
+    return ERR_OUT_OF_RANGE;
+}
+
 static void say_continue(struct conn *c)
 {
     predict_finish(c->g); // answers to earlier requests go first
@@ -90,6 +102,8 @@ int gate_head(struct conn *c, const struct http1_request *req, bool body_began, 
         rc = check_media_type(ret, req, e);
     if (rc > 0)
         rc = check_sizes(c->g, ret, req, e);
+    if (rc > 0)
+        rc = check_timeout(c->g, ret, req, e);
     if (rc < 0)
         return rc;
     bool has_body = req->chunked || req->content_length > 0;

@@ -4,6 +4,7 @@
 #include "role/gateway/metrics_page.h"
 
 #include "role/board.h"
+#include "role/gateway/backend.h"
 #include "role/gateway/control.h"
 #include "role/gateway/table.h"
 
@@ -59,6 +60,13 @@ static void put_requests(struct gateway *g, const struct deployment *d, struct b
         put_labels(out, d);
         buf_printf(out, ",code=\"%dxx\"} %llu\n", class, (unsigned long long)sum);
     }
+}
+
+static void put_number(const struct deployment *d, const char *name, uint64_t value, struct buf *out)
+{
+    buf_printf(out, "%s{", name);
+    put_labels(out, d);
+    buf_printf(out, "} %llu\n", (unsigned long long)value);
 }
 
 static void put_rows(struct gateway *g, const struct deployment *d, struct buf *out)
@@ -138,6 +146,68 @@ static void put_batch(struct gateway *g, const struct deployment *d, struct buf 
     put_labels(out, d);
     buf_printf(out, "} %llu\n", (unsigned long long)sum->count);
     free(sum);
+}
+
+// One number of the series, added up over the gateways.
+static void put_sum(struct gateway *g, const struct deployment *d, const char *name, size_t offset,
+                    struct buf *out)
+{
+    uint64_t sum = 0;
+    if (!d->backend)
+        return;
+    for (unsigned i = 0; i < g->n_gateways; i++) {
+        const struct metrics_series *s = series_of(g, i, d);
+        sum += s ? *(const uint64_t *)((const char *)s + offset) : 0;
+    }
+    put_number(d, name, sum, out);
+}
+
+static void put_in_flight(struct gateway *g, const struct deployment *d, struct buf *out)
+{
+    put_sum(g, d, "slipway_requests_in_flight", offsetof(struct metrics_series, in_flight), out);
+}
+
+static void put_depth(struct gateway *g, const struct deployment *d, struct buf *out)
+{
+    put_sum(g, d, "slipway_queue_depth", offsetof(struct metrics_series, waiting), out);
+}
+
+static void put_wanted(struct gateway *g, const struct deployment *d, struct buf *out)
+{
+    (void)g;
+    if (d->backend && d->backend->scale.known)
+        put_number(d, "slipway_replicas_wanted", d->backend->scale.wanted, out);
+}
+
+static void put_starved(struct gateway *g, const struct deployment *d, struct buf *out)
+{
+    (void)g;
+    if (d->backend && d->backend->scale.known)
+        put_number(d, "slipway_starved", d->backend->scale.starved, out);
+}
+
+static void put_cold_starts(struct gateway *g, const struct deployment *d, struct buf *out)
+{
+    (void)g;
+    if (d->backend && d->backend->scale.known)
+        put_number(d, "slipway_cold_starts_total", d->backend->scale.cold_starts, out);
+}
+
+static void put_scaling(struct gateway *g, struct buf *out)
+{
+    put_help(out, "slipway_requests_in_flight", "gauge",
+             "Requests to a model in replicas that are waiting or being computed.");
+    for_each(g, put_in_flight, out);
+    put_help(out, "slipway_queue_depth", "gauge", "Of them, those that wait for a replica with room.");
+    for_each(g, put_depth, out);
+    put_help(out, "slipway_replicas_wanted", "gauge", "Replicas that a version should have now.");
+    for_each(g, put_wanted, out);
+    put_help(out, "slipway_starved", "gauge",
+             "1 while a version gets fewer replicas than its load asks for.");
+    for_each(g, put_starved, out);
+    put_help(out, "slipway_cold_starts_total", "counter",
+             "Times that a version without replicas was started by a request.");
+    for_each(g, put_cold_starts, out);
 }
 
 static void put_total(struct gateway *g, const char *name, const char *type, const char *help, size_t offset,
@@ -269,6 +339,7 @@ void metrics_page_put(struct gateway *g, struct buf *out)
     for_each(g, put_compute, out);
     put_help(out, "slipway_batch_size", "histogram", "Rows computed together with a request.");
     for_each(g, put_batch, out);
+    put_scaling(g, out);
     put_server(g, out);
     put_processes(g, out);
     put_replicas(g, out);

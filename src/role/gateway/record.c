@@ -37,6 +37,7 @@ void record_call(struct gateway *g, const struct call *k, const struct link_resp
     hist_add(&s->queue, r->queue_ns);
     hist_add(&s->compute, r->compute_ns);
     hist_add(&s->batch, r->batch_rows);
+    s->computed_ns += call_share_ns(k, r, end_ns);
     if (g->settings->log_requests)
         log_event(&g->log, LOG_LEVEL_INFO, "prediction", LOG_Z("prediction_id", k->id),
                   LOG_STR("request_id", k->request_id), LOG_STR("traceparent", k->traceparent),

@@ -220,7 +220,7 @@ static int spawn(struct child *c, int ready_fd, int supervision_fd, struct err *
         [ENTRY_FD_METRICS - PROC_FIRST_FD] = s->metrics_fd,
     };
     struct proc_spec spec = {
-        .argv = argv, .envp = env, .fds = fds, .n_fds = is_gateway(c) ? 5 : 4, .outlives_us = true};
+        .argv = argv, .envp = env, .fds = fds, .n_fds = sizeof fds / sizeof fds[0], .outlives_us = true};
     int code = proc_spawn(&spec, &c->proc, e);
     entry_argv_free(argv);
     return code;

@@ -40,8 +40,7 @@ bool group_is_same(const struct group *g, const struct supervision_serve *serve)
            strcmp(a->engine, b->engine) == 0 && strcmp(a->digest, b->digest) == 0 &&
            a->threads == b->threads && strcmp(a->optimization, b->optimization) == 0 &&
            strcmp(a->provider, b->provider) == 0 && a->memory_bytes == b->memory_bytes &&
-           a->start_timeout_ms == b->start_timeout_ms && a->hang_ms == b->hang_ms &&
-           a->batch_budget_us == b->batch_budget_us;
+           a->hang_ms == b->hang_ms && a->batch_budget_us == b->batch_budget_us;
 }
 
 void group_scale(struct group *g, uint32_t replicas)
@@ -325,7 +324,7 @@ static uint64_t step_member(struct member *m, uint64_t now)
 
 static void fill(struct group *g)
 {
-    if (has_loader(g) && g->loader.state == BOARD_EMPTY)
+    if (has_loader(g) && g->want.replicas && g->loader.state == BOARD_EMPTY)
         move(&g->loader, BOARD_STARTING);
     for (uint32_t i = 0; i < g->want.replicas; i++)
         if (g->members[i].state == BOARD_EMPTY)
@@ -338,6 +337,8 @@ uint64_t group_step(struct group *g, uint64_t now)
         fill(g);
     for (uint32_t i = g->want.replicas; i < LIMIT_REPLICAS; i++)
         stop(&g->members[i], now);
+    if (g->want.replicas == 0) // the model's memory is given back
+        stop(&g->loader, now);
     // The loader first: the others may wait for it.
     uint64_t due = step_member(&g->loader, now);
     for (uint32_t i = 0; i < LIMIT_REPLICAS; i++) {

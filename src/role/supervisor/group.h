@@ -68,8 +68,9 @@ int group_check(const struct supervision_serve *serve, struct err *e) ERR_CHECKE
 // Nothing happens before the first group_step.
 void group_init(struct group *g, const struct group_ops *ops, void *ctx,
                 const struct supervision_serve *serve, uint64_t drain_ns);
-// Whether `serve` differs in nothing but the number of replicas.
+// Whether `serve` differs in nothing but the number of replicas and what a reload of the settings changes.
 bool group_is_same(const struct group *g, const struct supervision_serve *serve);
+// 0: the loader ends, too, and loads again when there are to be replicas.
 void group_scale(struct group *g, uint32_t replicas);
 // Ends all of it: SIGTERM, and SIGKILL after drain_ns.
 void group_withdraw(struct group *g, uint64_t now_mono_ns);

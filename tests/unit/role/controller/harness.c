@@ -32,6 +32,7 @@ static char socket_path[1024];
 static struct msg_conn supervisor; // our end, when there is one
 static bool has_supervisor;
 static unsigned most_fds;
+static int metrics_fd = -1;
 
 struct model {
     struct signature sig;
@@ -190,6 +191,11 @@ void harness_limit_fds(unsigned most)
     most_fds = most;
 }
 
+void harness_metrics(int fd)
+{
+    metrics_fd = fd;
+}
+
 static pid_t start(const char *dir, unsigned n_gateways, int supervision_fd)
 {
     struct err e;
@@ -212,6 +218,7 @@ static pid_t start(const char *dir, unsigned n_gateways, int supervision_fd)
         struct controller_args args = {.n_gateways = n_gateways,
                                        .control_listen_fd = listen_fd,
                                        .board_fd = -1,
+                                       .metrics_fd = metrics_fd,
                                        .ready_fd = ready[1],
                                        .supervision_fd = supervision_fd,
                                        .settings = &s};

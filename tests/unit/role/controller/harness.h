@@ -18,6 +18,8 @@ enum { HARNESS_ANSWER_MAX = 1 << 20 };
 
 // "onnx N" is a model of an engine that runs in replicas, with an input of N columns.
 
+// The counters of the gateways for the controllers that are started from now on; -1: none.
+void harness_metrics(int fd);
 // Starts a controller on `dir` for n gateways; it listens before this returns.
 pid_t harness_start(const char *dir, unsigned n_gateways);
 void harness_limit_fds(unsigned most); // of the controllers started from now on

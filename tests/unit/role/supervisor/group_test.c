@@ -414,6 +414,40 @@ START_TEST(scaling_down_ends_the_last_and_up_starts_them_again)
 }
 END_TEST
 
+START_TEST(at_zero_the_loader_ends_too_and_the_next_one_loads_again)
+{
+    two_ready();
+    group_scale(&W.g, 0);
+    group_step(&W.g, W.now);
+    ck_assert_int_eq(W.last_signal[0], SIGTERM);
+    ck_assert_int_eq(W.last_signal[LIMIT_REPLICAS], SIGTERM);
+    ended(&W.g.members[0], 0);
+    ended(&W.g.members[1], 0);
+    group_scale(&W.g, 1); // while the loader is still ending
+    group_step(&W.g, W.now);
+    ck_assert_uint_eq(W.n_spawned, 1);
+    ended(&W.g.loader, 0);
+    ck_assert_uint_eq(W.n_spawned, 2);
+    ck_assert_int_eq(W.g.state, BOARD_READY); // as a deployment it is as it was
+    group_loaded(&W.g.loader, &(struct supervision_loaded){0}, W.now);
+    group_step(&W.g, W.now);
+    forked(W.g.members[0].number);
+    ck_assert_uint_eq(group_n_ready(&W.g), 1);
+    ck_assert(!group_is_gone(&W.g));
+}
+END_TEST
+
+START_TEST(one_that_begins_at_zero_starts_nothing)
+{
+    begin(0, 1);
+    pass(5000, 0);
+    ck_assert_uint_eq(W.n_spawned, 0);
+    group_scale(&W.g, 1);
+    group_step(&W.g, W.now);
+    ck_assert_uint_eq(W.n_spawned, 1);
+}
+END_TEST
+
 START_TEST(one_that_does_not_end_when_asked_is_killed)
 {
     two_ready();
@@ -456,6 +490,7 @@ START_TEST(only_the_number_of_replicas_may_differ)
 {
     two_ready();
     struct supervision_serve s = serve(9, 1);
+    s.start_timeout_ms++; // a reload of the settings changes it
     ck_assert(group_is_same(&W.g, &s));
     s.hang_ms++;
     ck_assert(!group_is_same(&W.g, &s));
@@ -477,4 +512,5 @@ UNIT_MAIN("role/supervisor/group", the_model_is_loaded_once_and_replicas_are_for
           a_fork_that_its_loader_took_with_it_is_asked_for_again,
           over_its_memory_limit_a_replica_is_replaced_and_says_so,
           scaling_down_ends_the_last_and_up_starts_them_again, one_that_does_not_end_when_asked_is_killed,
-          a_failed_deployment_can_be_withdrawn, only_the_number_of_replicas_may_differ)
+          a_failed_deployment_can_be_withdrawn, only_the_number_of_replicas_may_differ,
+          at_zero_the_loader_ends_too_and_the_next_one_loads_again, one_that_begins_at_zero_starts_nothing)

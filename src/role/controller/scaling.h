@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// Versions whose number of replicas is a range: every second what the gateways counted is read from the
+// shared memory, every other second a number is decided for each (scaler.h), the machine is shared out, and
+// the supervisor is told what has changed.
+#pragma once
+
+#include "role/controller/controller.h"
+
+// After replicas_open. Without the gateways' counters nothing is scaled. ERR_NOMEM, or the memory is not as
+// agreed.
+int scaling_open(struct controller *c, struct err *e) ERR_CHECKED;
+void scaling_close(struct controller *c);
+// A gateway has requests for the deployment and no replica: one that has none gets one at once.
+void scaling_want(struct controller *c, uint64_t deployment);
