@@ -109,3 +109,37 @@ def bodies(m, folder, n_requests, rows_per_request):
             b.write(json.dumps({"instances": rows}, separators=(",", ":")) + "\n")
             w.write(json.dumps([float(v) for v in exact]) + "\n")
     return body_path, expect_path
+
+
+def make_network(folder, name, widths):
+    """A dense network in ONNX with random weights, x [N, widths[0]] -> y [N, widths[-1]]: ReLU inside, a sigmoid at the end."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    path = pathlib.Path(folder) / f"{name}.onnx"
+    if path.exists():
+        return path
+    rng, nodes, weights, at = np.random.default_rng(3), [], [], "x"
+    for k, (n, m) in enumerate(zip(widths, widths[1:])):
+        weights += [numpy_helper.from_array((rng.normal(size=(n, m)) / np.sqrt(n)).astype(np.float32), f"w{k}"),
+                    numpy_helper.from_array(rng.normal(size=m).astype(np.float32), f"b{k}")]
+        last = k == len(widths) - 2
+        nodes += [helper.make_node("Gemm", [at, f"w{k}", f"b{k}"], [f"z{k}"]),
+                  helper.make_node("Sigmoid" if last else "Relu", [f"z{k}"], ["y" if last else f"a{k}"])]
+        at = f"a{k}"
+    value = lambda name, width: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", width])
+    graph = helper.make_graph(nodes, name, [value("x", widths[0])], [value("y", widths[-1])], weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+def network_bodies(path, n_features, n_requests):
+    """As bodies, for a network: rows of its own and what onnxruntime answers."""
+    import onnxruntime
+
+    rows = np.random.default_rng(5).normal(size=(n_requests, n_features)).round(4).astype(np.float32)
+    answers = onnxruntime.InferenceSession(str(path)).run(None, {"x": rows})[0]
+    body_path, expect_path = path.with_suffix(".jsonl"), path.with_suffix(".expect")
+    body_path.write_text("".join(json.dumps({"instances": [[round(float(v), 4) for v in r]]}) + "\n" for r in rows))
+    expect_path.write_text("".join(json.dumps([float(v) for v in a]) + "\n" for a in answers))
+    return body_path, expect_path

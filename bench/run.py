@@ -295,6 +295,33 @@ def section_swap(args, folder):
             f"{spread(ratios)}  target 1.5: {verdict(statistics.median(ratios), 1.5, True)}; {wrong(results)} wrong")
 
 
+NETWORKS = {"logistic regression, 20 features": (20, 1), "MLP 20-64-32-1": (20, 64, 32, 1)}
+
+
+def section_onnx(args, folder):
+    heading("ONNX models in one replica, 1 row, JSON: CPU us per request of all processes, ours, FastAPI + onnxruntime, how many times less")
+    duration = 1 if args.quick else 3
+    for label, widths in NETWORKS.items():
+        path = models.make_network(WORK, f"net{len(widths)}", widths)
+        data, expect = models.network_bodies(path, widths[0], 1000)
+        with servers.slipway(args.binary, folder, SERVER_CORE, {"w1": path}) as us, \
+                servers.fastapi(SERVER_CORE, path, "fastapi_onnx_app") as peer:
+            ours, theirs = Client(us, data, expect), Client(peer, data, expect)
+            for client in (ours, theirs): # batches of other sizes round differently in the last places
+                client.flags[-1] = "1e-5"
+            for connections in (1, 16, 64):
+                user0, system0 = servers.cpu_split(us.pid)
+                ratios, mine, their, rate, bad = compare_cpu(ours, theirs, connections, min(3, args.pairs), duration)
+                user1, system1 = servers.cpu_split(us.pid)
+                times, share = [1 / r for r in ratios], (user1 - user0) / max(1e-9, user1 - user0 + system1 - system0)
+                row(f"{label}, {connections} conn.", f"{statistics.median(mine):.1f} us", f"{statistics.median(their):.0f} us",
+                    f"{spread(times, 0)} x  target 20x: {verdict(statistics.median(times), 20, False)}; {rate:.0f} req/s, "
+                    f"{share:.0%} user time, {bad} wrong")
+    heading("The hop to a replica alone (32 floats there and back, identity): us of CPU per request by requests under way")
+    out = subprocess.run([str(BUILD / "bench-release/bench/hop_bench")], capture_output=True, text=True)
+    print((out.stdout or out.stderr).rstrip())
+
+
 def section_instructions(args, folder):
     heading("Instructions per request, W1, counted by callgrind: a figure that noise does not move")
     w1 = models.make(WORK, "w1", "xgboost", 20, 100, max_depth=6)
@@ -305,8 +332,9 @@ def section_instructions(args, folder):
 
 
 SECTIONS = {"engine": section_engine, "shapes": section_shapes, "exact": section_exact, "server": section_server,
-            "rows": section_rows, "idle": section_idle, "swap": section_swap, "instructions": section_instructions}
-NEEDS_FOLDER = {"server", "rows", "idle", "swap", "instructions"}
+            "rows": section_rows, "idle": section_idle, "swap": section_swap, "onnx": section_onnx,
+            "instructions": section_instructions}
+NEEDS_FOLDER = {"server", "rows", "idle", "swap", "onnx", "instructions"}
 
 
 def main():

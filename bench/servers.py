@@ -163,9 +163,9 @@ def nginx(folder, core, body):
     return Server("nginx", ["nginx", "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")], port, "/", core)
 
 
-def fastapi(core, model):
+def fastapi(core, model, app="fastapi_app"):
     port = free_port()
-    return Server("fastapi", [sys.executable, "-m", "uvicorn", "fastapi_app:app", "--port", str(port), "--log-level", "warning",
+    return Server("fastapi", [sys.executable, "-m", "uvicorn", f"{app}:app", "--port", str(port), "--log-level", "warning",
                               "--no-access-log"], port, "/v1/models/w1:predict", core,
                   env={"MODEL": str(model), "OMP_NUM_THREADS": "1"}, cwd=ROOT / "bench" / "peers")
 
