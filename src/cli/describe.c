@@ -2,13 +2,20 @@
 // What a server says about models and versions, as people read it.
 #include "cli/describe.h"
 
+#include "cli/sample.h"
 #include "cli/term.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LABEL_COLUMNS = 14, NAMES_SHOWN = 12, CURL_FEATURES_MAX = 100, CURL_NAMED_MAX = 8 };
+enum {
+    LABEL_COLUMNS = 14,
+    NAMES_SHOWN = 12,
+    CURL_FEATURES_MAX = 100,
+    CURL_NAMED_MAX = 8,
+    CURL_BYTES_MAX = 4096
+};
 
 const char *cli_describe_scalar(yyjson_val *v, char scratch[32])
 {
@@ -72,6 +79,65 @@ static void put_output(yyjson_val *output, struct buf *out)
     buf_putc(out, '\n');
 }
 
+static void put_shape(yyjson_val *tensor, struct buf *out)
+{
+    size_t i, n;
+    yyjson_val *dim;
+    if (!yyjson_is_arr(yyjson_obj_get(tensor, "shape"))) {
+        buf_puts(out, "of any shape");
+        return;
+    }
+    buf_putc(out, '[');
+    yyjson_arr_foreach(yyjson_obj_get(tensor, "shape"), i, n, dim)
+        buf_printf(out, "%s%" PRId64, i ? ", " : "", yyjson_get_sint(dim));
+    buf_putc(out, ']');
+}
+
+static void put_labels(yyjson_val *labels, struct buf *out)
+{
+    size_t i, n;
+    yyjson_val *label;
+    yyjson_arr_foreach(labels, i, n, label)
+    {
+        buf_puts(out, i ? ", " : ": ");
+        if (i == NAMES_SHOWN) {
+            buf_puts(out, "…");
+            break;
+        }
+        term_put_safe(str_of(yyjson_get_str(label)), out);
+    }
+}
+
+// "inputs  x, FP32 [-1, 4]", one a line.
+static void put_tensors(const char *label, yyjson_val *tensors, struct buf *out)
+{
+    size_t i, n;
+    yyjson_val *tensor;
+    yyjson_arr_foreach(tensors, i, n, tensor)
+    {
+        const char *name = yyjson_get_str(yyjson_obj_get(tensor, "name"));
+        const char *type = yyjson_get_str(yyjson_obj_get(tensor, "datatype"));
+        buf_printf(out, "  %-*s", LABEL_COLUMNS, i ? "" : label);
+        term_put_safe(str_of(name), out);
+        buf_puts(out, ", ");
+        term_put_safe(str_of(type), out);
+        buf_putc(out, ' ');
+        put_shape(tensor, out);
+        if (yyjson_is_true(yyjson_obj_get(tensor, "optional")))
+            buf_puts(out, " (may be left out)");
+        put_labels(yyjson_obj_get(tensor, "labels"), out);
+        buf_putc(out, '\n');
+    }
+}
+
+static void put_replicas(yyjson_val *replicas, struct buf *out)
+{
+    if (yyjson_is_obj(replicas))
+        buf_printf(out, "  %-*s%" PRIu64 " of %" PRIu64 " ready\n", LABEL_COLUMNS, "replicas",
+                   yyjson_get_uint(yyjson_obj_get(replicas, "ready")),
+                   yyjson_get_uint(yyjson_obj_get(replicas, "wanted")));
+}
+
 static void put_size(yyjson_val *size, struct buf *out)
 {
     if (!yyjson_is_uint(size))
@@ -93,9 +159,9 @@ static void put_object(const char *label, yyjson_val *object, struct buf *out)
     }
     yyjson_obj_foreach(object, i, n, key, value)
     {
-        char name[64];
-        snprintf(name, sizeof name, "%s", i ? "" : label);
-        buf_printf(out, "  %-*s", LABEL_COLUMNS, name);
+        if (sample_is_tensors(object) && yyjson_is_arr(value))
+            continue; // inputs and outputs, which have lines of their own
+        buf_printf(out, "  %-*s", LABEL_COLUMNS, i ? "" : label);
         term_put_safe(str_of(yyjson_get_str(key)), out);
         buf_puts(out, ": ");
         if (yyjson_is_obj(value) || yyjson_is_arr(value)) {
@@ -119,8 +185,15 @@ void cli_describe_version(yyjson_val *version, struct buf *out)
     for (size_t i = 0; i < sizeof FIELDS / sizeof FIELDS[0]; i++)
         put_line(FIELDS[i], cli_describe_scalar(yyjson_obj_get(version, FIELDS[i]), scratch), out);
     put_size(yyjson_obj_get(version, "size"), out);
-    put_features(yyjson_obj_get(signature, "inputs"), out);
-    put_output(yyjson_arr_get_first(yyjson_obj_get(signature, "outputs")), out);
+    if (sample_is_tensors(signature)) {
+        put_tensors("inputs", yyjson_obj_get(signature, "inputs"), out);
+        put_tensors("outputs", yyjson_obj_get(signature, "outputs"), out);
+    } else {
+        put_features(yyjson_obj_get(signature, "inputs"), out);
+        put_output(yyjson_arr_get_first(yyjson_obj_get(signature, "outputs")), out);
+    }
+    put_replicas(yyjson_obj_get(version, "replicas"), out);
+    put_object("settings", yyjson_obj_get(version, "settings"), out);
     put_object("engine", yyjson_obj_get(version, "engine"), out);
     if (yyjson_obj_size(yyjson_obj_get(version, "tags")) > 0)
         put_object("tags", yyjson_obj_get(version, "tags"), out);
@@ -136,32 +209,50 @@ static void put_shell(struct str text, struct buf *out)
             buf_putc(out, text.p[i]);
 }
 
-void cli_describe_curl(yyjson_val *version, const char *url, struct buf *out)
+// The first row of the features: by name where they are few.
+static void put_row(yyjson_val *inputs, struct buf *row)
 {
-    yyjson_val *inputs = yyjson_obj_get(yyjson_obj_get(version, "signature"), "inputs"), *input;
     size_t i, n;
-    struct buf row;
-    if (!yyjson_is_arr(inputs) || yyjson_arr_size(inputs) > CURL_FEATURES_MAX)
-        return;
+    yyjson_val *input;
     bool named = yyjson_arr_size(inputs) <= CURL_NAMED_MAX;
-    buf_init(&row, 1 << 20);
-    buf_putc(&row, named ? '{' : '[');
+    buf_putc(row, named ? '{' : '[');
     yyjson_arr_foreach(inputs, i, n, input)
     {
         if (i)
-            buf_putc(&row, ',');
+            buf_putc(row, ',');
         if (named) {
-            buf_put_json_str(&row, str_of(yyjson_get_str(yyjson_obj_get(input, "name"))));
-            buf_putc(&row, ':');
+            buf_put_json_str(row, str_of(yyjson_get_str(yyjson_obj_get(input, "name"))));
+            buf_putc(row, ':');
         }
-        buf_putc(&row, '0');
+        buf_putc(row, '0');
     }
-    buf_putc(&row, named ? '}' : ']');
+    buf_putc(row, named ? '}' : ']');
+}
+
+void cli_describe_curl(yyjson_val *version, const char *url, struct buf *out)
+{
+    yyjson_val *signature = yyjson_obj_get(version, "signature"),
+               *inputs = yyjson_obj_get(signature, "inputs");
+    bool tensors = sample_is_tensors(signature), whole = tensors && !sample_takes_rows(inputs);
+    struct buf row;
+    if (!yyjson_is_arr(inputs) ||
+        (tensors ? sample_size(inputs) : yyjson_arr_size(inputs)) > CURL_FEATURES_MAX)
+        return;
+    buf_init(&row, 1 << 20); // of names, which may be long
+    if (tensors)
+        sample_put(inputs, whole, NULL, &row);
+    else
+        put_row(inputs, &row);
+    if (whole && row.n > CURL_BYTES_MAX) {
+        buf_done(&row);
+        return;
+    }
     buf_puts(out, "  curl '");
     put_shell(str_of(url), out);
-    buf_puts(out, "' -H 'Content-Type: application/json' -d '{\"instances\":[");
+    buf_printf(out, "' -H 'Content-Type: application/json' -d '{%s",
+               whole ? "\"inputs\":" : "\"instances\":[");
     put_shell(buf_str(&row), out);
-    buf_puts(out, "]}'\n");
+    buf_puts(out, whole ? "}'\n" : "]}'\n");
     buf_done(&row);
 }
 

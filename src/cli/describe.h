@@ -10,7 +10,8 @@
 
 // The text of a string, number or boolean; "" for others. Borrowed from scratch, which has 32 bytes.
 const char *cli_describe_scalar(yyjson_val *v, char scratch[32]);
-// Appends "  name  value" lines for a version: state, format, digest, features, output, engine, tags.
+// Appends "  name  value" lines for a version: state, format, digest, features and output (or
+// inputs and outputs with datatype and shape), replicas, settings, engine, tags.
 void cli_describe_version(yyjson_val *version, struct buf *out);
 // Appends the shell command that asks a version for a prediction; nothing for a model too wide for a line.
 void cli_describe_curl(yyjson_val *version, const char *url, struct buf *out);

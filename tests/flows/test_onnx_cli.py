@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line with models of tensors: what push and show say, the curl line they print, predict and bench."""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import requests
+import skl2onnx
+from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
+
+from conftest import BINARY
+
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "onnx"))
+import networks  # noqa: E402
+
+
+def slipway(server, *words, **how):
+    return subprocess.run([BINARY, *map(str, words), "--url", server.url], capture_output=True, text=True, timeout=120, **how)
+
+
+def fine(server, *words, **how):
+    done = slipway(server, *words, **how)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def saved(model, path):
+    path.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
+    return path
+
+
+class Scored:
+    """A fitted scikit-learn model, its ONNX file, rows and the library's own answers to them."""
+
+    def __init__(self, path, rows, labels, probabilities, classes):
+        self.path, self.rows, self.labels, self.probabilities, self.classes = path, rows, labels, probabilities, classes
+
+
+@pytest.fixture(scope="module")
+def logistic(tmp_path_factory):
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(300, 4)).astype(np.float32)
+    fitted = LogisticRegression().fit(x[:200], np.where(x[:200, 0] + x[:200, 1] > 0, "yes", "no"))
+    path = saved(skl2onnx.to_onnx(fitted, x[:1], target_opset=networks.OPSET), tmp_path_factory.mktemp("lr") / "lr.onnx")
+    held_out = x[200:]
+    return Scored(path, held_out, fitted.predict(held_out), fitted.predict_proba(held_out), fitted.classes_)
+
+
+@pytest.fixture(scope="module")
+def titanic(tmp_path_factory):
+    """A data frame's columns as inputs: numbers with missing values, an integer, two of strings; gradient boosting."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.ensemble import GradientBoostingClassifier
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    rng = np.random.default_rng(5)
+    n = 500
+    columns = {
+        "age": rng.uniform(1, 80, n).astype(np.float32),
+        "fare": rng.exponential(30, n).astype(np.float32),
+        "siblings": rng.integers(0, 5, n),
+        "sex": rng.choice(["female", "male"], n),
+        "port": rng.choice(["Bern, West", 'the "old" one', "Zürich"], n),
+    }
+    survived = (columns["sex"] == "female") * 2 + (columns["age"] < 20) + (columns["port"] == "Zürich") > 1.5
+    columns["age"][rng.random(n) < 0.2] = np.nan
+
+    table = np.empty((n, 5), dtype=object)
+    for k, values in enumerate(columns.values()):
+        table[:, k] = values
+    numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
+    prepared = ColumnTransformer([
+        ("numbers", numbers, [0, 1, 2]), ("words", OneHotEncoder(handle_unknown="ignore"), [3, 4]),
+    ])  # fmt: skip
+    fitted = make_pipeline(prepared, GradientBoostingClassifier(n_estimators=30, random_state=0)).fit(
+        table[:400], np.where(survived, "survived", "died")[:400])
+    types = [FloatTensorType([None, 1])] * 2 + [Int64TensorType([None, 1])] + [StringTensorType([None, 1])] * 2
+    model = skl2onnx.to_onnx(fitted, initial_types=list(zip(columns, types)), target_opset=networks.OPSET)
+    path = saved(model, tmp_path_factory.mktemp("titanic") / "titanic.onnx")
+    rows = [dict(zip(columns, (None if v != v else v for v in row))) for row in table[400:].tolist()]
+    return Scored(path, rows, fitted.predict(table[400:]), fitted.predict_proba(table[400:]), fitted.classes_)
+
+
+def curl_of(text):
+    """Runs the curl line that was printed, in a shell as a user would."""
+    line = next(line for line in text.splitlines() if line.startswith("  curl "))
+    return json.loads(subprocess.run(["bash", "-c", line + " -sS --fail"], capture_output=True, check=True, timeout=30).stdout)
+
+
+def test_push_and_show_say_what_a_model_of_tensors_takes(server, logistic):
+    pushed = fine(server, "push", "lr", logistic.path, "--replicas", 2, "--optimization", "basic")
+    for text in (pushed, fine(server, "show", "lr"), fine(server, "show", "lr", 1)):
+        assert "  inputs        X, FP32 [-1, 4]\n" in text
+        assert "  outputs       output_label, BYTES [-1]\n" in text
+        assert "                output_probability, FP32 [-1, 2]: no, yes\n" in text
+        assert re.search("  replicas      [12] of 2 ready\n", text)  # the push waits for one
+        assert "replicas: 2\n" in text and "optimization: basic\n" in text and "max_batch_rows: 256\n" in text
+        assert "features" not in text and '"datatype"' not in text
+    version = json.loads(fine(server, "show", "lr", 1, "--json"))
+    assert version["replicas"]["wanted"] == 2
+    assert version["signature"]["inputs"] == [{"name": "X", "datatype": "FP32", "shape": [-1, 4]}]
+
+
+def test_the_printed_curl_line_works(server, logistic, titanic, tmp_path):
+    for name, path in {
+        "lr": logistic.path, "titanic": titanic.path, "words": saved(networks.transformer(), tmp_path / "w.onnx"),
+    }.items():  # fmt: skip
+        pushed = fine(server, "push", name, path)
+        assert len(curl_of(pushed)["predictions"]) == 1
+        assert len(curl_of(fine(server, "show", name))["predictions"]) == 1
+    assert '{"instances":[[0,0,0,0]]}' in fine(server, "show", "lr")
+    assert '{"words":[0],"mask":[0]}' in fine(server, "show", "words")
+    assert '{"age":[0],"fare":[0],"siblings":[0],"sex":["a"],"port":["a"]}' in fine(server, "show", "titanic")
+
+
+def test_a_pipeline_of_columns_predicts_as_scikit_learn_does(server, titanic):
+    server.push("titanic", titanic.path)
+    v1 = server.predict("titanic", {"instances": titanic.rows}).json()["predictions"]
+    assert [p["output_label"] for p in v1] == list(titanic.labels)
+    np.testing.assert_allclose([p["output_probability"] for p in v1], titanic.probabilities, atol=1e-6)
+
+    inputs = [
+        {"name": name, "datatype": datatype, "shape": [len(titanic.rows), 1], "data": [row[name] for row in titanic.rows]}
+        for name, datatype in zip(titanic.rows[0], ["FP32", "FP32", "INT64", "BYTES", "BYTES"])
+    ]
+    answer = requests.post(f"{server.url}/v2/models/titanic/infer", json={"inputs": inputs}, timeout=30).json()
+    outputs = {o["name"]: np.array(o["data"]).reshape(o["shape"]) for o in answer["outputs"]}
+    assert list(outputs["output_label"]) == list(titanic.labels)
+    np.testing.assert_allclose(outputs["output_probability"], titanic.probabilities, atol=1e-6)
