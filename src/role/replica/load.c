@@ -64,8 +64,8 @@ static int check_digest(const void *bytes, size_t size, const char *digest, stru
     unsigned char sum[EVP_MAX_MD_SIZE];
     unsigned n_sum = 0;
     char text[sizeof prefix + 2 * EVP_MAX_MD_SIZE];
-    if (!EVP_Digest(bytes, size, sum, &n_sum, EVP_sha256(), NULL))
-        return err_set(e, ERR_INTERNAL, "the model file cannot be hashed");
+    if (!EVP_Digest(bytes, size, sum, &n_sum, EVP_sha256(), NULL)) // which fails for want of memory only
+        return err_set(e, ERR_NOMEM, "no memory to hash the model file");
     int n = snprintf(text, sizeof text, "%s", prefix);
     for (unsigned i = 0; i < n_sum; i++, n += 2)
         snprintf(text + n, sizeof text - (size_t)n, "%02x", sum[i]);
