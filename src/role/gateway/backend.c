@@ -2,16 +2,13 @@
 // Links: the handshake, taking answers, waking, and what is left when a replica ends.
 #include "role/gateway/backend.h"
 
-#include "os/shm.h"
 #include "role/gateway/call.h"
 #include "role/gateway/control.h"
 #include "role/gateway/links.h"
 #include "role/gateway/table.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 enum {
@@ -29,12 +26,6 @@ static struct link *link_of_wake(struct watch *w)
     return (struct link *)((char *)w - offsetof(struct link, wake));
 }
 
-static void close_fd(int fd)
-{
-    if (fd >= 0)
-        close(fd);
-}
-
 static void link_free(struct link *l)
 {
     struct loop *loop = l->b->g->loop;
@@ -42,10 +33,7 @@ static void link_free(struct link *l)
     if (l->wake.fd >= 0)
         loop_remove(loop, &l->wake);
     msg_conn_done(&l->conn);
-    close_fd(l->wake.fd);
-    close_fd(l->replica_wake_fd);
-    shm_unmap(l->request_memory, ring_memory_bytes(LINK_RING_BYTES));
-    shm_unmap(l->response_memory, ring_memory_bytes(LINK_RING_BYTES));
+    link_end_done(&l->end);
     free(l->slots);
     free(l);
 }
@@ -156,7 +144,7 @@ static void free_answered(struct link *l)
     while (l->first < l->next_id && !l->slots[l->first % LINK_SLOTS].call)
         end = l->slots[l->first++ % LINK_SLOTS].end;
     if (end)
-        ring_free_to(&l->requests, end);
+        ring_free_to(&l->end.out, end);
 }
 
 // One answer: 0, or ERR_INTERNAL when the replica does not keep to the protocol.
@@ -175,13 +163,6 @@ static int take_answer(struct link *l, const void *message, size_t bytes, struct
     return 0;
 }
 
-static void wake_replica(struct link *l)
-{
-    uint64_t one = 1;
-    if (write(l->replica_wake_fd, &one, sizeof one) < 0 && errno != EAGAIN)
-        log_event(&l->b->g->log, LOG_LEVEL_WARN, "wake_failed", LOG_INT("replica", l->replica));
-}
-
 // Takes what is there. Returns whether the link still stands.
 static bool take_answers(struct link *l)
 {
@@ -189,14 +170,14 @@ static bool take_answers(struct link *l)
     const void *message;
     size_t bytes;
     for (int i = 0; i < TAKES_A_TURN; i++) {
-        int rc = ring_take(&l->responses, &message, &bytes, &e);
+        int rc = ring_take(&l->end.in, &message, &bytes, &e);
         if (rc == 0)
             break;
         if (rc > 0) {
             rc = take_answer(l, message, bytes, &e);
-            ring_tell_read(&l->requests, &l->responses);
-            if (ring_must_wake_writer(&l->responses))
-                wake_replica(l);
+            ring_tell_read(&l->end.out, &l->end.in);
+            if (ring_must_wake_writer(&l->end.in))
+                link_end_wake_other(&l->end);
         }
         if (rc < 0) {
             links_distrust(l->b->g, l->b->deployment, l->replica, e.msg);
@@ -207,16 +188,13 @@ static bool take_answers(struct link *l)
     return true;
 }
 
+// The answers are taken at the end of the turn, together with those of others.
 static void on_wake(struct watch *w, uint32_t events)
 {
-    struct link *l = link_of_wake(w);
-    uint64_t count;
     (void)events;
-    if (read(w->fd, &count, sizeof count) < 0 && errno != EAGAIN)
-        link_lost(l, "its eventfd failed");
-    else
-        ring_wake(&l->requests);
-    // The answers are taken at the end of the turn, together with those of others.
+    struct link *l = link_of_wake(w);
+    link_end_woken(&l->end);
+    ring_wake(&l->end.out);
 }
 
 // Requests wait and no replica is there: the version may be at zero.
@@ -238,7 +216,7 @@ void backends_turn_end(struct gateway *g)
             // Says that it sleeps before the last look, so that nothing that comes now is missed.
             if (l->ready && !take_answers(l))
                 continue;
-            while (l->ready && !ring_sleep(&l->requests, &l->responses))
+            while (l->ready && !ring_sleep(&l->end.out, &l->end.in))
                 if (!take_answers(l))
                     break;
         }
@@ -249,8 +227,8 @@ void backends_turn_end(struct gateway *g)
             want_replica(b);
         publish(b);
         for (struct link *l = b->links; l; l = l->next) {
-            if (l->posted && ring_must_wake(&l->responses))
-                wake_replica(l);
+            if (l->posted && ring_must_wake(&l->end.in))
+                link_end_wake_other(&l->end);
             l->posted = false;
         }
         next = b->next;
@@ -311,48 +289,26 @@ static void on_socket(struct watch *w, uint32_t events)
     link_lost(l, rc == ERR_UNAVAILABLE ? "its process ended" : e.msg);
 }
 
-// A ring's memory, mapped by us; writable by others as far as `how` says.
-static int ring_new(const char *name, enum shm_seal how, int *ret_fd, void **ret, struct err *e)
-{
-    int rc = shm_new_mapped(name, ring_memory_bytes(LINK_RING_BYTES), ret_fd, ret, e);
-    return rc ? rc : shm_seal(*ret_fd, how, e);
-}
-
-static int make_rings(struct link *l, int fds[LINK_FDS], struct err *e)
-{
-    int rc = ring_new("slipway-requests", SHM_SEAL_WRITERS, &fds[LINK_FD_REQUESTS], &l->request_memory, e);
-    if (rc == 0)
-        rc = ring_new("slipway-responses", SHM_SEAL_SIZE, &fds[LINK_FD_RESPONSES], &l->response_memory, e);
-    if (rc)
-        return rc;
-    ring_writer_init(&l->requests, l->request_memory, LINK_RING_BYTES);
-    ring_reader_init(&l->responses, l->response_memory, LINK_RING_BYTES);
-    l->slots = calloc(LINK_SLOTS, sizeof *l->slots);
-    l->wake.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    l->replica_wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    fds[LINK_FD_GATEWAY] = l->wake.fd;
-    fds[LINK_FD_REPLICA] = l->replica_wake_fd;
-    if (l->wake.fd < 0 || l->replica_wake_fd < 0)
-        return err_errno(e, errno, "make an eventfd");
-    return l->slots ? 0 : err_set(e, ERR_NOMEM, "a link to a replica");
-}
-
 // Our rings, our eventfds and the proposal.
 static int propose(struct link *l, struct err *e)
 {
     struct loop *loop = l->b->g->loop;
     struct link_open open = {LINK_PROTOCOL, l->b->g->index, LINK_RING_BYTES};
-    int fds[LINK_FDS] = {-1, -1, -1, -1};
-    int rc = make_rings(l, fds, e);
-    if (rc == 0)
-        rc = loop_add(loop, &l->socket, EPOLLIN, e);
+    int fds[LINK_FDS];
+    l->slots = calloc(LINK_SLOTS, sizeof *l->slots);
+    int rc = l->slots ? link_end_new(&l->end, LINK_RING_BYTES, fds, e)
+                      : err_set(e, ERR_NOMEM, "a link to a replica");
+    if (rc)
+        return rc;
+    l->wake = (struct watch){l->end.own_event, on_wake};
+    rc = loop_add(loop, &l->socket, EPOLLIN, e);
     if (rc == 0)
         rc = loop_add(loop, &l->wake, EPOLLIN, e);
     if (rc == 0)
         rc = msg_conn_send(&l->conn, LINK_OPEN, (struct str){(const char *)&open, sizeof open}, fds, LINK_FDS,
                            e);
-    close_fd(fds[LINK_FD_REQUESTS]);
-    close_fd(fds[LINK_FD_RESPONSES]);
+    close(fds[LINK_FD_REQUESTS]);
+    close(fds[LINK_FD_RESPONSES]);
     return rc;
 }
 
@@ -366,7 +322,7 @@ int backend_link(struct gateway *g, uint64_t deployment, uint32_t replica, int f
         return err_set(e, ERR_NOMEM, "a link to a replica");
     }
     *l = (struct link){
-        .b = b, .replica = replica, .socket = {fd, on_socket}, .wake = {-1, on_wake}, .replica_wake_fd = -1};
+        .b = b, .replica = replica, .first = 1, .next_id = 1, .socket = {fd, on_socket}, .wake.fd = -1};
     msg_conn_init(&l->conn, fd, LINK_PAYLOAD_MAX);
     int rc = propose(l, e);
     if (rc) {

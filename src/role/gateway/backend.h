@@ -6,7 +6,7 @@
 
 #include "os/msg.h"
 #include "role/gateway/gateway.h"
-#include "role/link.h"
+#include "role/link_end.h"
 
 struct backend;
 struct call;
@@ -30,12 +30,9 @@ struct link {
     bool ready;
     bool posted; // requests were committed since it was last woken
     struct msg_conn conn;
-    struct watch socket; // tells that the replica ended
-    struct watch wake;   // our eventfd
-    int replica_wake_fd;
-    void *request_memory, *response_memory; // of the rings; the replica may write the second
-    struct ring_writer requests;
-    struct ring_reader responses;
+    struct watch socket;     // tells that the replica ended
+    struct watch wake;       // end.own_event
+    struct link_end end;     // out: requests, in: responses
     struct link_slot *slots; // (LINK_SLOTS) [first, next) by request id % LINK_SLOTS
     uint64_t first, next_id;
 };

@@ -226,7 +226,7 @@ static void post(struct call *k, struct link *l, void *message)
     struct link_slot *slot = &l->slots[l->next_id % LINK_SLOTS];
     head->id = l->next_id++;
     head->alone = k->alone;
-    *slot = (struct link_slot){k, message, k->bytes, ring_commit(&l->requests, k->bytes)};
+    *slot = (struct link_slot){k, message, k->bytes, ring_commit(&l->end.out, k->bytes)};
     k->state = CALL_SENT;
     k->link = l;
     k->slot = head->id;
@@ -260,7 +260,7 @@ void calls_pump(struct backend *b)
     struct call *k;
     while ((k = b->waiting)) {
         struct link *l = backend_choose(b);
-        void *to = l ? ring_reserve(&l->requests, k->bytes) : NULL;
+        void *to = l ? ring_reserve(&l->end.out, k->bytes) : NULL;
         if (!to)
             return;
         wait_no_more(k);
@@ -275,7 +275,7 @@ static int start(struct call *k, tensors_decode_fn *codec, struct str body, stru
     struct backend *b = k->deployment->backend;
     uint64_t bound = message_bound(k->deployment->interface, body.n);
     struct link *l = b->waiting ? NULL : backend_choose(b); // nobody is overtaken
-    char *message = l ? ring_reserve(&l->requests, bound) : NULL;
+    char *message = l ? ring_reserve(&l->end.out, bound) : NULL;
     size_t bytes;
     int rc = message ? 0 : memory_take(k, bound, e);
     if (rc == 0)
@@ -518,7 +518,7 @@ void calls_lost(struct link *l)
     struct backend *b = l->b;
     struct call *moved = NULL, **end = &moved, *lost = NULL;
     uint64_t begun[LINK_BATCH_REQUESTS_MAX];
-    size_t n_begun = link_started_get(&l->responses, begun);
+    size_t n_begun = link_started_get(&l->end.in, begun);
     for (uint64_t id = l->first; id < l->next_id; id++) {
         struct link_slot *slot = &l->slots[id % LINK_SLOTS];
         struct call *k = slot->call;
