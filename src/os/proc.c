@@ -181,7 +181,12 @@ bool proc_memory_in_full(pid_t pid, struct proc_memory *ret)
 
 bool proc_signal(const struct proc *p, int sig)
 {
-    return p->pid > 0 && syscall(SYS_pidfd_send_signal, p->pidfd, sig, NULL, 0) == 0;
+    return p->pid > 0 && proc_signal_handle(p->pidfd, sig);
+}
+
+bool proc_signal_handle(int pidfd, int sig)
+{
+    return syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0) == 0;
 }
 
 void proc_kill_group(const struct proc *p)

@@ -53,6 +53,7 @@ bool proc_memory(pid_t pid, struct proc_memory *ret);         // microseconds; l
 bool proc_memory_in_full(pid_t pid, struct proc_memory *ret); // up to milliseconds for a large process
 // Sends a signal; false when the process has ended or is none.
 bool proc_signal(const struct proc *p, int sig);
+bool proc_signal_handle(int pidfd, int sig); // the same by a handle alone
 // SIGKILL to the process and to all it started that are still in its group. Fine when it is none.
 void proc_kill_group(const struct proc *p);
 // If the process has ended, forgets it (closes pidfd, *p becomes {0, -1}), stores its exit code, or minus the

@@ -199,3 +199,16 @@ int sock_unix_connect(const char *path, int *ret_fd, struct err *e)
         close(dir_fd);
     return code;
 }
+
+bool sock_peer_is_local(int fd)
+{
+    struct sockaddr_storage a;
+    socklen_t size = sizeof a;
+    if (getpeername(fd, (struct sockaddr *)&a, &size) < 0)
+        return false;
+    if (a.ss_family == AF_INET)
+        return ntohl(((const struct sockaddr_in *)&a)->sin_addr.s_addr) >> 24 == 127;
+    const struct in6_addr *v6 = &((const struct sockaddr_in6 *)&a)->sin6_addr;
+    return a.ss_family == AF_INET6 &&
+           (IN6_IS_ADDR_LOOPBACK(v6) || (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == 127));
+}

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -22,5 +23,7 @@ int sock_listen_tcp(struct sockaddr_storage *a, size_t n, int *ret_fds, struct e
 // A Unix stream listener at `path` with mode `mode`; what lay there before is removed. Paths may be longer
 // than the kernel's 107 bytes.
 int sock_listen_unix(const char *path, mode_t mode, int *ret_fd, struct err *e) ERR_CHECKED;
+// Whether a TCP connection comes from this machine: over 127.0.0.0/8 or ::1.
+bool sock_peer_is_local(int fd);
 // Connects to such a listener. ERR_UNAVAILABLE when nobody listens or its queue is full.
 int sock_unix_connect(const char *path, int *ret_fd, struct err *e) ERR_CHECKED;

@@ -48,7 +48,9 @@ struct board_row {
     uint64_t started_mono_ns; // of this process
     uint64_t ready_mono_ns;   // 0 until ready
     // Of a loader or replica
-    uint32_t version, replica; // replica: number of this process among all, never reused
+    // replica: number of this process among all, never reused; of a gateway its shard: that of one which
+    // replaces another, while both serve, differs
+    uint32_t version, replica;
     uint64_t deployment, load_ns;
     char model[BOARD_MODEL_BYTES];
     char why[BOARD_WHY_BYTES]; // the last death or failure, a phrase: "ended by signal 9"; "" before

@@ -35,7 +35,7 @@ enum replica_word {
 };
 
 static const char GATEWAY[] = "@gateway", CONTROLLER[] = "@controller", SUPERVISOR[] = "@supervisor",
-                  REPLICA[] = "@replica";
+                  UPGRADED[] = "@upgraded", CHECK[] = "@check", REPLICA[] = "@replica";
 static const char KIND_LOADER[] = "loader", KIND_REPLICA[] = "replica";
 
 static char *flag_dup(const struct settings *s, size_t i)
@@ -111,7 +111,8 @@ void entry_argv_free(char **argv)
 bool entry_is_role(int argc, char *const *argv)
 {
     return argc > 1 && (strcmp(argv[1], GATEWAY) == 0 || strcmp(argv[1], CONTROLLER) == 0 ||
-                        strcmp(argv[1], SUPERVISOR) == 0 || strcmp(argv[1], REPLICA) == 0);
+                        strcmp(argv[1], SUPERVISOR) == 0 || strcmp(argv[1], UPGRADED) == 0 ||
+                        strcmp(argv[1], CHECK) == 0 || strcmp(argv[1], REPLICA) == 0);
 }
 
 // Reads "--key=value" as settings_put_flag wrote it.
@@ -217,8 +218,12 @@ int entry_main(const struct entry_mains *m, int argc, char *const *argv)
             .control_path = argv[4],
             .settings = &settings,
         });
-    if (strcmp(argv[1], SUPERVISOR) == 0)
-        return m->supervisor ? m->supervisor(&settings, PROC_FIRST_FD) : refuse("wrong arguments");
+    if (strcmp(argv[1], SUPERVISOR) == 0 || strcmp(argv[1], CHECK) == 0)
+        return m->supervisor(&settings, strcmp(argv[1], CHECK) == 0 ? ENTRY_CHECKS : ENTRY_ADOPTS,
+                             PROC_FIRST_FD);
+    if (strcmp(argv[1], UPGRADED) == 0)
+        return read_number(argv[4], INT32_MAX, &index) ? m->supervisor(&settings, ENTRY_BECOMES, (int)index)
+                                                       : refuse("wrong arguments");
     return m->controller(&(struct controller_args){
         .n_gateways = (unsigned)n_gateways,
         .control_listen_fd = ENTRY_FD_LISTEN,

@@ -31,16 +31,24 @@ enum entry_replica_fd {
     ENTRY_REPLICA_FD_LIMIT,
 };
 
+// How a supervisor follows another.
+enum entry_succession {
+    ENTRY_ADOPTS,  // @supervisor: a new process, started by the controller; fd is their socket
+    ENTRY_BECOMES, // @upgraded: the same process, by execve; fd is what it wrote down
+    ENTRY_CHECKS,  // @check: only whether it could, asked before that; fd likewise, and the answer goes to fd
+                   // + 1
+};
+
 // The mains of the roles; tests put their own here.
 struct entry_mains {
     int (*gateway)(const struct gateway_args *a);
     int (*controller)(const struct controller_args *a);
     int (*replica)(const struct replica_args *a);
-    int (*supervisor)(struct settings *s, int fd); // supervisor_successor_main
+    int (*supervisor)(struct settings *s, enum entry_succession how, int fd); // supervisor_successor_main
 };
 
 // An argument list for proc_spawn; entry_argv_free when done. `role` is "@gateway", "@controller" or
-// "@supervisor". NULL without memory.
+// "@supervisor", "@check" or "@upgraded" (control_path: the number of the descriptor). NULL without memory.
 char **entry_argv_new(const char *role, unsigned index, unsigned n_gateways, const char *control_path,
                       const struct settings *s);
 // The same for a loader or replica; descriptors and title of `a` are not looked at.

@@ -32,6 +32,9 @@ static const struct form {
     [SUPERVISION_KEEP] = {SUPERVISION_FROM_SUPERVISOR | SUPERVISION_FROM_CONTROLLER, 1, MSG_FDS_MAX, 0},
     [SUPERVISION_STATE] = {SUPERVISION_FROM_SUPERVISOR | SUPERVISION_FROM_CONTROLLER, 1, 1,
                            sizeof(struct supervision_state)},
+    [SUPERVISION_UPGRADE] = {SUPERVISION_FROM_CONTROLLER, 0, 0, sizeof(struct supervision_upgrade)},
+    [SUPERVISION_CHANGING] = {SUPERVISION_FROM_SUPERVISOR, 0, 0, 0},
+    [SUPERVISION_UPGRADED] = {SUPERVISION_FROM_SUPERVISOR, 0, 0, sizeof(struct supervision_failed)},
     [SUPERVISION_BOARD] = {SUPERVISION_FROM_SUPERVISOR, 1, 1, 0},
 };
 static const size_t N_FORMS = sizeof FORMS / sizeof FORMS[0];
@@ -89,7 +92,10 @@ static bool is_sound(const struct supervision_message *m)
         return m->replica.state < BOARD_STATES && ends(m->replica.why, sizeof m->replica.why);
     case SUPERVISION_LOADED:
         return ends(m->loaded.sandbox, sizeof m->loaded.sandbox);
+    case SUPERVISION_UPGRADE:
+        return ends(m->upgrade.path, sizeof m->upgrade.path);
     case SUPERVISION_FAILED:
+    case SUPERVISION_UPGRADED:
         return ends(m->failed.why, sizeof m->failed.why);
     case SUPERVISION_SETTINGS:
         return texts_end(&m->settings.settings);

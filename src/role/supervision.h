@@ -10,7 +10,11 @@
 //                           scale. Descriptors are needed the first time only.
 //     SUPERVISION_WITHDRAW  struct supervision_withdraw   its replicas finish what they have and end
 //     SUPERVISION_COMPLETE  (empty) after a start: what was not declared since is withdrawn
+//     SUPERVISION_UPGRADE   struct supervision_upgrade    go on as another program; answered by UPGRADED
 //   supervisor → controller
+//     SUPERVISION_CHANGING  (empty) it becomes that program now: a STATE follows soon, or it is to be killed
+//     SUPERVISION_UPGRADED  struct supervision_failed     code 0: all children are new but the controller,
+//                           which is next; else why not
 //     SUPERVISION_REPLICA   struct supervision_replica    a replica changed its state
 //
 //   supervisor → gateway, controller
@@ -74,6 +78,9 @@ enum supervision_type {
     SUPERVISION_KEEP,
     SUPERVISION_STATE,
     SUPERVISION_BOARD,
+    SUPERVISION_UPGRADE,
+    SUPERVISION_CHANGING,
+    SUPERVISION_UPGRADED,
 };
 
 enum {
@@ -148,6 +155,10 @@ struct supervision_distrust {
     char why[SUPERVISION_WHY_BYTES];
 };
 
+struct supervision_upgrade {
+    char path[1024]; // "": where this program lies now
+};
+
 struct supervision_state {
     uint32_t n_kept; // descriptors that came by KEEP
     uint32_t zero;
@@ -170,6 +181,7 @@ struct supervision_message {
         struct supervision_settings settings;
         struct supervision_distrust distrust;
         struct supervision_state state;
+        struct supervision_upgrade upgrade;
     };
 };
 

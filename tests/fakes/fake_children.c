@@ -403,8 +403,10 @@ static int fake_replica(const struct replica_args *a)
     }
 }
 
-static const struct entry_mains MAINS = {
-    .gateway = fake_gateway, .controller = fake_controller, .replica = fake_replica};
+static const struct entry_mains MAINS = {.gateway = fake_gateway,
+                                         .controller = fake_controller,
+                                         .replica = fake_replica,
+                                         .supervisor = supervisor_successor_main};
 
 int main(int argc, char **argv)
 {

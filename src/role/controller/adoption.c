@@ -11,6 +11,7 @@
 #include "os/proc.h"
 #include "role/board.h"
 #include "role/controller/replicas.h"
+#include "role/controller/upgrade.h"
 #include "role/entry.h"
 #include "role/supervision.h"
 
@@ -57,7 +58,7 @@ static int start(struct adoption *a, struct err *e)
     int pair[2], rc = supervision_pair(pair, e);
     if (rc)
         return rc;
-    char **argv = entry_argv_new("@supervisor", 0, c->args->n_gateways, "", c->args->settings);
+    char **argv = entry_argv_new("@supervisor", 0, c->args->n_gateways, "-", c->args->settings);
     struct proc_spec spec = {.argv = argv, .envp = environ, .fds = &pair[1], .n_fds = 1, .outlives_us = true};
     rc = argv ? proc_spawn(&spec, &a->successor, e) : err_set(e, ERR_NOMEM, "out of memory");
     entry_argv_free(argv);
@@ -131,6 +132,7 @@ static void on_ended(struct watch *w, uint32_t events)
         a->lost_mono_ns = clock_mono_ns();
     }
     a->is_adopting = true;
+    upgrade_supervisor_lost(a->c);
     log_event(&a->c->log, LOG_LEVEL_ERROR, "supervisor_lost", LOG_INT("tries", a->n_tries));
     try_again(a);
 }
@@ -153,6 +155,7 @@ static int take_state(struct adoption *a, struct supervision_message *m, struct 
     int rc = loop_add(a->c->loop, &a->ended, EPOLLIN, e);
     if (rc)
         a->ended.fd = -1;
+    upgrade_state_came(a->c);
     if (rc == 0 && a->is_adopting) {
         a->is_adopting = false;
         log_event(&a->c->log, LOG_LEVEL_WARN, "supervisor_replaced",
@@ -179,6 +182,8 @@ static int take(struct adoption *a, struct supervision_message *m, struct err *e
         return take_board(a->c, m->fds[0], e);
     if (m->type == SUPERVISION_STATE)
         return take_state(a, m, e);
+    if (m->type == SUPERVISION_CHANGING || m->type == SUPERVISION_UPGRADED)
+        upgrade_take(a->c, m, a->kept.n ? a->kept.fds[0] : -1);
     if (m->type != SUPERVISION_KEEP)
         return 0;
     if (a->coming.n + m->n_fds > KEPT_MAX)

@@ -12,6 +12,7 @@
 #include "role/controller/replicas.h"
 #include "role/controller/scaling.h"
 #include "role/controller/startup.h"
+#include "role/controller/upgrade.h"
 #include "settings/settings.h"
 
 #include <sched.h>
@@ -110,6 +111,7 @@ static void tear_down(struct controller *c)
     if (c->signals.fd >= 0)
         close(c->signals.fd);
     free(c->gateways);
+    upgrade_close(c);
     adoption_close(c);
     loop_free(c->loop);
     board_done(c->board);

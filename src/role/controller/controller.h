@@ -23,6 +23,7 @@ struct publication;
 struct revival;
 struct scaling;
 struct supervisor_link;
+struct upgrade;
 struct withdrawal;
 struct verification;
 
@@ -66,6 +67,7 @@ struct controller {
     uint64_t started_wall_ns;
 
     struct supervisor_link *supervisor; // replicas.c
+    struct upgrade *upgrade;            // upgrade.c; NULL before the first
     struct adoption *adoption;          // adoption.c: what a new supervisor would need
     struct withdrawal *withdrawals;     // what no gateway shall use any more
 

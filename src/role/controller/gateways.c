@@ -99,6 +99,16 @@ int gateway_hello(struct peer *p, struct str payload, struct err *e)
     return 0;
 }
 
+bool gateway_is_current(const struct controller *c, unsigned i)
+{
+    for (unsigned k = 0; c->board && k < board_n_rows(c->board); k++) {
+        struct board_row row = board_read(c->board, k);
+        if (row.kind == BOARD_GATEWAY && row.replica == i)
+            return true;
+    }
+    return !c->board;
+}
+
 // Whether the gateway cannot answer a request by an older table than `generation`.
 static bool is_current(const struct controller *c, const struct gateway_link *g, uint64_t generation)
 {
@@ -109,7 +119,7 @@ static bool is_current(const struct controller *c, const struct gateway_link *g,
         return !back_in_time;
     for (unsigned i = 0; i < board_n_rows(c->board); i++) {
         struct board_row row = board_read(c->board, i);
-        if (row.kind != BOARD_GATEWAY || row.index != index_of(c, g))
+        if (row.kind != BOARD_GATEWAY || row.replica != index_of(c, g))
             continue;
         if (row.state == BOARD_READY)
             return false;

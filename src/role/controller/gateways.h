@@ -32,4 +32,6 @@ int gateway_hello(struct peer *p, struct str payload, struct err *e) ERR_CHECKED
 int gateway_message(struct controller *c, struct gateway_link *g, const struct msg *m,
                     struct err *e) ERR_CHECKED;
 void gateway_lost(struct controller *c, struct gateway_link *g);
+// Whether the gateway of that number is on the board: numbers are twice as many as gateways, for upgrades.
+bool gateway_is_current(const struct controller *c, unsigned i);
 void gateway_pump(struct controller *c, struct gateway_link *g);

@@ -29,6 +29,7 @@ static const struct request_route ROUTES[] = {
     {"GET", "/api/v1/models/{}/versions/{}", REQUEST_BODY_NONE, NULL, NULL, version_show},
     {"DELETE", "/api/v1/models/{}/versions/{}", REQUEST_BODY_NONE, NULL, NULL, version_delete},
     {"PUT", "/api/v1/models/{}/aliases/{}", REQUEST_BODY_JSON, NULL, NULL, alias_put},
+    {"POST", "/api/v1/upgrade", REQUEST_BODY_JSON, NULL, NULL, upgrade_start},
     {"GET", "/api/v1/status", REQUEST_BODY_NONE, NULL, NULL, status_show},
 };
 enum { N_ROUTES = sizeof ROUTES / sizeof ROUTES[0] };

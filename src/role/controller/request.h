@@ -71,4 +71,5 @@ int version_show(struct request *r, struct err *e);
 int version_delete(struct request *r, struct err *e);
 int version_create(struct request *r, struct err *e);
 int alias_put(struct request *r, struct err *e);
+int upgrade_start(struct request *r, struct err *e);
 int status_show(struct request *r, struct err *e);

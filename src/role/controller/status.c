@@ -4,6 +4,7 @@
 #include "os/proc.h"
 #include "role/board.h"
 #include "role/controller/describe.h"
+#include "role/controller/gateways.h"
 #include "role/controller/request.h"
 
 #include <unistd.h>
@@ -65,11 +66,15 @@ static void put_processes(const struct controller *c, struct buf *out)
 
 static void put_gateways(const struct controller *c, struct buf *out)
 {
+    const char *comma = "";
     buf_puts(out, ",\"gateways\":[");
     for (unsigned i = 0; i < c->args->n_gateways; i++) {
         const struct gateway_link *g = &c->gateways[i];
-        buf_printf(out, "%s{\"gateway\":%u,\"connected\":%s,\"generation\":%llu}", i ? "," : "", i,
+        if (!g->peer && !gateway_is_current(c, i))
+            continue;
+        buf_printf(out, "%s{\"gateway\":%u,\"connected\":%s,\"generation\":%llu}", comma, i,
                    g->peer ? "true" : "false", (unsigned long long)g->acked_generation);
+        comma = ",";
     }
     buf_putc(out, ']');
 }

@@ -257,6 +257,8 @@ int admin_start(struct conn *c, const struct http1_request *req, struct err *e)
     struct gateway *g = c->g;
     int fd;
     bool has_body = req->chunked || req->content_length > 0;
+    if (str_starts(req->path, STR("/api/v1/upgrade")) && !sock_peer_is_local(c->watch.fd))
+        return err_set(e, ERR_REFUSED, "an upgrade can be asked for on the server's own machine only");
     if (sock_unix_connect(g->control_path, &fd, e))
         return err_set(e, ERR_UNAVAILABLE,
                        "the controller is not running; predictions go on, changes have to wait");

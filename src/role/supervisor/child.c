@@ -5,6 +5,7 @@
 #include "role/supervisor/crew.h"
 #include "role/supervisor/handover.h"
 #include "role/supervisor/state.h"
+#include "role/supervisor/upgrade.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,6 +43,16 @@ void child_environ(char *ret[CHILD_ENVIRON_MAX])
 static bool is_gateway(const struct child *c)
 {
     return c->row.kind == BOARD_GATEWAY;
+}
+
+unsigned supervisor_n_shards(const struct supervisor *s)
+{
+    return 2 * s->n_gateways;
+}
+
+unsigned child_shard(const struct child *c)
+{
+    return c->row.replica;
 }
 
 static void log_child(const struct child *c, enum log_level level, const char *event, int pid,
@@ -83,6 +94,8 @@ static int hear(struct child *c, struct err *e)
     enum supervision_sender from = is_gateway(c) ? SUPERVISION_FROM_GATEWAY : SUPERVISION_FROM_CONTROLLER;
     int got = 0;
     while (c->says.fd >= 0 && (got = supervision_take(&c->supervision, from, &m, e)) > 0) {
+        if (m.type == SUPERVISION_UPGRADE)
+            upgrade_begin(c->sup, m.upgrade.path);
         int rc = crew_message(c->sup->crew, &m, e);
         if (rc)
             return rc;
@@ -143,6 +156,53 @@ static void on_says_ready(struct watch *w, uint32_t events)
     log_child(c, LOG_LEVEL_INFO, "child_ready", c->proc.pid, "start_ms",
               (int64_t)((c->row.ready_mono_ns - c->row.started_mono_ns) / 1000000));
     move(c, BOARD_READY);
+    if (c->old.pid > 0)
+        (void)proc_signal(&c->old, SIGTERM); // it answers what it has
+}
+
+// The end of the one before.
+static void on_old_ended(struct watch *w, uint32_t events)
+{
+    (void)events;
+    struct child *c = (struct child *)((char *)w - offsetof(struct child, old_ended));
+    int pid = c->old.pid, status;
+    loop_remove(c->sup->loop, w);
+    if (!proc_reap(&c->old, &status))
+        return;
+    msg_conn_done(&c->old_supervision);
+    log_child(c, LOG_LEVEL_INFO, "predecessor_ended", pid, "exit_code", status);
+    c->sup->moved = true;
+}
+
+static unsigned other_shard(const struct child *c)
+{
+    unsigned n = c->sup->n_gateways;
+    return c->row.replica < n ? c->row.replica + n : c->row.replica - n;
+}
+
+static bool adopt(struct child *c, struct msg_conn *conn);
+
+// The successor died before it was ready: the one before, which still serves, stays.
+static bool stays(struct child *c)
+{
+    if (c->old.pid <= 0 || c->row.ready_mono_ns)
+        return false;
+    loop_remove(c->sup->loop, &c->old_ended);
+    c->proc = c->old;
+    c->old = (struct proc){0, -1};
+    c->row.replica = other_shard(c);
+    if (!adopt(c, &c->old_supervision)) {
+        proc_end(&c->proc);
+        return false;
+    }
+    c->row.state = BOARD_READY;
+    c->row.ready_mono_ns = c->row.started_mono_ns = c->old_started_mono_ns;
+    c->row.pid = c->proc.pid;
+    board_restore(c->sup->board, (unsigned)(c - c->sup->children), &c->row);
+    c->sup->moved = c->sup->unsaved = true;
+    log_child(c, LOG_LEVEL_ERROR, "child_kept", c->proc.pid, "restarts", c->row.restarts);
+    upgrade_failed(c->sup, "a new gateway ended before it was ready");
+    return true;
 }
 
 static void on_restart_due(struct timer *t)
@@ -155,6 +215,8 @@ static void died(struct child *c)
 {
     uint64_t now = clock_mono_ns(), delay_ns;
     struct err e;
+    if (stays(c))
+        return;
     c->row.started_mono_ns = c->row.ready_mono_ns = 0;
     bool again = restart_after_death(&c->restart, now, &delay_ns);
     c->restart_due.on_due = on_restart_due;
@@ -182,7 +244,7 @@ static void on_ended(struct watch *w, uint32_t events)
         return;
     stop_listening_for_ready(c);
     stop_listening(c);
-    c->row.last_exit = status;
+    c->row.last_exit = status == PROC_STATUS_UNKNOWN ? 0 : status;
     bool is_known = status != PROC_STATUS_UNKNOWN; // else its parent was a supervisor before us
     if (is_known)
         snprintf(c->row.why, sizeof c->row.why, status < 0 ? "ended by signal %d" : "ended with code %d",
@@ -197,10 +259,15 @@ static void on_ended(struct watch *w, uint32_t events)
               !is_known    ? 1
               : status < 0 ? -status
                            : status);
-    if (asked)
+    if (c->is_stopped_for_renewal && !asked) {
+        c->is_stopped_for_renewal = false;
+        move(c, BOARD_RESTARTING);
+        child_start(c);
+    } else if (asked) {
         move(c, BOARD_STOPPED);
-    else
+    } else {
         died(c);
+    }
 }
 
 static int spawn(struct child *c, int ready_fd, int supervision_fd, struct err *e)
@@ -208,8 +275,8 @@ static int spawn(struct child *c, int ready_fd, int supervision_fd, struct err *
     struct supervisor *s = c->sup;
     char *env[CHILD_ENVIRON_MAX];
     child_environ(env);
-    char **argv = entry_argv_new(is_gateway(c) ? "@gateway" : "@controller", c->row.index, s->n_gateways,
-                                 s->control_path, s->settings);
+    char **argv = entry_argv_new(is_gateway(c) ? "@gateway" : "@controller", child_shard(c),
+                                 supervisor_n_shards(s), s->control_path, s->settings);
     if (!argv)
         return err_set(e, ERR_NOMEM, "out of memory");
     int fds[] = {
@@ -294,8 +361,41 @@ void child_start(struct child *c)
     died(c);
 }
 
+void child_renew(struct child *c)
+{
+    struct err e;
+    if (c->row.state != BOARD_READY)
+        return; // what is started from now on is new
+    if (!is_gateway(c)) {
+        c->is_stopped_for_renewal = true;
+        (void)proc_signal(&c->proc, SIGTERM);
+        return;
+    }
+    loop_remove(c->sup->loop, &c->ended);
+    loop_remove(c->sup->loop, &c->says);
+    c->old = c->proc;
+    c->old_supervision = c->supervision;
+    c->old_started_mono_ns = c->row.started_mono_ns;
+    c->proc = (struct proc){0, -1};
+    c->says.fd = -1;
+    c->old_ended = (struct watch){c->old.pidfd, on_old_ended};
+    if (loop_add(c->sup->loop, &c->old_ended, EPOLLIN, &e))
+        log_child(c, LOG_LEVEL_ERROR, "timer_failed", c->old.pid, "code", e.code);
+    c->row.replica = other_shard(c);
+    c->row.ready_mono_ns = 0;
+    move(c, BOARD_RESTARTING);
+    child_start(c);
+}
+
+bool child_is_renewed(const struct child *c)
+{
+    return c->row.state == BOARD_READY || c->row.state == BOARD_FAILED;
+}
+
 void child_stop(struct child *c, int sig)
 {
+    if (c->old.pid > 0)
+        (void)proc_signal(&c->old, sig);
     switch ((enum board_state)c->row.state) {
     case BOARD_STARTING:
     case BOARD_READY:
@@ -321,14 +421,24 @@ void child_stop(struct child *c, int sig)
 
 void child_save(const struct child *c, struct handover *h)
 {
+    // In the middle of an upgrade: who serves.
+    bool is_old = c->old.pid > 0 && c->row.state != BOARD_READY;
     struct handover_child r = {
         .row = c->row,
         .restart = c->restart,
-        .handle = handover_keep(h, c->proc.pidfd),
+        .handle = handover_keep(h, is_old ? c->old.pidfd : c->proc.pidfd),
         .listener = handover_keep(h, c->listen_fd),
-        // The controller's is the one that all this goes through.
-        .supervision = handover_keep(h, is_gateway(c) ? c->says.fd : -1),
+        // The controller's is the one that all this goes through, unless this process itself goes on.
+        .supervision = handover_keep(h, is_old                            ? c->old_supervision.fd
+                                        : is_gateway(c) || h->is_for_exec ? c->says.fd
+                                                                          : -1),
     };
+    if (is_old) {
+        r.row.pid = c->old.pid;
+        r.row.state = BOARD_READY;
+        r.row.replica = other_shard(c);
+        r.row.started_mono_ns = r.row.ready_mono_ns = c->old_started_mono_ns;
+    }
     handover_put(h, HANDOVER_CHILD, &r, sizeof r);
 }
 
@@ -337,7 +447,8 @@ static bool adopt(struct child *c, struct msg_conn *conn)
 {
     struct err e;
     c->supervision = *conn;
-    c->says = (struct watch){conn->fd, on_says};
+    *conn = (struct msg_conn){.fd = -1};
+    c->says = (struct watch){c->supervision.fd, on_says};
     c->ended = (struct watch){c->proc.pidfd, on_ended};
     int code = loop_add(c->sup->loop, &c->ended, EPOLLIN, &e);
     if (code == 0)

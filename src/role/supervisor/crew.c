@@ -313,7 +313,7 @@ static void link_pair(struct post *p, struct child *gateway)
     int pair[2];
     struct supervision_link link = {.deployment = p->member->group->want.deployment,
                                     .replica = p->member->number,
-                                    .gateway = gateway->row.index};
+                                    .gateway = child_shard(gateway)};
     if (gateway->says.fd < 0)
         return;
     int rc = supervision_pair(pair, &e);
@@ -640,6 +640,41 @@ void crew_controller_started(struct crew *c)
 {
     for (struct deployment *d = c->deployments; d; d = d->next)
         d->group.is_declared = false;
+}
+
+// --- Upgrades
+
+bool crew_is_quiet(const struct crew *c)
+{
+    for (const struct deployment *d = c->deployments; d; d = d->next)
+        for (unsigned i = 0; i <= LIMIT_REPLICAS; i++)
+            if (d->posts[i].proc.pid > 0 && d->posts[i].says.fd >= 0 && msg_conn_pending(&d->posts[i].conn))
+                return false;
+    return true;
+}
+
+void crew_renew(struct crew *c)
+{
+    uint32_t n = 0;
+    for (struct deployment *d = c->deployments; d; d = d->next) {
+        if (has_rows(c, n)) { // each needs one replica more for a while
+            group_renew(&d->group);
+            n++;
+        } else {
+            log_event(&c->sup->log, LOG_LEVEL_WARN, "replicas_not_replaced",
+                      LOG_Z("model", d->group.want.model),
+                      LOG_Z("reason", "the server runs as many replicas as it can"));
+        }
+    }
+    crew_step(c);
+}
+
+bool crew_is_renewed(const struct crew *c)
+{
+    for (const struct deployment *d = c->deployments; d; d = d->next)
+        if (d->group.is_renewing && d->group.state == BOARD_READY)
+            return false;
+    return true;
 }
 
 // --- The whole

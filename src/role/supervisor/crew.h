@@ -30,6 +30,12 @@ void crew_reload(struct crew *c);
 void crew_save(const struct crew *c, struct handover *h);
 int crew_restore(struct crew *c, struct handover *h, struct err *e) ERR_CHECKED;
 
+// For an upgrade: nothing is half said to a replica; replaces all replicas that serve, each after its
+// successor is ready; whether that is done.
+bool crew_is_quiet(const struct crew *c);
+void crew_renew(struct crew *c);
+bool crew_is_renewed(const struct crew *c);
+
 void crew_stop(struct crew *c);                  // the end of the server: SIGTERM to all
 void crew_kill(struct crew *c);                  // SIGKILL to what is left
 unsigned crew_n_processes(const struct crew *c); // alive

@@ -322,11 +322,43 @@ static uint64_t step_member(struct member *m, uint64_t now)
     }
 }
 
+void group_renew(struct group *g)
+{
+    g->is_renewing = true;
+    for (uint32_t i = 0; i < LIMIT_REPLICAS; i++)
+        g->members[i].is_old = g->members[i].state == BOARD_READY;
+}
+
+// So many places are filled now.
+static uint32_t n_places(const struct group *g)
+{
+    return g->want.replicas + (g->is_renewing && g->want.replicas && g->want.replicas < LIMIT_REPLICAS);
+}
+
+// Ends one that is old when there are enough without it. The surplus place goes when all others are new.
+static void renew(struct group *g, uint64_t now)
+{
+    struct member *old = NULL;
+    uint32_t n_in_place = 0;
+    for (uint32_t i = 0; i < LIMIT_REPLICAS; i++) {
+        struct member *m = &g->members[i];
+        if (m->is_old && m->state == BOARD_READY)
+            old = old ? old : m;
+        else if (m->state == BOARD_READY && i < g->want.replicas)
+            n_in_place++;
+    }
+    if (old && group_n_ready(g) >= n_places(g))
+        stop(old, now);
+    else if (!old && n_in_place == g->want.replicas)
+        g->is_renewing = false;
+}
+
 static void fill(struct group *g)
 {
+    uint32_t n = n_places(g);
     if (has_loader(g) && g->want.replicas && g->loader.state == BOARD_EMPTY)
         move(&g->loader, BOARD_STARTING);
-    for (uint32_t i = 0; i < g->want.replicas; i++)
+    for (uint32_t i = 0; i < n; i++)
         if (g->members[i].state == BOARD_EMPTY)
             move(&g->members[i], BOARD_STARTING);
 }
@@ -335,7 +367,9 @@ uint64_t group_step(struct group *g, uint64_t now)
 {
     if (g->state == BOARD_STARTING || g->state == BOARD_READY)
         fill(g);
-    for (uint32_t i = g->want.replicas; i < LIMIT_REPLICAS; i++)
+    if (g->is_renewing && g->state == BOARD_READY)
+        renew(g, now);
+    for (uint32_t i = n_places(g); i < LIMIT_REPLICAS; i++)
         stop(&g->members[i], now);
     if (g->want.replicas == 0) // the model's memory is given back
         stop(&g->loader, now);
@@ -439,6 +473,8 @@ static void set_why_of_status(struct member *m, int status)
         set_why(m, "over its memory limit");
     else if (status < 0)
         set_why(m, "ended by signal %d", -status);
+    else if (status > UINT8_MAX) // its parent was a supervisor before this one
+        set_why(m, "ended");
     else
         set_why(m, "ended with code %d", status);
 }
@@ -447,7 +483,7 @@ void group_ended(struct member *m, int status, uint64_t now)
 {
     bool was_ready = m->state == BOARD_READY, was_killed = m->is_killed;
     m->has_process = false;
-    m->last_exit = status;
+    m->last_exit = status > UINT8_MAX ? 0 : status;
     if (m->state == BOARD_STOPPING) {
         vanish(m);
         return;

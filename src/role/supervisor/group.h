@@ -25,6 +25,7 @@ struct member {
     bool has_process; // it is known and has not ended
     bool is_asked;    // the loader was asked for a fork that has no process yet
     bool is_loaded;   // it said so
+    bool is_old;      // of the program before an upgrade: it ends when there is one more
     bool is_killed;   // by us, and `why` says why
     // Points in time; 0: not set
     uint64_t started_mono_ns, ready_mono_ns, pinged_mono_ns, next_ping_mono_ns, restart_mono_ns, stop_mono_ns;
@@ -56,6 +57,7 @@ struct group {
     uint64_t drain_ns;      // for ending after SIGTERM
     enum board_state state; // STARTING until the first replica is ready, READY, FAILED; STOPPING: withdrawn
     bool is_declared;       // by the present controller
+    bool is_renewing;       // one more than wanted runs until none is_old is left
     char why[SUPERVISION_WHY_BYTES]; // when FAILED
     struct restart restart;
     uint64_t killed_mono_ns; // the last death that does not count
@@ -74,6 +76,8 @@ bool group_is_same(const struct group *g, const struct supervision_serve *serve)
 void group_scale(struct group *g, uint32_t replicas);
 // Ends all of it: SIGTERM, and SIGKILL after drain_ns.
 void group_withdraw(struct group *g, uint64_t now_mono_ns);
+// Replaces all replicas that are ready, one after the other, each after its successor is ready.
+void group_renew(struct group *g);
 bool group_is_gone(const struct group *g); // withdrawn, and no process is left
 unsigned group_n_ready(const struct group *g);
 

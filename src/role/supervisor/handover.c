@@ -7,6 +7,7 @@
 #include "os/file.h"
 #include "os/shm.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,13 +87,51 @@ int handover_send(struct handover *h, struct msg_conn *c, struct err *e)
     return rc;
 }
 
+int handover_store(struct handover *h, int *ret_fd, struct err *e)
+{
+    handover_put(h, HANDOVER_FDS, h->fds, h->n_fds * sizeof h->fds[0]);
+    return records_memfd(h, ret_fd, e);
+}
+
+void handover_keep_open(const struct handover *h, int store_fd, bool yes)
+{
+    for (unsigned i = 0; i < h->n_fds; i++)
+        fcntl(h->fds[i], F_SETFD, yes ? 0 : FD_CLOEXEC);
+    fcntl(store_fd, F_SETFD, yes ? 0 : FD_CLOEXEC);
+}
+
+static int read_records(struct handover *h, int fd, struct err *e);
+
+int handover_load(struct handover *h, int fd, bool has_fds, struct err *e)
+{
+    int rc = read_records(h, fd, e);
+    if (rc || !has_fds)
+        return rc;
+    while (handover_peek(h) && handover_peek(h) != HANDOVER_FDS)
+        (void)handover_next_bytes(h);
+    struct str fds = handover_next_bytes(h);
+    h->n_fds = (unsigned)(fds.n / sizeof h->fds[0]);
+    if (h->n_fds == 0 || h->n_fds > HANDOVER_FDS_MAX)
+        return err_set(e, ERR_INVALID, "the server's state came without descriptors");
+    memcpy(h->fds, fds.p, h->n_fds * sizeof h->fds[0]);
+    h->is_owner = true;
+    h->read = 0;
+    handover_keep_open(h, fd, false);
+    return 0;
+}
+
 static int take_records(struct handover *h, const struct supervision_message *m, struct err *e)
+{
+    if (m->state.n_kept != h->n_fds)
+        return err_set(e, ERR_INVALID, "%u descriptors came with a state of %u", h->n_fds, m->state.n_kept);
+    return read_records(h, m->fds[0], e);
+}
+
+static int read_records(struct handover *h, int fd, struct err *e)
 {
     const void *p;
     size_t n;
-    if (m->state.n_kept != h->n_fds)
-        return err_set(e, ERR_INVALID, "%u descriptors came with a state of %u", h->n_fds, m->state.n_kept);
-    int rc = shm_map_immutable(m->fds[0], 1, HANDOVER_BYTES_MAX, &p, &n, e);
+    int rc = shm_map_immutable(fd, 1, HANDOVER_BYTES_MAX, &p, &n, e);
     if (rc)
         return rc;
     buf_put(&h->records, p, n);

@@ -29,6 +29,8 @@ enum handover_type {
     HANDOVER_CHILD,
     HANDOVER_GROUP,
     HANDOVER_MEMBER,
+    HANDOVER_FDS, // the last, for the program that this process becomes: the numbers of what was kept,
+                  // int32_t
 };
 
 struct handover_server { // the first
@@ -40,6 +42,7 @@ struct handover_server { // the first
     uint32_t zero;
     uint64_t started_mono_ns;
     char url[128];
+    uint32_t ipc_protocol, link_protocol, supervision_bytes; // what the children speak
 };
 
 struct handover_child { // one for each, in the order of their slots
@@ -71,7 +74,8 @@ struct handover {
     size_t read; // bytes of them
     int fds[HANDOVER_FDS_MAX];
     unsigned n_fds;
-    bool is_owner; // of fds: it was received
+    bool is_owner;    // of fds: it was received
+    bool is_for_exec; // this very process goes on: the controller's socket is kept, too
 };
 
 // An empty one. NULL without memory.
@@ -83,6 +87,13 @@ void handover_put(struct handover *h, enum handover_type type, const void *recor
 int32_t handover_keep(struct handover *h, int fd);
 // Sends it. ERR_BUSY and other errors as msg_conn_send.
 int handover_send(struct handover *h, struct msg_conn *c, struct err *e) ERR_CHECKED;
+
+// For the program that this process becomes: the records in a memfd. It and all that was kept stay open
+// across execve once handover_keep_open(h, fd, true) was said.
+int handover_store(struct handover *h, int *ret_fd, struct err *e) ERR_CHECKED;
+void handover_keep_open(const struct handover *h, int store_fd, bool yes);
+// Reads such a memfd. has_fds: this process inherited what was kept.
+int handover_load(struct handover *h, int fd, bool has_fds, struct err *e) ERR_CHECKED;
 
 // Reading. Waits for all of it, for a few seconds at most.
 int handover_receive(struct handover *h, struct msg_conn *c, struct err *e) ERR_CHECKED;

@@ -9,6 +9,7 @@
 #include "role/supervisor/handover.h"
 #include "role/supervisor/post.h"
 #include "role/supervisor/state.h"
+#include "role/supervisor/upgrade.h"
 #include "settings/settings.h"
 
 #include <errno.h>
@@ -82,7 +83,7 @@ static int open_listeners(struct supervisor *s, struct err *e)
 
 static int open_metrics(struct supervisor *s, struct err *e)
 {
-    int code = shm_new("slipway-metrics", metrics_segment_bytes(s->n_gateways), &s->metrics_fd, e);
+    int code = shm_new("slipway-metrics", metrics_segment_bytes(supervisor_n_shards(s)), &s->metrics_fd, e);
     if (code == 0)
         code = shm_seal(s->metrics_fd, SHM_SEAL_SIZE, e);
     return code;
@@ -109,11 +110,14 @@ static void init_children(struct supervisor *s, unsigned n_gateways)
         s->children[i] = (struct child){
             .sup = s,
             .proc.pidfd = -1,
+            .old.pidfd = -1,
             .ended.fd = -1,
             .says_ready.fd = -1,
             .says.fd = -1,
             .listen_fd = -1,
-            .row = {.kind = gateway ? BOARD_GATEWAY : BOARD_CONTROLLER, .index = gateway ? i : 0},
+            .row = {.kind = gateway ? BOARD_GATEWAY : BOARD_CONTROLLER,
+                    .index = gateway ? i : 0,
+                    .replica = gateway ? i : 0},
         };
     }
 }
@@ -139,6 +143,8 @@ static int open_own(struct supervisor *s, struct err *e)
         code = loop_new(&s->loop, e);
     if (code == 0)
         code = crew_new(s, &s->crew, e);
+    if (code == 0)
+        code = upgrade_new(s, e);
     if (code == 0)
         code = signals_open(SIGNALS, sizeof SIGNALS / sizeof SIGNALS[0], &s->signal_fd, e);
     return code;
@@ -210,6 +216,7 @@ static void close_if_open(int fd)
 
 void supervisor_close(struct supervisor *s)
 {
+    upgrade_free(s);
     crew_free(s->crew);
     for (unsigned i = 0; i < s->n_children; i++) {
         close_if_open(s->children[i].listen_fd);
@@ -217,6 +224,9 @@ void supervisor_close(struct supervisor *s)
         if (s->children[i].says.fd >= 0)
             msg_conn_done(&s->children[i].supervision);
         close_if_open(s->children[i].proc.pidfd);
+        if (s->children[i].old.pid)
+            msg_conn_done(&s->children[i].old_supervision);
+        close_if_open(s->children[i].old.pidfd);
     }
     if (s->control_path)
         unlink(s->control_path);

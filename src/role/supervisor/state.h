@@ -15,6 +15,7 @@ struct crew;
 struct handover;
 struct settings;
 struct supervisor;
+struct upgrade;
 
 // One child, alive or not; its place in supervisor.children is its slot on the board.
 struct child {
@@ -28,6 +29,13 @@ struct child {
     struct restart restart;
     struct board_row row; // what the board shows
     int listen_fd;        // TCP of a gateway, Unix of the controller; -1 once given up
+    // While it is replaced by an upgrade: the one before, which serves until this one is ready, and then
+    // drains
+    struct proc old;
+    struct watch old_ended;
+    uint64_t old_started_mono_ns;
+    struct msg_conn old_supervision; // kept open, not read
+    bool is_stopped_for_renewal;     // of the controller
 };
 
 struct supervisor {
@@ -45,7 +53,8 @@ struct supervisor {
     char **own_flags;                // flags, when a predecessor left them
     unsigned n_gateways, n_children; // children: gateways 0 … n_gateways - 1, then the controller
     struct child children[BOARD_CHILDREN_MAX];
-    struct crew *crew; // what runs in replicas
+    struct crew *crew;       // what runs in replicas
+    struct upgrade *upgrade; // NULL: none
     struct watch signals;
     struct timer drain_due;
     bool moved;     // a child moved in this turn: supervisor.c acts at its end
@@ -54,6 +63,11 @@ struct supervisor {
     bool stopping;
     int exit_code;
 };
+
+// Gateways that may live at once: each place twice, for the time of an upgrade. They and the controller know
+// them by these numbers only.
+unsigned supervisor_n_shards(const struct supervisor *s);
+unsigned child_shard(const struct child *c); // of the gateway that runs there, or will next
 
 // open.c: the data directory and its lock, listeners, shared memory, the loop. On failure everything is
 // closed again by supervisor_close, which takes half-opened state.
@@ -68,6 +82,7 @@ int supervisor_reopen(struct supervisor *s, struct handover *h, struct msg_conn 
 int succession_restore_sources(struct supervisor *s, struct handover *h, struct err *e) ERR_CHECKED;
 // Gives the controller what a successor would need, if something changed. Cheap if not.
 void succession_save(struct supervisor *s);
+void succession_put(const struct supervisor *s, struct handover *h); // all there is
 // Takes all that h has, after supervisor_reopen made what is not in it. The children get the new board.
 int succession_restore(struct supervisor *s, struct handover *h, struct msg_conn *conn,
                        struct err *e) ERR_CHECKED;
@@ -86,6 +101,10 @@ void child_start(struct child *c);
 // taken; else NULL.
 void child_save(const struct child *c, struct handover *h);
 void child_restore(struct child *c, struct handover *h, struct msg_conn *conn);
+// Replaces it by one that is started now: a gateway serves until its successor is ready, the controller ends
+// first. A gateway that has no ready successor after all its attempts goes on itself.
+void child_renew(struct child *c);
+bool child_is_renewed(const struct child *c); // the successor is ready
 // Asks it to finish (SIGTERM), or ends it (SIGKILL).
 void child_stop(struct child *c, int sig);
 // Sends it a supervision message (role/supervision.h). False when it does not run or cannot be reached.

@@ -4,6 +4,8 @@
 // changes are rare. What happened in the last turn and did not get there is undone by the successor: a child
 // that it does not know has a socket whose other end is gone, and ends by itself.
 #include "base/clock.h"
+#include "role/ipc.h"
+#include "role/link.h"
 #include "role/supervisor/crew.h"
 #include "role/supervisor/handover.h"
 #include "role/supervisor/post.h"
@@ -85,7 +87,7 @@ int succession_restore_sources(struct supervisor *s, struct handover *h, struct 
     return rc;
 }
 
-static void put_all(const struct supervisor *s, struct handover *h)
+void succession_put(const struct supervisor *s, struct handover *h)
 {
     (void)handover_keep(h, s->self_fd); // the first, as agreed in supervision.h
     struct handover_server r = {
@@ -99,6 +101,9 @@ static void put_all(const struct supervisor *s, struct handover *h)
         .stopping = s->stopping,
         .exit_code = s->exit_code,
         .started_mono_ns = s->started_mono_ns,
+        .ipc_protocol = IPC_PROTOCOL,
+        .link_protocol = LINK_PROTOCOL,
+        .supervision_bytes = sizeof(struct supervision_message),
     };
     snprintf(r.url, sizeof r.url, "%s", s->url);
     handover_put(h, HANDOVER_SERVER, &r, sizeof r);
@@ -121,7 +126,7 @@ void succession_save(struct supervisor *s)
         log_event(&s->log, LOG_LEVEL_ERROR, "state_not_saved", LOG_Z("error", "out of memory"));
         return;
     }
-    put_all(s, h);
+    succession_put(s, h);
     int rc = handover_send(h, &controller->supervision, &e);
     if (rc == 0 && msg_conn_pending(&controller->supervision))
         rc = loop_change(s->loop, &controller->says, EPOLLIN | EPOLLOUT, &e);

@@ -7,6 +7,7 @@
 #include "role/supervisor/crew.h"
 #include "role/supervisor/handover.h"
 #include "role/supervisor/state.h"
+#include "role/supervisor/upgrade.h"
 #include "settings/settings.h"
 
 #include <stdio.h>
@@ -18,6 +19,14 @@ static unsigned count(const struct supervisor *s, unsigned from, unsigned to, en
     unsigned n = 0;
     for (unsigned i = from; i < to; i++)
         n += s->children[i].row.state == state;
+    return n;
+}
+
+static unsigned n_predecessors(const struct supervisor *s)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < s->n_gateways; i++)
+        n += s->children[i].old.pid > 0;
     return n;
 }
 
@@ -107,7 +116,8 @@ static void follow_up(struct supervisor *s)
             stop_all(s, s->n_gateways, SIGTERM);
             crew_stop(s->crew);
         }
-        if (count(s, 0, s->n_children, BOARD_STOPPED) == s->n_children && crew_is_gone(s->crew))
+        if (count(s, 0, s->n_children, BOARD_STOPPED) == s->n_children && !n_predecessors(s) &&
+            crew_is_gone(s->crew))
             loop_stop(s->loop);
     } else if (no_gateway || (no_controller && !s->announced)) {
         log_event(&s->log, LOG_LEVEL_ERROR, "giving_up",
@@ -124,6 +134,7 @@ static void on_turn_end(void *ctx)
     while (s->moved) { // what follows may move children itself
         s->moved = false;
         follow_up(s);
+        upgrade_step(s);
     }
     succession_save(s);
 }
@@ -206,27 +217,37 @@ static int run_on(struct supervisor *s, struct err *e)
     return loop_run(s->loop, e);
 }
 
-int supervisor_successor_main(struct settings *settings, int fd)
+// Gets what the predecessor left. Of a new process `conn` is its socket to the controller, else it is none.
+static int inherit(struct supervisor *s, enum entry_succession how, int fd, struct handover *h, struct err *e)
+{
+    struct msg_conn conn = {.fd = -1};
+    if (how == ENTRY_ADOPTS)
+        supervision_init(&conn, fd);
+    int code = how == ENTRY_ADOPTS ? handover_receive(h, &conn, e) : handover_load(h, fd, true, e);
+    if (how == ENTRY_BECOMES)
+        close(fd);
+    return code ? code : supervisor_reopen(s, h, how == ENTRY_ADOPTS ? &conn : NULL, e);
+}
+
+int supervisor_successor_main(struct settings *settings, enum entry_succession how, int fd)
 {
     struct err e = {0};
     struct supervisor *s = supervisor_new(settings);
     struct handover *h = handover_new();
-    struct msg_conn conn;
-    supervision_init(&conn, fd);
-    if (!s || !h) {
-        free(s);
-        handover_free(h);
+    if (!s || !h)
         return EXIT_FAILURE;
-    }
-    int code = handover_receive(h, &conn, &e);
-    if (code == 0)
-        code = supervisor_reopen(s, h, &conn, &e);
+    if (how == ENTRY_CHECKS)
+        return handover_load(h, fd, false, &e) ? EXIT_FAILURE : upgrade_check(h, fd + 1);
+    int code = inherit(s, how, fd, h, &e);
     handover_free(h);
     if (code) { // the controller tries again; what is open here is not ours to end
         log_event(&s->log, LOG_LEVEL_ERROR, "adoption_failed", LOG_Z("error", e.msg));
         _exit(EXIT_FAILURE);
     }
-    log_event(&s->log, LOG_LEVEL_WARN, "adopted", LOG_INT("supervisor_pid", getpid()),
-              LOG_INT("replicas", crew_n_processes(s->crew)));
+    if (how == ENTRY_BECOMES)
+        upgrade_roll(s);
+    else
+        log_event(&s->log, LOG_LEVEL_WARN, "adopted", LOG_INT("supervisor_pid", getpid()),
+                  LOG_INT("replicas", crew_n_processes(s->crew)));
     return end(s, run_on(s, &e), &e);
 }

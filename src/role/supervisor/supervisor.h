@@ -4,6 +4,8 @@
 // parses nothing that comes from the network or from a model, and has no threads and no TLS.
 #pragma once
 
+#include "role/entry.h"
+
 #include <stdint.h>
 
 struct settings;
@@ -12,5 +14,5 @@ struct settings;
 // start, when all gateways failed, or when a second signal cut the drain short. Events go to stderr
 // (base/log). SIGHUP loads the settings again as they were loaded into s: settings_load of these flags.
 int supervisor_main(struct settings *s, int n_flags, char *const *flags, uint64_t started_mono_ns);
-// The same after a supervisor that was killed: the controller hands over what it left, on the socket `fd`.
-int supervisor_successor_main(struct settings *s, int fd);
+// The same after another supervisor, whose children go on.
+int supervisor_successor_main(struct settings *s, enum entry_succession how, int fd);
