@@ -153,9 +153,9 @@ static void on_says_ready(struct watch *w, uint32_t events)
     if (!ready || c->row.state != BOARD_STARTING)
         return;
     c->row.ready_mono_ns = clock_mono_ns();
+    move(c, BOARD_READY);
     log_child(c, LOG_LEVEL_INFO, "child_ready", c->proc.pid, "start_ms",
               (int64_t)((c->row.ready_mono_ns - c->row.started_mono_ns) / 1000000));
-    move(c, BOARD_READY);
     if (c->old.pid > 0)
         (void)proc_signal(&c->old, SIGTERM); // it answers what it has
 }
