@@ -242,7 +242,7 @@ START_TEST(memory_is_told_as_it_is)
     enum { MORE = 64 << 20 };
     struct proc_memory before, after;
     ck_assert(proc_memory(getpid(), &before));
-    char *p = malloc(MORE);
+    char *volatile p = malloc(MORE); // volatile, lest the compiler saves it
     ck_assert_ptr_nonnull(p);
     memset(p, 1, MORE);
     ck_assert(proc_memory_in_full(getpid(), &after));
