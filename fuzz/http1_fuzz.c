@@ -22,6 +22,7 @@ static void expect_slices_inside(const struct http1_request *r, const char *p)
         r->host, r->user_agent, r->traceparent,  r->request_id, r->inference_header_length};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         expect_inside(all[i], p, r->head_bytes);
+    EXPECT(r->timeout_ms <= LIMIT_TIMEOUT_MS);
     EXPECT(r->path.n > 0 && (r->path.p[0] == '/' || r->path.p[0] == '*'));
 }
 

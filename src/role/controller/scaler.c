@@ -100,10 +100,10 @@ uint32_t scaler_decide(struct scaler *s, const struct scaler_facts *f, uint64_t 
     uint64_t idle_s = v->idle_s ? v->idle_s : autoscale_idle_s(f->start_ms);
     if (v->min_replicas == 0 && f->waiting == 0 && now_s - s->active_s >= idle_s)
         return 0;
-    if (f->ready == 0 && (f->wanted || f->waiting))
-        return from_zero(s, f, panic_window_s, now_s);
-    if (f->wanted == 0)
+    if (f->wanted == 0 && f->waiting == 0)
         return v->min_replicas;
+    if (f->wanted == 0 || f->ready == 0) // one that is ready and not wanted is ending
+        return from_zero(s, f, panic_window_s, now_s);
     uint32_t n = by_load(s, f, panic_window_s, now_s);
     return n ? n : 1;
 }

@@ -55,6 +55,28 @@ START_TEST(typical_prediction_request)
 }
 END_TEST
 
+START_TEST(a_timeout_is_a_whole_number_of_milliseconds)
+{
+    static const struct {
+        const char *value;
+        uint64_t ms; // 0: refused
+    } CASES[] = {{"1", 1},   {"250", 250}, {"3600000", 3600000}, {"0", 0}, {"3600001", 0},
+                 {"-1", 0},  {"1.5", 0},   {"1e3", 0},           {"", 0},  {"18446744073709551617", 0},
+                 {"5 s", 0}, {"0x10", 0}};
+    char head[200];
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        int n = snprintf(head, sizeof head, "GET / HTTP/1.1\r\nHost: h\r\nslipway-TIMEOUT-ms: %s\r\n\r\n",
+                         CASES[i].value);
+        int rc = http1_request_parse(head, (size_t)n, &req, &e);
+        ck_assert_msg(rc == (CASES[i].ms ? 1 : ERR_BAD_HTTP), "'%s': %d", CASES[i].value, rc);
+        ck_assert(rc < 0 ? strstr(e.msg, "Slipway-Timeout-Ms") != NULL : req.timeout_ms == CASES[i].ms);
+    }
+    static const char TWICE[] =
+        "GET / HTTP/1.1\r\nHost: h\r\nSlipway-Timeout-Ms: 5\r\nSlipway-Timeout-Ms: 5\r\n\r\n";
+    ck_assert_int_eq(http1_request_parse(TWICE, sizeof TWICE - 1, &req, &e), ERR_BAD_HTTP);
+}
+END_TEST
+
 START_TEST(every_prefix_asks_for_more)
 {
     const char *head = "\r\nPUT /a?b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nA: \t b \r\n\r\n";
@@ -473,10 +495,11 @@ START_TEST(every_error_status_has_a_reason)
 }
 END_TEST
 
-UNIT_MAIN("wire/http1", typical_prediction_request, every_prefix_asks_for_more, methods_have_names,
-          request_line_is_exact, endless_method_is_refused, one_empty_line_before_a_request_is_passed_over,
-          versions, target_characters, absolute_form_replaces_host, other_target_forms_are_refused,
-          asterisk_is_for_options, target_has_a_limit, head_has_a_limit, number_of_fields_has_a_limit,
+UNIT_MAIN("wire/http1", typical_prediction_request, a_timeout_is_a_whole_number_of_milliseconds,
+          every_prefix_asks_for_more, methods_have_names, request_line_is_exact, endless_method_is_refused,
+          one_empty_line_before_a_request_is_passed_over, versions, target_characters,
+          absolute_form_replaces_host, other_target_forms_are_refused, asterisk_is_for_options,
+          target_has_a_limit, head_has_a_limit, number_of_fields_has_a_limit,
           host_is_needed_once_and_is_a_name, content_length_is_one_number, transfer_encoding_is_chunked_alone,
           field_lines_are_strict, value_characters, line_without_colon_is_refused_at_once,
           values_are_trimmed_and_may_be_empty_or_latin, names_fold_only_letters, keep_alive_rules,

@@ -209,6 +209,7 @@ static pid_t start(const char *dir, unsigned n_gateways, int supervision_fd)
         settings_init(&s);
         s.log_level = SETTINGS_LOG_ERROR;
         s.compile_timeout_ms = 2000;
+        s.replica_cores = 8; // whatever the machine has
         snprintf(s.data_dir, sizeof s.data_dir, "%s/data", dir);
         close(ready[0]);
         struct rlimit limit = {most_fds, most_fds};
@@ -461,8 +462,9 @@ static void take_deploy(struct harness_gateway *g, const struct msg *m)
 void harness_gateway_routes(struct harness_gateway *g)
 {
     struct msg m;
-    while ((m = receive(&g->conn)).type == IPC_DEPLOY)
-        take_deploy(g, &m);
+    while ((m = receive(&g->conn)).type == IPC_DEPLOY || m.type == IPC_SCALE)
+        if (m.type == IPC_DEPLOY)
+            take_deploy(g, &m);
     ck_assert_int_eq(m.type, IPC_ROUTES);
     ck_assert_uint_lt(m.payload.n, sizeof g->routes);
     memcpy(g->routes, m.payload.p, m.payload.n);
@@ -484,4 +486,11 @@ void harness_gateway_until(struct harness_gateway *g, const char *text)
         harness_gateway_routes(g);
         harness_gateway_ack(g);
     } while (!strstr(g->routes, text));
+}
+
+void harness_gateway_want(struct harness_gateway *g, uint64_t deployment)
+{
+    char want[64];
+    int n = snprintf(want, sizeof want, "{\"deployment\":%llu}", (unsigned long long)deployment);
+    send_text(&g->conn, IPC_WANT, want, (size_t)n);
 }

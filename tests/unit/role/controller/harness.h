@@ -69,3 +69,5 @@ void harness_gateway_routes(struct harness_gateway *g); // waits for the next ta
 void harness_gateway_ack(struct harness_gateway *g);    // the last table
 // Acknowledges tables until one contains `text`.
 void harness_gateway_until(struct harness_gateway *g, const char *text);
+// Says that requests for the deployment wait.
+void harness_gateway_want(struct harness_gateway *g, uint64_t deployment);

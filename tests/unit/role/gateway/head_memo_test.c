@@ -44,6 +44,18 @@ START_TEST(the_same_head_with_another_length_is_known)
 }
 END_TEST
 
+START_TEST(a_timeout_is_remembered_and_another_one_is_another_head)
+{
+    struct head_memo m = {0};
+    keep(&m, HEAD("/v1/models/churn:predict", "377", "Slipway-Timeout-Ms: 250\r\n"));
+    struct head *h = find(&m, HEAD("/v1/models/churn:predict", "912", "Slipway-Timeout-Ms: 250\r\n"));
+    ck_assert_ptr_nonnull(h);
+    ck_assert_uint_eq(h->req.timeout_ms, 250);
+    ck_assert_ptr_null(find(&m, HEAD("/v1/models/churn:predict", "377", "Slipway-Timeout-Ms: 251\r\n")));
+    ck_assert_ptr_null(find(&m, USUAL));
+}
+END_TEST
+
 START_TEST(a_head_that_differs_in_any_byte_is_not_known)
 {
     struct head_memo m = {0};
@@ -98,4 +110,5 @@ END_TEST
 
 UNIT_MAIN("role/gateway/head_memo", the_same_head_with_another_length_is_known,
           a_head_that_differs_in_any_byte_is_not_known,
+          a_timeout_is_remembered_and_another_one_is_another_head,
           a_length_with_more_digits_or_over_the_limit_is_not_known, only_plain_predict_heads_are_kept)
