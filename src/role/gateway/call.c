@@ -188,15 +188,15 @@ static int check_quarantine(const struct call *k, const void *message, struct er
     return crashed(k, e);
 }
 
-// Requests under way in all gateways: replicas serve them in turn.
-static uint64_t n_everywhere(const struct gateway *g, const struct deployment *d)
+// Gateways that have requests for the deployment, with this one: replicas serve them in turns, so that each
+// may fill up to as many as we have.
+static uint64_t n_in_turn(const struct gateway *g, const struct deployment *d)
 {
     size_t slot = (size_t)(d->series - g->metrics->series);
-    uint64_t n = d->backend->n_calls;
+    uint64_t n = 1;
     for (unsigned i = 0; i < g->n_gateways; i++) {
         const struct metrics_series *s = &g->shards[i].series[slot];
-        if (i != g->index && s->deployment == d->key)
-            n += __atomic_load_n(&s->in_flight, __ATOMIC_RELAXED);
+        n += i != g->index && s->deployment == d->key && __atomic_load_n(&s->in_flight, __ATOMIC_RELAXED) > 0;
     }
     return n;
 }
@@ -210,7 +210,7 @@ static int check_queue(const struct gateway *g, const struct deployment *d, uint
         return err_set(e, ERR_BUSY, "%u requests to model '%s' are under way here, which is the limit",
                        b->n_calls, d->model);
     if (b->n_ready && b->n_calls >= b->n_ready && // else it waits for no other
-        b->service_ns * n_everywhere(g, d) / b->n_ready > limit_ns / QUEUE_SHARE_OF * QUEUE_SHARE)
+        b->service_ns * b->n_calls * n_in_turn(g, d) / b->n_ready > limit_ns / QUEUE_SHARE_OF * QUEUE_SHARE)
         return err_set(e, ERR_BUSY,
                        "%u requests to model '%s' are under way here, more than can be answered in time",
                        b->n_calls, d->model);
