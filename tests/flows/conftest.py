@@ -26,14 +26,14 @@ DEADLINE_S = 20
 class Server:
     """`slipway serve` on a free port. Events are its JSON lines on standard error."""
 
-    def __init__(self, data_dir, *flags, command=(BINARY, "serve"), env=None, ready=True):
+    def __init__(self, data_dir, *flags, command=(BINARY, "serve"), env=None, ready=True, **popen):
         self.data_dir = pathlib.Path(data_dir)
         self.events = []
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
             [*command, "--listen", "127.0.0.1:0", "--data-dir", str(data_dir), *map(str, flags)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, **(env or {})},
+            env={**os.environ, **(env or {})}, **popen,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

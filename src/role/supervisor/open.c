@@ -69,12 +69,16 @@ static int open_listeners(struct supervisor *s, struct err *e)
     socklen_t size;
     int fds[BOARD_CHILDREN_MAX];
     int code = settings_address_parse(str_of(s->settings->listen), &a, &size, e);
-    if (code == 0)
-        code = sock_listen_tcp(&a, s->n_gateways, fds, e);
     if (code)
         return code;
-    for (unsigned i = 0; i < s->n_gateways; i++)
-        s->children[i].listen_fd = fds[i];
+    if (!service_take(s, &a)) {
+        code = sock_listen_tcp(&a, s->n_gateways, fds, e);
+        if (code)
+            return code;
+        for (unsigned i = 0; i < s->n_gateways; i++)
+            s->children[i].listen_fd = fds[i];
+    }
+    service_store(s);
     char url[SOCK_ADDRESS_SIZE + 8];
     sock_address_url(&a, url);
     s->url = strdup(url);

@@ -56,7 +56,7 @@ struct supervisor {
     struct crew *crew;       // what runs in replicas
     struct upgrade *upgrade; // NULL: none
     struct watch signals;
-    struct timer drain_due;
+    struct timer drain_due, watchdog;
     bool moved;     // a child moved in this turn: supervisor.c acts at its end
     bool unsaved;   // something changed that the controller's copy does not have yet (succession.c)
     bool announced; // "ready" was said
@@ -89,6 +89,16 @@ int succession_restore(struct supervisor *s, struct handover *h, struct msg_conn
 
 // reload.c: SIGHUP. An invalid file is logged and changes nothing.
 void supervisor_reload(struct supervisor *s);
+
+// service.c: what systemd is told, if there is one.
+struct sockaddr_storage;
+void service_begin(struct supervisor *s); // the watchdog
+void service_ready(const struct supervisor *s);
+void service_stopping(void);
+void service_reloading(void); // service_ready when it is done
+void service_store(const struct supervisor *s);
+// Takes the listeners of an earlier start, if they are as the settings want them now; *a gets their address.
+bool service_take(struct supervisor *s, struct sockaddr_storage *a);
 
 // The environment of all processes that are started: what the C library and debugging tools heed, nothing
 // else of ours.

@@ -41,6 +41,7 @@ static void announce_ready(struct supervisor *s)
 {
     int64_t startup_ms = (int64_t)((clock_mono_ns() - s->started_mono_ns) / 1000000);
     s->announced = true;
+    service_ready(s);
     if (isatty(s->log.fd))
         dprintf(s->log.fd, "Slipway answers at %s (%u gateways, started in %d ms). Ctrl-C stops it.\n",
                 s->url, s->n_gateways, (int)startup_ms);
@@ -74,6 +75,7 @@ static void begin_stop(struct supervisor *s, int exit_code)
 {
     struct err e;
     s->stopping = true;
+    service_stopping();
     s->exit_code = exit_code;
     log_event(&s->log, LOG_LEVEL_INFO, "draining", LOG_INT("timeout_ms", s->settings->drain_timeout_ms));
     for (unsigned i = 0; i < s->n_gateways; i++) {
@@ -95,7 +97,11 @@ static void on_signal(struct watch *w, uint32_t events)
     struct supervisor *s = (struct supervisor *)((char *)w - offsetof(struct supervisor, signals));
     for (int sig; (sig = signals_read(w->fd)) != 0;) {
         if (sig == SIGHUP) {
+            if (s->announced)
+                service_reloading();
             supervisor_reload(s);
+            if (s->announced)
+                service_ready(s);
         } else if (!s->stopping) {
             begin_stop(s, EXIT_SUCCESS);
         } else {
@@ -143,6 +149,7 @@ static int watch_signals(struct supervisor *s, struct err *e)
 {
     s->signals = (struct watch){s->signal_fd, on_signal};
     loop_on_turn_end(s->loop, on_turn_end, s);
+    service_begin(s);
     return loop_add(s->loop, &s->signals, EPOLLIN, e);
 }
 
@@ -244,6 +251,8 @@ int supervisor_successor_main(struct settings *settings, enum entry_succession h
         log_event(&s->log, LOG_LEVEL_ERROR, "adoption_failed", LOG_Z("error", e.msg));
         _exit(EXIT_FAILURE);
     }
+    if (s->announced && !s->stopping)
+        service_ready(s); // and that it is another process now
     if (how == ENTRY_BECOMES)
         upgrade_roll(s);
     else

@@ -486,6 +486,59 @@ START_TEST(a_failed_deployment_can_be_withdrawn)
 }
 END_TEST
 
+// Does what the processes would: forks that were asked for begin, those that were asked to end do.
+static bool processes_act(void)
+{
+    bool any = false;
+    for (unsigned i = 0; i < 4 && !any; i++) {
+        struct member *m = &W.g.members[i];
+        any = m->is_asked || m->state == BOARD_STOPPING;
+        if (m->is_asked)
+            forked(m->number);
+        else if (m->state == BOARD_STOPPING)
+            ended(m, 0);
+    }
+    return any;
+}
+
+START_TEST(all_are_replaced_and_never_fewer_serve)
+{
+    two_ready();
+    uint32_t newest = W.last_number;
+    group_renew(&W.g);
+    group_step(&W.g, W.now);
+    ck_assert(W.g.is_renewing);
+    for (int i = 0; processes_act(); i++) {
+        ck_assert_uint_ge(group_n_ready(&W.g), 2);
+        ck_assert_int_lt(i, 20);
+    }
+    ck_assert(!W.g.is_renewing);
+    ck_assert_uint_eq(group_n_ready(&W.g), 2);
+    for (int i = 0; i < 2; i++)
+        ck_assert(W.g.members[i].state == BOARD_READY && W.g.members[i].number > newest);
+    ck_assert_int_eq(W.g.members[2].state, BOARD_EMPTY);
+}
+END_TEST
+
+START_TEST(one_that_dies_meanwhile_counts_as_replaced)
+{
+    two_ready();
+    group_renew(&W.g);
+    group_step(&W.g, W.now);
+    ended(&W.g.members[1], -9);
+    for (int i = 0; processes_act() || i < 3; i++) {
+        W.now += 200 * MS;
+        for (int k = 0; k < 3; k++)
+            if (W.g.members[k].state == BOARD_READY)
+                group_pong(&W.g.members[k], W.now);
+        group_step(&W.g, W.now);
+        ck_assert_int_lt(i, 40);
+    }
+    ck_assert(!W.g.is_renewing);
+    ck_assert_uint_eq(group_n_ready(&W.g), 2);
+}
+END_TEST
+
 START_TEST(only_the_number_of_replicas_may_differ)
 {
     two_ready();
@@ -512,5 +565,6 @@ UNIT_MAIN("role/supervisor/group", the_model_is_loaded_once_and_replicas_are_for
           a_fork_that_its_loader_took_with_it_is_asked_for_again,
           over_its_memory_limit_a_replica_is_replaced_and_says_so,
           scaling_down_ends_the_last_and_up_starts_them_again, one_that_does_not_end_when_asked_is_killed,
+          all_are_replaced_and_never_fewer_serve, one_that_dies_meanwhile_counts_as_replaced,
           a_failed_deployment_can_be_withdrawn, only_the_number_of_replicas_may_differ,
           at_zero_the_loader_ends_too_and_the_next_one_loads_again, one_that_begins_at_zero_starts_nothing)
