@@ -15,8 +15,6 @@
 
 enum { LIST_MAX = 8, ROWS_MAX = 100000, POOL_ROWS = 256, FILE_ROWS = 4096, WARMUP_SHARE = 5, COLUMNS = 9 };
 
-// Numbers of a kind differ by rounding where a server batches; ours do not.
-static const double TOLERANCE = 1e-6;
 static const unsigned LOADS_PERCENT[] = {10, 50, 80};
 
 struct bench {
@@ -117,13 +115,16 @@ static int path_make(struct bench *b, const char *model, struct err *e)
 
 static int rows_make(struct bench *b, const char *model, struct err *e)
 {
-    const char *file = args_value(b->args, "data");
+    const char *file = args_value(b->args, "data"), *version = args_value(b->args, "version");
     if (file)
         return bench_rows_read(&b->rows, file, FILE_ROWS, e);
     struct buf path;
     yyjson_doc *doc = NULL;
     buf_init(&path, 4096);
-    struct client_request q = {.method = "GET", .path = client_path(&path, "/v2/models/", model, NULL)};
+    struct client_request q = {
+        .method = "GET",
+        .path = version ? client_path(&path, "/v2/models/", model, "/versions/", version, NULL)
+                        : client_path(&path, "/v2/models/", model, NULL)};
     int rc = client_json(&b->client, &q, &doc, e);
     if (!rc)
         rc = bench_rows_make(&b->rows, yyjson_doc_get_root(doc), POOL_ROWS, e);
@@ -196,7 +197,7 @@ static int table_write(struct bench *b, const char *model, struct buf *text, str
     term_put_safe(str_of(model), text);
     buf_printf(text, " at %s", b->client.url);
     if (b->rows.n_features)
-        buf_printf(text, ", %u features, made-up rows", b->rows.n_features);
+        buf_printf(text, ", %u values a row, made up", b->rows.n_features);
     buf_printf(text, "\nLatency counts from when a request was due (random arrivals), or sent at full load;\n"
                      "every answer was compared with that to the same row alone.\n\n");
     term_put_table(cells, b->n_lines + 1, COLUMNS, text);
@@ -286,7 +287,7 @@ static int run_all(struct bench *b, struct err *e)
                 (b->rate ? 1 : 1 + sizeof LOADS_PERCENT / sizeof LOADS_PERCENT[0]);
     progress_start(&b->bar, "Measuring", "runs", b->n_runs);
     for (int i = 0; !rc && i < b->n_n_rows; i++) {
-        struct load_set set = {.tolerance = TOLERANCE};
+        struct load_set set = {.tolerance = b->rows.tolerance > 0 ? b->rows.tolerance : BENCH_TOLERANCE};
         rc = bench_rows_cut(&b->rows, (uint32_t)b->n_rows[i], &b->target, &set, e);
         for (int k = 0; !rc && k < b->n_n_connections; k++)
             rc = run_loads(b, &set,

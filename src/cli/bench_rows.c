@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "cli/load_reply.h"
+#include "cli/sample.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -39,68 +40,95 @@ static int row_add(struct bench_rows *b, struct str row, struct err *e)
     return 0;
 }
 
-// Values that one row takes: the product of each input's dimensions behind the first.
-static int features_count(yyjson_val *metadata, uint32_t *ret, struct err *e)
+// The protocol's metadata says which inputs may be left out in a property, a JSON array in a string.
+static void mark_optional(yyjson_mut_doc *inputs, yyjson_val *metadata)
 {
-    size_t i, n, k, n_dims;
-    uint64_t total = 0;
-    yyjson_val *input, *dim, *inputs = yyjson_obj_get(metadata, "inputs");
-    yyjson_arr_foreach(inputs, i, n, input)
+    size_t i, n, k, m;
+    yyjson_val *name;
+    yyjson_mut_val *input;
+    yyjson_val *property = yyjson_obj_get(yyjson_obj_get(metadata, "properties"), "optional_inputs");
+    if (!yyjson_is_str(property))
+        return;
+    yyjson_doc *names = yyjson_read(yyjson_get_str(property), yyjson_get_len(property), 0);
+    yyjson_arr_foreach(yyjson_doc_get_root(names), i, n, name)
     {
-        const char *type = yyjson_get_str(yyjson_obj_get(input, "datatype"));
-        uint64_t values = 1;
-        if (!type || strcmp(type, "BYTES") == 0)
-            return err_set(e, ERR_UNSUPPORTED_MODEL,
-                           "the model has an input that is not numbers: give rows with --data");
-        yyjson_arr_foreach(yyjson_obj_get(input, "shape"), k, n_dims, dim)
+        yyjson_mut_arr_foreach(yyjson_mut_doc_get_root(inputs), k, m, input)
         {
-            if (k &&
-                (yyjson_get_sint(dim) < 1 || __builtin_mul_overflow(values, yyjson_get_uint(dim), &values)))
-                return err_set(e, ERR_UNSUPPORTED_MODEL,
-                               "the model has an input without fixed size: give rows with --data");
+            if (yyjson_mut_equals_str(yyjson_mut_obj_get(input, "name"), yyjson_get_str(name)))
+                yyjson_mut_obj_add_bool(inputs, input, "optional", true);
         }
-        if (__builtin_add_overflow(total, values, &total))
-            total = UINT64_MAX;
     }
-    if (total == 0 || total > LIMIT_MODEL_FEATURES)
+    yyjson_doc_free(names);
+}
+
+// A copy of the metadata's inputs as sample.c wants them. Freed by the caller.
+static int inputs_copy(yyjson_val *metadata, yyjson_doc **ret, struct err *e)
+{
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_val *inputs = yyjson_obj_get(metadata, "inputs");
+    if (doc)
+        yyjson_mut_doc_set_root(doc, yyjson_val_mut_copy(doc, inputs));
+    if (doc && yyjson_is_arr(inputs))
+        mark_optional(doc, metadata);
+    *ret = doc && yyjson_is_arr(inputs) ? yyjson_mut_doc_imut_copy(doc, NULL) : NULL;
+    yyjson_mut_doc_free(doc);
+    return *ret ? 0
+                : err_set(e, ERR_UNSUPPORTED_MODEL,
+                          "the server does not say what the model takes: give rows with --data");
+}
+
+static int inputs_check(yyjson_val *inputs, struct bench_rows *b, struct err *e)
+{
+    uint64_t values = sample_size(inputs);
+    if (values == 0 || values > BENCH_ROW_VALUES_MAX)
         return err_set(e, ERR_UNSUPPORTED_MODEL,
                        "the server does not say what the model takes: give rows with --data");
-    *ret = (uint32_t)total;
+    if (!sample_takes_rows(inputs))
+        return err_set(e, ERR_UNSUPPORTED_MODEL,
+                       "the model has an input whose first dimension is not its rows: it cannot be measured "
+                       "by rows");
+    b->n_features = (uint32_t)values;
     return 0;
 }
 
-static uint64_t random_next(uint64_t *state)
+// ONNX Runtime rounds otherwise in batches of another size; trees do not.
+static double tolerance_of(yyjson_val *metadata)
 {
-    uint64_t z = (*state += 0x9e3779b97f4a7c15U);
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9U;
-    return z ^ z >> 27;
-}
-
-// Numbers of the sizes that features have: a threshold of any size then divides them.
-static void put_number(uint64_t *state, struct buf *out)
-{
-    static const double sizes[] = {1, 1, 10, 100, 1000};
-    uint64_t x = random_next(state);
-    double v = (double)(x >> 40) * 0x1p-24 * sizes[x % 5] * (x & 0x100 && x & 0x200 ? -1 : 1);
-    buf_printf(out, "%.4g", v);
+    size_t i, n;
+    yyjson_val *output;
+    double tolerance = BENCH_TOLERANCE;
+    const char *platform = yyjson_get_str(yyjson_obj_get(metadata, "platform"));
+    if (!platform || !str_starts(str_of(platform), STR("onnx")))
+        return tolerance;
+    yyjson_arr_foreach(yyjson_obj_get(metadata, "outputs"), i, n, output)
+    {
+        yyjson_val *type = yyjson_obj_get(output, "datatype");
+        if (yyjson_equals_str(type, "FP16"))
+            return 1e-2;
+        if (yyjson_equals_str(type, "FP32"))
+            tolerance = 1e-4;
+    }
+    return tolerance;
 }
 
 int bench_rows_make(struct bench_rows *b, yyjson_val *metadata, size_t n, struct err *e)
 {
     struct buf row;
     uint64_t state = 1;
-    int rc = features_count(metadata, &b->n_features, e);
+    yyjson_doc *doc = NULL;
+    int rc = inputs_copy(metadata, &doc, e);
+    yyjson_val *inputs = yyjson_doc_get_root(doc);
+    if (!rc)
+        rc = inputs_check(inputs, b, e);
+    b->tolerance = tolerance_of(metadata);
     buf_init(&row, LIMIT_LOAD_MESSAGE_BYTES);
     for (size_t i = 0; !rc && i < n; i++) {
         buf_clear(&row);
-        for (uint32_t k = 0; k < b->n_features; k++) {
-            buf_putc(&row, k ? ',' : '[');
-            put_number(&state, &row);
-        }
-        buf_putc(&row, ']');
+        sample_put(inputs, false, &state, &row);
         rc = row.failed ? err_set(e, ERR_NOMEM, "no memory for rows") : row_add(b, buf_str(&row), e);
     }
     buf_done(&row);
+    yyjson_doc_free(doc);
     return rc;
 }
 

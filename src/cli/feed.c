@@ -3,11 +3,12 @@
 #include "cli/feed.h"
 
 #include "cli/digits.h"
+#include "cli/feed_tensors.h"
+#include "cli/sample.h"
 
 #include "base/limits.h"
 #include "base/map.h"
 #include "base/near.h"
-#include "base/num.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -26,6 +27,11 @@ int feed_init(struct feed *f, int fd, const char *name, yyjson_val *signature, s
     buf_init(&f->in, LIMIT_CLIENT_ROW_BYTES + READ_BYTES);
     if (n == 0 || n > LIMIT_MODEL_FEATURES)
         return err_set(e, ERR_INVALID, "the server describes the model's inputs in a way not understood");
+    if (sample_is_tensors(signature)) {
+        f->tensors = inputs;
+        return 0;
+    }
+    f->is_plain = true;
     f->features = calloc(n, sizeof *f->features);
     if (!f->features)
         return err_set(e, ERR_NOMEM, "out of memory");
@@ -45,7 +51,9 @@ int feed_init(struct feed *f, int fd, const char *name, yyjson_val *signature, s
 void feed_done(struct feed *f)
 {
     free(f->features);
+    free(f->names);
     f->features = NULL;
+    f->names = NULL;
     buf_done(&f->in);
     csv_row_done(&f->row);
 }
@@ -106,8 +114,7 @@ static bool is_missing_word(struct str s)
     return false;
 }
 
-// Writes a field that is no JSON number as a JSON value; 0 when it is none.
-static size_t write_other(struct str field, char ret[NUM_TEXT_MAX])
+size_t feed_write_other(struct str field, char ret[NUM_TEXT_MAX])
 {
     double v;
     size_t used;
@@ -131,26 +138,10 @@ static bool is_data(const struct csv_row *row)
     for (uint32_t i = 0; i < row->n; i++) {
         struct str field = row->fields[i];
         bool is_number = field.n && digits_length(field.p, field.n) == field.n;
-        if (!is_number && !write_other(field, text))
+        if (!is_number && !feed_write_other(field, text))
             return false;
     }
     return true;
-}
-
-static int match_by_position(struct feed *f, uint32_t n_columns, struct err *e)
-{
-    f->n_columns = n_columns;
-    if (n_columns != f->n_features) {
-        err_set(e, ERR_WRONG_COUNT, "%s has %u columns, the model has %u features", f->name, n_columns,
-                f->n_features);
-        err_hint(e, "A header line with the names of the features lets columns be in any order and number.");
-        return ERR_WRONG_COUNT;
-    }
-    for (uint32_t i = 0; i < n_columns; i++) {
-        f->features[i].column = i;
-        f->features[i].used = true;
-    }
-    return 0;
 }
 
 static bool is_ignored(const struct feed *f, struct str name)
@@ -159,6 +150,38 @@ static bool is_ignored(const struct feed *f, struct str name)
         if (str_eq(name, str_of(f->ignored[i])))
             return true;
     return false;
+}
+
+// Without a header (the first row waits) no column has a name that could be ignored.
+static uint32_t count_columns(const struct feed *f)
+{
+    uint32_t n = 0;
+    for (uint32_t c = 0; c < f->row.n; c++)
+        n += f->row_waits || !is_ignored(f, str_trim(f->row.fields[c]));
+    return n;
+}
+
+static int match_by_position(struct feed *f, struct err *e)
+{
+    uint32_t n_columns = count_columns(f), i = 0;
+    f->n_columns = f->row.n;
+    if (n_columns != f->n_features) {
+        err_set(e, ERR_WRONG_COUNT, "%s has %u columns, the model has %u %s", f->name, n_columns,
+                f->n_features, f->tensors ? "values a row" : "features");
+        if (!f->tensors || yyjson_arr_size(f->tensors) > 1)
+            err_hint(e, "A header line with the names of the %s lets columns be in any order and number.",
+                     f->tensors ? "inputs" : "features");
+        else if (n_columns > f->n_features)
+            err_hint(e, "Leave out what the model does not take with --ignore COLUMN.");
+        return ERR_WRONG_COUNT;
+    }
+    for (uint32_t c = 0; c < f->row.n; c++) {
+        if (!f->row_waits && is_ignored(f, str_trim(f->row.fields[c])))
+            continue;
+        f->features[i].column = c;
+        f->features[i++].used = true;
+    }
+    return 0;
 }
 
 static int unknown_column(struct feed *f, struct str name, struct err *e)
@@ -170,7 +193,8 @@ static int unknown_column(struct feed *f, struct str name, struct err *e)
     if (names)
         near = near_find(name, names, f->n_features);
     free(names);
-    err_set(e, ERR_UNKNOWN_FEATURE, "%s: column '%.*s' is no feature of the model", f->name, shown, name.p);
+    err_set(e, ERR_UNKNOWN_FEATURE, "%s: column '%.*s' is no %s of the model", f->name, shown, name.p,
+            f->tensors ? "input" : "feature");
     if (near >= 0)
         err_hint(e, "Did you mean '%.*s'? Else leave it out with --ignore.", 80, f->features[near].name.p);
     else
@@ -195,6 +219,15 @@ static int match_column(struct feed *f, const struct map *by_name, uint32_t c, s
     return 0;
 }
 
+// Whether another column of the same input is there: it needs all or none.
+static bool is_begun(const struct feed *f, uint32_t i)
+{
+    for (uint32_t k = 0; f->tensors && k < f->n_features; k++)
+        if (f->features[k].input == f->features[i].input && f->features[k].used)
+            return true;
+    return false;
+}
+
 static int match_by_name(struct feed *f, struct err *e)
 {
     struct map by_name;
@@ -205,16 +238,17 @@ static int match_by_name(struct feed *f, struct err *e)
         rc = map_add(&by_name, f->features[i].name, i, e);
     for (uint32_t c = 0; rc == 0 && c < f->row.n; c++)
         n_known += map_get(&by_name, str_trim(f->row.fields[c])) != MAP_NONE;
-    if (rc == 0 && f->unnamed && n_known == 0 && f->n_ignored == 0) {
+    if (rc == 0 && f->unnamed && n_known == 0) {
         // The model was trained without names: its columns are known by their position only.
         map_done(&by_name);
-        return match_by_position(f, f->row.n, e);
+        return match_by_position(f, e);
     }
     for (uint32_t c = 0; rc == 0 && c < f->row.n; c++)
         rc = match_column(f, &by_name, c, e);
     for (uint32_t i = 0; rc == 0 && i < f->n_features; i++)
-        if (!f->features[i].used && !f->features[i].may_be_missing)
-            rc = err_set(e, ERR_MISSING_FEATURE, "%s has no column '%.80s', which the model needs", f->name,
+        if (!f->features[i].used && (!f->features[i].may_be_missing || is_begun(f, i)))
+            rc = err_set(e, ERR_MISSING_FEATURE, "%s has no column '%.*s', which the model needs", f->name,
+                         (int)(f->features[i].name.n < 80 ? f->features[i].name.n : 80),
                          f->features[i].name.p);
     map_done(&by_name);
     return rc;
@@ -228,12 +262,16 @@ static int start_csv(struct feed *f, struct err *e)
     int rc = next_record(f, e);
     if (rc <= 0)
         return rc;
-    f->row_waits = is_data(&f->row); // no header: this is the first row
+    // No header: this is the first row.
+    f->row_waits = is_data(&f->row) && !(f->tensors && feed_tensors_has_text(f));
+    rc = f->tensors ? feed_tensors_columns(f, count_columns(f), e) : 0;
+    if (rc)
+        return rc;
     if (f->row_waits || f->by_position)
-        rc = match_by_position(f, f->row.n, e);
+        rc = match_by_position(f, e);
     else
         rc = match_by_name(f, e);
-    f->in_order = f->n_columns == f->n_features;
+    f->in_order = f->is_plain && f->n_columns == f->n_features;
     for (uint32_t i = 0; i < f->n_features; i++)
         f->in_order = f->in_order && f->features[i].used && f->features[i].column == i;
     return rc;
@@ -251,7 +289,7 @@ static char *write_row(const struct feed *f, char *to, uint32_t *ret_wrong)
         // Most fields are numbers that JSON has too: they go as they stand.
         size_t n = field.n ? digits_copy(field.p, (size_t)(end - field.p), to) : 0;
         if (n == 0 || n != field.n) {
-            n = write_other(field, to);
+            n = feed_write_other(field, to);
             if (n == 0) {
                 *ret_wrong = i;
                 return NULL;
@@ -281,6 +319,30 @@ static bool copy_row(struct feed *f, struct buf *body)
     return true;
 }
 
+// False with *ret_wrong; without memory the body has failed.
+static bool put_plain_row(const struct feed *f, struct buf *body, uint32_t *ret_wrong)
+{
+    // A number as long as its field, or another value, and a comma for each feature.
+    const struct str *first = &f->row.fields[0], *last = &f->row.fields[f->row.n - 1];
+    size_t room = (size_t)(last->p + last->n - first->p) + f->n_features * (size_t)(NUM_TEXT_MAX + 1) +
+                  DIGITS_WINDOW + 2;
+    char *to = buf_reserve(body, room);
+    if (!to)
+        return true;
+    char *list_end = write_row(f, to, ret_wrong);
+    if (list_end)
+        buf_advance(body, (size_t)(list_end - to));
+    return list_end != NULL;
+}
+
+static int wrong_value(const struct feed *f, const struct feed_feature *feature, struct err *e)
+{
+    struct str field = f->row.fields[feature->column];
+    return err_set(e, ERR_WRONG_TYPE, "%s, row %" PRIu64 ", column '%.*s': '%.*s' is not a number", f->name,
+                   f->n_rows + 1, (int)(feature->name.n < 80 ? feature->name.n : 80), feature->name.p,
+                   (int)(field.n < 60 ? field.n : 60), field.p);
+}
+
 static int put_csv_row(struct feed *f, struct buf *body, struct err *e)
 {
     uint32_t wrong;
@@ -293,24 +355,11 @@ static int put_csv_row(struct feed *f, struct buf *body, struct err *e)
     if (f->row.n != f->n_columns)
         return err_set(e, ERR_WRONG_COUNT, "%s, row %" PRIu64 ": %u fields, expected %u", f->name,
                        f->n_rows + 1, f->row.n, f->n_columns);
-    // A number as long as its field, or another value, and a comma for each feature.
-    const struct str *first = &f->row.fields[0], *last = &f->row.fields[f->row.n - 1];
-    size_t room = (size_t)(last->p + last->n - first->p) + f->n_features * (size_t)(NUM_TEXT_MAX + 1) +
-                  DIGITS_WINDOW + 2;
-    char *to = buf_reserve(body, room);
-    if (!to)
-        return err_set(e, ERR_NOMEM, "%s, row %" PRIu64 ": no memory for the request", f->name,
-                       f->n_rows + 1);
-    char *list_end = write_row(f, to, &wrong);
-    if (!list_end) {
-        const struct feed_feature *feature = &f->features[wrong];
-        struct str field = f->row.fields[feature->column];
-        return err_set(e, ERR_WRONG_TYPE, "%s, row %" PRIu64 ", column '%.*s': '%.*s' is not a number",
-                       f->name, f->n_rows + 1, (int)(feature->name.n < 80 ? feature->name.n : 80),
-                       feature->name.p, (int)(field.n < 60 ? field.n : 60), field.p);
-    }
-    buf_advance(body, (size_t)(list_end - to));
-    return 1;
+    if (f->is_plain ? !put_plain_row(f, body, &wrong) : !feed_tensors_put_row(f, body, &wrong))
+        return wrong_value(f, &f->features[wrong], e);
+    return body->failed ? err_set(e, ERR_NOMEM, "%s, row %" PRIu64 ": no memory for the request", f->name,
+                                  f->n_rows + 1)
+                        : 1;
 }
 
 // ---- JSON lines
@@ -354,7 +403,7 @@ static int put_json_row(struct feed *f, struct buf *body, struct err *e)
     if (!doc)
         rc = err_set(e, ERR_BAD_JSON, "%s, row %" PRIu64 ": not JSON at byte %zu: %s", f->name, f->n_rows + 1,
                      problem.pos, problem.msg);
-    else if (!yyjson_is_obj(root) && !yyjson_is_arr(root))
+    else if (f->tensors ? yyjson_is_null(root) : !yyjson_is_obj(root) && !yyjson_is_arr(root))
         rc = err_set(e, ERR_WRONG_TYPE, "%s, row %" PRIu64 ": expected an object or a list", f->name,
                      f->n_rows + 1);
     else

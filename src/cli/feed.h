@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/num.h"
 #include "cli/csv.h"
 
 #include <yyjson.h>
@@ -16,6 +17,9 @@ struct feed_feature {
     bool may_be_missing;
     bool used;       // a column of the file
     uint32_t column; // of the file
+    // Of a model of tensors:
+    uint32_t input;          // that it belongs to
+    bool is_text, is_listed; // a string; one of several values of its input
 };
 
 struct feed {
@@ -28,6 +32,9 @@ struct feed {
     uint64_t n_rows, n_bytes;      // taken so far
     struct feed_feature *features; // (n_features)
     uint32_t n_features, n_columns;
+    yyjson_val *tensors; // inputs of a model of tensors, whose columns are known when the file is; or NULL
+    char *names;         // of columns that have none of their own
+    bool is_plain;       // rows are lists of numbers
     const char *const *ignored; // (n_ignored) columns that may be there and are not used
     int n_ignored;
     bool unnamed;     // the names of the features are ours, not the model's
@@ -37,8 +44,9 @@ struct feed {
     bool row_waits; // row is the next row already
 };
 
-// signature: the server's {"inputs":[{"name","missing"}…]}, which must outlive the feed. Does not read yet
-// and does not own fd. ERR_INVALID when the signature is not understood, ERR_NOMEM.
+// signature: the server's {"inputs":[{"name","missing"}…]}, or with a shape for each input of a model of
+// tensors, which must outlive the feed. Does not read yet and does not own fd. ERR_INVALID when the signature
+// is not understood, ERR_NOMEM.
 int feed_init(struct feed *f, int fd, const char *name, yyjson_val *signature, struct err *e) ERR_CHECKED;
 void feed_done(struct feed *f);
 // Reads enough to know the format, and the header of a CSV file. ERR_UNKNOWN_FEATURE (hint: the nearest name,
@@ -48,3 +56,6 @@ int feed_start(struct feed *f, struct err *e) ERR_CHECKED;
 // many, 0 at the end. Errors name input, row and column.
 int feed_batch(struct feed *f, uint32_t max_rows, size_t max_bytes, struct buf *body, uint32_t *ret_rows,
                struct err *e) ERR_CHECKED;
+// Writes a CSV field that is no JSON number as a JSON value: null for the words that say "missing", 1 and 0
+// for true and false, numbers as Python writes them. 0 when it is none. Private to the feeds.
+size_t feed_write_other(struct str field, char ret[NUM_TEXT_MAX]);

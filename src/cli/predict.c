@@ -6,6 +6,7 @@
 #include "cli/feed.h"
 #include "cli/predict_out.h"
 #include "cli/pump.h"
+#include "cli/sample.h"
 #include "cli/term.h"
 
 #include "base/clock.h"
@@ -234,21 +235,29 @@ static bool is_jsonl(const struct run *r)
     return (!out && args_has(r->args, "json")) || r->feed.format == FEED_JSONL;
 }
 
+// Rows of a model that may not compute them together, or takes only one, go alone.
+static uint64_t batch_of(yyjson_val *signature)
+{
+    bool alone =
+        sample_is_tensors(signature) && yyjson_get_uint(yyjson_obj_get(signature, "max_batch_rows")) == 0;
+    return alone ? 1 : BATCH_ROWS;
+}
+
 static int start(struct run *r, int *fd, struct err *e)
 {
     const char *model = r->args->words[0], *path = r->args->n_words > 1 ? r->args->words[1] : "-";
     const char *ignored[ARGS_FLAGS_MAX];
     uint64_t n_conns;
-    int rc = args_number(r->args, "batch", BATCH_ROWS, 1, 1000000, &r->batch_rows, e);
-    if (rc == 0)
-        rc = args_number(r->args, "connections", CONNECTIONS, 1, PUMP_CONNECTIONS_MAX, &n_conns, e);
+    int rc = args_number(r->args, "connections", CONNECTIONS, 1, PUMP_CONNECTIONS_MAX, &n_conns, e);
     if (rc == 0)
         rc = open_input(path, fd, e);
     if (rc == 0)
         rc = resolve(r, model, e);
+    yyjson_val *signature = yyjson_obj_get(yyjson_doc_get_root(r->version_doc), "signature");
     if (rc == 0)
-        rc = feed_init(&r->feed, *fd, strcmp(path, "-") == 0 ? "standard input" : path,
-                       yyjson_obj_get(yyjson_doc_get_root(r->version_doc), "signature"), e);
+        rc = args_number(r->args, "batch", batch_of(signature), 1, 1000000, &r->batch_rows, e);
+    if (rc == 0)
+        rc = feed_init(&r->feed, *fd, strcmp(path, "-") == 0 ? "standard input" : path, signature, e);
     if (rc == 0)
         rc = put_head(r, model, e);
     if (rc)
@@ -262,6 +271,7 @@ static int start(struct run *r, int *fd, struct err *e)
     rc = feed_start(&r->feed, e);
     if (rc == 0)
         rc = predict_out_open(&r->out, args_value(r->args, "out"), is_jsonl(r), e);
+    r->out.outputs = sample_is_tensors(signature) ? yyjson_obj_get(signature, "outputs") : NULL;
     progress_start(&r->bar, "Predicting", "rows", 0);
     if (rc == 0)
         rc = run(r, e);
@@ -325,7 +335,9 @@ const struct verb verb_predict = {
              .repeats = true,
              .help = "Leaves a CSV column out; may be repeated."},
             {.name = "by-position", .help = "Takes CSV columns in order, whatever the header says."},
-            {.name = "batch", .value = "ROWS", .help = "Rows of one request. Default 1000."},
+            {.name = "batch",
+             .value = "ROWS",
+             .help = "Rows of one request. Default 1000; 1 where rows must not be mixed."},
             {.name = "connections", .value = "N", .help = "Connections used at a time. Default 4."},
             CLI_CLIENT_FLAGS,
             {0}},

@@ -3,6 +3,7 @@
 #include "cli/predict_out.h"
 
 #include "cli/digits.h"
+#include "cli/predict_tensors.h"
 
 #include "base/limits.h"
 
@@ -78,6 +79,8 @@ static bool put_row(struct predict_out *o, yyjson_val *row)
     size_t i, n;
     yyjson_val *v;
     bool list = yyjson_is_arr(row), fine = true;
+    if (o->outputs)
+        return predict_tensors_put(o, row);
     uint32_t width = list ? (uint32_t)yyjson_arr_size(row) : 1;
     if (o->n_columns == 0) {
         o->n_columns = width;
@@ -171,6 +174,8 @@ static int put_parsed(struct predict_out *o, struct str answer, uint32_t n_rows,
             if (!put_row(o, row)) {
                 rc =
                     err_set(e, ERR_WRONG_TYPE, "the server's predictions have a form that is not understood");
+                if (o->outputs && !o->jsonl)
+                    err_hint(e, "Values that differ in number from row to row need --format jsonl.");
                 break;
             }
         }

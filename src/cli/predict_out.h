@@ -7,6 +7,7 @@
 #include "base/err.h"
 
 #include <stdint.h>
+#include <yyjson.h>
 
 struct predict_out {
     struct buf buffer;
@@ -15,6 +16,8 @@ struct predict_out {
     bool jsonl;
     uint32_t n_columns; // values per row, 0 until the first answer; 1 also for plain numbers
     uint64_t n_rows;
+    yyjson_val
+        *outputs; // of a model of tensors, as its signature has them; NULL: another; set after the opening
 };
 
 // path NULL: standard output. ERR_IO, ERR_NOMEM.

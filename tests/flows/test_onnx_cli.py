@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line with models of tensors: what push and show say, the curl line they print, predict and bench."""
 
+import csv
+import io
 import json
 import pathlib
 import re
@@ -136,3 +138,83 @@ def test_a_pipeline_of_columns_predicts_as_scikit_learn_does(server, titanic):
     outputs = {o["name"]: np.array(o["data"]).reshape(o["shape"]) for o in answer["outputs"]}
     assert list(outputs["output_label"]) == list(titanic.labels)
     np.testing.assert_allclose(outputs["output_probability"], titanic.probabilities, atol=1e-6)
+
+
+def csv_of(rows, header=None):
+    """Text of a CSV file; missing values are empty."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerows(([header] if header else []) + [["" if v is None else v for v in row] for row in rows])
+    return text.getvalue()
+
+
+def table(text):
+    """CSV as {column: values}."""
+    header, *rows = csv.reader(io.StringIO(text))
+    return dict(zip(header, zip(*rows)))
+
+
+def same_as(scored, text):
+    got = table(text)
+    assert list(got) == ["output_label"] + [f"output_probability_{c}" for c in scored.classes]
+    assert list(got["output_label"]) == list(scored.labels)
+    probabilities = np.array([got[f"output_probability_{c}"] for c in scored.classes], dtype=float).T
+    np.testing.assert_allclose(probabilities, scored.probabilities, atol=1e-6)
+
+
+def test_predict_takes_columns_in_order_for_one_input(server, logistic):
+    server.push("lr", logistic.path)
+    for header, flags in [
+        (None, []), (["f0", "f1", "f2", "f3"], []), (["X_0", "X_1", "X_2", "X_3"], []), (["X_1", "b", "c", "d"], ["--by-position"]),
+    ]:  # fmt: skip
+        same_as(logistic, fine(server, "predict", "lr", *flags, "--batch", 7, input=csv_of(logistic.rows.tolist(), header)))
+    swapped = csv_of(logistic.rows[:, ::-1].tolist(), ["X_3", "X_2", "X_1", "X_0"])
+    same_as(logistic, fine(server, "predict", "lr", input=swapped))
+    with_id = [[f"p{i}", *row] for i, row in enumerate(logistic.rows.tolist())]
+    same_as(logistic, fine(server, "predict", "lr", "--ignore", "id", input=csv_of(with_id, ["id", "a", "b", "c", "d"])))
+    lines = "\n".join(map(json.dumps, logistic.rows.tolist()))
+    same_as(logistic, fine(server, "predict", "lr", "--format", "csv", input=lines))
+    first = json.loads(fine(server, "predict", "lr", input=lines).splitlines()[0])
+    assert first["output_label"] == logistic.labels[0] and len(first["output_probability"]) == 2
+    wrong = slipway(server, "predict", "lr", input="a,b,c\n1,2,3\n")
+    assert wrong.returncode == 1 and "has 3 columns, the model has 4 values a row" in wrong.stderr
+
+
+def test_predict_takes_the_columns_of_a_data_frame_by_name(server, titanic):
+    server.push("titanic", titanic.path)
+    names = ["port", "fare", "age", "sex", "siblings"]
+    rows = [[row[n] for n in names] for row in titanic.rows]
+    same_as(titanic, fine(server, "predict", "titanic", "--batch", 9, input=csv_of(rows, names)))
+    with_id = csv_of([[i, *row] for i, row in enumerate(rows)], ["id", *names])
+    same_as(titanic, fine(server, "predict", "titanic", "--ignore", "id", input=with_id))
+    unknown = slipway(server, "predict", "titanic", input=with_id)
+    assert unknown.returncode == 1 and "column 'id' is no input of the model" in unknown.stderr
+    lacking = slipway(server, "predict", "titanic", input=csv_of([row[:4] for row in rows], names[:4]))
+    assert lacking.returncode == 1 and "no column 'siblings'" in lacking.stderr
+    no_number = slipway(server, "predict", "titanic", input="age,fare,siblings,sex,port\n1,2,0,male,Bern\n1,2,many,male,Bern\n")
+    assert "row 2, column 'siblings': 'many' is not a number" in no_number.stderr
+    lines = "\n".join(map(json.dumps, titanic.rows))
+    same_as(titanic, fine(server, "predict", "titanic", "--format", "csv", input=lines))
+
+
+def test_predict_refuses_csv_where_rows_are_no_lists_and_takes_json_lines(server, tmp_path):
+    server.push("net", saved(networks.convolutional(), tmp_path / "net.onnx"))
+    refused = slipway(server, "predict", "net", input="a,b\n1,2\n")
+    assert refused.returncode == 1 and "input 'x'" in refused.stderr and "JSON lines" in refused.stderr
+    image = np.random.default_rng(1).normal(size=(3, 32, 32)).round(3).tolist()
+    got = table(fine(server, "predict", "net", "--format", "csv", input=json.dumps(image) + "\n"))
+    want = server.predict("net", {"instances": [image]}).json()["predictions"][0]
+    assert list(got) == [f"y_{i}" for i in range(len(want))]
+    assert [float(v) for (v,) in got.values()] == want
+
+
+def test_bench_measures_models_of_tensors(server, logistic, titanic, tmp_path):
+    for name, path, values in [
+        ("lr", logistic.path, 4), ("titanic", titanic.path, 5), ("net", saved(networks.mlp(), tmp_path / "m.onnx"), 20),
+    ]:  # fmt: skip
+        fine(server, "push", name, path)
+        flags = ["--rows", "1,40", "--connections", "2", "--duration", "0.2", "--sleep"]
+        got = json.loads(fine(server, "bench", name, *flags, "--json"))
+        assert got["clean"] and got["features"] == values and len(got["runs"]) == 8
+        assert all(run["result"]["answered"] > 0 for run in got["runs"])
+    assert f"{values} values a row" in fine(server, "bench", name, *flags, "--version", 1)

@@ -47,7 +47,7 @@ START_TEST(measures_and_prints_a_table)
     int code = BENCH(&f, "--rows", "1,20", "--connections", "2", "--duration", "0.3", "--sleep");
     fake_server_stop(&f);
     ck_assert_msg(code == CLI_OK, "%s", output);
-    ck_assert_ptr_nonnull(strstr(output, "5 features"));
+    ck_assert_ptr_nonnull(strstr(output, "5 values a row"));
     ck_assert_ptr_nonnull(strstr(output, "P99.9"));
     int lines = 0;
     for (const char *c = output; *c; c++)
@@ -133,17 +133,25 @@ END_TEST
 START_TEST(rows_are_made_after_the_metadata)
 {
     static const char text[] = "{\"inputs\":[{\"name\":\"a\",\"datatype\":\"FP32\",\"shape\":[-1,3,2]},"
-                               "{\"name\":\"b\",\"datatype\":\"INT64\",\"shape\":[-1]}]}";
+                               "{\"name\":\"b\",\"datatype\":\"INT64\",\"shape\":[-1]},"
+                               "{\"name\":\"c\",\"datatype\":\"BYTES\",\"shape\":[-1,-1]},"
+                               "{\"name\":\"d\",\"datatype\":\"FP32\",\"shape\":[-1]}],"
+                               "\"properties\":{\"optional_inputs\":\"[\\\"d\\\"]\"}}";
     struct bench_rows b = {0}, same = {0};
     struct err e;
     yyjson_doc *doc = yyjson_read(text, sizeof text - 1, 0);
     ck_assert_int_eq(bench_rows_make(&b, yyjson_doc_get_root(doc), 20, &e), 0);
     ck_assert_int_eq(bench_rows_make(&same, yyjson_doc_get_root(doc), 20, &e), 0);
     ck_assert_uint_eq(b.n, 20);
-    ck_assert_uint_eq(b.n_features, 7);
+    ck_assert_uint_eq(b.n_features, 8);
     ck_assert(str_eq(b.rows[19], same.rows[19]) && !str_eq(b.rows[18], b.rows[19]));
     yyjson_doc *row = yyjson_read(b.rows[0].p, b.rows[0].n, 0);
-    ck_assert_uint_eq(yyjson_arr_size(yyjson_doc_get_root(row)), 7);
+    yyjson_val *root = yyjson_doc_get_root(row);
+    ck_assert_uint_eq(yyjson_obj_size(root), 3);
+    ck_assert_uint_eq(yyjson_arr_size(yyjson_obj_get(root, "a")), 3);
+    ck_assert_uint_eq(yyjson_arr_size(yyjson_arr_get(yyjson_obj_get(root, "a"), 2)), 2);
+    ck_assert_uint_lt(yyjson_get_uint(yyjson_obj_get(root, "b")), 2);
+    ck_assert(yyjson_is_str(yyjson_arr_get_first(yyjson_obj_get(root, "c"))));
     yyjson_doc_free(row);
     bench_rows_done(&b);
     bench_rows_done(&same);
@@ -151,11 +159,9 @@ START_TEST(rows_are_made_after_the_metadata)
 }
 END_TEST
 
-START_TEST(inputs_without_numbers_are_refused)
+START_TEST(inputs_without_rows_are_refused)
 {
-    const char *texts[] = {"{}", "{\"inputs\":[]}",
-                           "{\"inputs\":[{\"datatype\":\"BYTES\",\"shape\":[-1,1]}]}",
-                           "{\"inputs\":[{\"datatype\":\"FP32\",\"shape\":[-1,-1]}]}",
+    const char *texts[] = {"{}", "{\"inputs\":[]}", "{\"inputs\":[{\"datatype\":\"FP32\",\"shape\":[5,2]}]}",
                            "{\"inputs\":[{\"datatype\":\"FP32\",\"shape\":[-1,4294967296,4294967296]}]}"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         struct bench_rows b = {0};
@@ -190,4 +196,4 @@ END_TEST
 
 UNIT_MAIN("cli/bench", measures_and_prints_a_table, json_has_each_run, loads_are_shares_of_the_capacity,
           a_batch_that_differs_from_its_rows_is_wrong, bad_flags_are_usage_errors,
-          rows_are_made_after_the_metadata, inputs_without_numbers_are_refused, rows_come_from_a_file)
+          rows_are_made_after_the_metadata, inputs_without_rows_are_refused, rows_come_from_a_file)

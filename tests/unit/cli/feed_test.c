@@ -256,7 +256,43 @@ START_TEST(a_wrong_row_among_many_is_named)
 }
 END_TEST
 
-UNIT_MAIN("cli/feed", rows_become_the_same_by_every_path, a_wrong_row_among_many_is_named,
-          columns_are_matched_by_name, without_a_header_columns_are_the_features,
-          a_model_without_names_takes_any_header, numbers_of_other_spellings_become_json,
-          json_lines_go_as_they_stand, batches_end_at_their_limits, what_does_not_fit_is_named)
+static const char TENSORS[] = "{\"inputs\":[{\"name\":\"n\",\"datatype\":\"FP32\",\"shape\":[-1,2]},"
+                              "{\"name\":\"who\",\"datatype\":\"BYTES\",\"shape\":[-1,1]},"
+                              "{\"name\":\"mask\",\"datatype\":\"INT64\",\"shape\":[-1],\"optional\":true}]}";
+
+START_TEST(several_inputs_are_an_object_by_name)
+{
+    ck_assert_str_eq(FEED("who,n_1,n_0,mask\n\"a \"\"b\"\",\\\",2,1,7\n,,NA,0\n", .signature = TENSORS),
+                     "{\"instances\":[{\"n\":[1,2],\"who\":\"a \\\"b\\\",\\\\\",\"mask\":7},"
+                     "{\"n\":[null,null],\"who\":\"\",\"mask\":0}]}\n");
+    ck_assert_str_eq(FEED("n_0,n_1,who\n1,2,3\n", .signature = TENSORS),
+                     "{\"instances\":[{\"n\":[1,2],\"who\":\"3\"}]}\n");
+    ck_assert_str_eq(FEED("a,b,c,d\n1,2,x,1\n", .signature = TENSORS, .by_position = true),
+                     "{\"instances\":[{\"n\":[1,2],\"who\":\"x\",\"mask\":1}]}\n");
+    ck_assert_str_eq(FEED("n_0,who\n1,x\n", .signature = TENSORS),
+                     "rows.csv has no column 'n_1', which the model needs");
+    ck_assert_str_eq(FEED("n_0,n_1,who\n1,two,x\n", .signature = TENSORS),
+                     "rows.csv, row 1, column 'n_1': 'two' is not a number");
+}
+END_TEST
+
+START_TEST(the_only_input_takes_columns_in_order)
+{
+    static const char open[] = "{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[-1,-1]}]}";
+    static const char texts[] = "{\"inputs\":[{\"name\":\"x\",\"datatype\":\"BYTES\",\"shape\":[-1]}]}";
+    static const char cube[] = "{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[-1,2,2]}]}";
+    ck_assert_str_eq(FEED("1,2,3\n4,,6\n", .signature = open), "{\"instances\":[[1,2,3],[4,null,6]]}\n");
+    ck_assert_str_eq(FEED("id,b,c\nz,2,3\n", .signature = open, .ignored = "id"),
+                     "{\"instances\":[[2,3]]}\n");
+    ck_assert_str_eq(FEED("text\n1\n\"\"\n", .signature = texts), "{\"instances\":[\"1\",\"\"]}\n");
+    ck_assert_str_eq(FEED("1,2\n", .signature = cube),
+                     "rows of input 'x' are no list of a known length, which CSV needs");
+    ck_assert_str_eq(FEED("[[1,2],[3,4]]\n", .signature = cube), "{\"instances\":[[[1,2],[3,4]]]}\n");
+}
+END_TEST
+
+UNIT_MAIN("cli/feed", several_inputs_are_an_object_by_name, the_only_input_takes_columns_in_order,
+          rows_become_the_same_by_every_path, a_wrong_row_among_many_is_named, columns_are_matched_by_name,
+          without_a_header_columns_are_the_features, a_model_without_names_takes_any_header,
+          numbers_of_other_spellings_become_json, json_lines_go_as_they_stand, batches_end_at_their_limits,
+          what_does_not_fit_is_named)

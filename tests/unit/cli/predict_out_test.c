@@ -186,6 +186,44 @@ START_TEST(a_later_answer_may_not_be_damaged)
 }
 END_TEST
 
-UNIT_MAIN("cli/predict_out", copied_answers_equal_parsed_ones, a_later_answer_may_not_be_damaged,
-          numbers_keep_their_digits, lists_become_columns, answers_that_do_not_fit_leave_no_file,
-          a_file_that_cannot_be_written_is_an_error)
+// One answer with that prediction of a model with these outputs.
+static const char *written_tensors(bool jsonl, const char *outputs, const char *prediction)
+{
+    struct predict_out o;
+    char answer[512];
+    yyjson_doc *doc = yyjson_read(outputs, strlen(outputs), 0);
+    snprintf(answer, sizeof answer, "{\"predictions\":[%s]}", prediction);
+    setup_paths();
+    memset(text, 0, sizeof text);
+    memset(&e, 0, sizeof e);
+    ck_assert_int_eq(predict_out_open(&o, path, jsonl, &e), 0);
+    o.outputs = yyjson_doc_get_root(doc);
+    int rc = predict_out_put(&o, str_of(answer), 1 + (strstr(prediction, "}, {") != NULL), &e);
+    ck_assert_int_eq(predict_out_close(&o, rc == 0, rc == 0 ? &e : NULL), 0);
+    const char *got = content();
+    unlink(path);
+    rmdir(folder);
+    yyjson_doc_free(doc);
+    return rc ? e.msg : got;
+}
+
+START_TEST(outputs_of_tensors_are_columns)
+{
+    static const char outputs[] = "[{\"name\":\"who\"},{\"name\":\"p\",\"labels\":[\"no\",\"a,b\"]}]";
+    static const char row[] = "{\"who\":\"x \\\"y\\\"\",\"p\":[0.10,null]}";
+    ck_assert_str_eq(written_tensors(false, outputs, row), "who,p_no,\"p_a,b\"\n\"x \"\"y\"\"\",0.10,\n");
+    ck_assert_str_eq(written_tensors(true, outputs, row), "{\"who\":\"x \\\"y\\\"\",\"p\":[0.10,null]}\n");
+    ck_assert_str_eq(written_tensors(false, "[{\"name\":\"y\"}]", "[[1,2],[3,4]]"),
+                     "y_0,y_1,y_2,y_3\n1,2,3,4\n");
+    ck_assert_str_eq(written_tensors(false, "[{\"name\":\"y\"}]", "true"), "y\ntrue\n");
+    const char *uneven = "{\"who\":1,\"p\":[1]}, {\"who\":1,\"p\":[1,2]}";
+    ck_assert_str_eq(written_tensors(false, outputs, uneven),
+                     "the server's predictions have a form that is not understood");
+    ck_assert_str_eq(e.hint, "Values that differ in number from row to row need --format jsonl.");
+    ck_assert_ptr_nonnull(strstr(written_tensors(true, outputs, uneven), "[1]}\n{"));
+}
+END_TEST
+
+UNIT_MAIN("cli/predict_out", outputs_of_tensors_are_columns, copied_answers_equal_parsed_ones,
+          a_later_answer_may_not_be_damaged, numbers_keep_their_digits, lists_become_columns,
+          answers_that_do_not_fit_leave_no_file, a_file_that_cannot_be_written_is_an_error)
