@@ -445,7 +445,8 @@ void call_answered(struct call *k, const void *message, size_t bytes, const stru
                                d->interface->max_batch_rows ? k->request.n_rows : 0};
     struct tensor results[TENSORS_MAX];
     struct err e;
-    predict_finish(g); // earlier answers go first; it empties the arena
+    predict_finish(g); // earlier answers go first
+    arena_reset(&g->arena, GATEWAY_TURN_KEEP);
     k->state = CALL_ENDING;
     learn(d->backend, k, r);
     if (r->code) {
