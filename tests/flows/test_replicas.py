@@ -201,6 +201,97 @@ def test_what_waits_too_long_is_refused(start_fake_server, model):
     assert server.predict("m", {"instances": [row(1)]}).status_code == 200
 
 
+def post(path, instances):
+    body = json.dumps({"instances": instances}).encode()
+    return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def read_answers(s, n):
+    """The bodies of n answers on one connection, in their order."""
+    got, bodies = s.makefile("rb"), []
+    for _ in range(n):
+        assert got.readline().startswith(b"HTTP/1.1 200"), got.read1()
+        length = 0
+        while (line := got.readline()) != b"\r\n":
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        bodies.append(json.loads(got.read(length)))
+    return bodies
+
+
+def test_pipelined_requests_to_several_models_are_answered_in_order_and_at_once(start_fake_server, model, churn):
+    server = start_fake_server("--gateways", 1)
+    server.push("a", model)
+    server.push("b", model)
+    server.push("t", churn.path)
+    tree = server.predict("t", {"instances": churn.instances(1)}).json()["predictions"]
+    asked = [("a", i) if i % 3 == 0 else ("b", i) if i % 3 == 1 else ("t", i) for i in range(120)]
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as s:
+        begin = time.monotonic()
+        s.sendall(b"".join(post(f"/v1/models/{m}:predict", churn.instances(1) if m == "t" else [row(i)])
+                           for m, i in asked))
+        got = [b["predictions"] for b in read_answers(s, len(asked))]
+    assert got == [tree if m == "t" else [answer(i)] for m, i in asked]
+    assert time.monotonic() - begin < 2 # no answer waits for something else to happen
+
+
+def cpu_ticks(pid):
+    return sum(map(int, open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[11:13]))
+
+
+def gauge(server, name):
+    for line in requests.get(f"{server.url}/metrics", timeout=10).text.splitlines():
+        if line.startswith(name) and not line.startswith("#"):
+            return float(line.split()[-1])
+    return 0
+
+
+def wait_until(true, what):
+    end = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end, what
+        time.sleep(0.02)
+
+
+def test_large_texts_of_many_answers_are_taken_in_one_turn(start_fake_server, tmp_path):
+    texts = {"platform": "fake", "max_batch_rows": 0,
+             "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 2]}],
+             "outputs": [{"name": "y", "datatype": "BYTES", "shape": [-1]}]}
+    path = tmp_path / "texts.fake"
+    path.write_text(" " + json.dumps(texts, separators=(",", ":")))
+    server = start_fake_server("--gateways", 1)
+    server.push("m", path, replicas=2)
+    n, text = 400_000, "1000000015047466219876688855040"
+    body = b'{"instances":[' + b",".join([b"[1e30,0]"] * n) + b"]}"
+    sent, statuses = [], []
+
+    def ask():
+        got = requests.post(f"{server.url}/v1/models/m:predict", data=body, timeout=60)
+        statuses.append((got.status_code, got.text.count(text), got.text[:200] if got.status_code != 200 else ""))
+
+    def sleep():
+        sent.append(server.predict("m", {"instances": [[SLEEP, 1000]]}).status_code)
+
+    threads = [threading.Thread(target=sleep) for _ in range(2)] + [threading.Thread(target=ask) for _ in range(6)]
+    for t in threads:
+        t.start()
+    wait_until(lambda: gauge(server, "slipway_requests_in_flight") == 8, "8 requests are with replicas")
+    gateway, pids = server.child_pid("gateway"), replicas(server)
+    os.kill(gateway, signal.SIGSTOP) # its answers gather meanwhile
+    try:
+        seen = []
+        end = time.monotonic() + 30
+        while len(seen) < 60 or seen[-40] != seen[-1] or seen[-1] == seen[0]: # idle for two seconds, after work
+            assert time.monotonic() < end, seen
+            seen.append([cpu_ticks(pid) // 10 for pid in pids])
+            time.sleep(0.05)
+    finally:
+        os.kill(gateway, signal.SIGCONT)
+    for t in threads:
+        t.join()
+    assert sent == [200, 200] and statuses == [(200, n, "")] * 6, statuses
+
+
 def test_too_many_are_refused_at_once(start_fake_server, model):
     server = start_fake_server("--gateways", 1, "--max-queue", 4)
     server.push("m", model, replicas=1)

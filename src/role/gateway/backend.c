@@ -207,33 +207,48 @@ static void want_replica(struct backend *b)
     control_want(b->g->control, b->deployment);
 }
 
-void backends_turn_end(struct gateway *g)
+static void take_all_answers(struct backend *b)
+{
+    for (struct link *l = b->links, *after; l; l = after) {
+        after = l->next;
+        // Says that it sleeps before the last look, so that nothing that comes now is missed.
+        if (l->ready && !take_answers(l))
+            continue;
+        while (l->ready && !ring_sleep(&l->end.out, &l->end.in))
+            if (!take_answers(l))
+                break;
+    }
+    if (!b->routed && !b->links)
+        calls_refuse(b);
+}
+
+static void send_all(struct backend *b)
+{
+    calls_pump(b);
+    if (b->waiting && b->n_ready == 0)
+        want_replica(b);
+    publish(b);
+    for (struct link *l = b->links; l; l = l->next) {
+        if (l->posted && ring_must_wake(&l->end.in))
+            link_end_wake_other(&l->end);
+        l->posted = false;
+    }
+}
+
+static void for_each(struct gateway *g, void (*f)(struct backend *b))
 {
     for (struct backend *b = g->backends, *next; b; b = next) {
         b->refs++; // what is answered here may end it
-        for (struct link *l = b->links, *after; l; l = after) {
-            after = l->next;
-            // Says that it sleeps before the last look, so that nothing that comes now is missed.
-            if (l->ready && !take_answers(l))
-                continue;
-            while (l->ready && !ring_sleep(&l->end.out, &l->end.in))
-                if (!take_answers(l))
-                    break;
-        }
-        calls_pump(b);
-        if (!b->routed && !b->links)
-            calls_refuse(b);
-        if (b->waiting && b->n_ready == 0)
-            want_replica(b);
-        publish(b);
-        for (struct link *l = b->links; l; l = l->next) {
-            if (l->posted && ring_must_wake(&l->end.in))
-                link_end_wake_other(&l->end);
-            l->posted = false;
-        }
+        f(b);
         next = b->next;
         backend_unref(b);
     }
+}
+
+void backends_turn_end(struct gateway *g)
+{
+    for_each(g, take_all_answers);
+    for_each(g, send_all); // an answered connection may have gone on with a request to any of them
 }
 
 struct link *backend_choose(const struct backend *b)
@@ -337,12 +352,7 @@ int backend_link(struct gateway *g, uint64_t deployment, uint32_t replica, int f
 
 void backends_sweep(struct gateway *g)
 {
-    for (struct backend *b = g->backends, *next; b; b = next) {
-        b->refs++;
-        calls_sweep(b);
-        next = b->next;
-        backend_unref(b);
-    }
+    for_each(g, calls_sweep);
 }
 
 void backends_close(struct gateway *g)
