@@ -66,7 +66,8 @@ struct work {
     size_t size, max_image;
     const struct engine *engine;
     const char *format;
-    struct library *library; // NULL: not opened, library_error says why
+    struct runtime_options options; // of the version
+    struct library *library;        // NULL: not opened, library_error says why
     struct err library_error;
 };
 
@@ -83,14 +84,13 @@ static void open_library(struct work *w, const char *path)
 // The image of a model that runs in replicas is its interface.
 static int inspect(const struct work *w, const struct runtime *runtime, struct buf *image, struct err *e)
 {
-    const struct runtime_options options = {.threads = 1};
     struct session *s;
     double worst;
     if (!w->library) {
         *e = w->library_error;
         return e->code ? e->code : err_set(e, ERR_INTERNAL, "the file is not what it began like");
     }
-    int rc = runtime->load(w->library, w->bytes, w->size, &options, &s, e);
+    int rc = runtime->load(w->library, w->bytes, w->size, &w->options, &s, e);
     if (rc)
         return rc;
     struct interface i = *runtime->interface(s);
@@ -164,7 +164,10 @@ int compile_main(int argc, char *const *argv)
         !str_to_u64(str_of(argv[COMPILE_ARG_MEMORY_BYTES]), UINT64_MAX, &memory_bytes) ||
         !str_to_u64(str_of(argv[COMPILE_ARG_CPU_S]), UINT64_MAX, &cpu_s))
         return 2;
-    struct work w = {.max_image = memory_bytes};
+    struct work w = {.max_image = memory_bytes,
+                     .options = {.threads = 1,
+                                 .optimization = argv[COMPILE_ARG_OPTIMIZATION],
+                                 .provider = argv[COMPILE_ARG_PROVIDER]}};
     open_library(&w, argv[COMPILE_ARG_ONNXRUNTIME]);
     int rc = confine(memory_bytes, cpu_s, &e);
     if (!rc)

@@ -11,6 +11,8 @@ enum compile_arg {
     COMPILE_ARG_MEMORY_BYTES, // limit on its private memory, and on the image
     COMPILE_ARG_CPU_S,        // limit on its processor time
     COMPILE_ARG_ONNXRUNTIME,  // path of ONNX Runtime's library; "": where it is usually found
+    COMPILE_ARG_OPTIMIZATION, // of the version's settings, as what runs in replicas is tried out with them
+    COMPILE_ARG_PROVIDER,
     COMPILE_ARGS
 };
 #define COMPILE_ROLE "@compile"

@@ -15,12 +15,12 @@ sys.path.append(str(pathlib.Path(__file__).parents[1] / "onnx"))
 import networks  # noqa: E402
 
 
-def push(server, data, name="m"):
-    """The error of a push that is refused, with its status."""
+def push(server, data, name="m", **settings):
+    """The status of a push and its answer."""
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
     requests.put(f"{server.url}/api/v1/blobs/{digest}", data=data, timeout=30).raise_for_status()
     artifact = {"name": "file", "digest": digest, "size": len(data)}
-    answer = requests.post(f"{server.url}/api/v1/models/{name}/versions", json={"artifacts": [artifact]}, timeout=60)
+    answer = requests.post(f"{server.url}/api/v1/models/{name}/versions", json={"artifacts": [artifact], **settings}, timeout=60)
     return answer.status_code, answer.json()
 
 
@@ -52,6 +52,15 @@ def test_a_broken_model_is_named(server):
     status, error = push(server, networks.mlp().SerializeToString()[:-50])
     assert status == 422 and error["code"] == "bad_model"
     assert "cut short" in error["error"]
+
+
+def test_a_provider_that_the_library_lacks_is_refused_with_what_it_has(server):
+    status, error = push(server, networks.mlp().SerializeToString(), provider="cuda")
+    assert status == 422 and error["code"] == "unsupported_model"
+    assert "the provider 'cuda' is not in this ONNX Runtime, which has: cpu" in error["error"]
+    assert "onnxruntime_library" in error["hint"]
+    status, version = push(server, networks.mlp().SerializeToString(), provider="cpu", optimization="none")
+    assert status == 201 and version["settings"] == {"optimization": "none", "provider": "cpu"}
 
 
 def test_without_the_library_only_onnx_fails(start_server, tmp_path, churn):

@@ -134,7 +134,12 @@ static int spawn(struct compile_job *j, int file_fd, struct err *e)
     snprintf(cpu, sizeof cpu, "%llu", (unsigned long long)s->compile_timeout_ms / 1000 + 1);
     char library[sizeof s->onnxruntime_library];
     snprintf(library, sizeof library, "%s", s->onnxruntime_library);
-    char *argv[COMPILE_ARGS + 1] = {program, role, digest, memory, cpu, library, NULL};
+    struct version_settings settings;
+    version_settings_init(&settings);
+    if (j->settings)
+        settings = *j->settings;
+    char *argv[COMPILE_ARGS + 1] = {
+        program, role, digest, memory, cpu, library, settings.optimization, settings.provider, NULL};
     int fds[] = {file_fd, j->image_fd};
     j->timeout_ms = s->compile_timeout_ms;
     return helper_start(j->c,

@@ -4,11 +4,14 @@
 
 #include "registry/registry.h"
 #include "role/controller/controller.h"
+#include "role/controller/version_settings.h"
 
-// Embedded in what needs the image. The caller fills digest, is_urgent and on_done; job and fields belong to
-// compile_job.c until on_done was called or the job was cancelled.
+// Embedded in what needs the image. The caller fills digest, settings, is_urgent and on_done; job and fields
+// belong to compile_job.c until on_done was called or the job was cancelled.
 struct compile_job {
     struct registry_digest digest;
+    // Of the version, for what runs in replicas; read as the job starts. NULL: as they are at first.
+    const struct version_settings *settings;
     bool is_urgent; // somebody waits for it: before those that are not
     // Called once: NULL and a sealed image (the callee's now), or why there is none.
     void (*on_done)(struct compile_job *j, const struct err *e);

@@ -278,6 +278,7 @@ int version_create(struct request *r, struct err *e)
     if (rc)
         return rc;
     p->job.digest = p->manifest.artifact.digest;
+    p->job.settings = &p->manifest.settings;
     p->job.is_urgent = true;
     p->job.on_done = on_compiled;
     p->blob.on_done = on_blob_durable;
