@@ -48,9 +48,9 @@
 //     SUPERVISION_FORKED    struct supervision_forked
 //
 // A supervisor that dies is followed by another, which gets its ends of all these sockets from the
-// controller: the children do not notice. A child whose socket ends has lost both for good: a replica exits
-// at once, a gateway drains and ends after a while (GATEWAY_ORPHAN_MS). SIGTERM asks a replica to answer what
-// it has and to exit with 0.
+// controller: the children do not notice. A child whose socket ends has lost both for good: a loader ends at
+// once, a replica with its last gateway, a gateway drains and ends after a while (GATEWAY_ORPHAN_MS). SIGTERM
+// asks a replica to answer what it has and to exit with 0.
 #pragma once
 
 #include "base/err.h"

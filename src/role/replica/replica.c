@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -130,7 +129,6 @@ static int start(struct loader *l, struct err *e)
 static int serve_as_fork(const struct loader *l)
 {
     struct err e;
-    prctl(PR_SET_PDEATHSIG, SIGKILL); // not inherited
     if (sandbox_end_tasks(&e))
         return EXIT_FAILURE;
     set_title(l->args, "replica");

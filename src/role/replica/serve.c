@@ -65,6 +65,8 @@ static void on_turn_end(void *ctx)
         found = work_next(s);
     }
     bury(s);
+    if (s->is_orphaned && !s->peers)
+        end(s, EXIT_FAILURE);
     if (s->stopping && !found && !owes_answers(s))
         loop_stop(s->loop);
     loop_set_busy(s->loop, found || !may_sleep(s));
@@ -98,6 +100,15 @@ static int on_message(struct serve *s, const struct supervision_message *m, stru
     }
 }
 
+// Neither a supervisor nor one who could start it is left, and nobody would replace or stop us: what serves
+// its gateways goes on as long as they do.
+static void orphaned(struct serve *s)
+{
+    loop_remove(s->loop, &s->supervisor_ready);
+    msg_conn_done(&s->supervisor);
+    s->is_orphaned = true;
+}
+
 static void on_supervisor(struct watch *w, uint32_t events)
 {
     struct serve *s = (struct serve *)((char *)w - offsetof(struct serve, supervisor_ready));
@@ -111,8 +122,12 @@ static void on_supervisor(struct watch *w, uint32_t events)
         code = on_message(s, &m, &e);
     if (code == 0 && taken == 0 && !s->supervisor.closed)
         code = loop_change(s->loop, w, EPOLLIN | (msg_conn_pending(&s->supervisor) ? EPOLLOUT : 0), &e);
-    if (code || taken < 0 || s->supervisor.closed)
-        end(s, EXIT_FAILURE); // nobody would replace or stop us
+    if (code == 0 && taken == 0 && s->supervisor.closed)
+        orphaned(s);
+    else if (code == ERR_UNAVAILABLE)
+        orphaned(s);
+    else if (code || taken < 0)
+        end(s, EXIT_FAILURE);
 }
 
 static void on_signal(struct watch *w, uint32_t events)

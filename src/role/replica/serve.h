@@ -68,8 +68,9 @@ struct serve {
     struct loop *loop;
     struct msg_conn supervisor;
     struct watch supervisor_ready, signals;
-    uint64_t now_ns; // monotonic, of the last look at the clock
-    bool stopping;   // SIGTERM: answer what is there, then end
+    uint64_t now_ns;  // monotonic, of the last look at the clock
+    bool is_orphaned; // it serves the gateways that it has
+    bool stopping;    // SIGTERM: answer what is there, then end
     int exit_code;
     struct peer *peers;
     unsigned n_peers;

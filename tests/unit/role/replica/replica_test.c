@@ -178,14 +178,22 @@ START_TEST(sigterm_waits_for_a_gateway_that_reads_late)
 }
 END_TEST
 
-START_TEST(without_a_supervisor_it_ends)
+START_TEST(without_a_supervisor_it_serves_its_gateways_and_ends_with_the_last)
 {
     struct process p;
     struct gate g;
     start_default(&p, &g);
+    struct reply r;
+    float x[3] = {1, 2, 3};
     msg_conn_done(&p.supervisor);
+    for (int i = 0; i < 3; i++) {
+        usleep(20000);
+        gate_ask(&g, &(struct ask){.x = x, .n_rows = 1}, &r);
+        check_y(&r, 0, 6);
+    }
+    gate_close(&g);
     ck_assert_int_eq(process_end(&p), 1);
-    stop(&p, &g);
+    process_close(&p);
 }
 END_TEST
 
@@ -332,7 +340,7 @@ int main(int argc, char **argv)
         a_gateway_that_dies_harms_no_other,
         sigterm_answers_what_was_taken,
         sigterm_waits_for_a_gateway_that_reads_late,
-        without_a_supervisor_it_ends,
+        without_a_supervisor_it_serves_its_gateways_and_ends_with_the_last,
         a_loader_forks_replicas_that_share_the_model,
         when_memory_is_gone_it_ends_and_says_so,
     };
