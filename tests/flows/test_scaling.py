@@ -68,6 +68,8 @@ def test_without_requests_nothing_runs_and_the_next_one_starts_it(server, model)
     assert [a.status_code for a in answers] == [200] * 8, [a.text for a in answers]
     assert sorted(a.json()["predictions"][0] for a in answers) == sorted(answer(i) for i in range(8))
     assert deployment(server)["cold_starts"] == 1
+    started = server.wait_event("scaled", lambda e: (e["from"], e["to"]) == (0, 1))
+    assert started["reason"] == "request" # its gateway said so, before the controller looked for itself
     wait_until(lambda: metric(server, "slipway_cold_starts_total") == [1])
     at_zero(server)
 

@@ -123,7 +123,7 @@ static struct autoscale_claim claim_of(const struct scaling *s, const struct dep
     return claim;
 }
 
-static void apply(struct controller *c, struct deployment *d, uint32_t n)
+static void apply(struct controller *c, struct deployment *d, uint32_t n, const char *why)
 {
     struct err e;
     uint32_t before = d->n_wanted;
@@ -136,7 +136,7 @@ static void apply(struct controller *c, struct deployment *d, uint32_t n)
     }
     d->n_cold_starts += before == 0;
     log_event(&c->log, LOG_LEVEL_INFO, "scaled", LOG_Z("model", d->model), LOG_INT("version", d->version),
-              LOG_INT("from", before), LOG_INT("to", n));
+              LOG_INT("from", before), LOG_INT("to", n), LOG_Z("reason", why));
 }
 
 static void decide(struct scaling *s, uint64_t now_ns)
@@ -158,7 +158,7 @@ static void decide(struct scaling *s, uint64_t now_ns)
         if (!is_scaled(whose[i]))
             continue;
         whose[i]->is_starved = claims[i].granted < claims[i].wanted;
-        apply(c, whose[i], claims[i].granted);
+        apply(c, whose[i], claims[i].granted, "load");
         gateways_scaled(c, whose[i]);
     }
 }
@@ -192,7 +192,7 @@ void scaling_want(struct controller *c, uint64_t deployment)
             continue;
         if (d->scaler)
             scaler_woken(d->scaler, loop_now_ns(c->loop));
-        apply(c, d, 1);
+        apply(c, d, 1, "request");
         gateways_scaled(c, d);
     }
 }

@@ -16,7 +16,7 @@ static struct world {
     struct group g;
     uint64_t now;
     uint32_t last_number;
-    unsigned n_spawned, n_asked, n_pings, n_links;
+    unsigned n_spawned, n_asked, n_pings, n_links, n_changes;
     int last_signal[LIMIT_REPLICAS + 1];
     bool cannot_spawn;
     uint64_t memory;
@@ -71,6 +71,7 @@ static uint32_t next_number(struct group *g)
 static void changed(struct group *g, struct member *m)
 {
     enum board_state *shown = W.shown;
+    W.n_changes++;
     if (!m) {
         W.n_failed += g->state == BOARD_FAILED;
         return;
@@ -442,6 +443,7 @@ START_TEST(one_that_begins_at_zero_starts_nothing)
     begin(0, 1);
     pass(5000, 0);
     ck_assert_uint_eq(W.n_spawned, 0);
+    ck_assert_uint_eq(W.n_changes, 0);
     group_scale(&W.g, 1);
     group_step(&W.g, W.now);
     ck_assert_uint_eq(W.n_spawned, 1);
