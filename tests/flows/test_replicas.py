@@ -256,12 +256,12 @@ def wait_until(true, what):
 def test_large_texts_of_many_answers_are_taken_in_one_turn(start_fake_server, tmp_path):
     texts = {"platform": "fake", "max_batch_rows": 0,
              "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 2]}],
-             "outputs": [{"name": "y", "datatype": "BYTES", "shape": [-1]}]}
+             "outputs": [{"name": f"y{k}", "datatype": "BYTES", "shape": [-1]} for k in range(40)]}
     path = tmp_path / "texts.fake"
     path.write_text(" " + json.dumps(texts, separators=(",", ":")))
     server = start_fake_server("--gateways", 1)
-    server.push("m", path, replicas=2)
-    n, text = 400_000, "1000000015047466219876688855040"
+    server.push("m", path, replicas=2, hang_ms=30000)
+    n, text = 10_000, "1000000015047466219876688855040"
     body = b'{"instances":[' + b",".join([b"[1e30,0]"] * n) + b"]}"
     sent, statuses = [], []
 
@@ -270,7 +270,7 @@ def test_large_texts_of_many_answers_are_taken_in_one_turn(start_fake_server, tm
         statuses.append((got.status_code, got.text.count(text), got.text[:200] if got.status_code != 200 else ""))
 
     def sleep():
-        sent.append(server.predict("m", {"instances": [[SLEEP, 1000]]}).status_code)
+        sent.append(server.predict("m", {"instances": [[SLEEP, 1500]]}).status_code)
 
     threads = [threading.Thread(target=sleep) for _ in range(2)] + [threading.Thread(target=ask) for _ in range(6)]
     for t in threads:
@@ -289,7 +289,7 @@ def test_large_texts_of_many_answers_are_taken_in_one_turn(start_fake_server, tm
         os.kill(gateway, signal.SIGCONT)
     for t in threads:
         t.join()
-    assert sent == [200, 200] and statuses == [(200, n, "")] * 6, statuses
+    assert sent == [200, 200] and statuses == [(200, 40 * n, "")] * 6, statuses
 
 
 def test_too_many_are_refused_at_once(start_fake_server, model):
