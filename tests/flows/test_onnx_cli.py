@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import numpy as np
+import onnx
 import pytest
 import requests
 import skl2onnx
@@ -34,6 +35,14 @@ def fine(server, *words, **how):
 def saved(model, path):
     path.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
     return path
+
+
+def doubled(path, shape):
+    """y = x + x for x of that shape."""
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in "xy"]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Add", ["x", "x"], ["y"])], "g", values[:1], values[1:])
+    opsets = [onnx.helper.make_opsetid("", networks.OPSET)]
+    return saved(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9), path)
 
 
 class Scored:
@@ -122,6 +131,20 @@ def test_the_printed_curl_line_works(server, logistic, titanic, tmp_path):
     assert '{"instances":[[0,0,0,0]]}' in fine(server, "show", "lr")
     assert '{"words":[0],"mask":[0]}' in fine(server, "show", "words")
     assert '{"age":[0],"fare":[0],"siblings":[0],"sex":["a"],"port":["a"]}' in fine(server, "show", "titanic")
+
+
+def test_a_model_whose_sizes_are_fixed_is_asked_as_it_wants(server, tmp_path):
+    table_of_three = fine(server, "push", "three", doubled(tmp_path / "three.onnx", [3, 2]))
+    assert '{"inputs":[[0,0],[0,0],[0,0]]}' in table_of_three
+    assert curl_of(table_of_three)["outputs"] == [[0, 0], [0, 0], [0, 0]]
+    assert curl_of(fine(server, "push", "scalar", doubled(tmp_path / "scalar.onnx", [])))["outputs"] == 0
+
+    # Rows go one by one to a model that takes one.
+    fine(server, "push", "one", doubled(tmp_path / "one.onnx", [1, 2]))
+    assert fine(server, "predict", "one", input="a,b\n1,2\n3,4\n") == "y_0,y_1\n2.0,4.0\n6.0,8.0\n"
+    assert slipway(server, "predict", "one", "--batch", 2, input="1,2\n3,4\n").returncode == 1
+    refused = slipway(server, "bench", "three", "--duration", "0.1", "--sleep")
+    assert refused.returncode == 1 and "first dimension is not its rows" in refused.stderr
 
 
 def test_a_pipeline_of_columns_predicts_as_scikit_learn_does(server, titanic):
