@@ -101,6 +101,10 @@ def test_no_prediction_fails_when_the_supervisor_is_killed(served, churn):
     # They are the same ones, and what they report is current.
     assert processes(served, "gateway") == gateways
     assert processes(served, "controller") == controller
+    # The same controller sees what the new supervisor writes.
+    served.kill_child("gateway", 1)
+    served.wait_child("child_ready", "gateway", 1, n=2)
+    assert processes(served, "gateway") == {0: gateways[0], 1: served.child_pid("gateway", 1)}
     assert served.push("churn", churn.path)
 
 
