@@ -5,6 +5,7 @@ The runtime is fake: it answers 1, 2 and 3 times the sum of a row, and misbehave
 
 import json
 import os
+import random
 import signal
 import socket
 import threading
@@ -330,3 +331,34 @@ def test_a_restart_serves_the_same_replicas(start_fake_server, model, tmp_path):
     server.stop()
     server = start_fake_server("--gateways", 1, data_dir=tmp_path / "d")
     assert server.predict("m", {"instances": [row(9)]}).json()["predictions"] == [answer(9)]
+
+
+def test_clients_that_leave_at_any_moment_while_replicas_die_leave_nothing_behind(server, model):
+    server.push("m", model, replicas=2)
+    stopping = threading.Event()
+
+    def leave(seed):
+        own = random.Random(seed)
+        while not stopping.is_set():
+            with socket.create_connection(("127.0.0.1", server.port)) as s:
+                whole = b"".join(post("/v1/models/m:predict", [[SLEEP, own.randrange(5), 0]] * own.randrange(1, 4))
+                                 for _ in range(own.randrange(1, 5)))
+                s.sendall(whole[:own.randrange(1, len(whole) + 1)])
+                stopping.wait(own.random() / 50)
+
+    threads = [threading.Thread(target=leave, args=(k,)) for k in range(30)]
+    for t in threads:
+        t.start()
+    try:
+        for _ in range(5):
+            stopping.wait(0.7)
+            for pid in replicas(server)[:1]:
+                os.kill(pid, signal.SIGKILL)
+    finally:
+        stopping.set()
+        for t in threads:
+            t.join()
+    wait_until(lambda: gauge(server, "slipway_requests_in_flight") == 0, "no request is under way")
+    for i in range(20):
+        assert server.predict("m", {"instances": [row(i)]}).json()["predictions"] == [answer(i)]
+    assert not server.find("child_ended", child="gateway")
