@@ -109,7 +109,7 @@ static int run(struct serve *s, const struct run *r, uint64_t *ret_start, uint64
 // A model that failed for want of memory may have given it back; if not, this process is of no more use.
 static void end_if_exhausted(struct serve *s)
 {
-    void *p = malloc(EXHAUSTED_BYTES);
+    void *volatile p = malloc(EXHAUSTED_BYTES); // volatile, lest the compiler takes it for granted
     if (!p) {
         s->exit_code = ROLE_EXIT_MEMORY;
         loop_stop(s->loop);
