@@ -114,6 +114,7 @@ START_TEST(one_at_zero_is_ready_after_a_restart)
     start();
     uint64_t id = push("churn", ",\"replicas\":\"0:4\"");
     harness_kill(pid);
+    msg_conn_done(&g.conn);
     pid = harness_start_supervised(dir, GATEWAYS);
     hear_serve(0);
     harness_supervisor_hears(SUPERVISION_COMPLETE, &m);
