@@ -39,7 +39,7 @@ def zipped(*names):
         (zipped("archive/data.pkl", "archive/version"), "a PyTorch file", "torch.onnx.export"),
         (zipped("model/saved_model.pb"), "a zipped TensorFlow SavedModel", "tf2onnx"),
         (b"\x89HDF\r\n\x1a\n" + bytes(100), "an HDF5 file", "onnx"),
-        (b"a,b,c\n1,2,3\n", "not a model that this build knows", "ONNX"),
+        (b"a,b,c\n1,2,3\n", "a table as text (CSV)", "ONNX"),
     ],
 )
 def test_other_files_are_named_with_what_to_do(server, data, what, hint):

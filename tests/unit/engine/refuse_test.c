@@ -32,7 +32,29 @@ START_TEST(common_kinds_are_named_with_what_to_do)
         {BYTES("\x1c\0\0\0TFL3"), "TensorFlow Lite", "tf2onnx"},
         {BYTES("CBM1...."), "CatBoost", "onnx"},
         {BYTES("binf...."), "XGBoost", "save_model"},
-        {BYTES("hello"), "not a model that this build knows", "ONNX"},
+        {BYTES("\x80\3cjoblib.numpy_pickle"), "joblib", "skl2onnx"},
+        {BYTES("ccopy_reg\n_reconstructor\np0\n."), "pickle", "skl2onnx"}, // protocol 0
+        {BYTES("]q\0(K\1K\2e."), "pickle", "skl2onnx"},                    // protocol 1
+        {BYTES("\x80\2\x8a\nl\xfc\x9c\x46\xf9 j\xa8P\x19."), "PyTorch", "torch.onnx.export"},
+        {BYTES("PK\3\4..model.ini"), "MOJO", "ONNX"},
+        {BYTES("PK\3\4..x.npy"), "NumPy", "not a model"},
+        {BYTES("\x0f\0\0\0\0\0\0\0{\"data_offsets\"}...."), "safetensors", "torch.onnx.export"},
+        {BYTES("\x08\1\x12\x10\x0a\x0e\x22\5serve...."), "SavedModel", "tf2onnx"},
+        {BYTES("\x1f\x8b\x08"), "gzip", "uncompressed"},
+        {BYTES("BZh91AY"), "bzip2", "uncompressed"},
+        {BYTES("\xfd"
+               "7zXZ\0"),
+         "xz", "uncompressed"},
+        {BYTES("\x28\xb5\x2f\xfd"), "zstd", "uncompressed"},
+        {BYTES("PAR1...."), "Parquet", "data"},
+        {BYTES("<?xml version=\"1.0\"?><PMML version=\"4.4\">"), "PMML", "ONNX"},
+        {BYTES("<!DOCTYPE html><html>"), "HTML", "Look"},
+        {BYTES("a,b\n1,2\n"), "CSV", "data"},
+        {BYTES("{\"inputs\": []}"), "not an XGBoost model", "save_model"},
+        {BYTES("{\"name\":\"tree\",\"tree_info\":[]}"), "dump_model", "model.txt"},
+        {BYTES("version https://git-lfs.github.com/spec/v1\n"), "Git LFS", "git lfs pull"},
+        {BYTES("hello"), "plain text", "save_model"},
+        {BYTES("\1\2\3\4"), "not a model that this build knows", "ONNX"},
 #undef BYTES
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
@@ -43,12 +65,31 @@ START_TEST(common_kinds_are_named_with_what_to_do)
 }
 END_TEST
 
+START_TEST(a_tar_archive_is_known_by_its_mark_at_257)
+{
+    char tar[512] = "model.json";
+    memcpy(tar + 257, "ustar", 5);
+    ck_assert_ptr_nonnull(strstr(refuse(tar, sizeof tar).msg, "a tar archive"));
+    ck_assert_ptr_null(strstr(refuse(tar, 261).msg, "a tar archive"));
+}
+END_TEST
+
+// The directory of a zip archive is at its end.
+START_TEST(what_an_archive_holds_is_looked_for_at_its_end_too)
+{
+    static char zip[1 << 18] = "PK\3\4";
+    memcpy(zip + sizeof zip - 40, "archive/data.pkl", 16);
+    ck_assert_ptr_nonnull(strstr(refuse(zip, sizeof zip).msg, "PyTorch"));
+}
+END_TEST
+
 START_TEST(files_too_short_for_a_mark_are_unknown)
 {
     ck_assert_ptr_nonnull(strstr(refuse("", 0).msg, "not a model"));
     ck_assert_ptr_nonnull(strstr(refuse("\x80", 1).msg, "not a model"));
-    ck_assert_ptr_nonnull(strstr(refuse("....TFL", 7).msg, "not a model"));
+    ck_assert_ptr_nonnull(strstr(refuse("\1...TFL", 7).msg, "not a model"));
 }
 END_TEST
 
-UNIT_MAIN("engine/refuse", common_kinds_are_named_with_what_to_do, files_too_short_for_a_mark_are_unknown)
+UNIT_MAIN("engine/refuse", common_kinds_are_named_with_what_to_do, a_tar_archive_is_known_by_its_mark_at_257,
+          what_an_archive_holds_is_looked_for_at_its_end_too, files_too_short_for_a_mark_are_unknown)
