@@ -12,6 +12,7 @@ enum {
     LIMIT_DEPLOYMENTS = 256,        // also the slots of metrics
     LIMIT_SERVED_ALIASES = 4096,    // over all models
     LIMIT_MANIFEST_BYTES = 1 << 20, // the JSON that describes a version
+    LIMIT_VERSION_ARTIFACTS = 64,   // files of a version
     LIMIT_TAGS = 64,                // of a version
     LIMIT_TAG_BYTES = 1024,         // name or value of one
     LIMIT_DESCRIPTION_BYTES = 4096,
