@@ -54,6 +54,8 @@ enum route_handler {
     ROUTE(GET, "/v2/", RULE_READ, ROUTE_V2_SERVER, "Server metadata")                                        \
     ROUTE(GET, "/v2/health/live", RULE_PUBLIC, ROUTE_LIVE, "Is the process up?")                             \
     ROUTE(GET, "/v2/health/ready", RULE_PUBLIC, ROUTE_READY, "Are the models loaded?")                       \
+    ROUTE(GET, "/live", RULE_PUBLIC, ROUTE_LIVE, "The same, short")                                          \
+    ROUTE(GET, "/ready", RULE_PUBLIC, ROUTE_READY, "The same, short")                                        \
     ROUTE(GET, "/v2/models", RULE_READ, ROUTE_V2_MODELS, "List models")                                      \
     ROUTE(GET, "/v2/models/{model}", RULE_READ, ROUTE_V2_MODEL, "Metadata of a model")                       \
     ROUTE(GET, "/v2/models/{model}/ready", RULE_READ, ROUTE_V2_MODEL_READY, "Is the model ready?")           \

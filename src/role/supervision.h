@@ -38,7 +38,8 @@
 //                           To the process that loaded the model (the loader); it forks itself, as a child of
 //                           the supervisor (CLONE_PARENT), and answers SUPERVISION_FORKED.
 //   gateway → supervisor
-//     SUPERVISION_DISTRUST  struct supervision_distrust   a replica broke the protocol of role/link.h
+//     SUPERVISION_DISTRUST  struct supervision_distrust   a replica broke the protocol of role/link.h, or
+//                           answers no request
 //   replica → supervisor
 //     SUPERVISION_LOADED    struct supervision_loaded     a loader has the model ready to fork from; a
 //     replica
@@ -84,6 +85,7 @@ enum supervision_type {
 };
 
 enum {
+    SUPERVISION_PROTOCOL = 2, // of all that is said here and in the structs below
     SUPERVISION_PAYLOAD_MAX = 4096,
     SUPERVISION_WORD_BYTES = 32,
     SUPERVISION_DIGEST_BYTES = 72,
@@ -124,6 +126,7 @@ struct supervision_replica {
 struct supervision_link {
     uint64_t deployment;
     uint32_t replica, gateway;
+    uint32_t hang_ms, zero; // of the version; 0: the gateway does not watch over its answers
 };
 
 struct supervision_fork {

@@ -14,7 +14,7 @@ import time
 import pytest
 import requests
 
-ABORT, LOOP, SLEEP, ALL_MEMORY, NAN, OF_BATCH, ERROR, MORE_ROWS, WRONG_TYPE = range(-1001, -1010, -1)
+ABORT, LOOP, SLEEP, ALL_MEMORY, NAN, OF_BATCH, ERROR, MORE_ROWS, WRONG_TYPE, LOST, MUTE = range(-1001, -1012, -1)
 INTERFACE = {"platform": "fake", "max_batch_rows": 64,
              "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 3]}],
              "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, 3]}]}
@@ -157,6 +157,73 @@ def test_a_replica_that_hangs_is_replaced(server, model, how):
         assert time.monotonic() - begin < 3 # 2 s is what is promised; a busy machine adds to it
         prober.wait_for(40)
     assert prober.wrong == []
+
+
+HANG_MS = 600
+NOTICED_S = HANG_MS / 1000 * 3 + 2  # for each gateway that has requests, and one more; then at most 2 s
+
+
+def test_a_replica_that_falls_mute_is_replaced_and_its_requests_go_to_others(server, model):
+    server.push("m", model, replicas=2, hang_ms=HANG_MS)
+    with Prober(server, "m") as prober:
+        begin = time.monotonic()
+        got = server.predict("m", {"instances": [row(MUTE)]})
+        assert got.status_code == 200 and got.json()["predictions"] == [answer(MUTE)], got.text
+        assert time.monotonic() - begin < NOTICED_S
+        assert "mute: no answer to a request" in server.wait_event("replica_ended")["reason"]
+        prober.wait_for(40)
+    assert prober.wrong == []
+    assert len(server.find("replica_ended")) == 1
+
+
+def test_a_request_whose_answer_is_always_lost_ends_two_replicas_and_no_more(server, model):
+    server.push("m", model, replicas=2, hang_ms=HANG_MS)
+    with Prober(server, "m") as prober:
+        got = server.predict("m", {"instances": [row(LOST)]})
+        assert got.status_code == 500 and got.json()["code"] == "model_crashed", got.text
+        server.wait_event("replica_ended", n=2)
+        prober.wait_for(40)
+    assert prober.wrong == []
+    assert len(server.find("replica_ended")) == 2
+
+
+def test_a_model_that_is_slow_is_left_alone(server, model):
+    server.push("m", model, replicas=1, hang_ms=600)
+    statuses = []
+
+    def ask():
+        statuses.append(server.predict("m", {"instances": [[SLEEP, 400, 0]]}).status_code)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]  # the last waits for longer than a hang is borne
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert statuses == [200] * 8 and not server.find("replica_ended")
+
+
+def test_the_server_is_ready_when_each_version_has_a_replica(server, model):
+    def ready(path="v2/health"):
+        return requests.get(f"{server.url}/{path}/ready", timeout=10)
+
+    server.push("other", model)
+    server.push("m", model)
+    wait_until(lambda: ready().status_code == 200, "it is ready")
+    loaders = [p["pid"] for p in requests.get(f"{server.url}/api/v1/status", timeout=10).json()["processes"]
+               if p["kind"] == "loader" and p["model"] == "m"]
+    os.kill(loaders[0], signal.SIGSTOP)  # so that the replica has no successor
+    try:
+        os.kill(server.find("replica_ready", model="m")[-1]["child_pid"], signal.SIGKILL)
+        wait_until(lambda: ready().status_code == 503, "it is not ready")
+        assert "version 1 of model 'm' has no process" in ready().json()["error"] and ready().headers["Retry-After"]
+        assert ready("v2/models/m").status_code == 503 and ready("v2/models/other").status_code == 200
+        assert requests.get(f"{server.url}/v1/models/m", timeout=10).json()["ready"] is False
+        assert requests.get(f"{server.url}/api/v1/status", timeout=10).json()["ready"] is False
+    finally:
+        os.kill(loaders[0], signal.SIGCONT)
+    wait_until(lambda: ready().status_code == 200, "it is ready again")
+    assert requests.get(f"{server.url}/ready", timeout=10).json() == {"ready": True}
+    assert requests.get(f"{server.url}/v1/models/m", timeout=10).json()["ready"] is True
 
 
 def test_memory_without_bound_ends_one_request_only(server, model):

@@ -194,8 +194,10 @@ static void model_encode(const struct routing *r, struct deployment *const *list
     for (size_t i = 0; i < n; i++) {
         if (list[i]->state != DEPLOYMENT_READY)
             continue;
-        buf_printf(out, "%s{\"version\":%u,\"deployment\":%llu}", comma, list[i]->version,
-                   (unsigned long long)list[i]->id);
+        buf_printf(out, "%s{\"version\":%u,\"deployment\":%llu%s}", comma, list[i]->version,
+                   (unsigned long long)list[i]->id,
+                   list[i]->is_declared && list[i]->settings.min_replicas == 0 ? ",\"may_be_empty\":true"
+                                                                               : "");
         comma = ",";
     }
     buf_puts(out, "],\"aliases\":[");

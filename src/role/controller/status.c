@@ -117,6 +117,9 @@ static bool is_ready(const struct controller *c)
         const struct deployment *d = c->routing.slots[i];
         if (d && d->state == DEPLOYMENT_READY && d->n_wanted && d->n_ready == 0)
             return false;
+        if (d && d->state == DEPLOYMENT_FAILED &&
+            d->version == routing_default(&c->routing, str_of(d->model))) // the model answers nothing
+            return false;
     }
     return routing_is_complete(&c->routing);
 }

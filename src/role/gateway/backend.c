@@ -7,6 +7,7 @@
 #include "role/gateway/links.h"
 #include "role/gateway/table.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -327,17 +328,22 @@ static int propose(struct link *l, struct err *e)
     return rc;
 }
 
-int backend_link(struct gateway *g, uint64_t deployment, uint32_t replica, int fd, struct err *e)
+int backend_link(struct gateway *g, const struct supervision_link *to, int fd, struct err *e)
 {
-    struct backend *b = backend_ref(g, deployment);
+    struct backend *b = backend_ref(g, to->deployment);
     struct link *l = b ? calloc(1, sizeof *l) : NULL;
     if (!l) {
         close(fd);
         backend_unref(b);
         return err_set(e, ERR_NOMEM, "a link to a replica");
     }
-    *l = (struct link){
-        .b = b, .replica = replica, .first = 1, .next_id = 1, .socket = {fd, on_socket}, .wake.fd = -1};
+    *l = (struct link){.b = b,
+                       .replica = to->replica,
+                       .hang_ms = to->hang_ms,
+                       .first = 1,
+                       .next_id = 1,
+                       .socket = {fd, on_socket},
+                       .wake.fd = -1};
     msg_conn_init(&l->conn, fd, LINK_PAYLOAD_MAX);
     int rc = propose(l, e);
     if (rc) {
@@ -350,9 +356,57 @@ int backend_link(struct gateway *g, uint64_t deployment, uint32_t replica, int f
     return rc;
 }
 
+unsigned backend_n_in_turn(const struct backend *b)
+{
+    const struct gateway *g = b->g;
+    unsigned n = 1;
+    if (!b->series)
+        return n;
+    size_t slot = (size_t)(b->series - g->metrics->series);
+    for (unsigned i = 0; i < g->n_gateways; i++) {
+        const struct metrics_series *s = &g->shards[i].series[slot];
+        n += i != g->index && s->deployment == b->series_key &&
+             __atomic_load_n(&s->in_flight, __ATOMIC_RELAXED) > 0;
+    }
+    return n;
+}
+
+// What a replica owes: its oldest request, or the handshake.
+static bool is_out_of_patience(struct link *l, unsigned n_in_turn, uint64_t now)
+{
+    bool owes = !l->ready || l->first < l->next_id;
+    return l->hang_ms &&
+           patience_look(&l->patience, &(struct patience_seen){.now_ns = now,
+                                                               .owes = owes,
+                                                               .oldest = l->ready ? l->first : 0,
+                                                               .n_in_turn = n_in_turn,
+                                                               .hang_ms = l->hang_ms});
+}
+
+// Its requests go to others as if it had died; it dies of the supervisor's hand.
+static void give_up_mute(struct backend *b)
+{
+    uint64_t now = loop_now_ns(b->g->loop);
+    unsigned n_in_turn = b->links ? backend_n_in_turn(b) : 1;
+    for (struct link *l = b->links, *after; l; l = after) {
+        after = l->next;
+        if (l->ready && !take_answers(l))
+            continue; // what is there already was no fault of the replica's
+        if (!is_out_of_patience(l, n_in_turn, now))
+            continue;
+        char why[SUPERVISION_WHY_BYTES];
+        snprintf(why, sizeof why,
+                 "mute: no answer to a request for %llu ms, though it answers the supervisor",
+                 (unsigned long long)(l->patience.quiet_ns / 1000000));
+        links_distrust(b->g, b->deployment, l->replica, why);
+        link_lost(l, why);
+    }
+}
+
 void backends_sweep(struct gateway *g)
 {
     for_each(g, calls_sweep);
+    for_each(g, give_up_mute);
 }
 
 void backends_close(struct gateway *g)

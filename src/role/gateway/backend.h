@@ -6,7 +6,9 @@
 
 #include "os/msg.h"
 #include "role/gateway/gateway.h"
+#include "role/gateway/patience.h"
 #include "role/link_end.h"
+#include "role/supervision.h"
 
 struct backend;
 struct call;
@@ -26,7 +28,7 @@ struct link_slot {
 struct link {
     struct backend *b;
     struct link *next;
-    uint32_t replica;
+    uint32_t replica, hang_ms;
     bool ready;
     bool posted; // requests were committed since it was last woken
     struct msg_conn conn;
@@ -35,6 +37,7 @@ struct link {
     struct link_end end;     // out: requests, in: responses
     struct link_slot *slots; // (LINK_SLOTS) [first, next) by request id % LINK_SLOTS
     uint64_t first, next_id;
+    struct patience patience;
 };
 
 // What the controller told of its replicas, for /metrics.
@@ -48,8 +51,9 @@ struct backend {
     struct gateway *g;
     struct backend *next; // in g->backends
     uint64_t deployment;
-    uint32_t refs; // by deployments; kept while it has links as well
-    bool routed;   // a deployment of the table is its
+    uint32_t refs;     // by deployments; kept while it has links as well
+    bool routed;       // a deployment of the table is its
+    bool may_be_empty; // having no replica while nobody asks is its setting
     struct link *links;
     uint32_t n_ready;
     struct call *waiting, **waiting_end; // for a replica with room, oldest first
@@ -75,11 +79,14 @@ void backend_count_in(struct backend *b, struct metrics_series *s);
 void backends_routed(struct gateway *g);
 // Takes one end of a socket pair, whose other end the replica has, and proposes rings over it. The descriptor
 // is the backend's from here on.
-int backend_link(struct gateway *g, uint64_t deployment, uint32_t replica, int fd, struct err *e) ERR_CHECKED;
+int backend_link(struct gateway *g, const struct supervision_link *to, int fd, struct err *e) ERR_CHECKED;
+// Gateways that have requests for the deployment now, this one always counted: replicas serve them in turns.
+unsigned backend_n_in_turn(const struct backend *b);
 // The ready link with the fewest requests that has a free slot; NULL when there is none.
 struct link *backend_choose(const struct backend *b);
 // Wakes replicas that sleep and were given requests; takes answers that came. At the end of each turn.
 void backends_turn_end(struct gateway *g);
-// Requests past their deadline are answered so. Every GATEWAY_SWEEP_MS.
+// Requests past their deadline are answered so; replicas that answer nothing are given up. Every
+// GATEWAY_SWEEP_MS.
 void backends_sweep(struct gateway *g);
 void backends_close(struct gateway *g);

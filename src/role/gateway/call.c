@@ -188,19 +188,6 @@ static int check_quarantine(const struct call *k, const void *message, struct er
     return crashed(k, e);
 }
 
-// Gateways that have requests for the deployment, with this one: replicas serve them in turns, so that each
-// may fill up to as many as we have.
-static uint64_t n_in_turn(const struct gateway *g, const struct deployment *d)
-{
-    size_t slot = (size_t)(d->series - g->metrics->series);
-    uint64_t n = 1;
-    for (unsigned i = 0; i < g->n_gateways; i++) {
-        const struct metrics_series *s = &g->shards[i].series[slot];
-        n += i != g->index && s->deployment == d->key && __atomic_load_n(&s->in_flight, __ATOMIC_RELAXED) > 0;
-    }
-    return n;
-}
-
 // Whether one more request would wait too long. At the very edge every answer would be a little late, and
 // all computing in vain, so a part of the time is left free.
 static int check_queue(const struct gateway *g, const struct deployment *d, uint64_t limit_ns, struct err *e)
@@ -210,7 +197,8 @@ static int check_queue(const struct gateway *g, const struct deployment *d, uint
         return err_set(e, ERR_BUSY, "%u requests to model '%s' are under way here, which is the limit",
                        b->n_calls, d->model);
     if (b->n_ready && b->n_calls >= b->n_ready && // else it waits for no other
-        b->service_ns * b->n_calls * n_in_turn(g, d) / b->n_ready > limit_ns / QUEUE_SHARE_OF * QUEUE_SHARE)
+        b->service_ns * b->n_calls * backend_n_in_turn(b) / b->n_ready >
+            limit_ns / QUEUE_SHARE_OF * QUEUE_SHARE)
         return err_set(e, ERR_BUSY,
                        "%u requests to model '%s' are under way here, more than can be answered in time",
                        b->n_calls, d->model);
@@ -520,13 +508,14 @@ void calls_lost(struct link *l)
     struct call *moved = NULL, **end = &moved, *lost = NULL;
     uint64_t begun[LINK_BATCH_REQUESTS_MAX];
     size_t n_begun = link_started_get(&l->end.in, begun);
+    uint64_t owed = patience_owed(&l->patience, l->hang_ms); // begun if anything ever was
     for (uint64_t id = l->first; id < l->next_id; id++) {
         struct link_slot *slot = &l->slots[id % LINK_SLOTS];
         struct call *k = slot->call;
         if (!k)
             continue;
         slot->call = NULL;
-        if (survives(k, slot, has(begun, n_begun, id))) {
+        if (survives(k, slot, id == owed || has(begun, n_begun, id))) {
             k->state = CALL_WAITING;
             b->n_waiting++;
             *end = k;

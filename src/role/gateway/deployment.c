@@ -70,6 +70,11 @@ int deployment_open(struct gateway *g, uint32_t id, struct str model, uint32_t v
     return 0;
 }
 
+bool deployment_is_ready(const struct deployment *d)
+{
+    return !d->backend || d->backend->n_ready > 0 || d->backend->may_be_empty;
+}
+
 struct deployment *deployment_ref(struct deployment *d)
 {
     d->refs++;

@@ -30,8 +30,10 @@ static int find_subject(struct gateway *g, const struct route_match *m, struct s
 
 static struct api_version version_of(const struct deployment *d)
 {
-    return (struct api_version){
-        .version = str_of(d->version), .sig = d->sig, .interface = d->interface, .ready = true};
+    return (struct api_version){.version = str_of(d->version),
+                                .sig = d->sig,
+                                .interface = d->interface,
+                                .ready = deployment_is_ready(d)};
 }
 
 static int put_model(const struct subject *s, enum route_handler how, struct buf *out, struct err *e)
@@ -68,18 +70,33 @@ static int put_names(struct gateway *g, struct buf *out, struct err *e)
     return 0;
 }
 
+// The versions that are served, and the one that answers when none is named.
+static int check_model_ready(const struct table_model *m, struct err *e)
+{
+    if (!m->fallback)
+        return err_set(e, ERR_UNAVAILABLE, "model '%s' has no version that is ready", m->name);
+    for (uint32_t i = 0; i < m->n_versions; i++)
+        if (!deployment_is_ready(m->names[i].deployment))
+            return err_set(e, ERR_UNAVAILABLE, "version %s of model '%s' has no process that is ready",
+                           m->names[i].name, m->name);
+    return 0;
+}
+
 static int put_ready(struct gateway *g, struct buf *out, struct err *e)
 {
     if (!g->table->ready || g->draining)
         return err_set(e, ERR_UNAVAILABLE,
                        g->draining ? "the server is shutting down" : "models are still being loaded");
+    for (uint32_t i = 0; i < g->table->n_models; i++)
+        if (check_model_ready(&g->table->models[i], e))
+            return e->code;
     buf_puts(out, "{\"ready\":true}");
     return 0;
 }
 
 static int put_model_ready(const struct subject *s, struct buf *out, struct err *e)
 {
-    if (!s->deployment)
+    if (!s->deployment || !deployment_is_ready(s->deployment))
         return err_set(e, ERR_UNAVAILABLE, "model '%s' has no version that is ready", s->model->name);
     buf_puts(out, "{\"name\":");
     buf_put_json_str(out, str_of(s->model->name));

@@ -52,7 +52,7 @@ static void on_ready(struct watch *w, uint32_t events)
         struct err why;
         if (m.type == SUPERVISION_BOARD)
             take_board(g, m.fds[0]);
-        if (m.type == SUPERVISION_LINK && backend_link(g, m.link.deployment, m.link.replica, m.fds[0], &why))
+        if (m.type == SUPERVISION_LINK && backend_link(g, &m.link, m.fds[0], &why))
             log_event(&g->log, LOG_LEVEL_ERROR, "link_failed", LOG_INT("replica", m.link.replica),
                       LOG_Z("message", why.msg));
         if (m.type == SUPERVISION_SETTINGS)

@@ -8,5 +8,5 @@
 // ERR_NOMEM, ERR_IO.
 int links_start(struct gateway *g, int fd, struct err *e) ERR_CHECKED;
 void links_free(struct gateway *g);
-// Tells the supervisor that a replica broke the protocol: it is replaced.
+// Tells the supervisor that a replica broke the protocol, or answers nothing: it is replaced.
 void links_distrust(struct gateway *g, uint64_t deployment, uint32_t replica, const char *why);

@@ -3,6 +3,7 @@
 #include "role/gateway/table.h"
 
 #include "base/near.h"
+#include "role/gateway/backend.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,8 @@ static int names_parse(struct table_model *m, yyjson_val *list, struct deploymen
         if (!name)
             return err_set(e, ERR_NOMEM, "routes");
         m->names[m->n_names++] = (struct table_name){name, deployment_ref(d)};
+        if (d->backend && !alias)
+            d->backend->may_be_empty = yyjson_is_true(yyjson_obj_get(row, "may_be_empty"));
     }
     return 0;
 }

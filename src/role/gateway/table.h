@@ -66,6 +66,8 @@ struct table {
 int deployment_open(struct gateway *g, uint32_t id, struct str model, uint32_t version, const char *engine,
                     int fd, struct metrics_series *series, struct deployment **ret,
                     struct err *e) ERR_CHECKED;
+// Whether a request would be computed now, or by a replica that it starts.
+bool deployment_is_ready(const struct deployment *d);
 struct deployment *deployment_ref(struct deployment *d);
 void deployment_unref(struct deployment *d); // frees with the last reference; NULL is fine
 

@@ -313,7 +313,8 @@ static void link_pair(struct post *p, struct child *gateway)
     int pair[2];
     struct supervision_link link = {.deployment = p->member->group->want.deployment,
                                     .replica = p->member->number,
-                                    .gateway = child_shard(gateway)};
+                                    .gateway = child_shard(gateway),
+                                    .hang_ms = p->member->group->want.hang_ms};
     if (gateway->says.fd < 0)
         return;
     int rc = supervision_pair(pair, &e);

@@ -43,6 +43,7 @@ struct handover_server { // the first
     uint64_t started_mono_ns;
     char url[128];
     uint32_t ipc_protocol, link_protocol, supervision_bytes; // what the children speak
+    uint32_t supervision_protocol;
 };
 
 struct handover_child { // one for each, in the order of their slots

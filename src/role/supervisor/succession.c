@@ -104,6 +104,7 @@ void succession_put(const struct supervisor *s, struct handover *h)
         .ipc_protocol = IPC_PROTOCOL,
         .link_protocol = LINK_PROTOCOL,
         .supervision_bytes = sizeof(struct supervision_message),
+        .supervision_protocol = SUPERVISION_PROTOCOL,
     };
     snprintf(r.url, sizeof r.url, "%s", s->url);
     handover_put(h, HANDOVER_SERVER, &r, sizeof r);

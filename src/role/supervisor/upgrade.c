@@ -340,6 +340,7 @@ static int check(struct handover *h, struct err *e)
         return err_set(e, ERR_INVALID, "the server's state is of form %u, this program reads %d: restart it",
                        r.format, HANDOVER_FORMAT);
     if (r.ipc_protocol != IPC_PROTOCOL || r.link_protocol != LINK_PROTOCOL ||
+        r.supervision_protocol != SUPERVISION_PROTOCOL ||
         r.supervision_bytes != sizeof(struct supervision_message))
         return err_set(e, ERR_INVALID, "the running processes speak another protocol: restart the server");
     int rc = board_new(&board, &fd, e);
