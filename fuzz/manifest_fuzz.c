@@ -21,7 +21,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct version_settings again; // what is stored means the same when it is read back
         EXPECT(!version_settings_decode(buf_str(&m.settings_json), &again, &e));
         EXPECT(memcmp(&again, &m.settings, sizeof again) == 0);
-        EXPECT(!registry_artifact_name_check(m.artifact.name, &e));
+        EXPECT(m.model && m.model->role == REGISTRY_ROLE_MODEL && m.n_artifacts <= LIMIT_ARTIFACTS);
+        for (size_t i = 0; i < m.n_artifacts; i++)
+            EXPECT(!registry_artifact_name_check(m.artifacts[i].name, &e));
+        yyjson_doc *metrics = yyjson_read(m.metrics_json.p, m.metrics_json.n, 0);
+        EXPECT(yyjson_is_obj(yyjson_doc_get_root(metrics)));
+        yyjson_doc_free(metrics);
         EXPECT(m.description.n <= LIMIT_DESCRIPTION_BYTES);
     } else {
         EXPECT(e.code < 0 && e.msg[0]);

@@ -16,6 +16,9 @@ enum {
     LIMIT_TAGS = 64,                // of a version
     LIMIT_TAG_BYTES = 1024,         // name or value of one
     LIMIT_DESCRIPTION_BYTES = 4096,
+    LIMIT_TRAINED_FROM_BYTES = 1024,
+    LIMIT_METRICS = 256,        // numbers that the trainer gives a version
+    LIMIT_ARTIFACTS = 1024,     // files of a version
     LIMIT_COMPILES_QUEUED = 64, // versions that wait to be checked
     LIMIT_STORE_MS = 600000,    // for the disk to take an uploaded file
     LIMIT_REPLICAS = 64,        // of one version

@@ -176,15 +176,52 @@ static void put_object(const char *label, yyjson_val *object, struct buf *out)
     }
 }
 
+// Why the version was rejected: one line a reason, and what to do.
+static void put_reasons(yyjson_val *reasons, struct buf *out)
+{
+    size_t i, n;
+    yyjson_val *reason;
+    yyjson_arr_foreach(reasons, i, n, reason)
+    {
+        const char *hint = yyjson_get_str(yyjson_obj_get(reason, "hint"));
+        buf_printf(out, "  %-*s", LABEL_COLUMNS, i ? "" : "rejected");
+        term_put_safe(str_of(yyjson_get_str(yyjson_obj_get(reason, "step"))), out);
+        buf_puts(out, ": ");
+        term_put_safe(str_of(yyjson_get_str(yyjson_obj_get(reason, "message"))), out);
+        buf_putc(out, '\n');
+        put_line("", hint, out);
+    }
+}
+
+// The files beside the model: "golden  golden.json, 2 kB".
+static void put_files(yyjson_val *artifacts, struct buf *out)
+{
+    size_t i, n;
+    yyjson_val *file;
+    yyjson_arr_foreach(artifacts, i, n, file)
+    {
+        struct str role = str_of(yyjson_get_str(yyjson_obj_get(file, "role")));
+        if (role.n == 0 || str_eq(role, STR("model")))
+            continue;
+        buf_printf(out, "  %-*.*s", LABEL_COLUMNS, (int)role.n, role.p);
+        term_put_safe(str_of(yyjson_get_str(yyjson_obj_get(file, "name"))), out);
+        buf_puts(out, ", ");
+        term_put_bytes(yyjson_get_uint(yyjson_obj_get(file, "size")), out);
+        buf_putc(out, '\n');
+    }
+}
+
 void cli_describe_version(yyjson_val *version, struct buf *out)
 {
-    static const char *const FIELDS[] = {"state",   "serving",    "error",  "description",
-                                         "created", "created_by", "format", "digest"};
+    static const char *const FIELDS[] = {"state",      "serving",      "error",    "description", "created",
+                                         "created_by", "trained_from", "replaces", "format",      "digest"};
     char scratch[32];
     yyjson_val *signature = yyjson_obj_get(version, "signature");
     for (size_t i = 0; i < sizeof FIELDS / sizeof FIELDS[0]; i++)
         put_line(FIELDS[i], cli_describe_scalar(yyjson_obj_get(version, FIELDS[i]), scratch), out);
     put_size(yyjson_obj_get(version, "size"), out);
+    put_files(yyjson_obj_get(version, "artifacts"), out);
+    put_reasons(yyjson_obj_get(version, "reasons"), out);
     if (sample_is_tensors(signature)) {
         put_tensors("inputs", yyjson_obj_get(signature, "inputs"), out);
         put_tensors("outputs", yyjson_obj_get(signature, "outputs"), out);
@@ -195,6 +232,8 @@ void cli_describe_version(yyjson_val *version, struct buf *out)
     put_replicas(yyjson_obj_get(version, "replicas"), out);
     put_object("settings", yyjson_obj_get(version, "settings"), out);
     put_object("engine", yyjson_obj_get(version, "engine"), out);
+    if (yyjson_obj_size(yyjson_obj_get(version, "metrics")) > 0)
+        put_object("metrics", yyjson_obj_get(version, "metrics"), out);
     if (yyjson_obj_size(yyjson_obj_get(version, "tags")) > 0)
         put_object("tags", yyjson_obj_get(version, "tags"), out);
 }

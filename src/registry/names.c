@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Names and digests: what may be a model, an alias, an artifact; SHA-256 as text.
+// Names and digests: what may be a model, an alias, an artifact; what an artifact is for; SHA-256 as text.
 #include "base/limits.h"
 #include "registry/registry.h"
 
@@ -47,6 +47,38 @@ void registry_digest_text(const struct registry_digest *d, char ret[REGISTRY_DIG
 bool registry_digest_eq(const struct registry_digest *a, const struct registry_digest *b)
 {
     return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
+}
+
+static const char *const ROLES[REGISTRY_ROLES] = {"model", "data", "golden", "baseline", "example"};
+
+const char *registry_role_name(enum registry_role role)
+{
+    return ROLES[role];
+}
+
+bool registry_role_parse(struct str name, enum registry_role *ret)
+{
+    for (int i = 0; i < REGISTRY_ROLES; i++) {
+        if (!str_eq(name, str_of(ROLES[i])))
+            continue;
+        *ret = (enum registry_role)i;
+        return true;
+    }
+    return false;
+}
+
+bool registry_version_is_rejected(const struct registry_version *v)
+{
+    return str_eq(v->state, STR("rejected"));
+}
+
+const struct registry_artifact *registry_version_artifact(const struct registry_version *v,
+                                                          enum registry_role role)
+{
+    for (size_t i = 0; i < v->n_artifacts; i++)
+        if (v->artifacts[i].role == role)
+            return &v->artifacts[i];
+    return NULL;
 }
 
 static bool is_word(struct str s, size_t max)

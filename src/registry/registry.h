@@ -39,12 +39,26 @@ int registry_artifact_name_check(struct str name, struct err *e) ERR_CHECKED;
 struct registry_cause {
     struct str actor, request_id; // may be empty
     uint64_t wall_ns;
+    struct str reason; // in the words of who asked; may be empty
 };
+
+// What a file of a version is for.
+enum registry_role {
+    REGISTRY_ROLE_MODEL,    // what is compiled or loaded: exactly one
+    REGISTRY_ROLE_DATA,     // weights that the model file names: any number
+    REGISTRY_ROLE_GOLDEN,   // rows and the outputs that they must give
+    REGISTRY_ROLE_BASELINE, // rows that the model was trained on, or like those
+    REGISTRY_ROLE_EXAMPLE,  // an input, for who tries the model
+    REGISTRY_ROLES
+};
+const char *registry_role_name(enum registry_role role); // "model"
+bool registry_role_parse(struct str name, enum registry_role *ret);
 
 struct registry_artifact {
     struct str name; // "model.json"
     struct registry_digest digest;
     uint64_t size_bytes;
+    enum registry_role role;
 };
 
 // One immutable version. What the store returns lies in the caller's arena.
@@ -52,22 +66,42 @@ struct registry_version {
     uint64_t id; // of this version among all, never reused
     struct str model;
     uint32_t number;           // 1, 2, 3 … per model, never reused
-    uint32_t slot;             // of its deployment's metrics, unique among the versions that exist
-    struct str state;          // "ready"
+    uint32_t slot;             // of its deployment's metrics, unique; REGISTRY_NO_SLOT: not deployed
+    struct str state;          // "ready", or "rejected": kept with its reasons, never deployed or named
     struct str engine, format; // "trees", "xgboost_json"
     struct str signature_json; // empty in lists
     struct str description;
-    struct str tags_json;     // an object of strings
-    struct str settings_json; // an object; what it may hold is the controller's to know
+    struct str tags_json;      // an object of strings
+    struct str settings_json;  // an object; what it may hold is the controller's to know
+    struct str reasons_json;   // why it was rejected: an array of objects
+    struct str admission_json; // the report of its admission; empty without one, and in lists
+    struct str metrics_json;   // an object of numbers, given by who trained it
+    struct str trained_from;   // a run, a commit, a URI; may be empty
+    uint32_t replaces;         // the champion when it was made; 0 without one
     struct str created_by;
     uint64_t created_wall_ns;
-    struct registry_artifact *artifacts; // (n_artifacts)
+    struct registry_artifact *artifacts; // (n_artifacts) the model first, then by name
     size_t n_artifacts;
+};
+enum { REGISTRY_NO_SLOT = UINT32_MAX };
+
+bool registry_version_is_rejected(const struct registry_version *v);
+// The first of its artifacts in that role; NULL without one.
+const struct registry_artifact *registry_version_artifact(const struct registry_version *v,
+                                                          enum registry_role role);
+
+// Which versions to list, newest first within a model. All zero: all of all models.
+struct registry_versions_query {
+    struct str model;   // empty: all
+    bool deployed_only; // those that have a slot
+    uint32_t before;    // numbers below this one; 0: from the newest
+    uint32_t limit;     // 0: without one
 };
 
 struct registry_model {
     struct str name;
     uint32_t n_versions, latest; // latest: the highest number that exists
+    uint32_t latest_ready;       // and was not rejected; 0 without one
     uint32_t champion;           // version number, 0 without that alias
     uint64_t created_wall_ns;    // of its first version
 };
@@ -75,6 +109,18 @@ struct registry_model {
 struct registry_alias {
     struct str name;
     uint32_t version;
+};
+
+// One row of the audit.
+struct registry_audit {
+    uint64_t id, wall_ns;
+    struct str actor, request_id;
+    struct str action; // "version_add"
+    struct str model;
+    uint32_t version;         // 0: none
+    struct str before, after; // as the action has it: "champion=3"
+    struct str reason;
+    struct registry_digest hash; // of the row before and of all this
 };
 
 struct registry;
@@ -89,9 +135,10 @@ struct registry_ops {
     // The id and number that a version of `model` would get now; nothing is taken.
     int (*version_next)(struct registry *r, struct str model, uint64_t *ret_id, uint32_t *ret_number,
                         struct err *e);
-    // Adds v (state is the store's to give) and, unless alias is empty, moves that alias to it. *ret_id and
-    // *ret_number: as given by the store where v has 0, else v's own, which must be as high as version_next
-    // said; ERR_CONFLICT when they are taken.
+    // Adds v and, unless alias is empty, moves that alias to it. *ret_id and *ret_number: as given by the
+    // store where v has 0, else v's own, which must be as high as version_next said; ERR_CONFLICT when they
+    // are taken, or when a rejected version should get an alias. Texts of v that are empty get what stands
+    // for nothing: state "ready", "{}", "[]".
     int (*version_add)(struct registry *r, const struct registry_cause *cause,
                        const struct registry_version *v, struct str alias, uint64_t *ret_id,
                        uint32_t *ret_number, struct err *e);
@@ -103,17 +150,16 @@ struct registry_ops {
     // ERR_UNKNOWN_MODEL.
     int (*model_remove)(struct registry *r, const struct registry_cause *cause, struct str model,
                         struct err *e);
-    // ERR_UNKNOWN_MODEL, ERR_UNKNOWN_VERSION.
+    // ERR_UNKNOWN_MODEL, ERR_UNKNOWN_VERSION; ERR_CONFLICT when the version was rejected.
     int (*alias_set)(struct registry *r, const struct registry_cause *cause, struct str model,
                      struct str alias, uint32_t number, struct err *e);
 
     // Models that have a version, by name.
     int (*models)(struct registry *r, struct arena *a, struct registry_model **ret, size_t *ret_n,
                   struct err *e);
-    // Versions of one model, or of all when model is empty; newest first within a model, without
-    // signature_json. An unknown model has none.
-    int (*versions)(struct registry *r, struct str model, struct arena *a, struct registry_version **ret,
-                    size_t *ret_n, struct err *e);
+    // Without signature_json and admission_json. An unknown model has none.
+    int (*versions)(struct registry *r, const struct registry_versions_query *which, struct arena *a,
+                    struct registry_version **ret, size_t *ret_n, struct err *e);
     // Aliases of one model by name.
     int (*aliases)(struct registry *r, struct str model, struct arena *a, struct registry_alias **ret,
                    size_t *ret_n, struct err *e);

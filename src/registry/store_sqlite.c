@@ -17,45 +17,21 @@
 #include <unistd.h>
 
 enum {
-    APPLICATION_ID = 0x536c6970, // "Slip"
-    BUSY_TIMEOUT_MS = 2000,      // for readers from outside, such as a backup
+    BUSY_TIMEOUT_MS = 2000, // for readers from outside, such as a backup
 };
-
-// MIGRATIONS[i] leads from schema version i to i + 1. Never change one that was released: add the next.
-static const char *const MIGRATIONS[] = {
-    "CREATE TABLE models (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, last_version INTEGER NOT NULL,"
-    " created_ns INTEGER NOT NULL) STRICT;" // a row stays when its versions are deleted: numbers never return
-    "CREATE TABLE versions (id INTEGER PRIMARY KEY AUTOINCREMENT,"
-    " model_id INTEGER NOT NULL REFERENCES models(id), number INTEGER NOT NULL CHECK (number > 0),"
-    " slot INTEGER UNIQUE, state TEXT NOT NULL, engine TEXT NOT NULL, format TEXT NOT NULL,"
-    " signature TEXT NOT NULL, description TEXT NOT NULL, tags TEXT NOT NULL, created_by TEXT NOT NULL,"
-    " created_ns INTEGER NOT NULL, UNIQUE (model_id, number)) STRICT;"
-    "CREATE TABLE artifacts (version_id INTEGER NOT NULL REFERENCES versions(id) ON DELETE CASCADE,"
-    " name TEXT NOT NULL, digest TEXT NOT NULL CHECK (length(digest) = 64), size INTEGER NOT NULL,"
-    " PRIMARY KEY (version_id, name)) STRICT, WITHOUT ROWID;"
-    "CREATE INDEX artifacts_by_digest ON artifacts (digest);"
-    "CREATE TABLE aliases (model_id INTEGER NOT NULL REFERENCES models(id), name TEXT NOT NULL,"
-    " version_id INTEGER NOT NULL REFERENCES versions(id), PRIMARY KEY (model_id, name)) STRICT, WITHOUT "
-    "ROWID;"
-    "CREATE INDEX aliases_by_version ON aliases (version_id);"
-    "CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, at_ns INTEGER NOT NULL, actor TEXT NOT NULL,"
-    " request_id TEXT NOT NULL, action TEXT NOT NULL, model TEXT NOT NULL, version INTEGER NOT NULL,"
-    " before TEXT NOT NULL, after TEXT NOT NULL) STRICT;",
-    "ALTER TABLE versions ADD COLUMN settings TEXT NOT NULL DEFAULT '{}';",
-};
-enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof MIGRATIONS[0] };
 
 #define VERSION_COLUMNS                                                                                      \
     "v.id, m.name, v.number, v.slot, v.state, v.engine, v.format, v.description, v.tags, v.created_by, "     \
-    "v.created_ns, v.settings"
+    "v.created_ns, v.settings, v.reasons, v.metrics, v.trained_from, v.replaces"
 
 static const char *const SQL[ST_LIMIT] = {
     [ST_BEGIN] = "BEGIN IMMEDIATE",
     [ST_COMMIT] = "COMMIT",
     [ST_ROLLBACK] = "ROLLBACK",
-    [ST_AUDIT_ADD] = "INSERT INTO audit (at_ns, actor, request_id, action, model, version, before, after)"
-                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-    [ST_AUDIT_LAST] = "SELECT coalesce(max(id), 0) FROM audit",
+    [ST_AUDIT_ADD] = "INSERT INTO audit (id, at_ns, actor, request_id, action, model, version, before, after,"
+                     " reason, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [ST_AUDIT_HEAD] = "SELECT id, hash FROM audit_head",
+    [ST_AUDIT_HEAD_SET] = "UPDATE audit_head SET id = ?, hash = ?",
     [ST_MODEL_ADD] = "INSERT INTO models (name, last_version, created_ns) VALUES (?, 0, ?)"
                      " ON CONFLICT (name) DO NOTHING",
     // ?2: a number that was promised, or 0 for the next.
@@ -66,21 +42,26 @@ static const char *const SQL[ST_LIMIT] = {
     [ST_MODEL_ID] = "SELECT id FROM models m WHERE name = ?"
                     " AND EXISTS (SELECT 1 FROM versions v WHERE v.model_id = m.id)",
     [ST_MODELS] = "SELECT m.name, count(*), max(v.number), min(v.created_ns),"
+                  " coalesce(max(v.number) FILTER (WHERE v.state <> 'rejected'), 0),"
                   " coalesce((SELECT c.number FROM aliases a JOIN versions c ON c.id = a.version_id"
                   "           WHERE a.model_id = m.id AND a.name = 'champion'), 0)"
                   " FROM models m JOIN versions v ON v.model_id = m.id GROUP BY m.id ORDER BY m.name",
-    [ST_VERSION_ADD] = "INSERT INTO versions (model_id, number, slot, state, engine, format, signature,"
-                       " description, tags, created_by, created_ns, settings, id)"
-                       " VALUES (?, ?, ?, 'ready', ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+    [ST_VERSION_ADD] = "INSERT INTO versions (model_id, number, slot, engine, format, signature,"
+                       " description, tags, created_by, created_ns, settings, id, state, reasons, admission,"
+                       " metrics, trained_from, replaces)"
+                       " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
     [ST_VERSION_REMOVE] = "DELETE FROM versions WHERE id = ?",
-    [ST_VERSION_ID] = "SELECT id FROM versions WHERE model_id = ? AND number = ?",
-    [ST_VERSION_FULL] = "SELECT " VERSION_COLUMNS ", v.signature FROM versions v"
+    [ST_VERSION_ID] = "SELECT id, state FROM versions WHERE model_id = ? AND number = ?",
+    [ST_VERSION_FULL] = "SELECT " VERSION_COLUMNS ", v.signature, v.admission FROM versions v"
                         " JOIN models m ON m.id = v.model_id WHERE v.id = ?",
     [ST_VERSIONS] = "SELECT " VERSION_COLUMNS " FROM versions v JOIN models m ON m.id = v.model_id"
-                    " WHERE ?1 = '' OR m.name = ?1 ORDER BY m.name, v.number DESC",
+                    " WHERE (?1 = '' OR m.name = ?1) AND (?2 = 0 OR v.number < ?2)"
+                    " AND (?3 = 0 OR v.slot IS NOT NULL) ORDER BY m.name, v.number DESC LIMIT ?4",
     [ST_VERSIONS_REMOVE] = "DELETE FROM versions WHERE model_id = ?",
-    [ST_ARTIFACT_ADD] = "INSERT INTO artifacts (version_id, name, digest, size) VALUES (?, ?, ?, ?)",
-    [ST_ARTIFACTS] = "SELECT name, digest, size FROM artifacts WHERE version_id = ? ORDER BY name",
+    [ST_ARTIFACT_ADD] = "INSERT INTO artifacts (version_id, name, digest, size, role)"
+                        " VALUES (?, ?, ?, ?, ?)",
+    [ST_ARTIFACTS] = "SELECT name, digest, size, role FROM artifacts WHERE version_id = ?"
+                     " ORDER BY role <> 'model', name",
     [ST_ALIAS_SET] = "INSERT INTO aliases (model_id, name, version_id) VALUES (?, ?, ?)"
                      " ON CONFLICT (model_id, name) DO UPDATE SET version_id = excluded.version_id",
     [ST_ALIAS_OF] = "SELECT name FROM aliases WHERE version_id = ? ORDER BY name LIMIT 1",
@@ -88,8 +69,23 @@ static const char *const SQL[ST_LIMIT] = {
                       " WHERE a.model_id = ? AND a.name = ?",
     [ST_ALIASES] = "SELECT a.name, v.number FROM aliases a JOIN versions v ON v.id = a.version_id"
                    " JOIN models m ON m.id = a.model_id WHERE m.name = ? ORDER BY a.name",
+    // "blue=2 champion=2": of a version, of a model
+    [ST_ALIASES_NOTE] = "SELECT group_concat(a.name || '=' || v.number, ' ') FROM aliases a"
+                        " JOIN versions v ON v.id = a.version_id"
+                        " WHERE (?1 = 0 OR a.version_id = ?1) AND (?2 = 0 OR a.model_id = ?2)",
     [ST_ALIASES_OF_VERSION_REMOVE] = "DELETE FROM aliases WHERE version_id = ?",
     [ST_ALIASES_REMOVE] = "DELETE FROM aliases WHERE model_id = ?",
+    [ST_HISTORY_ADD] = "INSERT INTO alias_history (model, alias, version, previous, back_id, kind, at_ns,"
+                       " actor, request_id, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    // What is about to lose its aliases: a version, a model, or one alias of it.
+    [ST_HISTORY_REMOVED] = "INSERT INTO alias_history (model, alias, version, previous, back_id, kind, at_ns,"
+                           " actor, request_id, reason) SELECT m.name, a.name, 0, v.number,"
+                           " coalesce((SELECT max(h.id) FROM alias_history h WHERE h.model = m.name"
+                           "           AND h.alias = a.name), 0), 'remove', ?4, ?5, ?6, ?7"
+                           " FROM aliases a JOIN versions v ON v.id = a.version_id"
+                           " JOIN models m ON m.id = a.model_id WHERE (?1 = 0 OR a.version_id = ?1)"
+                           " AND (?2 = 0 OR a.model_id = ?2) AND (?3 = '' OR a.name = ?3)",
+    [ST_HISTORY_LAST] = "SELECT coalesce(max(id), 0) FROM alias_history WHERE model = ? AND alias = ?",
 };
 
 // After these the handle is not trusted any more.
@@ -100,7 +96,7 @@ static bool is_io_error(int rc)
            primary == SQLITE_CANTOPEN;
 }
 
-static int error_from(int rc, const char *text, struct err *e)
+int store_error_from(int rc, const char *text, struct err *e)
 {
     switch (rc & 0xff) {
     case SQLITE_FULL:
@@ -133,14 +129,13 @@ static void db_close(struct store *s)
 
 static int db_error(struct store *s, int rc, struct err *e)
 {
-    int code = error_from(rc, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc), e);
+    int code = store_error_from(rc, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc), e);
     if (is_io_error(rc))
         db_close(s);
     return code;
 }
 
-// The single integer that a statement returns.
-static int db_integer(sqlite3 *db, const char *sql, int64_t *ret, struct err *e)
+int store_integer(sqlite3 *db, const char *sql, int64_t *ret, struct err *e)
 {
     sqlite3_stmt *st = NULL;
     int rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
@@ -148,7 +143,7 @@ static int db_integer(sqlite3 *db, const char *sql, int64_t *ret, struct err *e)
         rc = sqlite3_step(st);
     if (rc == SQLITE_ROW)
         *ret = sqlite3_column_int64(st, 0);
-    int code = rc == SQLITE_ROW ? 0 : error_from(rc, sqlite3_errmsg(db), e);
+    int code = rc == SQLITE_ROW ? 0 : store_error_from(rc, sqlite3_errmsg(db), e);
     sqlite3_finalize(st);
     return code;
 }
@@ -163,42 +158,13 @@ static int db_expect(sqlite3 *db, const char *sql, const char *expected, const c
     const char *answer = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(st, 0) : NULL;
     int code = 0;
     if (rc != SQLITE_ROW)
-        code = error_from(rc, sqlite3_errmsg(db), e);
+        code = store_error_from(rc, sqlite3_errmsg(db), e);
     else if (!answer)
         code = err_set(e, ERR_NOMEM, "no memory for the registry");
     else if (strcmp(answer, expected) != 0)
         code = err_set(e, ERR_IO, "%s: %s", complaint, answer);
     sqlite3_finalize(st);
     return code;
-}
-
-static int db_migrate(sqlite3 *db, struct err *e)
-{
-    int64_t version = 0, application = 0;
-    int code = db_integer(db, "PRAGMA user_version", &version, e);
-    if (!code)
-        code = db_integer(db, "PRAGMA application_id", &application, e);
-    if (code)
-        return code;
-    if (version > SCHEMA_VERSION)
-        return err_set(e, ERR_INVALID,
-                       "registry.db has schema %lld; this Slipway knows up to %d: run a newer one",
-                       (long long)version, SCHEMA_VERSION);
-    if (version < 0 || (version > 0 && application != APPLICATION_ID))
-        return err_set(e, ERR_INVALID, "registry.db is an SQLite database, but not a registry of Slipway");
-    for (; version < SCHEMA_VERSION; version++) {
-        char mark[128];
-        snprintf(mark, sizeof mark, "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
-                 APPLICATION_ID, (int)version + 1);
-        int rc = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
-        if (rc == SQLITE_OK)
-            rc = sqlite3_exec(db, MIGRATIONS[version], NULL, NULL, NULL);
-        if (rc == SQLITE_OK)
-            rc = sqlite3_exec(db, mark, NULL, NULL, NULL);
-        if (rc != SQLITE_OK)
-            return error_from(rc, sqlite3_errmsg(db), e); // closing rolls back
-    }
-    return 0;
 }
 
 static int db_set_up(sqlite3 *db, struct err *e)
@@ -211,13 +177,13 @@ static int db_set_up(sqlite3 *db, struct err *e)
     sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     int rc = sqlite3_exec(db, PRAGMAS, NULL, NULL, NULL);
     if (rc != SQLITE_OK)
-        return error_from(rc, sqlite3_errmsg(db), e);
+        return store_error_from(rc, sqlite3_errmsg(db), e);
     int code = db_expect(db, "PRAGMA journal_mode", "wal", "SQLite cannot keep a write-ahead log here", e);
     if (!code)
         code = db_expect(db, "PRAGMA synchronous", "2", "SQLite does not sync fully", e);
     if (!code)
         code = db_expect(db, "PRAGMA quick_check(1)", "ok", "registry.db is damaged", e);
-    return code ? code : db_migrate(db, e);
+    return code ? code : store_migrate(db, e);
 }
 
 static int db_open(struct store *s, struct err *e)
@@ -226,7 +192,7 @@ static int db_open(struct store *s, struct err *e)
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
     int rc = sqlite3_open_v2(s->path, &s->db, flags, NULL);
     int code = rc == SQLITE_OK ? db_set_up(s->db, e)
-                               : error_from(rc, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc), e);
+                               : store_error_from(rc, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc), e);
     if (!code)
         code = file_sync(s->dir_fd, e); // SQLite ignores errors when it syncs the directory of a new file
     if (code)
@@ -301,7 +267,7 @@ static int resolve_commit(struct store *s, struct err *e)
     sqlite3_stmt *st;
     int rc = db_open(s, &ignored);
     if (!rc)
-        rc = store_prepare(s, ST_AUDIT_LAST, &st, &ignored);
+        rc = store_prepare(s, ST_AUDIT_HEAD, &st, &ignored);
     int got = rc ? rc : store_step(s, st, &ignored);
     bool present = got == 1 && sqlite3_column_int64(st, 0) >= s->audit_id;
     if (got == 1)
@@ -334,27 +300,6 @@ int store_end(struct store *s, int rc, struct err *e)
     }
     rc = store_run(s, st, e);
     return rc ? resolve_commit(s, e) : 0;
-}
-
-int store_audit(struct store *s, const struct registry_cause *cause, const char *action, struct str model,
-                uint32_t version, struct str before, struct str after, struct err *e)
-{
-    sqlite3_stmt *st;
-    int rc = store_prepare(s, ST_AUDIT_ADD, &st, e);
-    if (rc)
-        return rc;
-    sqlite3_bind_int64(st, 1, (int64_t)cause->wall_ns);
-    store_bind_str(st, 2, cause->actor);
-    store_bind_str(st, 3, cause->request_id);
-    store_bind_str(st, 4, str_of(action));
-    store_bind_str(st, 5, model);
-    sqlite3_bind_int64(st, 6, version);
-    store_bind_str(st, 7, before);
-    store_bind_str(st, 8, after);
-    rc = store_run(s, st, e);
-    if (!rc)
-        s->audit_id = sqlite3_last_insert_rowid(s->db);
-    return rc;
 }
 
 void store_close(struct registry *r)

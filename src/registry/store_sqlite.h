@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Private to the SQLite store: the handle with its statements (store_sqlite.c), on which the operations of
-// struct registry_ops (store_sqlite_ops.c) are written.
+// struct registry_ops (store_sqlite_ops.c) are written; its tables (store_sqlite_schema.c) and the audit
+// (store_sqlite_audit.c).
 #pragma once
 
+#include "base/buf.h"
+#include "base/limits.h"
 #include "registry/registry.h"
 
 #include <sqlite3.h>
@@ -12,7 +15,8 @@ enum store_statement {
     ST_COMMIT,
     ST_ROLLBACK,
     ST_AUDIT_ADD,
-    ST_AUDIT_LAST,
+    ST_AUDIT_HEAD,
+    ST_AUDIT_HEAD_SET,
     ST_MODEL_ADD,
     ST_MODEL_NEXT,
     ST_MODEL_ID,
@@ -30,10 +34,16 @@ enum store_statement {
     ST_ALIAS_OF,
     ST_ALIAS_FIND,
     ST_ALIASES,
+    ST_ALIASES_NOTE,
     ST_ALIASES_OF_VERSION_REMOVE,
+    ST_HISTORY_ADD,
+    ST_HISTORY_LAST,
+    ST_HISTORY_REMOVED,
     ST_ALIASES_REMOVE,
     ST_LIMIT
 };
+
+enum { STORE_NOTE_SIZE = LIMIT_ALIAS_BYTES + 16 };
 
 struct store {
     struct registry base;
@@ -57,9 +67,63 @@ void store_bind_str(sqlite3_stmt *st, int at, struct str text); // borrowed unti
 int store_begin(struct store *s, struct err *e) ERR_CHECKED;
 // Commits when rc is 0, else rolls back; returns rc or why the commit failed. See struct registry_ops.
 int store_end(struct store *s, int rc, struct err *e) ERR_CHECKED;
-// Writes the transaction's audit row; version 0 means none.
+// Writes the transaction's audit row, one for each; version 0 means none.
 int store_audit(struct store *s, const struct registry_cause *cause, const char *action, struct str model,
                 uint32_t version, struct str before, struct str after, struct err *e) ERR_CHECKED;
+
+// Brings the tables up to date. ERR_INVALID for a database that is newer, or not ours.
+int store_migrate(sqlite3 *db, struct err *e) ERR_CHECKED;
+// Gives each audit row its hash, in the transaction of the migration that adds it.
+int store_audit_chain(sqlite3 *db, struct err *e) ERR_CHECKED;
+
+// The single integer that a statement returns.
+int store_integer(sqlite3 *db, const char *sql, int64_t *ret, struct err *e) ERR_CHECKED;
+// The error for SQLite's result code.
+int store_error_from(int rc, const char *text, struct err *e);
+
+// store_sqlite_read.c, the operations of struct registry_ops and what changes need of them. An unknown model
+// or version is an error with a hint.
+int store_models(struct registry *r, struct arena *a, struct registry_model **ret, size_t *ret_n,
+                 struct err *e) ERR_CHECKED;
+int store_versions(struct registry *r, const struct registry_versions_query *which, struct arena *a,
+                   struct registry_version **ret, size_t *ret_n, struct err *e) ERR_CHECKED;
+int store_aliases(struct registry *r, struct str model, struct arena *a, struct registry_alias **ret,
+                  size_t *ret_n, struct err *e) ERR_CHECKED;
+int store_version_find(struct registry *r, struct str model, struct str selector, struct arena *a,
+                       struct registry_version *ret, struct err *e) ERR_CHECKED;
+int store_model_id(struct store *s, struct str model, int64_t *ret, struct err *e) ERR_CHECKED;
+int store_version_id(struct store *s, struct str model, int64_t in_model, uint32_t number, int64_t *ret,
+                     bool *ret_rejected, struct err *e) ERR_CHECKED; // ret_rejected may be NULL
+// The version an alias names, or *ret_id 0.
+int store_alias_target(struct store *s, int64_t in_model, struct str alias, int64_t *ret_id,
+                       uint32_t *ret_number, struct err *e) ERR_CHECKED;
+int store_no_memory(struct err *e); // for the answer, ERR_NOMEM
+
+// store_sqlite_alias.c
+// An alias about to move, within a transaction.
+struct store_alias_move {
+    struct str model, alias;
+    int64_t in_model, to_id;
+    uint32_t from, to;  // version numbers; from 0: the alias is new
+    const char *kind;   // "promote", "rollback"
+    int64_t back_id;    // where a rollback from here goes
+    bool keeps_back_id; // it is given; else it is the row before
+};
+// Moves it and remembers that; nothing to remember where it points there already.
+int store_alias_move(struct store *s, const struct registry_cause *cause, struct store_alias_move *m,
+                     struct err *e) ERR_CHECKED;
+// Before the aliases of a version (id), of a model, or one of its aliases are removed: 0 and "" stand for
+// any.
+int store_history_removed(struct store *s, const struct registry_cause *cause, int64_t id, int64_t in_model,
+                          struct str alias, struct err *e) ERR_CHECKED;
+// Appends " blue=2 champion=2": the aliases that a version (id) or a model is about to lose; 0 stands for
+// any.
+int store_aliases_note(struct store *s, int64_t id, int64_t in_model, struct buf *out,
+                       struct err *e) ERR_CHECKED;
+// "champion=3", or "" for no version: before and after in the audit.
+struct str store_alias_note(char note[STORE_NOTE_SIZE], struct str alias, uint32_t number);
+int store_alias_set(struct registry *r, const struct registry_cause *cause, struct str model,
+                    struct str alias, uint32_t number, struct err *e) ERR_CHECKED;
 
 extern const struct registry_ops STORE_SQLITE_OPS;
 void store_close(struct registry *r);

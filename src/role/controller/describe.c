@@ -44,10 +44,20 @@ static void put_artifacts(const struct registry_version *v, struct buf *out)
         registry_digest_text(&v->artifacts[i].digest, digest);
         buf_puts(out, i ? ",{\"name\":" : "{\"name\":");
         buf_put_json_str(out, v->artifacts[i].name);
-        buf_printf(out, ",\"digest\":\"%s\",\"size\":%llu}", digest,
+        buf_printf(out, ",\"role\":\"%s\",\"digest\":\"%s\",\"size\":%llu}",
+                   registry_role_name(v->artifacts[i].role), digest,
                    (unsigned long long)v->artifacts[i].size_bytes);
     }
     buf_putc(out, ']');
+}
+
+// A member that is JSON already; none when it says nothing.
+static void put_json(struct buf *out, const char *key, struct str json)
+{
+    if (json.n == 0 || str_eq(json, STR("{}")) || str_eq(json, STR("[]")))
+        return;
+    buf_printf(out, ",\"%s\":", key);
+    buf_put_str(out, json);
 }
 
 // What runs now: "ready", "loading", or why not.
@@ -71,25 +81,29 @@ static void put_serving(const struct describe_version *v, struct buf *out)
 void describe_version(const struct describe_version *d, struct buf *out)
 {
     const struct registry_version *v = d->version;
+    const struct registry_artifact *file = registry_version_artifact(v, REGISTRY_ROLE_MODEL);
     char digest[REGISTRY_DIGEST_TEXT] = "";
-    if (v->n_artifacts)
-        registry_digest_text(&v->artifacts[0].digest, digest);
+    if (file)
+        registry_digest_text(&file->digest, digest);
     buf_puts(out, "{\"model\":");
     buf_put_json_str(out, v->model);
     buf_printf(out, ",\"version\":%u,\"state\":", v->number);
     buf_put_json_str(out, v->state);
     put_text(out, "format", v->format);
     put_text(out, "digest", str_of(digest));
-    buf_printf(out, ",\"size\":%llu", (unsigned long long)(v->n_artifacts ? v->artifacts[0].size_bytes : 0));
+    buf_printf(out, ",\"size\":%llu", (unsigned long long)(file ? file->size_bytes : 0));
     describe_time("created", v->created_wall_ns, out);
     put_text(out, "created_by", v->created_by);
     put_text(out, "description", v->description);
     buf_puts(out, ",\"tags\":");
     buf_put_str(out, v->tags_json);
-    if (!str_eq(v->settings_json, STR("{}")) && v->settings_json.n) {
-        buf_puts(out, ",\"settings\":");
-        buf_put_str(out, v->settings_json);
-    }
+    put_json(out, "settings", v->settings_json);
+    put_json(out, "metrics", v->metrics_json);
+    if (v->trained_from.n)
+        put_text(out, "trained_from", v->trained_from);
+    if (v->replaces)
+        buf_printf(out, ",\"replaces\":%u", v->replaces);
+    put_json(out, "reasons", v->reasons_json);
     buf_puts(out, ",\"aliases\":[");
     const char *comma = "";
     for (size_t i = 0; i < d->n_aliases; i++) {
@@ -104,10 +118,13 @@ void describe_version(const struct describe_version *d, struct buf *out)
     put_serving(d, out);
     if (d->in_full) {
         buf_puts(out, ",\"signature\":");
-        buf_put_str(out, v->signature_json);
-        buf_puts(out, ",\"url\":\"/v1/models/");
-        buf_put_str(out, v->model);
-        buf_puts(out, ":predict\"");
+        buf_put_str(out, v->signature_json.n ? v->signature_json : STR("null"));
+        put_json(out, "admission", v->admission_json);
+        if (!registry_version_is_rejected(v)) {
+            buf_puts(out, ",\"url\":\"/v1/models/");
+            buf_put_str(out, v->model);
+            buf_puts(out, ":predict\"");
+        }
     }
     buf_putc(out, '}');
 }

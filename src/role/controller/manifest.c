@@ -11,7 +11,7 @@
 #include <string.h>
 #include <yyjson.h>
 
-enum { FIELDS_MAX = 16, MANIFEST_FIELDS = 4 };
+enum { FIELDS_MAX = 32, PLACE_MAX = 64 };
 
 struct field {
     struct str name;
@@ -109,39 +109,109 @@ static int json_read(struct str json, yyjson_doc **ret, struct err *e)
     return err_set(e, ERR_BAD_JSON, "the body is not JSON: %s at byte %zu", why.msg, why.pos);
 }
 
-static int artifact_read(yyjson_val *list, struct registry_artifact *ret, struct err *e)
+static int artifact_read(yyjson_val *object, const char *at, struct registry_artifact *ret, struct err *e)
 {
     static const struct field FIELDS[] = {{STR("name"), YYJSON_TYPE_STR, true},
                                           {STR("digest"), YYJSON_TYPE_STR, true},
-                                          {STR("size"), YYJSON_TYPE_NUM, true}};
-    yyjson_val *values[3];
-    if (yyjson_arr_size(list) != 1) {
-        err_set(e, ERR_WRONG_COUNT, "expected one artifact, the model file, got %zu", yyjson_arr_size(list));
-        err_at(e, "$.artifacts");
-        return ERR_WRONG_COUNT;
-    }
-    int rc = object_read(yyjson_arr_get_first(list), "$.artifacts[0]", FIELDS, 3, values, e);
+                                          {STR("size"), YYJSON_TYPE_NUM, true},
+                                          {STR("role"), YYJSON_TYPE_STR, false}};
+    yyjson_val *values[4];
+    int rc = object_read(object, at, FIELDS, 4, values, e);
     if (rc)
         return rc;
-    ret->name = text_of(values[0]);
-    ret->size_bytes = yyjson_get_uint(values[2]);
+    *ret = (struct registry_artifact){.name = text_of(values[0]), .size_bytes = yyjson_get_uint(values[2])};
     rc = registry_artifact_name_check(ret->name, e);
     if (rc) {
-        err_at(e, "$.artifacts[0].name");
+        err_at(e, "%s.name", at);
         return rc;
     }
     if (!registry_digest_parse(text_of(values[1]), &ret->digest)) {
         err_set(e, ERR_INVALID, "expected 'sha256:' and 64 lower-case hexadecimal digits");
-        err_at(e, "$.artifacts[0].digest");
+        err_at(e, "%s.digest", at);
+        return ERR_INVALID;
+    }
+    if (values[3] && !registry_role_parse(text_of(values[3]), &ret->role)) {
+        err_set(e, ERR_INVALID, "expected one of model, data, golden, baseline, example");
+        err_at(e, "%s.role", at);
         return ERR_INVALID;
     }
     return 0;
 }
 
+// Whether artifact i goes with those before it: a name of its own, and of most roles only one.
+static int artifact_fits(const struct registry_artifact *list, size_t i, const char *at, struct err *e)
+{
+    for (size_t k = 0; k < i; k++) {
+        if (str_eq(list[k].name, list[i].name)) {
+            err_set(e, ERR_DUPLICATE_KEY, "two artifacts have the name '" STR_FMT "'", STR_ARG(list[i].name));
+            err_at(e, "%s.name", at);
+            return ERR_DUPLICATE_KEY;
+        }
+        if (list[k].role != list[i].role || list[i].role == REGISTRY_ROLE_DATA)
+            continue;
+        err_set(e, ERR_WRONG_COUNT, "a version has one artifact of role %s, not several",
+                registry_role_name(list[i].role));
+        err_hint(e, "Files with weights of the model have the role data.");
+        err_at(e, "%s.role", at);
+        return ERR_WRONG_COUNT;
+    }
+    return 0;
+}
+
+static int artifacts_read(yyjson_val *list, struct manifest *ret, struct err *e)
+{
+    size_t i, n, count = yyjson_arr_size(list);
+    yyjson_val *object;
+    char at[PLACE_MAX];
+    if (count > LIMIT_ARTIFACTS) {
+        err_set(e, ERR_TOO_LARGE, "a version has at most %d artifacts, not %zu", LIMIT_ARTIFACTS, count);
+        err_at(e, "$.artifacts");
+        return ERR_TOO_LARGE;
+    }
+    ret->artifacts = calloc(count ? count : 1, sizeof *ret->artifacts);
+    if (!ret->artifacts)
+        return err_set(e, ERR_NOMEM, "no memory for the artifacts");
+    ret->n_artifacts = count;
+    yyjson_arr_foreach(list, i, n, object)
+    {
+        snprintf(at, sizeof at, "$.artifacts[%zu]", i);
+        int rc = artifact_read(object, at, &ret->artifacts[i], e);
+        if (!rc)
+            rc = artifact_fits(ret->artifacts, i, at, e);
+        if (rc)
+            return rc;
+        if (ret->artifacts[i].role == REGISTRY_ROLE_MODEL)
+            ret->model = &ret->artifacts[i];
+    }
+    if (ret->model)
+        return 0;
+    err_set(e, ERR_WRONG_COUNT, "one artifact must be the model file; none of %zu has the role model", count);
+    err_at(e, "$.artifacts");
+    return ERR_WRONG_COUNT;
+}
+
+// The name of a tag or number, as part of a path.
+static void place_of(const char *object, struct str name, char ret[ERR_PATH_MAX])
+{
+    snprintf(ret, ERR_PATH_MAX, "$.%s.%.*s", object, (int)(name.n < 80 ? name.n : 80), name.p);
+}
+
+static bool is_repeated(yyjson_val *object, size_t i, struct str name)
+{
+    size_t k, m;
+    yyjson_val *other, *ignored;
+    yyjson_obj_foreach(object, k, m, other, ignored)
+    {
+        if (k < i && str_eq(text_of(other), name))
+            return true;
+    }
+    return false;
+}
+
 static int tags_read(yyjson_val *tags, struct buf *out, struct err *e)
 {
-    size_t i, n, k, m;
-    yyjson_val *key, *value, *other, *ignored;
+    size_t i, n;
+    yyjson_val *key, *value;
     if (yyjson_obj_size(tags) > LIMIT_TAGS)
         return err_set(e, ERR_TOO_LARGE, "a version has at most %d tags, not %zu", LIMIT_TAGS,
                        yyjson_obj_size(tags));
@@ -150,18 +220,15 @@ static int tags_read(yyjson_val *tags, struct buf *out, struct err *e)
     {
         struct str name = text_of(key);
         char place[ERR_PATH_MAX];
-        snprintf(place, sizeof place, "$.tags.%.*s", (int)(name.n < 80 ? name.n : 80), name.p);
+        place_of("tags", name, place);
         if (!yyjson_is_str(value))
             return wrong_type(place, "a string", value, e);
         int rc = 0;
         if (name.n > LIMIT_TAG_BYTES || yyjson_get_len(value) > LIMIT_TAG_BYTES)
             rc = err_set(e, ERR_TOO_LARGE, "a tag's name and value have at most %d bytes each",
                          LIMIT_TAG_BYTES);
-        yyjson_obj_foreach(tags, k, m, other, ignored)
-        {
-            if (k < i && str_eq(text_of(other), name))
-                rc = err_set(e, ERR_DUPLICATE_KEY, "this tag is there twice");
-        }
+        else if (is_repeated(tags, i, name))
+            rc = err_set(e, ERR_DUPLICATE_KEY, "this tag is there twice");
         if (rc) {
             err_at(e, "%s", place);
             return rc;
@@ -174,6 +241,62 @@ static int tags_read(yyjson_val *tags, struct buf *out, struct err *e)
     }
     buf_putc(out, '}');
     return out->failed ? err_set(e, ERR_NOMEM, "no memory for the tags") : 0;
+}
+
+static int metric_read(yyjson_val *metrics, size_t i, struct str name, yyjson_val *value, struct buf *out,
+                       struct err *e)
+{
+    char place[ERR_PATH_MAX];
+    place_of("metrics", name, place);
+    if (!yyjson_is_num(value))
+        return wrong_type(place, "a number", value, e);
+    int rc = 0;
+    if (name.n > LIMIT_TAG_BYTES)
+        rc = err_set(e, ERR_TOO_LARGE, "a metric's name has at most %d bytes", LIMIT_TAG_BYTES);
+    else if (is_repeated(metrics, i, name))
+        rc = err_set(e, ERR_DUPLICATE_KEY, "this metric is there twice");
+    if (rc) {
+        err_at(e, "%s", place);
+        return rc;
+    }
+    char *text = yyjson_val_write(value, 0, NULL);
+    if (!text)
+        return err_set(e, ERR_NOMEM, "no memory for the metrics");
+    buf_puts(out, i ? "," : "");
+    buf_put_json_str(out, name);
+    buf_printf(out, ":%s", text);
+    free(text);
+    return 0;
+}
+
+static int metrics_read(yyjson_val *metrics, struct buf *out, struct err *e)
+{
+    size_t i, n;
+    yyjson_val *key, *value;
+    if (yyjson_obj_size(metrics) > LIMIT_METRICS) {
+        err_set(e, ERR_TOO_LARGE, "a version has at most %d metrics, not %zu", LIMIT_METRICS,
+                yyjson_obj_size(metrics));
+        err_at(e, "$.metrics");
+        return ERR_TOO_LARGE;
+    }
+    buf_putc(out, '{');
+    yyjson_obj_foreach(metrics, i, n, key, value)
+    {
+        int rc = metric_read(metrics, i, text_of(key), value, out, e);
+        if (rc)
+            return rc;
+    }
+    buf_putc(out, '}');
+    return out->failed ? err_set(e, ERR_NOMEM, "no memory for the metrics") : 0;
+}
+
+static int check_length(struct str text, size_t most, const char *field, struct err *e)
+{
+    if (text.n <= most)
+        return 0;
+    err_set(e, ERR_TOO_LARGE, "field '%s' has at most %zu bytes", field, most);
+    err_at(e, "$.%s", field);
+    return ERR_TOO_LARGE;
 }
 
 // values: (VERSION_SETTINGS_FIELDS), NULL where a field was not given.
@@ -202,47 +325,70 @@ static int settings_read(yyjson_val **values, struct manifest *ret, struct err *
     return ret->settings_json.failed ? err_set(e, ERR_NOMEM, "no memory for the settings") : 0;
 }
 
+enum manifest_field {
+    FIELD_ARTIFACTS,
+    FIELD_DESCRIPTION,
+    FIELD_TAGS,
+    FIELD_PROMOTE,
+    FIELD_METRICS,
+    FIELD_TRAINED_FROM,
+    MANIFEST_FIELDS
+};
+
+static int manifest_read(yyjson_val **values, struct manifest *ret, struct err *e)
+{
+    int rc = artifacts_read(values[FIELD_ARTIFACTS], ret, e);
+    if (!rc)
+        rc = tags_read(values[FIELD_TAGS], &ret->tags_json, e);
+    if (!rc)
+        rc = metrics_read(values[FIELD_METRICS], &ret->metrics_json, e);
+    if (!rc)
+        rc = settings_read(values + MANIFEST_FIELDS, ret, e);
+    ret->description = text_of(values[FIELD_DESCRIPTION]);
+    ret->trained_from = text_of(values[FIELD_TRAINED_FROM]);
+    ret->promote = !values[FIELD_PROMOTE] || yyjson_is_true(values[FIELD_PROMOTE]);
+    if (!rc)
+        rc = check_length(ret->description, LIMIT_DESCRIPTION_BYTES, "description", e);
+    if (!rc)
+        rc = check_length(ret->trained_from, LIMIT_TRAINED_FROM_BYTES, "trained_from", e);
+    return rc;
+}
+
 int manifest_parse(struct str json, struct manifest *ret, struct err *e)
 {
     struct field fields[MANIFEST_FIELDS + VERSION_SETTINGS_FIELDS] = {
-        {STR("artifacts"), YYJSON_TYPE_ARR, true},
-        {STR("description"), YYJSON_TYPE_STR, false},
-        {STR("tags"), YYJSON_TYPE_OBJ, false},
-        {STR("promote"), YYJSON_TYPE_BOOL, false},
+        [FIELD_ARTIFACTS] = {STR("artifacts"), YYJSON_TYPE_ARR, true},
+        [FIELD_DESCRIPTION] = {STR("description"), YYJSON_TYPE_STR, false},
+        [FIELD_TAGS] = {STR("tags"), YYJSON_TYPE_OBJ, false},
+        [FIELD_PROMOTE] = {STR("promote"), YYJSON_TYPE_BOOL, false},
+        [FIELD_METRICS] = {STR("metrics"), YYJSON_TYPE_OBJ, false},
+        [FIELD_TRAINED_FROM] = {STR("trained_from"), YYJSON_TYPE_STR, false},
     };
+    _Static_assert(MANIFEST_FIELDS + VERSION_SETTINGS_FIELDS <= FIELDS_MAX, "near names fit");
     yyjson_val *values[MANIFEST_FIELDS + VERSION_SETTINGS_FIELDS];
     for (unsigned i = 0; i < VERSION_SETTINGS_FIELDS; i++)
         fields[MANIFEST_FIELDS + i] = (struct field){version_settings_field(i), YYJSON_TYPE_NONE, false};
     *ret = (struct manifest){0};
     buf_init(&ret->tags_json, LIMIT_MANIFEST_BYTES * 8);
+    buf_init(&ret->metrics_json, LIMIT_MANIFEST_BYTES * 8);
     buf_init(&ret->settings_json, LIMIT_MANIFEST_BYTES);
     int rc = json_read(json, &ret->doc, e);
     if (!rc)
         rc = object_read(yyjson_doc_get_root(ret->doc), "$", fields,
                          MANIFEST_FIELDS + VERSION_SETTINGS_FIELDS, values, e);
-    if (!rc)
-        rc = artifact_read(values[0], &ret->artifact, e);
-    if (!rc)
-        rc = tags_read(values[2], &ret->tags_json, e);
-    if (!rc)
-        rc = settings_read(values + MANIFEST_FIELDS, ret, e);
-    if (rc)
-        return rc;
-    ret->description = text_of(values[1]);
-    ret->promote = !values[3] || yyjson_is_true(values[3]);
-    if (ret->description.n <= LIMIT_DESCRIPTION_BYTES)
-        return 0;
-    err_set(e, ERR_TOO_LARGE, "a description has at most %d bytes", LIMIT_DESCRIPTION_BYTES);
-    err_at(e, "$.description");
-    return ERR_TOO_LARGE;
+    return rc ? rc : manifest_read(values, ret, e);
 }
 
 void manifest_done(struct manifest *m)
 {
     yyjson_doc_free(m->doc);
+    free(m->artifacts);
     buf_done(&m->tags_json);
+    buf_done(&m->metrics_json);
     buf_done(&m->settings_json);
     m->doc = NULL;
+    m->artifacts = NULL;
+    m->model = NULL;
 }
 
 int alias_body_parse(struct str json, uint32_t *ret_version, struct err *e)

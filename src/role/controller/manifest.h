@@ -6,13 +6,17 @@
 #include "registry/registry.h"
 #include "role/controller/version_settings.h"
 
-// POST …/versions: {"artifacts":[{"name","digest","size"}],"description","tags":{…},"promote"}, and the
-// fields of struct version_settings.
+// POST …/versions: {"artifacts":[{"name","role","digest","size"}],"description","tags":{…},"metrics":{…},
+// "trained_from","promote"}, and the fields of struct version_settings.
 struct manifest {
-    struct registry_artifact artifact; // the model file; name borrowed from doc
-    struct str description;            // borrowed from doc; may be empty
-    struct buf tags_json;              // an object of strings
-    bool promote;                      // true unless said otherwise
+    struct registry_artifact *artifacts;   // owned; (n_artifacts) as they were given; names borrowed from doc
+    size_t n_artifacts;                    // at least 1
+    const struct registry_artifact *model; // the one of them that is the model file
+    struct str description;                // borrowed from doc; may be empty
+    struct str trained_from;               // likewise
+    struct buf tags_json;                  // an object of strings
+    struct buf metrics_json;               // an object of numbers
+    bool promote;                          // true unless said otherwise
     struct version_settings settings;
     struct buf settings_json; // an object of those that were given
     struct str first_setting; // the name of one that was given; empty when none was

@@ -69,8 +69,9 @@ int models_list(struct request *r, struct err *e)
         const struct registry_model *m = &list[i];
         buf_puts(&r->out, i ? ",{\"name\":" : "{\"name\":");
         buf_put_json_str(&r->out, m->name);
-        buf_printf(&r->out, ",\"versions\":%u,\"latest\":%u,\"default\":%u", m->n_versions, m->latest,
-                   m->champion ? m->champion : m->latest);
+        buf_printf(&r->out, ",\"versions\":%u,\"latest\":%u", m->n_versions, m->latest);
+        if (m->champion || m->latest_ready)
+            buf_printf(&r->out, ",\"default\":%u", m->champion ? m->champion : m->latest_ready);
         if (m->champion)
             buf_printf(&r->out, ",\"champion\":%u", m->champion);
         describe_time("created", m->created_wall_ns, &r->out);
@@ -87,7 +88,7 @@ int models_list(struct request *r, struct err *e)
 static void put_model(struct request *r, const struct registry_version *versions, size_t n,
                       const struct registry_alias *aliases, size_t n_aliases)
 {
-    const struct registry_alias *champion = NULL;
+    uint32_t answers = routing_default(&r->c->routing, versions[0].model);
     buf_puts(&r->out, "{\"name\":");
     buf_put_json_str(&r->out, versions[0].model);
     buf_puts(&r->out, ",\"aliases\":{");
@@ -95,10 +96,11 @@ static void put_model(struct request *r, const struct registry_version *versions
         buf_puts(&r->out, i ? "," : "");
         buf_put_json_str(&r->out, aliases[i].name);
         buf_printf(&r->out, ":%u", aliases[i].version);
-        if (str_eq(aliases[i].name, STR("champion")))
-            champion = &aliases[i];
     }
-    buf_printf(&r->out, "},\"default\":%u,\"versions\":[", champion ? champion->version : versions[0].number);
+    buf_putc(&r->out, '}');
+    if (answers)
+        buf_printf(&r->out, ",\"default\":%u", answers);
+    buf_puts(&r->out, ",\"versions\":[");
     for (size_t i = 0; i < n; i++) {
         if (i)
             buf_putc(&r->out, ',');
@@ -123,7 +125,9 @@ int model_show(struct request *r, struct err *e)
     int rc = arena_init(&a, READ_ARENA_BYTES, e);
     if (rc)
         return rc;
-    rc = reg->ops->versions(reg, r->args[0], &a, &versions, &n, e);
+    if (!rc)
+        rc = reg->ops->versions(reg, &(struct registry_versions_query){.model = r->args[0]}, &a, &versions,
+                                &n, e);
     if (!rc && n == 0) // for its error, which names what is near
         rc = reg->ops->version_find(reg, r->args[0], STR("1"), &a, &any, e);
     if (!rc)

@@ -132,6 +132,12 @@ void routing_alias_set(struct routing *r, struct str model, struct str alias, ui
     a->version = version;
 }
 
+uint32_t routing_alias_target(const struct routing *r, struct str model, struct str alias)
+{
+    const struct routing_alias *a = alias_find(r, model, alias);
+    return a ? a->version : 0;
+}
+
 void routing_aliases_drop(struct routing *r, struct str model, uint32_t version)
 {
     size_t kept = 0;

@@ -99,7 +99,7 @@ static int revive_in_replicas(struct controller *c, struct deployment *d,
     if (!rc)
         rc = interface_image(d, v.signature_json, e);
     d->engine = engine_find(listed->engine);
-    d->digest = listed->artifacts[0].digest;
+    d->digest = registry_version_artifact(listed, REGISTRY_ROLE_MODEL)->digest;
     if (!rc)
         rc = replicas_serve(c, d, n_to_begin_with(c, d), e);
     if (!rc && d->n_wanted == 0)
@@ -115,20 +115,21 @@ static int revive(struct controller *c, const struct registry_version *v, struct
     if (rc)
         return rc;
     const struct engine *engine = engine_find(v->engine);
-    if (v->n_artifacts == 1 && engine && engine->runtime) {
+    const struct registry_artifact *file = registry_version_artifact(v, REGISTRY_ROLE_MODEL);
+    if (file && engine && engine->runtime) {
         struct err why;
         if (revive_in_replicas(c, d, v, &why))
             failed(c, d, &why);
         return 0;
     }
-    struct revival *r = v->n_artifacts == 1 ? calloc(1, sizeof *r) : NULL;
+    struct revival *r = file ? calloc(1, sizeof *r) : NULL;
     if (!r) {
         struct err why;
-        err_set(&why, v->n_artifacts == 1 ? ERR_NOMEM : ERR_INTERNAL, "the version cannot be loaded");
+        err_set(&why, file ? ERR_NOMEM : ERR_INTERNAL, "the version cannot be loaded");
         failed(c, d, &why);
         return 0;
     }
-    *r = (struct revival){.job = {.digest = v->artifacts[0].digest, .on_done = on_compiled}, .deployment = d};
+    *r = (struct revival){.job = {.digest = file->digest, .on_done = on_compiled}, .deployment = d};
     r->next = c->revivals;
     c->revivals = r;
     return compile_job_start(c, &r->job, e);
@@ -162,7 +163,8 @@ int startup_begin(struct controller *c, struct err *e)
         return rc;
     rc = restore_aliases(c, &a, e);
     if (!rc)
-        rc = c->registry->ops->versions(c->registry, STR(""), &a, &list, &n, e);
+        rc = c->registry->ops->versions(c->registry, &(struct registry_versions_query){.deployed_only = true},
+                                        &a, &list, &n, e);
     for (size_t i = 0; !rc && i < n; i++)
         rc = revive(c, &list[i], e);
     arena_done(&a);

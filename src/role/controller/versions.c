@@ -22,6 +22,7 @@ struct push {
     struct request *r;
     struct manifest manifest;
     struct store_job blob;
+    size_t n_durable; // blobs of the manifest that are there for good
     struct compile_job job;
     struct verification verification; // of a blob that is said to be damaged
     struct err why;
@@ -53,9 +54,9 @@ static void push_free(struct request *r)
     r->state = NULL;
 }
 
-static int blob_check(struct request *r, const struct registry_artifact *a, struct err *e)
+static int blob_check(struct request *r, const struct registry_artifact *a, size_t i, struct err *e)
 {
-    uint64_t size;
+    uint64_t size = 0;
     int rc = r->c->blobs->ops->find(r->c->blobs, &a->digest, &size, e);
     if (rc == ERR_NOT_FOUND)
         err_hint(e, "Upload the file first: PUT /api/v1/blobs/{digest}.");
@@ -63,7 +64,15 @@ static int blob_check(struct request *r, const struct registry_artifact *a, stru
         rc = err_set(e, ERR_INVALID, "the file has %llu bytes, not %llu", (unsigned long long)size,
                      (unsigned long long)a->size_bytes);
     if (rc)
-        err_at(e, "$.artifacts[0]");
+        err_at(e, "$.artifacts[%zu]", i);
+    return rc;
+}
+
+static int blobs_check(struct request *r, const struct manifest *m, struct err *e)
+{
+    int rc = 0;
+    for (size_t i = 0; !rc && i < m->n_artifacts; i++)
+        rc = blob_check(r, &m->artifacts[i], i, e);
     return rc;
 }
 
@@ -116,10 +125,14 @@ static int commit(struct push *p, struct registry_version *v, struct err *e)
         .description = p->manifest.description,
         .tags_json = buf_str(&p->manifest.tags_json),
         .settings_json = buf_str(&p->manifest.settings_json),
+        .metrics_json = buf_str(&p->manifest.metrics_json),
+        .reasons_json = STR("[]"),
+        .trained_from = p->manifest.trained_from,
+        .replaces = routing_alias_target(&r->c->routing, r->args[0], STR("champion")),
         .created_by = cause.actor,
         .created_wall_ns = cause.wall_ns,
-        .artifacts = &p->manifest.artifact,
-        .n_artifacts = 1,
+        .artifacts = p->manifest.artifacts,
+        .n_artifacts = p->manifest.n_artifacts,
     };
     struct str alias = p->manifest.promote ? STR("champion") : STR("");
     int rc = routing_alias_reserve(&r->c->routing, e);
@@ -178,7 +191,7 @@ static int load_in_replicas(struct push *p, struct err *e)
 {
     struct deployment *d = p->deployment;
     d->settings = p->manifest.settings;
-    d->digest = p->manifest.artifact.digest;
+    d->digest = p->manifest.model->digest;
     uint32_t min = d->settings.min_replicas;
     int rc = replicas_serve(p->r->c, d, min ? min : 1, e);
     if (rc)
@@ -245,7 +258,8 @@ static void on_compiled(struct compile_job *j, const struct err *why)
         finish(p);
 }
 
-// The version is about to depend on the blob, and who stored it may have died before its name was durable.
+// The version is about to depend on its blobs, and who stored one may have died before its name was durable:
+// each in turn, then the model is compiled.
 static void on_blob_durable(struct store_job *j, bool stored, const struct err *why)
 {
     (void)stored;
@@ -254,7 +268,9 @@ static void on_blob_durable(struct store_job *j, bool stored, const struct err *
     struct err e;
     if (why)
         request_fail(r, why);
-    else if (compile_job_start(r->c, &p->job, &e))
+    else if (++p->n_durable < p->manifest.n_artifacts
+                 ? store_job_start(r->c, &p->blob, NULL, &p->manifest.artifacts[p->n_durable].digest, &e)
+                 : compile_job_start(r->c, &p->job, &e))
         request_fail(r, &e);
 }
 
@@ -272,15 +288,15 @@ int version_create(struct request *r, struct err *e)
     if (!rc)
         rc = registry_model_name_check(r->args[0], e);
     if (!rc)
-        rc = blob_check(r, &p->manifest.artifact, e);
+        rc = blobs_check(r, &p->manifest, e);
     if (!rc)
         rc = routing_reserve(&r->c->routing, r->args[0], &p->deployment, e);
     if (rc)
         return rc;
-    p->job.digest = p->manifest.artifact.digest;
+    p->job.digest = p->manifest.model->digest;
     p->job.settings = &p->manifest.settings;
     p->job.is_urgent = true;
     p->job.on_done = on_compiled;
     p->blob.on_done = on_blob_durable;
-    return store_job_start(r->c, &p->blob, NULL, &p->job.digest, e);
+    return store_job_start(r->c, &p->blob, NULL, &p->manifest.artifacts[0].digest, e);
 }

@@ -121,7 +121,8 @@ void *realloc(void *p, size_t n)
 }
 #endif
 
-static const struct registry_cause CAUSE = {STR("tester"), STR("req-1"), 1700000000000000000u};
+static const struct registry_cause CAUSE = {
+    .actor = STR("tester"), .request_id = STR("req-1"), .wall_ns = 1700000000000000000u};
 static const char BYTES[] = "the bytes of a model";
 static struct registry_digest digest; // of BYTES
 static char dir[TEMPDIR_SIZE];
@@ -144,7 +145,8 @@ static int put_blob(struct blobs *b, bool *ret_stored, struct err *e)
 
 static int add(struct registry *r, const char *model, uint32_t slot, const char *alias, struct err *e)
 {
-    struct registry_artifact file = {STR("model.json"), {{7}}, sizeof BYTES};
+    struct registry_artifact file = {
+        .name = STR("model.json"), .digest.bytes = {7}, .size_bytes = sizeof BYTES};
     struct registry_version v = {.model = str_of(model),
                                  .slot = slot,
                                  .engine = STR("trees"),

@@ -12,7 +12,8 @@ static char dir[TEMPDIR_SIZE];
 static struct registry *reg;
 static struct arena arena;
 static struct err e;
-static const struct registry_cause CAUSE = {STR("tester"), STR("req-1"), 1700000000000000000u};
+static const struct registry_cause CAUSE = {
+    .actor = STR("tester"), .request_id = STR("req-1"), .wall_ns = 1700000000000000000u};
 
 static void start(void)
 {
@@ -134,6 +135,13 @@ START_TEST(aliases_move_and_guard_their_version)
 }
 END_TEST
 
+static int list(const char *model, uint32_t before, uint32_t limit, struct registry_version **ret,
+                size_t *ret_n)
+{
+    const struct registry_versions_query q = {.model = str_of(model), .before = before, .limit = limit};
+    return reg->ops->versions(reg, &q, &arena, ret, ret_n, &e);
+}
+
 START_TEST(lists_are_ordered_and_complete)
 {
     start();
@@ -148,12 +156,62 @@ START_TEST(lists_are_ordered_and_complete)
     ck_assert(str_eq(models[0].name, STR("alpha")) && models[0].n_versions == N / 2 &&
               models[0].champion == 6);
     ck_assert(str_eq(models[1].name, STR("beta")) && models[1].latest == N / 2 && models[1].champion == 0);
-    ck_assert_int_eq(reg->ops->versions(reg, STR("beta"), &arena, &versions, &n, &e), 0);
+    ck_assert_int_eq(list("beta", 0, 0, &versions, &n), 0);
     ck_assert_uint_eq(n, N / 2);
     for (size_t i = 0; i < n; i++)
         ck_assert(versions[i].number == N / 2 - i && versions[i].n_artifacts == 1);
-    ck_assert_int_eq(reg->ops->versions(reg, STR(""), &arena, &versions, &n, &e), 0);
+    ck_assert_int_eq(list("", 0, 0, &versions, &n), 0);
     ck_assert_uint_eq(n, N);
+    ck_assert_int_eq(list("beta", 7, 3, &versions, &n), 0);
+    ck_assert(n == 3 && versions[0].number == 6 && versions[2].number == 4);
+    ck_assert_int_eq(list("beta", 2, 3, &versions, &n), 0);
+    ck_assert(n == 1 && versions[0].number == 1);
+    stop();
+}
+END_TEST
+
+START_TEST(a_rejected_version_is_kept_with_its_reasons_and_never_named)
+{
+    struct registry_artifact files[3];
+    struct registry_version v = sample("churn", REGISTRY_NO_SLOT, &files[0]), back;
+    struct registry_model *models;
+    uint64_t id;
+    uint32_t number;
+    size_t n;
+    start();
+    add("churn", 1, "champion");
+    files[0].name = STR("z.json");
+    files[1] = (struct registry_artifact){.name = STR("a.bin"), .role = REGISTRY_ROLE_DATA};
+    files[2] = (struct registry_artifact){.name = STR("golden.json"), .role = REGISTRY_ROLE_GOLDEN};
+    v.n_artifacts = 3;
+    v.state = STR("rejected");
+    v.reasons_json = STR("[{\"step\":\"golden\"}]");
+    v.admission_json = STR("{\"schema\":1}");
+    v.metrics_json = STR("{\"auc\":0.5}");
+    v.trained_from = STR("run 7");
+    v.replaces = 1;
+    ck_assert_int_eq(reg->ops->version_add(reg, &CAUSE, &v, STR("champion"), &id, &number, &e), ERR_CONFLICT);
+    v.slot = 2;
+    ck_assert_int_eq(reg->ops->version_add(reg, &CAUSE, &v, STR(""), &id, &number, &e), ERR_CONFLICT);
+    v.slot = REGISTRY_NO_SLOT;
+    ck_assert_int_eq(reg->ops->version_add(reg, &CAUSE, &v, STR(""), &id, &number, &e), 0);
+    ck_assert_uint_eq(number, 2);
+    reopen();
+    ck_assert_int_eq(find("churn", "2", &back), 0);
+    ck_assert(registry_version_is_rejected(&back) && back.slot == REGISTRY_NO_SLOT && back.replaces == 1);
+    ck_assert(str_eq(back.reasons_json, v.reasons_json) && str_eq(back.admission_json, v.admission_json));
+    ck_assert(str_eq(back.metrics_json, v.metrics_json) && str_eq(back.trained_from, v.trained_from));
+    ck_assert(back.n_artifacts == 3 && str_eq(back.artifacts[0].name, STR("z.json"))); // the model first
+    ck_assert(back.artifacts[1].role == REGISTRY_ROLE_DATA);
+    ck_assert(registry_version_artifact(&back, REGISTRY_ROLE_GOLDEN) == &back.artifacts[2]);
+    ck_assert_ptr_null(registry_version_artifact(&back, REGISTRY_ROLE_EXAMPLE));
+    ck_assert_int_eq(reg->ops->alias_set(reg, &CAUSE, STR("churn"), STR("champion"), 2, &e), ERR_CONFLICT);
+    ck_assert_int_eq(reg->ops->models(reg, &arena, &models, &n, &e), 0);
+    ck_assert(n == 1 && models[0].latest == 2 && models[0].latest_ready == 1);
+    const struct registry_versions_query deployed = {.deployed_only = true};
+    struct registry_version *served;
+    ck_assert_int_eq(reg->ops->versions(reg, &deployed, &arena, &served, &n, &e), 0);
+    ck_assert(n == 1 && served[0].number == 1);
     stop();
 }
 END_TEST
@@ -199,19 +257,90 @@ static int exec_raw(const char *sql)
     return rc;
 }
 
-START_TEST(a_database_of_schema_1_is_brought_up_to_date)
+// As the first Slipway made it, with a model whose champion has moved.
+static const char SCHEMA_1[] =
+    "CREATE TABLE models (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, last_version INTEGER NOT NULL,"
+    " created_ns INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE versions (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " model_id INTEGER NOT NULL REFERENCES models(id), number INTEGER NOT NULL CHECK (number > 0),"
+    " slot INTEGER UNIQUE, state TEXT NOT NULL, engine TEXT NOT NULL, format TEXT NOT NULL,"
+    " signature TEXT NOT NULL, description TEXT NOT NULL, tags TEXT NOT NULL, created_by TEXT NOT NULL,"
+    " created_ns INTEGER NOT NULL, UNIQUE (model_id, number)) STRICT;"
+    "CREATE TABLE artifacts (version_id INTEGER NOT NULL REFERENCES versions(id) ON DELETE CASCADE,"
+    " name TEXT NOT NULL, digest TEXT NOT NULL CHECK (length(digest) = 64), size INTEGER NOT NULL,"
+    " PRIMARY KEY (version_id, name)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX artifacts_by_digest ON artifacts (digest);"
+    "CREATE TABLE aliases (model_id INTEGER NOT NULL REFERENCES models(id), name TEXT NOT NULL,"
+    " version_id INTEGER NOT NULL REFERENCES versions(id), PRIMARY KEY (model_id, name)) STRICT,"
+    " WITHOUT ROWID;"
+    "CREATE INDEX aliases_by_version ON aliases (version_id);"
+    "CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, at_ns INTEGER NOT NULL, actor TEXT NOT NULL,"
+    " request_id TEXT NOT NULL, action TEXT NOT NULL, model TEXT NOT NULL, version INTEGER NOT NULL,"
+    " before TEXT NOT NULL, after TEXT NOT NULL) STRICT;"
+    "INSERT INTO models VALUES (1, 'churn', 2, 5);"
+    "INSERT INTO versions VALUES (1, 1, 1, 5, 'ready', 'trees', 'xgboost_json', '{\"n\":1}', '', '{}', 'x', "
+    "6),"
+    " (2, 1, 2, 6, 'ready', 'trees', 'xgboost_json', '{}', '', '{}', 'x', 7);"
+    "INSERT INTO artifacts VALUES (1, 'model.json', printf('%064d', 1), 9), (2, 'm.txt', printf('%064d', 2), "
+    "8);"
+    "INSERT INTO aliases VALUES (1, 'champion', 2), (1, 'blue', 1);"
+    "INSERT INTO audit (at_ns, actor, request_id, action, model, version, before, after) VALUES"
+    " (6, 'x', '', 'version_add', 'churn', 1, '', 'champion=1'),"
+    " (7, 'x', '', 'version_add', 'churn', 2, 'champion=1', 'champion=2'),"
+    " (8, 'x', '', 'alias_set', 'churn', 1, '', 'blue=1'),"
+    " (9, 'x', '', 'version_add', 'gone', 1, '', '');"
+    "PRAGMA application_id = 1399613808; PRAGMA user_version = 1;";
+
+static void text_is(const char *sql, const char *want)
 {
-    start();
-    ck_assert_uint_eq(add("churn", 5, "champion"), 1);
-    reg->ops->close(reg);
-    ck_assert_int_eq(exec_raw("ALTER TABLE versions DROP COLUMN settings; PRAGMA user_version = 1"),
-                     SQLITE_OK);
+    char path[TEMPDIR_SIZE + 32];
+    snprintf(path, sizeof path, "%s/registry.db", dir);
+    sqlite3 *db;
+    sqlite3_stmt *st;
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    ck_assert_msg(sqlite3_prepare_v2(db, sql, -1, &st, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(db));
+    ck_assert_int_eq(sqlite3_step(st), SQLITE_ROW);
+    ck_assert_str_eq((const char *)sqlite3_column_text(st, 0), want);
+    sqlite3_finalize(st);
+    sqlite3_close(db);
+}
+
+static void old_schema_is_brought_up_to_date(const char *more)
+{
+    tempdir_new(dir);
+    ck_assert_int_eq(arena_init(&arena, 16 << 20, &e), 0);
+    ck_assert_int_eq(exec_raw(SCHEMA_1), SQLITE_OK);
+    ck_assert_int_eq(exec_raw(more), SQLITE_OK);
     ck_assert_msg(registry_sqlite_open(dir, &reg, &e) == 0, "%s", e.msg);
     struct registry_version v;
-    ck_assert_int_eq(find("churn", "champion", &v), 0);
+    ck_assert_int_eq(find("churn", "blue", &v), 0);
     ck_assert(str_eq(v.settings_json, STR("{}")) && str_eq(v.signature_json, STR("{\"n\":1}")));
-    ck_assert_uint_eq(add("churn", 6, ""), 2);
+    ck_assert(str_eq(v.reasons_json, STR("[]")) && str_eq(v.metrics_json, STR("{}")) && v.replaces == 0);
+    ck_assert(v.n_artifacts == 1 && v.artifacts[0].role == REGISTRY_ROLE_MODEL && v.slot == 5);
+    text_is("SELECT group_concat(id || alias || previous || version || '<' || back_id, ' ')"
+            " FROM alias_history",
+            "1champion01<0 2champion12<1 3blue01<0");
+    text_is("SELECT count(*) || ' ' || count(DISTINCT hash) || ' ' || min(length(hash)) FROM audit",
+            "4 4 32");
+    text_is(
+        "SELECT count(*) FROM audit a JOIN audit_head h ON h.id = a.id AND h.hash = a.hash WHERE a.id = 4",
+        "1");
+    ck_assert_uint_eq(add("churn", 7, ""), 3);
+    text_is("SELECT id FROM audit_head", "5");
+    reopen();
     stop();
+}
+
+START_TEST(a_database_of_schema_1_is_brought_up_to_date)
+{
+    old_schema_is_brought_up_to_date("");
+}
+END_TEST
+
+START_TEST(a_database_of_schema_2_is_brought_up_to_date)
+{
+    old_schema_is_brought_up_to_date(
+        "ALTER TABLE versions ADD COLUMN settings TEXT NOT NULL DEFAULT '{}'; PRAGMA user_version = 2");
 }
 END_TEST
 
@@ -322,7 +451,7 @@ START_TEST(every_change_is_audited)
     ck_assert_str_eq((const char *)sqlite3_column_text(st, 0),
                      "version_add:1::champion=1:tester version_add:2:champion=1:champion=2:tester "
                      "alias_set:1:champion=2:champion=1:tester version_remove:2:ready::tester "
-                     "model_remove:0:ready::tester");
+                     "model_remove:0:ready champion=1::tester");
     sqlite3_finalize(st);
     sqlite3_close(db);
     stop();
@@ -332,6 +461,7 @@ END_TEST
 UNIT_MAIN("registry/store_sqlite", a_version_comes_back_whole_after_reopening,
           version_numbers_are_never_reused, aliases_move_and_guard_their_version,
           lists_are_ordered_and_complete, a_slot_has_one_owner, only_one_process_opens_it,
-          a_database_of_schema_1_is_brought_up_to_date, settings_are_kept_and_promised_numbers_are_given,
-          a_foreign_or_newer_database_is_refused, a_damaged_database_is_noticed_when_it_is_opened,
-          every_change_is_audited)
+          a_database_of_schema_1_is_brought_up_to_date, a_database_of_schema_2_is_brought_up_to_date,
+          a_rejected_version_is_kept_with_its_reasons_and_never_named,
+          settings_are_kept_and_promised_numbers_are_given, a_foreign_or_newer_database_is_refused,
+          a_damaged_database_is_noticed_when_it_is_opened, every_change_is_audited)

@@ -28,14 +28,58 @@ START_TEST(a_whole_manifest_is_read)
     const char *json = "{\"artifacts\":[" FILE_ "],\"description\":\"d\xc3\xa9j\xc3\xa0\","
                        "\"tags\":{\"a\":\"1\",\"b \\\"q\\\"\":\"\"},\"promote\":false}";
     ck_assert_int_eq(manifest_parse(str_of(json), &m, &e), 0);
-    ck_assert(str_eq(m.artifact.name, STR("model.json")) && m.artifact.size_bytes == 3);
-    ck_assert_uint_eq(m.artifact.digest.bytes[0], 0xba);
+    ck_assert(m.n_artifacts == 1 && m.model == &m.artifacts[0]);
+    ck_assert(str_eq(m.model->name, STR("model.json")) && m.model->size_bytes == 3);
+    ck_assert_uint_eq(m.model->digest.bytes[0], 0xba);
     ck_assert(str_eq(m.description, STR("d\xc3\xa9j\xc3\xa0")) && !m.promote);
     ck_assert(str_eq(buf_str(&m.tags_json), STR("{\"a\":\"1\",\"b \\\"q\\\"\":\"\"}")));
     manifest_done(&m);
     ck_assert_int_eq(manifest_parse(STR("{\"artifacts\":[" FILE_ "]}"), &m, &e), 0);
     ck_assert(m.promote && m.description.n == 0 && str_eq(buf_str(&m.tags_json), STR("{}")));
     manifest_done(&m);
+}
+END_TEST
+
+#define PART(name, role) "{\"name\":\"" name "\",\"role\":\"" role "\",\"digest\":" DIGEST ",\"size\":3}"
+
+START_TEST(a_version_has_one_model_and_files_of_other_roles)
+{
+    struct manifest m;
+    ck_assert_int_eq(
+        manifest_parse(
+            STR("{\"artifacts\":[" PART("w1.bin", "data") "," PART("w2.bin", "data") "," FILE_ "," PART(
+                "g.json", "golden") "," PART("b.csv", "baseline") "," PART("in.json", "example") "]}"),
+            &m, &e),
+        0);
+    ck_assert(m.n_artifacts == 6 && m.model == &m.artifacts[2]);
+    ck_assert(m.artifacts[1].role == REGISTRY_ROLE_DATA && m.artifacts[5].role == REGISTRY_ROLE_EXAMPLE);
+    manifest_done(&m);
+    refused("{\"artifacts\":[" PART("w1.bin", "data") "]}", ERR_WRONG_COUNT, "$.artifacts", "none of 1");
+    refused("{\"artifacts\":[" FILE_ "," PART("n.json", "model") "]}", ERR_WRONG_COUNT, "$.artifacts[1].role",
+            "one artifact of role model");
+    refused("{\"artifacts\":[" FILE_ "," PART("a", "golden") "," PART("b", "golden") "]}", ERR_WRONG_COUNT,
+            "$.artifacts[2].role", "role golden");
+    refused("{\"artifacts\":[" PART("a", "gold") "]}", ERR_INVALID, "$.artifacts[0].role", "expected one of");
+}
+END_TEST
+
+START_TEST(numbers_of_the_trainer_are_kept)
+{
+    struct manifest m;
+    ck_assert_int_eq(
+        manifest_parse(STR("{\"artifacts\":[" FILE_ "],\"metrics\":{\"auc\":0.91,\"n \\\"1\\\"\":"
+                           "12},\"trained_from\":\"run 7\"}"),
+                       &m, &e),
+        0);
+    ck_assert_msg(str_eq(buf_str(&m.metrics_json), STR("{\"auc\":0.91,\"n \\\"1\\\"\":12}")), STR_FMT,
+                  STR_ARG(buf_str(&m.metrics_json)));
+    ck_assert(str_eq(m.trained_from, STR("run 7")));
+    manifest_done(&m);
+    refused("{\"artifacts\":[" FILE_ "],\"metrics\":{\"auc\":\"high\"}}", ERR_WRONG_TYPE, "$.metrics.auc",
+            "a number");
+    refused("{\"artifacts\":[" FILE_ "],\"metrics\":{\"a\":1,\"a\":2}}", ERR_DUPLICATE_KEY, "$.metrics.a",
+            "twice");
+    refused("{\"artifacts\":[" FILE_ "],\"metrics\":[]}", ERR_WRONG_TYPE, "$.metrics", "an object");
 }
 END_TEST
 
@@ -139,8 +183,9 @@ START_TEST(what_is_wrong_is_refused_with_its_place)
     refused("[]", ERR_WRONG_TYPE, "$", "object");
     refused("{}", ERR_INVALID, "$", "'artifacts'");
     refused("{\"artifacts\":{}}", ERR_WRONG_TYPE, "$.artifacts", "array");
-    refused("{\"artifacts\":[]}", ERR_WRONG_COUNT, "$.artifacts", "got 0");
-    refused("{\"artifacts\":[" FILE_ "," FILE_ "]}", ERR_WRONG_COUNT, "$.artifacts", "got 2");
+    refused("{\"artifacts\":[]}", ERR_WRONG_COUNT, "$.artifacts", "none of 0");
+    refused("{\"artifacts\":[" FILE_ "," FILE_ "]}", ERR_DUPLICATE_KEY, "$.artifacts[1].name",
+            "'model.json'");
     refused("{\"artifacts\":[{\"name\":\"m\",\"digest\":" DIGEST ",\"size\":-1}]}", ERR_WRONG_TYPE,
             "$.artifacts[0].size", "whole number");
     refused("{\"artifacts\":[{\"name\":\"m\",\"digest\":" DIGEST ",\"size\":1.5}]}", ERR_WRONG_TYPE,
@@ -172,4 +217,5 @@ END_TEST
 UNIT_MAIN("role/controller/manifest", settings_of_replicas_are_read_and_kept_as_they_were_given,
           a_wrong_setting_is_refused_with_field_value_and_what_is_expected, a_whole_manifest_is_read,
           what_is_not_understood_is_refused_by_name, what_is_wrong_is_refused_with_its_place,
-          an_alias_names_a_version_by_number)
+          an_alias_names_a_version_by_number, a_version_has_one_model_and_files_of_other_roles,
+          numbers_of_the_trainer_are_kept)

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading the registry on SQLite: lists and single rows, copied into the caller's arena.
+#include "registry/store_sqlite.h"
+
+#include "base/near.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int store_no_memory(struct err *e)
+{
+    return err_set(e, ERR_NOMEM, "the answer of the registry does not fit into its memory");
+}
+
+// Copies a text column; p NULL when the arena is full.
+static struct str column_str(sqlite3_stmt *st, int at, struct arena *a)
+{
+    const unsigned char *text = sqlite3_column_text(st, at);
+    size_t n = (size_t)sqlite3_column_bytes(st, at);
+    char *copy = text ? arena_alloc(a, n + 1) : NULL;
+    if (!copy)
+        return (struct str){0};
+    memcpy(copy, text, n);
+    copy[n] = '\0';
+    return (struct str){copy, n};
+}
+
+// A growing array in an arena: doubled by copying, the old half is left to the arena.
+struct list {
+    void *items;
+    size_t n, cap, item_bytes;
+};
+
+static void *list_add(struct list *l, struct arena *a)
+{
+    if (l->n == l->cap) {
+        size_t cap = l->cap ? l->cap * 2 : 16;
+        void *grown = arena_calloc(a, cap, l->item_bytes);
+        if (!grown)
+            return NULL;
+        if (l->n)
+            memcpy(grown, l->items, l->n * l->item_bytes);
+        l->items = grown;
+        l->cap = cap;
+    }
+    return (char *)l->items + l->n++ * l->item_bytes;
+}
+
+int store_models(struct registry *r, struct arena *a, struct registry_model **ret, size_t *ret_n,
+                 struct err *e)
+{
+    struct store *s = (struct store *)r;
+    struct list l = {.item_bytes = sizeof **ret};
+    sqlite3_stmt *st;
+    int rc = store_prepare(s, ST_MODELS, &st, e);
+    if (rc)
+        return rc;
+    while ((rc = store_step(s, st, e)) == 1) {
+        struct registry_model *m = list_add(&l, a);
+        struct str name = column_str(st, 0, a);
+        if (!m || !name.p) {
+            sqlite3_reset(st);
+            return store_no_memory(e);
+        }
+        *m = (struct registry_model){
+            .name = name,
+            .n_versions = (uint32_t)sqlite3_column_int64(st, 1),
+            .latest = (uint32_t)sqlite3_column_int64(st, 2),
+            .created_wall_ns = (uint64_t)sqlite3_column_int64(st, 3),
+            .latest_ready = (uint32_t)sqlite3_column_int64(st, 4),
+            .champion = (uint32_t)sqlite3_column_int64(st, 5),
+        };
+    }
+    *ret = l.items;
+    *ret_n = l.n;
+    return rc;
+}
+
+static int load_artifacts(struct store *s, struct registry_version *v, struct arena *a, struct err *e)
+{
+    struct list l = {.item_bytes = sizeof *v->artifacts};
+    sqlite3_stmt *st;
+    int rc = store_prepare(s, ST_ARTIFACTS, &st, e);
+    if (rc)
+        return rc;
+    sqlite3_bind_int64(st, 1, (int64_t)v->id);
+    while ((rc = store_step(s, st, e)) == 1) {
+        struct registry_artifact *f = list_add(&l, a);
+        char text[REGISTRY_DIGEST_TEXT];
+        snprintf(text, sizeof text, "sha256:%s", (const char *)sqlite3_column_text(st, 1));
+        struct str name = column_str(st, 0, a);
+        if (!f || !name.p)
+            rc = store_no_memory(e);
+        else if (!registry_digest_parse(str_of(text), &f->digest))
+            rc = err_set(e, ERR_IO, "registry.db has a digest that is none");
+        else if (!registry_role_parse(str_of((const char *)sqlite3_column_text(st, 3)), &f->role))
+            rc = err_set(e, ERR_IO, "registry.db has an artifact of a role that is none");
+        if (rc < 0) {
+            sqlite3_reset(st);
+            return rc;
+        }
+        f->name = name;
+        f->size_bytes = (uint64_t)sqlite3_column_int64(st, 2);
+    }
+    v->artifacts = l.items;
+    v->n_artifacts = l.n;
+    return rc;
+}
+
+// From the columns VERSION_COLUMNS; artifacts come later, by a statement of their own.
+static int take_version(sqlite3_stmt *st, struct arena *a, struct registry_version *v, struct err *e)
+{
+    bool is_full = sqlite3_column_count(st) > 16;
+    *v = (struct registry_version){
+        .id = (uint64_t)sqlite3_column_int64(st, 0),
+        .model = column_str(st, 1, a),
+        .number = (uint32_t)sqlite3_column_int64(st, 2),
+        .slot = sqlite3_column_type(st, 3) == SQLITE_NULL ? REGISTRY_NO_SLOT
+                                                          : (uint32_t)sqlite3_column_int64(st, 3),
+        .state = column_str(st, 4, a),
+        .engine = column_str(st, 5, a),
+        .format = column_str(st, 6, a),
+        .description = column_str(st, 7, a),
+        .tags_json = column_str(st, 8, a),
+        .created_by = column_str(st, 9, a),
+        .created_wall_ns = (uint64_t)sqlite3_column_int64(st, 10),
+        .settings_json = column_str(st, 11, a),
+        .reasons_json = column_str(st, 12, a),
+        .metrics_json = column_str(st, 13, a),
+        .trained_from = column_str(st, 14, a),
+        .replaces = (uint32_t)sqlite3_column_int64(st, 15),
+        .signature_json = is_full ? column_str(st, 16, a) : STR(""),
+        .admission_json = is_full ? column_str(st, 17, a) : STR(""),
+    };
+    const struct str all[] = {v->model,         v->state,        v->engine,       v->format,
+                              v->description,   v->tags_json,    v->created_by,   v->settings_json,
+                              v->reasons_json,  v->metrics_json, v->trained_from, v->signature_json,
+                              v->admission_json};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (!all[i].p)
+            return store_no_memory(e);
+    return 0;
+}
+
+int store_versions(struct registry *r, const struct registry_versions_query *which, struct arena *a,
+                   struct registry_version **ret, size_t *ret_n, struct err *e)
+{
+    struct store *s = (struct store *)r;
+    struct list l = {.item_bytes = sizeof **ret};
+    sqlite3_stmt *st;
+    int rc = store_prepare(s, ST_VERSIONS, &st, e);
+    if (rc)
+        return rc;
+    store_bind_str(st, 1, which->model);
+    sqlite3_bind_int64(st, 2, which->before);
+    sqlite3_bind_int64(st, 3, which->deployed_only);
+    sqlite3_bind_int64(st, 4, which->limit ? (int64_t)which->limit : -1);
+    while ((rc = store_step(s, st, e)) == 1) {
+        struct registry_version *v = list_add(&l, a);
+        rc = v ? take_version(st, a, v, e) : store_no_memory(e);
+        if (rc) {
+            sqlite3_reset(st);
+            return rc;
+        }
+    }
+    *ret = l.items;
+    *ret_n = l.n;
+    for (size_t i = 0; !rc && i < l.n; i++)
+        rc = load_artifacts(s, &(*ret)[i], a, e);
+    return rc;
+}
+
+int store_aliases(struct registry *r, struct str model, struct arena *a, struct registry_alias **ret,
+                  size_t *ret_n, struct err *e)
+{
+    struct store *s = (struct store *)r;
+    struct list l = {.item_bytes = sizeof **ret};
+    sqlite3_stmt *st;
+    int rc = store_prepare(s, ST_ALIASES, &st, e);
+    if (rc)
+        return rc;
+    store_bind_str(st, 1, model);
+    while ((rc = store_step(s, st, e)) == 1) {
+        struct registry_alias *alias = list_add(&l, a);
+        struct str name = column_str(st, 0, a);
+        if (!alias || !name.p) {
+            sqlite3_reset(st);
+            return store_no_memory(e);
+        }
+        *alias = (struct registry_alias){name, (uint32_t)sqlite3_column_int64(st, 1)};
+    }
+    *ret = l.items;
+    *ret_n = l.n;
+    return rc;
+}
+
+// The hint names the model that was probably meant; without memory to look there is none.
+static int unknown_model(struct store *s, struct str model, struct err *e)
+{
+    enum { NAMES_BYTES = 16 << 20 };
+    err_set(e, ERR_UNKNOWN_MODEL, "there is no model '" STR_FMT "'", STR_ARG(model));
+    struct arena a = {0};
+    struct err ignored;
+    if (arena_init(&a, NAMES_BYTES, &ignored))
+        return ERR_UNKNOWN_MODEL;
+    struct registry_model *list = NULL;
+    size_t n = 0;
+    struct str *names = NULL;
+    if (!store_models(&s->base, &a, &list, &n, &ignored))
+        names = arena_calloc(&a, n, sizeof *names);
+    for (size_t i = 0; names && i < n; i++)
+        names[i] = list[i].name;
+    int near = names ? near_find(model, names, n) : -1;
+    if (near >= 0)
+        err_hint(e, "Did you mean '" STR_FMT "'?", STR_ARG(names[near]));
+    else if (names && n == 0)
+        err_hint(e, "The registry has no models yet.");
+    arena_done(&a);
+    return ERR_UNKNOWN_MODEL;
+}
+
+static int unknown_version(struct str model, struct str selector, struct err *e)
+{
+    return err_set(e, ERR_UNKNOWN_VERSION, "model '" STR_FMT "' has no version or alias '" STR_FMT "'",
+                   STR_ARG(model), STR_ARG(selector));
+}
+
+// The model's row, if it has versions.
+int store_model_id(struct store *s, struct str model, int64_t *ret, struct err *e)
+{
+    sqlite3_stmt *st;
+    int rc = store_prepare(s, ST_MODEL_ID, &st, e);
+    if (rc)
+        return rc;
+    store_bind_str(st, 1, model);
+    rc = store_step(s, st, e);
+    if (rc == 0)
+        return unknown_model(s, model, e);
+    if (rc < 0)
+        return rc;
+    *ret = sqlite3_column_int64(st, 0);
+    sqlite3_reset(st);
+    return 0;
+}
+
+int store_version_id(struct store *s, struct str model, int64_t in_model, uint32_t number, int64_t *ret,
+                     bool *ret_rejected, struct err *e)
+{
+    sqlite3_stmt *st;
+    int rc = store_prepare(s, ST_VERSION_ID, &st, e);
+    if (rc)
+        return rc;
+    sqlite3_bind_int64(st, 1, in_model);
+    sqlite3_bind_int64(st, 2, number);
+    rc = store_step(s, st, e);
+    if (rc < 0)
+        return rc;
+    if (rc == 0) {
+        char text[16];
+        snprintf(text, sizeof text, "%u", number);
+        return unknown_version(model, str_of(text), e);
+    }
+    *ret = sqlite3_column_int64(st, 0);
+    if (ret_rejected)
+        *ret_rejected = str_eq(str_of((const char *)sqlite3_column_text(st, 1)), STR("rejected"));
+    sqlite3_reset(st);
+    return 0;
+}
+
+int store_alias_target(struct store *s, int64_t in_model, struct str alias, int64_t *ret_id,
+                       uint32_t *ret_number, struct err *e)
+{
+    *ret_id = 0;
+    *ret_number = 0;
+    sqlite3_stmt *st;
+    int rc = store_prepare(s, ST_ALIAS_FIND, &st, e);
+    if (rc)
+        return rc;
+    sqlite3_bind_int64(st, 1, in_model);
+    store_bind_str(st, 2, alias);
+    rc = store_step(s, st, e);
+    if (rc != 1)
+        return rc;
+    *ret_id = sqlite3_column_int64(st, 0);
+    *ret_number = (uint32_t)sqlite3_column_int64(st, 1);
+    sqlite3_reset(st);
+    return 0;
+}
+
+int store_version_find(struct registry *r, struct str model, struct str selector, struct arena *a,
+                       struct registry_version *ret, struct err *e)
+{
+    struct store *s = (struct store *)r;
+    int64_t in_model, id = 0;
+    uint64_t number;
+    uint32_t alias_number;
+    int rc = store_model_id(s, model, &in_model, e);
+    if (rc)
+        return rc;
+    if (str_to_u64(selector, UINT32_MAX, &number))
+        rc = store_version_id(s, model, in_model, (uint32_t)number, &id, NULL, e);
+    else
+        rc = store_alias_target(s, in_model, selector, &id, &alias_number, e);
+    if (rc)
+        return rc;
+    if (!id)
+        return unknown_version(model, selector, e);
+    sqlite3_stmt *st;
+    rc = store_prepare(s, ST_VERSION_FULL, &st, e);
+    if (rc)
+        return rc;
+    sqlite3_bind_int64(st, 1, id);
+    rc = store_step(s, st, e);
+    if (rc < 0)
+        return rc;
+    rc = rc == 1 ? take_version(st, a, ret, e) : err_set(e, ERR_INTERNAL, "a version has vanished");
+    sqlite3_reset(st);
+    return rc ? rc : load_artifacts(s, ret, a, e);
+}
