@@ -43,7 +43,8 @@ enum {
 };
 static const char *const MODELS[] = {"churn", "price", "fraud"}, *const ALIASES[] = {"champion",
                                                                                      "challenger"};
-static const struct registry_cause CAUSE = {STR("tester"), STR("req-1"), 1700000000000000000u};
+static const struct registry_cause CAUSE = {
+    .actor = STR("tester"), .request_id = STR("req-1"), .wall_ns = 1700000000000000000u};
 
 struct blob {
     size_t n;
@@ -127,7 +128,8 @@ static int put_model(struct registry *r, struct arena *a, struct str model, stru
     size_t n_versions = 0, n_aliases = 0;
     uint64_t id = 0;
     uint32_t number = 0;
-    int rc = r->ops->versions(r, model, a, &versions, &n_versions, e);
+    int rc =
+        r->ops->versions(r, &(struct registry_versions_query){.model = model}, a, &versions, &n_versions, e);
     if (!rc)
         rc = r->ops->aliases(r, model, a, &aliases, &n_aliases, e);
     if (!rc)
@@ -292,7 +294,9 @@ static uint32_t any_version(struct str model)
     struct registry_version *list;
     size_t n = 0;
     must(arena_init(&a, ARENA_BYTES, &e), &e, "list versions");
-    must(world.registry->ops->versions(world.registry, model, &a, &list, &n, &e), &e, "list versions");
+    must(world.registry->ops->versions(world.registry, &(struct registry_versions_query){.model = model}, &a,
+                                       &list, &n, &e),
+         &e, "list versions");
     uint32_t number = n ? list[roll(n)].number : 0;
     arena_done(&a);
     return number;
@@ -443,7 +447,7 @@ static void check_versions(struct cut *c, struct registry *r)
     struct registry_version *list;
     size_t n = 0;
     must(arena_init(&a, ARENA_BYTES, &e), &e, "list versions");
-    must(r->ops->versions(r, STR(""), &a, &list, &n, &e), &e, "list versions");
+    must(r->ops->versions(r, &(struct registry_versions_query){0}, &a, &list, &n, &e), &e, "list versions");
     for (size_t i = 0; i < n; i++) {
         bool is_there = false;
         for (size_t k = 0; k < POOL; k++)
