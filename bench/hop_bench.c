@@ -266,7 +266,7 @@ int main(int argc, char **argv)
     int pid = start_replica(&supervisor, replica_core);
     pin(gateway_core);
     connect_replica(&supervisor, &end);
-    static const uint64_t depths[] = {1, 8, 64};
+    static const uint64_t depths[] = {1, 8, 32, 64};
     for (size_t d = 0; d < sizeof depths / sizeof depths[0]; d++) {
         run(&end, &asked, n / 10, depths[d]);
         struct rusage before, after;

@@ -211,11 +211,11 @@ def section_latency(args, ours):
     _, closed = ours.measure(duration, "--connections", "32")
     one = load(ours.server.url, *ours.flags, "--connections", "1", duration=duration)
     quantiles = lambda r: [f"{r['latency_us'][q]:.0f}" for q in ("p50", "p99", "p999")]
-    row("1 connection, closed loop", f"{one['rate']:.0f} req/s", " / ".join(quantiles(one)))
+    row("1 connection, closed loop", f"{one['rate']:.0f} req/s", " / ".join(quantiles(one)), widths=(46, 16, 24))
     for share in (0.1, 0.5, 0.8):
         r = load(ours.server.url, *ours.flags, "--connections", "32", "--rate", f"{closed['rate'] * share:.0f}", duration=duration)
         row(f"{share:.0%} of {closed['rate']:.0f} req/s, 32 connections", f"{r['rate']:.0f} req/s", " / ".join(quantiles(r)),
-            f"{wrong([r])} wrong")
+            f"{wrong([r])} wrong", widths=(46, 16, 24, 26))
 
 
 def section_pipelined(args, ours):

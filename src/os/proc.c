@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -132,6 +133,11 @@ int proc_open_self(int *ret_fd, struct err *e)
         return err_errno(e, errno, "open a handle of this process");
     fcntl(*ret_fd, F_SETFD, FD_CLOEXEC);
     return 0;
+}
+
+void proc_give_way(void)
+{
+    (void)setpriority(PRIO_PROCESS, 0, 19); // lowering is always allowed
 }
 
 pid_t proc_ended(void)

@@ -42,6 +42,9 @@ int proc_spawn(const struct proc_spec *s, struct proc *ret, struct err *e) ERR_C
 int proc_adopt(pid_t pid, struct proc *ret, struct err *e) ERR_CHECKED;
 // A handle of this very process, for others. ERR_IO.
 int proc_open_self(int *ret_fd, struct err *e) ERR_CHECKED;
+// From now on this process and those it makes run only where others leave them time: for work that nobody
+// waits for, on the cores that also answer requests. On an idle core nothing changes. There is no way back.
+void proc_give_way(void);
 // A child of ours that has ended and that nobody has reaped: its pid, or 0. It stays to be reaped.
 pid_t proc_ended(void);
 // Memory of any process in bytes; false when it has ended or may not be looked at. own: anonymous memory,

@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 #include "engine/runtime.h"
 #include "os/file.h"
+#include "os/proc.h"
 #include "os/sandbox.h"
 #include "registry/registry.h"
 #include "role/helper_report.h"
@@ -168,6 +169,7 @@ int compile_main(int argc, char *const *argv)
                      .options = {.threads = 1,
                                  .optimization = argv[COMPILE_ARG_OPTIMIZATION],
                                  .provider = argv[COMPILE_ARG_PROVIDER]}};
+    proc_give_way();
     open_library(&w, argv[COMPILE_ARG_ONNXRUNTIME]);
     int rc = confine(memory_bytes, cpu_s, &e);
     if (!rc)

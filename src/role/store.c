@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "os/file.h"
+#include "os/proc.h"
 #include "registry/registry.h"
 #include "role/helper_report.h"
 
@@ -12,6 +13,7 @@ int store_main(int argc, char *const *argv)
     struct registry_digest digest;
     if (argc != STORE_ARGS || !registry_digest_parse(str_of(argv[STORE_ARG_DIGEST]), &digest))
         return 2;
+    proc_give_way();
     bool has_file = argv[STORE_ARG_NAME][0], stored = false;
     struct blob_parts parts = {.sha256_fd = STORE_FD_SHA256,
                                .tmp_fd = has_file ? STORE_FD_TMP : -1,
