@@ -137,7 +137,7 @@ int proc_open_self(int *ret_fd, struct err *e)
 
 void proc_give_way(void)
 {
-    (void)setpriority(PRIO_PROCESS, 0, 19); // lowering is always allowed
+    (void)setpriority(PRIO_PROCESS, 0, 5); // lowering is always allowed
 }
 
 pid_t proc_ended(void)

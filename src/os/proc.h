@@ -42,8 +42,9 @@ int proc_spawn(const struct proc_spec *s, struct proc *ret, struct err *e) ERR_C
 int proc_adopt(pid_t pid, struct proc *ret, struct err *e) ERR_CHECKED;
 // A handle of this very process, for others. ERR_IO.
 int proc_open_self(int *ret_fd, struct err *e) ERR_CHECKED;
-// From now on this process and those it makes run only where others leave them time: for work that nobody
-// waits for, on the cores that also answer requests. On an idle core nothing changes. There is no way back.
+// From now on this process and those it makes get a third of the processor time that others on the same core
+// get (nice 5): for work that may wait a little, but must get done on a busy machine too. There is no way
+// back.
 void proc_give_way(void);
 // A child of ours that has ended and that nobody has reaped: its pid, or 0. It stays to be reaped.
 pid_t proc_ended(void);
