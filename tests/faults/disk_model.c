@@ -163,6 +163,15 @@ struct disk *disk_new(const char *root)
     return d;
 }
 
+struct disk *disk_new_empty(uint64_t root_ino)
+{
+    struct disk *d = calloc(1, sizeof *d);
+    if (!d)
+        err(1, "no memory for the model of a disk");
+    d->root = node_new(d, root_ino, true);
+    return d;
+}
+
 static void change_name(struct disk *d, uint64_t dir_ino, const char *name, struct node *node)
 {
     struct node *dir = node_find(d, dir_ino);

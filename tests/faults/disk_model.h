@@ -19,6 +19,7 @@ struct disk;
 
 // Everything below `root` as it is now, safe on disk. Ends the program where it cannot be read.
 struct disk *disk_new(const char *root);
+struct disk *disk_new_empty(uint64_t root_ino); // only the folder, known by its inode number
 // The next record happens. Its bytes must stay where they are until disk_free. Records about folders that the
 // disk does not know, such as those of other programs, are passed over.
 void disk_apply(struct disk *d, const struct io_record *r);

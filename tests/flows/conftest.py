@@ -129,7 +129,8 @@ class Server:
         """kill -9 of the whole server at once: none is left who could replace another."""
         supervisor = self.supervisor_pid()
         os.kill(supervisor, signal.SIGSTOP)
-        for pid in [*self.pids(), supervisor]:
+        # It is the last: the controller would start a successor.
+        for pid in [*(pid for pid in self.pids() if pid != supervisor), supervisor]:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:

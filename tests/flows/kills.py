@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sweeps kill -9 over the calls that a change makes, in the controller and in the processes that it starts."""
+
+import copy
+import shutil
+import sqlite3
+
+import faults
+
+MODEL = "churn"
+KILLS_PER_SERVER = 3  # five deaths in 30 s are too many for its supervisor
+VERSIONS_KEPT = 6
+
+
+class Run:
+    """A server on a data directory, killed and started anew now and then."""
+
+    def __init__(self, data_dir):
+        data_dir.mkdir(parents=True)
+        self.data_dir = data_dir
+        self.plan = faults.plan_for(data_dir)
+        self.n_files = 0
+        self.highest = 0  # number of a version that ever was
+        self.server = self.client = None
+        self.n_kills = 0
+
+    def begin(self):
+        self.server = faults.start(self.data_dir)
+        self.client = faults.Client(self.server)
+        self.n_kills = 0
+
+    def end(self):
+        if self.server:
+            self.server.kill()
+            self.server.end()
+        self.server = None
+
+    def file(self):
+        """One that was never pushed."""
+        self.n_files += 1
+        return faults.model_file(f"file {self.n_files} of {self.data_dir}")
+
+    def push(self, **manifest):
+        self.highest = self.client.push(MODEL, self.file(), **manifest)["version"]
+        return self.highest
+
+    def numbers(self):
+        return sorted(self.client.state().get(MODEL, ({}, {}))[0])
+
+
+# Each makes ready what it needs, then says what is to be done and what that makes of a state of the registry, given
+# the answer, or None where it was lost.
+
+def upload(run):
+    data = run.file()
+    return lambda: run.client.put_blob(data), lambda state, answer: None
+
+
+def push(run):
+    data = run.file()
+    digest = run.client.put_blob(data)
+
+    def effect(state, answer):
+        versions, aliases = state.setdefault(MODEL, ({}, {}))
+        number = answer["version"] if answer else run.highest + 1
+        versions[number] = (digest,)
+        aliases["champion"] = number
+
+    return lambda: run.client.add_version(MODEL, data, promote=True), effect
+
+
+def set_alias(alias):
+    def change(run):
+        while len(run.numbers()) < 2:
+            run.push(promote=True)
+        aliases = run.client.state()[MODEL][1]
+        number = next(n for n in run.numbers() if n != aliases.get(alias))
+        return (lambda: run.client.call("PUT", f"/models/{MODEL}/aliases/{alias}", json={"version": number}),
+                lambda state, answer: state[MODEL][1].update({alias: number}))
+
+    return change
+
+
+def delete_version(run):
+    number = run.push(promote=True)
+
+    def effect(state, answer):
+        versions, aliases = state[MODEL]
+        del versions[number]
+        for alias in [a for a, n in aliases.items() if n == number]:
+            del aliases[alias]
+        if not versions:
+            del state[MODEL]
+
+    return lambda: run.client.call("DELETE", f"/models/{MODEL}/versions/{number}?force=true"), effect
+
+
+def delete_model(run):
+    if not run.numbers():
+        run.push(promote=True)
+    return lambda: run.client.call("DELETE", f"/models/{MODEL}"), lambda state, answer: state.pop(MODEL)
+
+
+CHANGES = {
+    "upload": upload,
+    "push": push,
+    "promote": set_alias("champion"),
+    "set_alias": set_alias("challenger"),
+    "delete_version": delete_version,
+    "delete_model": delete_model,
+}
+
+
+def attempt(run, change, at, action):
+    """Does it with a death at one call; False when there were fewer calls."""
+    if len(run.numbers()) > VERSIONS_KEPT:
+        run.client.call("DELETE", f"/models/{MODEL}")
+    do, effect = CHANGES[change](run)
+    before = run.client.state()
+    done = copy.deepcopy(before)
+    may_be, answer = [before], None
+    run.plan.arm(action, at)
+    try:
+        answer = do()
+        may_be = [done]
+    except faults.Lost:
+        may_be = [before, done]
+    except faults.Refused as e:
+        assert run.plan.n_fired, e
+    n_fired = run.plan.n_fired
+    run.plan.disarm()
+    effect(done, answer)
+    after = run.client.state()
+    assert after in may_be, f"killed at call {at} of {change}: {after}, not one of {may_be}"
+    run.highest = max([run.highest, *after.get(MODEL, ({}, {}))[0]])
+    run.client.check_blobs(*([answer] if change == "upload" and answer else []))
+    run.n_kills += n_fired
+    if run.n_kills >= KILLS_PER_SERVER:
+        run.end()
+        run.begin()
+        assert run.client.state() == after
+    return n_fired > 0
+
+
+def sweep(data_dir, change, first=1, stride=1, action=faults.KILL):
+    """Kills at call first, first + stride … until there is none. Returns (calls of the change, kills)."""
+    run = Run(data_dir)
+    run.begin()
+    try:
+        at, n_killed = first, 0
+        while attempt(run, change, at, action):
+            at += stride
+            n_killed += 1
+        return at - 1, n_killed
+    finally:
+        run.end()
+
+
+OLD = [faults.model_file(f"old {i}") for i in range(3)]
+OLD_STATE = {MODEL: ({i + 1: (faults.digest_of(data),) for i, data in enumerate(OLD)}, {"champion": 2})}
+
+
+def write_old(data_dir):
+    """A data directory that Slipway left when its registry had schema 2."""
+    database = sqlite3.connect(data_dir / "registry.db")
+    database.executescript((faults.ROOT / "tests" / "fixtures" / "registry" / "schema_2.sql").read_text())
+    database.close()
+    for data in OLD:
+        digest = faults.digest_of(data).removeprefix("sha256:")
+        path = data_dir / "blobs" / "sha256" / digest[:2] / digest
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def start_once(data_dir, is_old, at, action):
+    """A server's first start on an empty or an old data directory, with a death at one call."""
+    data_dir.mkdir()
+    if is_old:
+        write_old(data_dir)
+    plan = faults.plan_for(data_dir)
+    plan.arm(action, at)
+    server = faults.start(data_dir)
+    try:
+        plan.disarm()
+        client = faults.Client(server)
+        assert client.state() == (OLD_STATE if is_old else {}), f"killed at call {at} of the start"
+        client.check_blobs()
+        number = client.push(MODEL, faults.model_file("new"), promote=True)["version"]
+        assert number == (4 if is_old else 1)
+        assert client.predict(MODEL) == number
+    finally:
+        server.kill()
+        server.end()
+        shutil.rmtree(data_dir)
+    return plan.n_fired > 0
+
+
+def sweep_start(data_dir, is_old, first=1, stride=1, action=faults.KILL):
+    at, n_killed = first, 0
+    while start_once(data_dir, is_old, at, action):
+        at += stride
+        n_killed += 1
+    return at - 1, n_killed
