@@ -1,14 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sweeps kill -9 over the calls that a change makes, in the controller and in the processes that it starts."""
+"""Sweeps a fault over the calls that a change makes, in the controller and in the processes that it starts: a death,
+or an error of the disk."""
 
 import copy
+import errno
 import shutil
 import sqlite3
 
 import faults
 
-MODEL = "churn"
-KILLS_PER_SERVER = 3  # five deaths in 30 s are too many for its supervisor
+MODEL, STEADY = "churn", "steady"  # the latter never changes, and must predict at all times
+FAULTS_PER_SERVER = 3  # five deaths in 30 s are too many for its supervisor
+DEATH = {"action": faults.KILL}
+DEATH_IN_A_WRITE = {"action": faults.TEAR}
+ON_DISK = {"action": faults.FAIL, "kinds": faults.WRITE | faults.SYNC | faults.NAME | faults.SIZE, "files": faults.DISK}
+ERROR = {**ON_DISK, "error": errno.EIO}
+ERRORS = {**ERROR, "sticky": True}
+FULL = {**ON_DISK, "error": errno.ENOSPC, "sticky": True, "kinds": faults.WRITE | faults.SIZE | faults.NAME}
 VERSIONS_KEPT = 6
 
 
@@ -22,12 +30,14 @@ class Run:
         self.n_files = 0
         self.highest = 0  # number of a version that ever was
         self.server = self.client = None
-        self.n_kills = 0
+        self.n_faults = 0
 
     def begin(self):
         self.server = faults.start(self.data_dir)
         self.client = faults.Client(self.server)
-        self.n_kills = 0
+        self.n_faults = 0
+        if STEADY not in self.client.state():
+            self.client.push(STEADY, faults.model_file(STEADY))
 
     def end(self):
         if self.server:
@@ -111,15 +121,9 @@ CHANGES = {
 }
 
 
-def attempt(run, change, at, action):
-    """Does it with a death at one call; False when there were fewer calls."""
-    if len(run.numbers()) > VERSIONS_KEPT:
-        run.client.call("DELETE", f"/models/{MODEL}")
-    do, effect = CHANGES[change](run)
-    before = run.client.state()
-    done = copy.deepcopy(before)
-    may_be, answer = [before], None
-    run.plan.arm(action, at)
+def outcomes(run, do, effect, before):
+    """Tries it while faults happen. Returns (states that may be, digest of an upload or None)."""
+    done, answer = copy.deepcopy(before), None
     try:
         answer = do()
         may_be = [done]
@@ -127,31 +131,44 @@ def attempt(run, change, at, action):
         may_be = [before, done]
     except faults.Refused as e:
         assert run.plan.n_fired, e
+        may_be = [before]
+    effect(done, answer)
+    return may_be, answer if isinstance(answer, str) else None
+
+
+def attempt(run, change, at, fault):
+    """Does it with a fault at one call; False when there were fewer calls."""
+    if len(run.numbers()) > VERSIONS_KEPT:
+        run.client.call("DELETE", f"/models/{MODEL}")
+    do, effect = CHANGES[change](run)
+    before = run.client.state()
+    run.plan.arm(at=at, **fault)
+    may_be, uploaded = outcomes(run, do, effect, before)
+    assert run.client.predict(STEADY) == 1
     n_fired = run.plan.n_fired
     run.plan.disarm()
-    effect(done, answer)
     after = run.client.state()
-    assert after in may_be, f"killed at call {at} of {change}: {after}, not one of {may_be}"
+    assert after in may_be, f"{fault} at call {at} of {change}: {after}, not one of {may_be}"
     run.highest = max([run.highest, *after.get(MODEL, ({}, {}))[0]])
-    run.client.check_blobs(*([answer] if change == "upload" and answer else []))
-    run.n_kills += n_fired
-    if run.n_kills >= KILLS_PER_SERVER:
+    run.client.check_blobs(*([uploaded] if uploaded else []))
+    run.n_faults += n_fired > 0
+    if run.n_faults >= FAULTS_PER_SERVER:
         run.end()
         run.begin()
-        assert run.client.state() == after
+        assert run.client.state() == after, f"{fault} at call {at} of {change}: another state after a restart"
     return n_fired > 0
 
 
-def sweep(data_dir, change, first=1, stride=1, action=faults.KILL):
-    """Kills at call first, first + stride … until there is none. Returns (calls of the change, kills)."""
+def sweep(data_dir, change, fault, first=1, stride=1):
+    """The fault at call first, first + stride … until there is none. Returns (calls of the change, faults)."""
     run = Run(data_dir)
     run.begin()
     try:
-        at, n_killed = first, 0
-        while attempt(run, change, at, action):
+        at, n_faults = first, 0
+        while attempt(run, change, at, fault):
             at += stride
-            n_killed += 1
-        return at - 1, n_killed
+            n_faults += 1
+        return at - 1, n_faults
     finally:
         run.end()
 
@@ -172,13 +189,13 @@ def write_old(data_dir):
         path.write_bytes(data)
 
 
-def start_once(data_dir, is_old, at, action):
+def start_once(data_dir, is_old, at, fault):
     """A server's first start on an empty or an old data directory, with a death at one call."""
     data_dir.mkdir()
     if is_old:
         write_old(data_dir)
     plan = faults.plan_for(data_dir)
-    plan.arm(action, at)
+    plan.arm(at=at, **fault)
     server = faults.start(data_dir)
     try:
         plan.disarm()
@@ -195,9 +212,9 @@ def start_once(data_dir, is_old, at, action):
     return plan.n_fired > 0
 
 
-def sweep_start(data_dir, is_old, first=1, stride=1, action=faults.KILL):
-    at, n_killed = first, 0
-    while start_once(data_dir, is_old, at, action):
+def sweep_start(data_dir, is_old, fault, first=1, stride=1):
+    at, n_faults = first, 0
+    while start_once(data_dir, is_old, at, fault):
         at += stride
-        n_killed += 1
-    return at - 1, n_killed
+        n_faults += 1
+    return at - 1, n_faults

@@ -19,11 +19,11 @@ def data_dir(tmp_path):
 
 @pytest.mark.parametrize("change", kills.CHANGES)
 def test_a_change_is_whole_or_absent(data_dir, change):
-    n_calls, n_killed = kills.sweep(data_dir, change, stride=5)
+    n_calls, n_killed = kills.sweep(data_dir, change, kills.DEATH, stride=5)
     assert n_calls >= 5 and n_killed >= 1
 
 
 @pytest.mark.parametrize("is_old", [False, True], ids=["empty", "schema_2"])
 def test_a_first_start_survives(data_dir, is_old):
-    n_calls, n_killed = kills.sweep_start(data_dir, is_old, first=4, stride=17)
+    n_calls, n_killed = kills.sweep_start(data_dir, is_old, kills.DEATH, first=4, stride=17)
     assert n_calls >= 20 and n_killed >= 2
