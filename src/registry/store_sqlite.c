@@ -93,7 +93,7 @@ static bool is_io_error(int rc)
 {
     int primary = rc & 0xff;
     return primary == SQLITE_IOERR || primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB ||
-           primary == SQLITE_CANTOPEN;
+           primary == SQLITE_CANTOPEN || primary == SQLITE_READONLY;
 }
 
 int store_error_from(int rc, const char *text, struct err *e)
@@ -191,8 +191,14 @@ static int db_open(struct store *s, struct err *e)
     const int flags =
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
     int rc = sqlite3_open_v2(s->path, &s->db, flags, NULL);
-    int code = rc == SQLITE_OK ? db_set_up(s->db, e)
-                               : store_error_from(rc, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc), e);
+    int code = 0;
+    if (rc != SQLITE_OK)
+        code = store_error_from(rc, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc), e);
+    // SQLite opens what it cannot open for writing for reading alone, and that handle would stay so.
+    else if (sqlite3_db_readonly(s->db, "main") != 0)
+        code = err_set(e, ERR_IO, "'%s' cannot be opened for writing", s->path);
+    else
+        code = db_set_up(s->db, e);
     if (!code)
         code = file_sync(s->dir_fd, e); // SQLite ignores errors when it syncs the directory of a new file
     if (code)
