@@ -12,7 +12,6 @@ enum {
     LIMIT_DEPLOYMENTS = 256,        // also the slots of metrics
     LIMIT_SERVED_ALIASES = 4096,    // over all models
     LIMIT_MANIFEST_BYTES = 1 << 20, // the JSON that describes a version
-    LIMIT_VERSION_ARTIFACTS = 64,   // files of a version
     LIMIT_TAGS = 64,                // of a version
     LIMIT_TAG_BYTES = 1024,         // name or value of one
     LIMIT_DESCRIPTION_BYTES = 4096,
@@ -32,6 +31,8 @@ enum {
     // The command line
     LIMIT_CLIENT_ANSWER_BYTES = 1 << 29, // an answer that a verb reads
     LIMIT_CLIENT_ROW_BYTES = 64 << 20,   // a row of a file that `slipway predict` reads
+    LIMIT_MLMODEL_BYTES = 8 << 20,       // the file MLmodel of an MLflow model, with its signature
+    LIMIT_IMPORT_FILES = 1000,           // in one folder of a directory that a version is taken from
     // Content codings
     LIMIT_ZSTD_WINDOW_LOG = 23, // a zstd body may ask for a window of 8 MiB, as RFC 9659 has it
     // Load generator

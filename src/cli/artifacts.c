@@ -4,13 +4,13 @@
 #include "cli/artifacts.h"
 
 #include "base/limits.h"
+#include "cli/digest.h"
 #include "cli/term.h"
 #include "os/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -72,8 +72,8 @@ static int check_place(const struct artifacts *a, const char *role, const char *
     if (strcmp(role, "data") != 0 && artifacts_find_role(a, role))
         return err_set(e, ERR_INVALID, "a version has one file as its %s, and '%.80s' would be a second one",
                        role, name);
-    if (a->n == LIMIT_VERSION_ARTIFACTS)
-        return err_set(e, ERR_TOO_LARGE, "a version has at most %d files", LIMIT_VERSION_ARTIFACTS);
+    if (a->n == LIMIT_ARTIFACTS)
+        return err_set(e, ERR_TOO_LARGE, "a version has at most %d files", LIMIT_ARTIFACTS);
     return 0;
 }
 
@@ -148,34 +148,43 @@ int artifacts_add_stdin(struct artifacts *a, const char *role, const char *name,
 
 // ---- sending
 
-static int hash(struct artifact *a, struct progress *bar, uint64_t *done, struct err *e)
+static int read_into(struct digest *d, const struct artifact *a, char *chunk, struct progress *bar,
+                     uint64_t *done, struct err *e)
 {
-    unsigned char sum[EVP_MAX_MD_SIZE];
-    unsigned n_sum = 0;
-    int rc = 0;
-    EVP_MD_CTX *md = EVP_MD_CTX_new();
-    char *chunk = malloc(CHUNK_BYTES);
-    if (!md || !chunk || !EVP_DigestInit_ex(md, EVP_sha256(), NULL))
-        rc = err_set(e, ERR_NOMEM, "out of memory");
-    for (uint64_t at = 0; rc == 0 && at < a->size;) {
+    for (uint64_t at = 0; at < a->size;) {
         ssize_t n = pread(a->fd, chunk, CHUNK_BYTES, (off_t)at);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0)
-            rc = n < 0 ? err_errno(e, errno, "read '%s'", a->name)
-                       : err_set(e, ERR_IO, "'%.80s' became shorter", a->name);
-        else if (!EVP_DigestUpdate(md, chunk, (size_t)n))
-            rc = err_set(e, ERR_INTERNAL, "SHA-256 failed");
-        else
-            progress_at(bar, *done += (uint64_t)n);
-        at += n > 0 ? (uint64_t)n : 0;
+        if (n < 0)
+            return err_errno(e, errno, "read '%s'", a->name);
+        if (n == 0)
+            return err_set(e, ERR_IO, "'%.80s' became shorter", a->name);
+        int rc = digest_add(d, chunk, (size_t)n, e);
+        if (rc)
+            return rc;
+        at += (uint64_t)n;
+        progress_at(bar, *done += (uint64_t)n);
     }
-    if (rc == 0 && !EVP_DigestFinal_ex(md, sum, &n_sum))
-        rc = err_set(e, ERR_INTERNAL, "SHA-256 failed");
-    int at = rc ? 0 : snprintf(a->digest, sizeof a->digest, "sha256:");
-    for (unsigned i = 0; rc == 0 && i < n_sum; i++)
-        at += snprintf(a->digest + at, sizeof a->digest - (size_t)at, "%02x", sum[i]);
-    EVP_MD_CTX_free(md);
+    return 0;
+}
+
+static int hash(struct artifact *a, struct progress *bar, uint64_t *done, struct err *e)
+{
+    struct digest d;
+    char *chunk = malloc(CHUNK_BYTES);
+    int rc = digest_start(&d, e);
+    if (rc == 0 && !chunk)
+        rc = err_set(e, ERR_NOMEM, "out of memory");
+    if (rc == 0)
+        rc = read_into(&d, a, chunk, bar, done, e);
+    if (rc == 0)
+        rc = digest_end(&d, a->digest, e);
+    if (rc == 0 && a->want[0] && strcmp(a->want, a->digest) != 0) {
+        rc = err_set(e, ERR_DIGEST, "'%.80s' is damaged: it has the digest %.20s… and should have %.20s…",
+                     a->name, a->digest, a->want);
+        err_hint(e, "Nothing was sent. Export the version again, or copy the file anew.");
+    }
+    digest_done(&d);
     free(chunk);
     return rc;
 }

@@ -15,6 +15,7 @@ struct artifact {
     char *name;                        // in the manifest: "model.json", "weights/a.bin"
     const char *role;                  // "model", "data", "golden", "baseline", "example"
     char digest[ARTIFACT_DIGEST_SIZE]; // "sha256:…"; "" until artifacts_hash
+    char want[ARTIFACT_DIGEST_SIZE];   // what it must be; "": anything
     bool was_stored;                   // the server had it before
 };
 
@@ -27,7 +28,7 @@ void artifacts_done(struct artifacts *a); // closes and frees; the list may be u
 
 // Adds a file. name NULL: the last part of the path. The role is one of the five above, with static storage.
 // ERR_INVALID for what is no file, is empty, or has the name or (but for "data") the role of another one;
-// ERR_IO, ERR_NOMEM, ERR_TOO_LARGE past LIMIT_VERSION_ARTIFACTS.
+// ERR_IO, ERR_NOMEM, ERR_TOO_LARGE past LIMIT_ARTIFACTS.
 int artifacts_add_path(struct artifacts *a, const char *role, const char *name, const char *path,
                        struct err *e) ERR_CHECKED;
 // The same of an open file, which is taken over also on failure. `shown` stands for it in errors.
@@ -42,7 +43,7 @@ int artifacts_temporary(const char *for_what, int *ret_fd, struct err *e) ERR_CH
 struct artifact *artifacts_find_role(const struct artifacts *a, const char *role);
 struct artifact *artifacts_find_name(const struct artifacts *a, const char *name);
 
-// Digests of those that have none yet. ERR_IO, ERR_NOMEM.
+// Digests of those that have none yet. ERR_DIGEST when one is not what was wanted; ERR_IO, ERR_NOMEM.
 int artifacts_hash(struct artifacts *a, struct err *e) ERR_CHECKED;
 // Sends what the server lacks; all must have been hashed. What a client call may return.
 int artifacts_upload(struct artifacts *a, struct client *c, struct err *e) ERR_CHECKED;

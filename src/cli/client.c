@@ -314,6 +314,19 @@ int client_refusal(const struct reply *r, struct err *e)
     return code;
 }
 
+int client_download(struct client *c, const char *path,
+                    int (*sink)(void *ctx, const char *p, size_t n, struct err *e), void *ctx, struct err *e)
+{
+    struct reply r;
+    struct client_request q = {.method = "GET", .path = path};
+    drop(c); // on a new connection nothing is asked twice: the sink must not get a body from the start again
+    c->reader.sink = sink;
+    c->reader.sink_ctx = ctx;
+    int rc = client_call(c, &q, &r, e);
+    c->reader.sink = NULL;
+    return rc == 0 && r.status != 200 ? client_refusal(&r, e) : rc;
+}
+
 int client_json(struct client *c, const struct client_request *q, yyjson_doc **ret, struct err *e)
 {
     struct reply r;

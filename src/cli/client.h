@@ -52,6 +52,11 @@ int client_unreachable(const struct client *c, int errno_value, struct err *e);
 // ERR_BAD_HTTP, ERR_IO.
 int client_call(struct client *c, const struct client_request *q, struct reply *ret,
                 struct err *e) ERR_CHECKED;
+// Gets a body that may be of any size, piece by piece. ERR_NOT_FOUND and others, made by client_refusal; what
+// the sink returns; as client_call. After a failure the sink may have had a part of it.
+int client_download(struct client *c, const char *path,
+                    int (*sink)(void *ctx, const char *p, size_t n, struct err *e), void *ctx,
+                    struct err *e) ERR_CHECKED;
 // As client_call, for a JSON answer with a status below 300; another status is an error, made by
 // client_refusal. *ret is freed by the caller with yyjson_doc_free; NULL when the answer is empty.
 int client_json(struct client *c, const struct client_request *q, yyjson_doc **ret,

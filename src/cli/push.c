@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// `slipway push`: a model file becomes a version. Its files are gathered and sent by artifacts.c.
-#include "cli/artifacts.h"
+// `slipway push`: a model becomes a version. Its files and fields are gathered by import.c, sent by
+// artifacts.c.
 #include "cli/cli.h"
+
+#include "base/limits.h"
 #include "cli/client.h"
 #include "cli/describe.h"
+#include "cli/import.h"
 #include "cli/term.h"
 
 #include <inttypes.h>
@@ -55,18 +58,18 @@ static void put_settings(const struct args *a, struct buf *out)
     }
 }
 
-static int put_manifest(const struct args *a, const struct artifacts *files, struct buf *out, struct err *e)
+// The fields of the manifest that the flags set.
+static int put_flags(const struct args *a, struct buf *out, struct err *e)
 {
     const char *description = args_value(a, "description");
-    buf_puts(out, "{\"artifacts\":");
-    artifacts_put_json(files, out);
+    buf_printf(out, "{\"promote\":%s", args_has(a, "no-promote") ? "false" : "true");
     if (description) {
         buf_puts(out, ",\"description\":");
         buf_put_json_str(out, str_of(description));
     }
     put_settings(a, out);
     int rc = put_tags(a, out, e);
-    buf_printf(out, ",\"promote\":%s}", args_has(a, "no-promote") ? "false" : "true");
+    buf_putc(out, '}');
     return rc;
 }
 
@@ -98,24 +101,26 @@ static void put_result(const struct client *c, const struct args *a, yyjson_val 
     buf_done(&url);
 }
 
-// The files that the words and flags name.
-static int gather(const struct args *a, struct artifacts *ret, struct err *e)
+static int put_manifest(const struct args *a, struct package *p, struct buf *out, struct err *e)
 {
-    const char *file = a->words[1];
-    return strcmp(file, "-") == 0 ? artifacts_add_stdin(ret, "model", "model", e)
-                                  : artifacts_add_path(ret, "model", NULL, file, e);
+    struct buf flags;
+    buf_init(&flags, LIMIT_MANIFEST_BYTES);
+    int rc = put_flags(a, &flags, e);
+    if (rc == 0)
+        rc = package_put_manifest(p, buf_str(&flags), out, e);
+    buf_done(&flags);
+    return rc;
 }
 
-static int push(struct client *c, const struct args *a, struct artifacts *files, struct buf *out,
-                struct err *e)
+static int push(struct client *c, const struct args *a, struct package *p, struct buf *out, struct err *e)
 {
     struct buf path, manifest;
     yyjson_doc *doc = NULL;
     buf_init(&path, 4096);
     buf_init(&manifest, 1 << 20);
-    int rc = put_manifest(a, files, &manifest, e);
+    int rc = put_manifest(a, p, &manifest, e);
     if (rc == 0)
-        rc = artifacts_upload(files, c, e);
+        rc = artifacts_upload(&p->files, c, e);
     if (rc == 0) {
         struct client_request q = {.method = "POST",
                                    .path =
@@ -129,11 +134,17 @@ static int push(struct client *c, const struct args *a, struct artifacts *files,
     if (rc == 0 && args_has(a, "json"))
         rc = term_put_json(root, out, e);
     else if (rc == 0)
-        put_result(c, a, root, files->items[0].was_stored, out);
+        put_result(c, a, root, p->files.items[0].was_stored, out);
     yyjson_doc_free(doc);
     buf_done(&path);
     buf_done(&manifest);
     return rc;
+}
+
+static void put_notes(const struct package *p)
+{
+    if (p->notes.n)
+        (void)fwrite(p->notes.p, 1, p->notes.n, stderr);
 }
 
 static int push_run(const struct args *a)
@@ -141,19 +152,24 @@ static int push_run(const struct args *a)
     struct client c;
     struct err e;
     struct buf out;
-    struct artifacts files = {0};
+    struct package p;
     bool json = args_has(a, "json");
     buf_init(&out, 16 << 20);
     if (client_init(&c, a, &e))
         return term_usage(&e);
-    int rc = gather(a, &files, &e);
+    int rc = package_init(&p, &e);
     if (rc == 0)
-        rc = artifacts_hash(&files, &e);
+        rc = import_source(a->words[1], a, &p, &e);
+    // Before the hashing and sending, which may take long. Lines of Python come with an error, too.
+    if (!json)
+        put_notes(&p);
     if (rc == 0)
-        rc = push(&c, a, &files, &out, &e);
+        rc = artifacts_hash(&p.files, &e);
+    if (rc == 0)
+        rc = push(&c, a, &p, &out, &e);
     if (rc == 0)
         rc = term_write(&out, &e);
-    artifacts_done(&files);
+    package_done(&p);
     buf_done(&out);
     client_done(&c);
     return rc ? term_fail(&e, json) : CLI_OK;

@@ -53,23 +53,33 @@ static int take_head(struct reader *r, bool end, bool no_body, struct err *e)
     return 1;
 }
 
+static int put_body(struct reader *r, size_t n, struct err *e)
+{
+    if (r->sink && r->head.status == 200)
+        return n ? r->sink(r->sink_ctx, r->in.p, n, e) : 0;
+    buf_put(&r->body, r->in.p, n);
+    return 0;
+}
+
 static int take_chunks(struct reader *r, struct err *e)
 {
     size_t used, payload;
     if (r->in.n == 0)
         return 0;
     int rc = http1_chunked_decode(&r->chunked, r->in.p, r->in.n, &used, &payload, e);
-    if (rc >= 0) {
-        buf_put(&r->body, r->in.p, payload);
-        buf_consume(&r->in, used);
-    }
-    return rc;
+    if (rc < 0)
+        return rc;
+    int put = put_body(r, payload, e);
+    buf_consume(&r->in, used);
+    return put ? put : rc;
 }
 
-static int take_length(struct reader *r, bool end)
+static int take_length(struct reader *r, bool end, struct err *e)
 {
     size_t n = r->left < r->in.n ? (size_t)r->left : r->in.n;
-    buf_put(&r->body, r->in.p, n);
+    int rc = put_body(r, n, e);
+    if (rc)
+        return rc;
     buf_consume(&r->in, n);
     if (r->left == UINT64_MAX)
         return end;
@@ -85,7 +95,7 @@ int reader_take(struct reader *r, bool end, bool no_body, struct reply *ret, str
     r->taken = false;
     if (!r->in_body && (rc = take_head(r, end, no_body, e)) != 1)
         return rc;
-    rc = r->head.chunked ? take_chunks(r, e) : take_length(r, end);
+    rc = r->head.chunked ? take_chunks(r, e) : take_length(r, end, e);
     if (r->body.failed || r->in.failed)
         return err_set(e, ERR_TOO_LARGE, "the server's answer is larger than %d bytes",
                        LIMIT_CLIENT_ANSWER_BYTES);

@@ -15,6 +15,10 @@ struct reader {
     uint64_t left; // bytes of the body still to come; UINT64_MAX: until the end
     char model_version[32];
     bool in_body, taken;
+    // Takes the bodies of answers with status 200 as they come, in place of `body`; NULL: none. What it
+    // returns but 0 ends the reading.
+    int (*sink)(void *ctx, const char *p, size_t n, struct err *e);
+    void *sink_ctx;
 };
 
 struct reply {

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Versions as directories and as OCI image layouts: written, checked by a reader of our own, taken back bit-equal."""
+
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+from conftest import BINARY
+
+
+def slipway(server, *words, **how):
+    return subprocess.run([BINARY, *map(str, words)], capture_output=True, text=True, timeout=60,
+                          env={**os.environ, "SLIPWAY_URL": server.url}, **how)
+
+
+def good(server, *words, **how):
+    done = slipway(server, *words, **how)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def sha256(data):
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def files_of(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in pathlib.Path(folder).rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def whole(churn, tmp_path):
+    """A directory with everything that a version may have."""
+    folder = tmp_path / "whole"
+    folder.mkdir()
+    rows = churn.instances(3)
+    contents = {  # in the order in which the server lists them: the model, the others by name
+        ("model.json", "model"): churn.path.read_bytes(),
+        ("baseline.csv", "baseline"): (",".join(churn.names) + "\n" + "1,2,3,4,5,6\n" * 20).encode(),
+        ("examples/one.json", "example"): json.dumps({"columns": churn.names, "data": rows[:1]}).encode(),
+        ("golden.json", "golden"): json.dumps({"inputs": rows, "outputs": [float(v) for v in churn.expected[:3]],
+                                               "tolerance": {"absolute": 1e-6, "relative": 1e-6}}).encode(),
+    }
+    artifacts = []
+    for (name, role), data in contents.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
+        artifacts.append({"name": name, "role": role, "digest": sha256(data), "size": len(data)})
+    (folder / "slipway.json").write_text(json.dumps({
+        "slipway": 1, "artifacts": artifacts, "description": "trained in May – \"quoted\"",
+        "tags": {"team": "growth", "b": "2", "a": "1"}, "metrics": {"auc": 0.91, "rows": 600, "loss": 1e-7},
+        "trained_from": "runs:/4711"}))
+    return folder
+
+
+def test_a_directory_goes_out_and_back_bit_equal(start_server, whole, tmp_path, churn):
+    here, there = start_server(), start_server()
+    good(here, "push", "churn", whole)
+    good(here, "export", "churn/1", "-o", tmp_path / "a")
+    exported = files_of(tmp_path / "a")
+    description = json.loads(exported.pop("slipway.json"))
+    given = json.loads((whole / "slipway.json").read_text())
+    assert description == given
+    assert exported == {name: data for name, data in files_of(whole).items() if name != "slipway.json"}
+
+    good(there, "push", "other", tmp_path / "a")
+    good(there, "export", "other@champion", "-o", tmp_path / "b")
+    assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
+    answer = there.predict("other", {"instances": churn.instances(5)}).json()
+    assert answer == here.predict("churn", {"instances": churn.instances(5)}).json()
+
+    # A flag says more than the directory.
+    good(there, "push", "other", tmp_path / "a", "--description", "again", "--tag", "team=risk")
+    shown = json.loads(good(there, "show", "other", "2", "--json"))
+    assert shown["description"] == "again"
+    assert shown["tags"] == {"team": "risk", "b": "2", "a": "1"}
+    assert shown["metrics"] == given["metrics"]
+
+
+def read_layout(folder):
+    """An OCI image layout as image-spec 1.1 has it, strictly; every blob is looked at and must be needed."""
+    files = files_of(folder)
+    assert json.loads(files.pop("oci-layout")) == {"imageLayoutVersion": "1.0.0"}
+    index = json.loads(files.pop("index.json"))
+    assert set(index) <= {"schemaVersion", "mediaType", "artifactType", "manifests", "subject", "annotations"}
+    assert index["schemaVersion"] == 2 and index["mediaType"] == "application/vnd.oci.image.index.v1+json"
+    blobs = {}
+    for path, data in files.items():
+        assert path == "blobs/sha256/" + hashlib.sha256(data).hexdigest()
+        blobs[sha256(data)] = data
+    seen = set()
+
+    def take(descriptor):
+        assert set(descriptor) <= {"mediaType", "digest", "size", "urls", "annotations", "data", "artifactType", "platform"}
+        # RFC 6838 names: type "/" subtype
+        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}",
+                            descriptor["mediaType"])
+        assert all(isinstance(v, str) for v in descriptor.get("annotations", {}).values())
+        seen.add(descriptor["digest"])
+        data = blobs[descriptor["digest"]]
+        assert len(data) == descriptor["size"] and sha256(data) == descriptor["digest"]
+        return data
+
+    (entry,) = index["manifests"]
+    ref = entry["annotations"]["org.opencontainers.image.ref.name"]
+    assert re.fullmatch(r"[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*(?:/[A-Za-z0-9]+)*", ref)
+    manifest = json.loads(take(entry))
+    assert set(manifest) <= {"schemaVersion", "mediaType", "artifactType", "config", "layers", "subject", "annotations"}
+    assert manifest["schemaVersion"] == 2
+    assert manifest["mediaType"] == entry["mediaType"] == "application/vnd.oci.image.manifest.v1+json"
+    assert manifest["artifactType"] == entry["artifactType"] == "application/vnd.slipway.version.v1"
+    assert len(manifest["layers"]) >= 1
+    config = json.loads(take(manifest["config"]))
+    layers = [(layer, take(layer)) for layer in manifest["layers"]]
+    assert seen == set(blobs)
+    return ref, entry["digest"], config, layers
+
+
+def test_an_oci_layout_goes_out_and_back_bit_equal(server, whole, tmp_path):
+    good(server, "push", "churn", whole)
+    out = json.loads(good(server, "export", "churn@champion", "--oci", tmp_path / "a", "--json"))
+    ref, digest, config, layers = read_layout(tmp_path / "a")
+    assert (ref, out["digest"]) == ("1", digest)
+    assert config == json.loads((whole / "slipway.json").read_text())
+    assert {layer["annotations"]["org.opencontainers.image.title"]: data for layer, data in layers} == {
+        name: data for name, data in files_of(whole).items() if name != "slipway.json"}
+    assert [layer["mediaType"].rsplit(".", 1)[1] for layer, _ in layers] == ["model", "baseline", "example", "golden"]
+
+    good(server, "push", "churn", tmp_path / "a")
+    good(server, "export", "churn/2", "--oci", tmp_path / "b")
+    assert read_layout(tmp_path / "b")[1] == digest
+    assert files_of(tmp_path / "a" / "blobs") == files_of(tmp_path / "b" / "blobs")
+    if shutil.which("skopeo"):
+        subprocess.run(["skopeo", "inspect", "--raw", f"oci:{tmp_path / 'a'}:1"], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("form", ["-o", "--oci"])
+def test_damage_is_named_and_refused(server, whole, tmp_path, form):
+    good(server, "push", "churn", whole)
+    good(server, "export", "churn", form, tmp_path / "a")
+    for path, data in files_of(tmp_path / "a").items():
+        if path in ("slipway.json", "oci-layout", "index.json"):
+            continue
+        target = tmp_path / "a" / path
+        for broken in (data[:-1], data[:1] + bytes([data[1] ^ 1]) + data[2:], None):
+            if broken is None:
+                target.unlink()
+            else:
+                target.write_bytes(broken)
+            done = slipway(server, "push", "again", tmp_path / "a")
+            assert done.returncode == 1
+            # What is damaged is named by its file, or by its name in the version.
+            title = next((a["name"] for a in json.loads((whole / "slipway.json").read_text())["artifacts"]
+                          if sha256(data) == a["digest"]), path)
+            assert path in done.stderr or title in done.stderr, done.stderr
+            target.write_bytes(data)
+    good(server, "push", "again", tmp_path / "a")
+    assert len(json.loads(good(server, "show", "again", "--json"))["versions"]) == 1
+
+
+def test_nothing_is_overwritten_unasked(server, whole, tmp_path):
+    good(server, "push", "churn", whole)
+    mine = tmp_path / "a" / "model.json"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    done = slipway(server, "export", "churn", "-o", tmp_path / "a")
+    assert done.returncode == 1 and "not empty" in done.stderr and "--force" in done.stderr
+    assert files_of(tmp_path / "a") == {"model.json": b"mine"}
+    good(server, "export", "churn", "-o", tmp_path / "a", "--force")
+    assert sha256(mine.read_bytes()) in (whole / "slipway.json").read_text()
+
+    # What a failed export wrote is gone again.
+    blob = next(path for path in (server.data_dir / "blobs").rglob("*") if path.is_file()
+                and sha256(path.read_bytes()) == sha256((whole / "baseline.csv").read_bytes()))
+    blob.chmod(0o644)
+    blob.write_bytes(b"x" + blob.read_bytes()[1:])
+    done = slipway(server, "export", "churn", "-o", tmp_path / "b")
+    assert done.returncode == 1
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_strangers_directory_cannot_reach_out(server, whole, tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    description = json.loads((whole / "slipway.json").read_text())
+    for name in ("../secret", "/etc/hostname", "a/../../secret"):
+        description["artifacts"][2]["name"] = name
+        (whole / "slipway.json").write_text(json.dumps(description))
+        done = slipway(server, "push", "churn", whole)
+        assert done.returncode == 1 and "$.artifacts[2].name" in done.stderr
+    description["artifacts"][2]["name"] = "link"
+    (whole / "link").symlink_to(tmp_path / "secret")
+    (whole / "slipway.json").write_text(json.dumps(description))
+    done = slipway(server, "push", "churn", whole)
+    assert done.returncode == 3 and "leads out of that directory" in done.stderr
+    (tmp_path / "empty").mkdir()
+    done = slipway(server, "push", "churn", tmp_path / "empty")
+    assert done.returncode == 1 and "neither MLmodel, slipway.json nor oci-layout" in done.stderr
