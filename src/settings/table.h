@@ -43,6 +43,8 @@
       "Most requests to one model in replicas under way in one gateway; more are refused with 429.")         \
     X(INT, replica_cores, "replica_cores", "0", 0, 4096, "cores", true,                                      \
       "Cores that versions with a range of replicas are scaled up to; 0: those of the machine.")             \
+    X(BYTES, replica_memory_bytes, "replica_memory", "0", 0, 1ull << 50, "", true,                           \
+      "Memory that all replicas may take together, for checks before a load; 0: what the system has.")       \
     X(DURATION, drain_timeout_ms, "drain_timeout", "10s", 0, 3600000, "", true,                              \
       "Longest time that requests in flight may still take after SIGTERM.")                                  \
     X(DURATION, start_timeout_ms, "start_timeout", "2m", 1000, 3600000, "", true,                            \
