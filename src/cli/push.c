@@ -40,7 +40,7 @@ static const struct {
     {"replicas", "replicas"}, {"threads", "threads"},         {"optimization", "optimization"},
     {"provider", "provider"}, {"memory-mb", "memory_mb"},     {"batch-budget-ms", "batch_budget_ms"},
     {"hang-ms", "hang_ms"},   {"concurrency", "concurrency"}, {"scale-window-s", "scale_window_s"},
-    {"idle-s", "idle_s"},
+    {"idle-s", "idle_s"},     {"policy", "policy"},
 };
 
 static void put_settings(const struct args *a, struct buf *out)
@@ -222,6 +222,11 @@ const struct verb verb_push = {
              .value = "S",
              .help = "Time without requests before a range that begins with 0 has no replica; 0 goes by "
                      "the time it takes to load (0)."},
+            {.name = "policy",
+             .value = "POLICY",
+             .help = "What becomes of the version that it replaces: it stays loaded, is unloaded afterwards, "
+                     "or before (the server's setting replace_policy).",
+             .choices = "keep|availability-preserving|resource-preserving"},
             CLI_CLIENT_FLAGS,
             {0}},
     .min_words = 2,

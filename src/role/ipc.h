@@ -16,6 +16,7 @@
 //                             the whole table; deployments it does not name are dropped after their last
 //                             request. "ready" is false while versions of the registry are still being
 //                             loaded. "default" is absent when the version that should answer is not loaded.
+//                             A model whose default version makes room for another has "replacing":true.
 //                             A version whose replicas may all end while nobody asks has "may_be_empty":true.
 //     gateway    IPC_ACK      {"generation":12}            once every later request is routed by this table
 //     gateway    IPC_WANT     {"deployment":7}             requests for it wait and it has no replica; again

@@ -43,6 +43,9 @@
       "Most requests to one model in replicas under way in one gateway; more are refused with 429.")         \
     X(INT, replica_cores, "replica_cores", "0", 0, 4096, "cores", true,                                      \
       "Cores that versions with a range of replicas are scaled up to; 0: those of the machine.")             \
+    X(ENUM, replace_policy, "replace_policy", "keep", 0, 0,                                                  \
+      "keep|availability-preserving|resource-preserving", true,                                              \
+      "What becomes of a version in replicas when another becomes the model's default, unless that says.")   \
     X(BYTES, replica_memory_bytes, "replica_memory", "0", 0, 1ull << 50, "", true,                           \
       "Memory that all replicas may take together, for checks before a load; 0: what the system has.")       \
     X(DURATION, drain_timeout_ms, "drain_timeout", "10s", 0, 3600000, "", true,                              \

@@ -9,6 +9,7 @@
 #include "role/controller/adoption.h"
 #include "role/controller/helper.h"
 #include "role/controller/peer.h"
+#include "role/controller/replace.h"
 #include "role/controller/replicas.h"
 #include "role/controller/scaling.h"
 #include "role/controller/startup.h"
@@ -91,6 +92,8 @@ static int set_up(struct controller *c, struct err *e)
         rc = replicas_open(c, e);
     if (!rc)
         rc = scaling_open(c, e);
+    if (!rc)
+        rc = replace_open(c, e);
     return rc;
 }
 
@@ -103,6 +106,7 @@ static void tear_down(struct controller *c)
         helpers_end(c);
     }
     scaling_close(c);
+    replace_close(c);
     routing_done(&c->routing);
     if (c->registry)
         c->registry->ops->close(c->registry);

@@ -20,6 +20,7 @@ struct compile_job;
 struct helper;
 struct peer;
 struct publication;
+struct replacing;
 struct revival;
 struct scaling;
 struct supervisor_link;
@@ -71,7 +72,8 @@ struct controller {
     struct adoption *adoption;          // adoption.c: what a new supervisor would need
     struct withdrawal *withdrawals;     // what no gateway shall use any more
 
-    struct scaling *scaling; // scaling.c
+    struct scaling *scaling;     // scaling.c
+    struct replacing *replacing; // replace.c
 
     struct publication *publications; // gateways.c: changes that wait for the gateways
     struct timer publication_timer;

@@ -3,6 +3,7 @@
 #include "role/controller/describe.h"
 #include "role/controller/gateways.h"
 #include "role/controller/manifest.h"
+#include "role/controller/replace.h"
 #include "role/controller/replicas.h"
 #include "role/controller/request.h"
 #include "role/controller/startup.h"
@@ -53,6 +54,7 @@ static void change_publish(struct request *r)
     gateways_publish(c);
     gateways_wait(c, &ch->publication); // may answer
     replicas_withdraw_dropped(c);
+    replace_apply(c);
 }
 
 int models_list(struct request *r, struct err *e)

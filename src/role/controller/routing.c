@@ -185,6 +185,11 @@ static int by_model_and_version(const void *a, const void *b)
     return c ? c : (x->version > y->version) - (x->version < y->version);
 }
 
+static bool is_routed(const struct deployment *d)
+{
+    return d && d->state == DEPLOYMENT_READY && !d->is_away;
+}
+
 // One model: its deployments are list[0 … n), by version. Those that are not ready are left out, and so is
 // what names them: the gateways then say that they are not ready, instead of using another version.
 static void model_encode(const struct routing *r, struct deployment *const *list, size_t n, struct buf *out)
@@ -193,12 +198,14 @@ static void model_encode(const struct routing *r, struct deployment *const *list
     const struct deployment *d = routing_find(r, model, routing_default(r, model));
     buf_puts(out, "{\"name\":");
     buf_put_json_str(out, model);
-    if (d && d->state == DEPLOYMENT_READY)
+    if (d && d->is_away)
+        buf_puts(out, ",\"replacing\":true");
+    if (is_routed(d))
         buf_printf(out, ",\"default\":%llu", (unsigned long long)d->id);
     buf_puts(out, ",\"versions\":[");
     const char *comma = "";
     for (size_t i = 0; i < n; i++) {
-        if (list[i]->state != DEPLOYMENT_READY)
+        if (!is_routed(list[i]))
             continue;
         buf_printf(out, "%s{\"version\":%u,\"deployment\":%llu%s}", comma, list[i]->version,
                    (unsigned long long)list[i]->id,
@@ -211,7 +218,7 @@ static void model_encode(const struct routing *r, struct deployment *const *list
     for (size_t i = 0; i < r->n_aliases; i++) {
         const struct routing_alias *a = &r->aliases[i];
         d = str_eq(str_of(a->model), model) ? routing_find(r, model, a->version) : NULL;
-        if (!d || d->state != DEPLOYMENT_READY)
+        if (!is_routed(d))
             continue;
         buf_printf(out, "%s{\"alias\":\"%s\",\"deployment\":%llu}", comma, a->name,
                    (unsigned long long)d->id);

@@ -44,6 +44,11 @@ struct deployment {
     uint64_t memory_bytes;      // likewise, of its own
     struct scaler *scaler;      // owned; NULL until it is looked at by scaling.c
     uint64_t n_cold_starts;
+    bool is_away;        // left the routes to make room for another version (replace.c)
+    bool is_coming_back; // as that failed: when nothing runs of `after`, then when a replica is ready
+    uint64_t after;
+    bool is_unloaded; // by a policy: settings.min_replicas is 0, and else would be
+    uint32_t own_min_replicas;
     bool is_starved; // its load asks for more replicas than it gets
 };
 

@@ -36,7 +36,8 @@ static bool runs_in_replicas(const struct deployment *d)
 
 static bool is_scaled(const struct deployment *d)
 {
-    return runs_in_replicas(d) && !d->is_given_up && d->settings.min_replicas < d->settings.max_replicas;
+    return runs_in_replicas(d) && !d->is_given_up && !d->is_away &&
+           d->settings.min_replicas < d->settings.max_replicas;
 }
 
 static uint64_t get(const uint64_t *counter)

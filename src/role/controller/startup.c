@@ -8,6 +8,7 @@
 #include "role/controller/compile_job.h"
 #include "role/controller/gateways.h"
 #include "role/controller/image.h"
+#include "role/controller/replace.h"
 #include "role/controller/replicas.h"
 
 #include <stdio.h>
@@ -100,12 +101,24 @@ static int revive_in_replicas(struct controller *c, struct deployment *d,
         rc = interface_image(d, v.signature_json, e);
     d->engine = engine_find(listed->engine);
     d->digest = registry_version_artifact(listed, REGISTRY_ROLE_MODEL)->digest;
-    if (!rc)
-        rc = replicas_serve(c, d, n_to_begin_with(c, d), e);
-    if (!rc && d->n_wanted == 0)
-        d->state = DEPLOYMENT_READY; // it was loaded when it was pushed; a request starts it
     arena_done(&a);
     return rc;
+}
+
+// When all are known, because which of them are loaded depends on the others.
+static void declare_replicas(struct controller *c)
+{
+    replace_mark(c);
+    for (size_t i = 0; i < LIMIT_DEPLOYMENTS; i++) {
+        struct deployment *d = c->routing.slots[i];
+        struct err why;
+        if (!d || d->state != DEPLOYMENT_LOADING || !d->engine || !d->engine->runtime)
+            continue;
+        if (replicas_serve(c, d, n_to_begin_with(c, d), &why))
+            failed(c, d, &why);
+        else if (d->n_wanted == 0)
+            d->state = DEPLOYMENT_READY; // it was loaded when it was pushed; a request starts it
+    }
 }
 
 static int revive(struct controller *c, const struct registry_version *v, struct err *e)
@@ -168,6 +181,8 @@ int startup_begin(struct controller *c, struct err *e)
     for (size_t i = 0; !rc && i < n; i++)
         rc = revive(c, &list[i], e);
     arena_done(&a);
+    if (!rc)
+        declare_replicas(c);
     if (!rc)
         replicas_complete(c);
     if (!rc)

@@ -115,7 +115,7 @@ static bool is_ready(const struct controller *c)
 {
     for (size_t i = 0; i < LIMIT_DEPLOYMENTS; i++) {
         const struct deployment *d = c->routing.slots[i];
-        if (d && d->state == DEPLOYMENT_READY && d->n_wanted && d->n_ready == 0)
+        if (d && d->state == DEPLOYMENT_READY && (d->is_away || (d->n_wanted && d->n_ready == 0)))
             return false;
         if (d && d->state == DEPLOYMENT_FAILED &&
             d->version == routing_default(&c->routing, str_of(d->model))) // the model answers nothing

@@ -31,6 +31,8 @@ static const struct field {
     {"scale_window_s", NUMBER, offsetof(struct version_settings, scale_window_s), 2, AUTOSCALE_WINDOW_MAX_S,
      NULL},
     {"idle_s", NUMBER, offsetof(struct version_settings, idle_s), 0, 86400, NULL},
+    {"policy", WORD, offsetof(struct version_settings, policy), 0, 0,
+     "keep|availability-preserving|resource-preserving"},
 };
 
 void version_settings_init(struct version_settings *s)

@@ -11,7 +11,7 @@
 
 struct yyjson_val;
 
-enum { VERSION_SETTINGS_FIELDS = 10, VERSION_SETTINGS_WORD_BYTES = 16 };
+enum { VERSION_SETTINGS_FIELDS = 11, VERSION_SETTINGS_WORD_BYTES = 32 };
 
 struct version_settings {
     uint32_t min_replicas, max_replicas;
@@ -20,6 +20,8 @@ struct version_settings {
     uint32_t memory_mb;       // of one replica; 0: no limit
     uint32_t batch_budget_ms; // 0: none
     uint32_t hang_ms;
+    char policy[VERSION_SETTINGS_WORD_BYTES]; // how it replaces another (replace.h); empty: as the server's
+                                              // setting
     // Of one whose number of replicas may change
     uint32_t concurrency;    // requests that one replica should have under way
     uint32_t scale_window_s; // over which the load is averaged

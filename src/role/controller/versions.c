@@ -8,6 +8,7 @@
 #include "role/controller/gateways.h"
 #include "role/controller/image.h"
 #include "role/controller/manifest.h"
+#include "role/controller/replace.h"
 #include "role/controller/replicas.h"
 #include "role/controller/request.h"
 #include "role/controller/store_job.h"
@@ -29,6 +30,7 @@ struct push {
     int blob_fd;                   // for it; -1: none
     struct deployment *deployment; // reserved; NULL once it is committed
     struct buf signature;
+    struct replacement replacement;
     struct replicas_wait wait;
     struct publication publication;
 };
@@ -45,6 +47,7 @@ static void push_free(struct request *r)
     replicas_forget(r->c, &p->wait);
     if (p->deployment) {
         replicas_withdraw(r->c, p->deployment);
+        replace_undo(&p->replacement, p->deployment->is_declared ? p->deployment->promised_id : 0);
         routing_drop(&r->c->routing, p->deployment);
     }
     gateways_forget(r->c, &p->publication);
@@ -162,9 +165,12 @@ static void serve(struct push *p, const struct registry_version *v)
     log_event(&r->c->log, LOG_LEVEL_INFO, "version_created", LOG_STR("model", v->model),
               LOG_INT("version", v->number), LOG_BOOL("promoted", p->manifest.promote),
               LOG_Z("request_id", r->request_id));
+    struct controller *c = r->c;
+    replace_done(&p->replacement);
     p->publication.on_done = on_published;
-    gateways_publish(r->c);
-    gateways_wait(r->c, &p->publication);
+    gateways_publish(c);
+    gateways_wait(c, &p->publication); // may answer, and be the end of p
+    replace_apply(c);
 }
 
 static void finish(struct push *p)
@@ -199,6 +205,29 @@ static int load_in_replicas(struct push *p, struct err *e)
     p->wait.on_done = on_loaded;
     replicas_wait(p->r->c, d, &p->wait);
     return 0;
+}
+
+static void on_room(struct replacement *replacement)
+{
+    struct push *p = (struct push *)((char *)replacement - offsetof(struct push, replacement));
+    struct err e;
+    if (load_in_replicas(p, &e))
+        request_fail(p->r, &e);
+}
+
+// Beside the version that it replaces, or after that made room.
+static int make_room_and_load(struct push *p, struct err *e)
+{
+    struct replace_asked a = {
+        .model = p->r->args[0], .settings = &p->manifest.settings, .promote = p->manifest.promote};
+    for (size_t i = 0; i < p->manifest.n_artifacts; i++) {
+        const struct registry_artifact *file = &p->manifest.artifacts[i];
+        if (file->role == REGISTRY_ROLE_MODEL || file->role == REGISTRY_ROLE_DATA)
+            a.file_bytes += file->size_bytes;
+    }
+    p->replacement.on_room = on_room;
+    int rc = replace_begin(p->r->c, &p->replacement, &a, e);
+    return rc > 0 ? load_in_replicas(p, e) : rc;
 }
 
 static int settings_check(const struct push *p, struct err *e)
@@ -251,7 +280,7 @@ static void on_compiled(struct compile_job *j, const struct err *why)
         rc = promise(p, &e);
     bool in_replicas = !rc && p->deployment->engine->runtime;
     if (in_replicas)
-        rc = load_in_replicas(p, &e);
+        rc = make_room_and_load(p, &e);
     if (rc)
         request_fail(r, &e);
     else if (!in_replicas)

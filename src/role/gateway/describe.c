@@ -74,7 +74,7 @@ static int put_names(struct gateway *g, struct buf *out, struct err *e)
 static int check_model_ready(const struct table_model *m, struct err *e)
 {
     if (!m->fallback)
-        return err_set(e, ERR_UNAVAILABLE, "model '%s' has no version that is ready", m->name);
+        return table_no_default(m, e);
     for (uint32_t i = 0; i < m->n_versions; i++)
         if (!deployment_is_ready(m->names[i].deployment))
             return err_set(e, ERR_UNAVAILABLE, "version %s of model '%s' has no process that is ready",

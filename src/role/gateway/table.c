@@ -60,6 +60,7 @@ static int model_parse(struct table_model *m, yyjson_val *row, struct deployment
     struct deployment *fallback = pool_find(pool, n_pool, yyjson_obj_get(row, "default"));
     if (fallback)
         m->fallback = deployment_ref(fallback);
+    m->is_replacing = yyjson_is_true(yyjson_obj_get(row, "replacing"));
     return rc;
 }
 
@@ -182,6 +183,15 @@ static int unknown_version(const struct table_model *m, struct str version, stru
     return rc;
 }
 
+int table_no_default(const struct table_model *m, struct err *e)
+{
+    if (!m->is_replacing)
+        return err_set(e, ERR_UNAVAILABLE, "model '%s' has no version that is ready", m->name);
+    err_set(e, ERR_UNAVAILABLE, "model '%s' is being replaced by another version", m->name);
+    err_hint(e, "It answers again when that is loaded, or if it cannot be, the one before.");
+    return ERR_UNAVAILABLE;
+}
+
 int table_route(const struct table *t, struct str model, struct str version, struct deployment **ret,
                 struct err *e)
 {
@@ -190,8 +200,7 @@ int table_route(const struct table *t, struct str model, struct str version, str
         return ERR_UNKNOWN_MODEL;
     if (version.n == 0) {
         *ret = m->fallback;
-        return m->fallback ? 0
-                           : err_set(e, ERR_UNAVAILABLE, "model '%s' has no version that is ready", m->name);
+        return m->fallback ? 0 : table_no_default(m, e);
     }
     for (uint32_t k = 0; k < m->n_names; k++) {
         if (str_eq(str_of(m->names[k].name), version)) {

@@ -48,6 +48,7 @@ struct table_name {
 struct table_model {
     char *name;                  // owned
     struct deployment *fallback; // answers when the request names no version; may be NULL
+    bool is_replacing;           // then NULL for the moment, by a policy
     struct table_name *names;    // versions first, then aliases
     uint32_t n_versions, n_names;
 };
@@ -82,5 +83,7 @@ void table_free(struct table *t);
 // result is not referenced.
 int table_route(const struct table *t, struct str model, struct str version, struct deployment **ret,
                 struct err *e) ERR_CHECKED;
+// Of a model without a default version: ERR_UNAVAILABLE that says why.
+int table_no_default(const struct table_model *m, struct err *e) ERR_CHECKED;
 // The model's row, or NULL with ERR_UNKNOWN_MODEL set.
 const struct table_model *table_model_find(const struct table *t, struct str model, struct err *e);
