@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// A ring of cohorts, named by a serial number. It holds twice as many as one timeout has widths, for weights
+// that change.
+#include "rollout/cohorts.h"
+
+#include "base/assert.h"
+
+#include <stdlib.h>
+
+struct cohort {
+    struct cohort_tick tick;
+    uint64_t open[ARMS]; // requests without an outcome yet
+};
+
+struct cohorts {
+    uint64_t width_ns, timeout_ns;
+    uint32_t timeout_events;
+    uint64_t first, end; // serials: the oldest that is not counted, and the next to be opened
+    uint64_t n_ring;
+    struct cohort ring[];
+};
+
+int cohorts_new(uint64_t width_ns, uint64_t timeout_ns, uint32_t timeout_events, struct cohorts **ret,
+                struct err *e)
+{
+    ASSERT(width_ns > 0 && timeout_events < 1u << COHORT_METRICS);
+    uint64_t n = 2 * (timeout_ns / width_ns + 4);
+    struct cohorts *c = calloc(1, sizeof *c + n * sizeof c->ring[0]);
+    *ret = c;
+    if (!c)
+        return err_set(e, ERR_NOMEM, "no memory for %llu cohorts", (unsigned long long)n);
+    c->width_ns = width_ns;
+    c->timeout_ns = timeout_ns;
+    c->timeout_events = timeout_events;
+    c->n_ring = n;
+    return 0;
+}
+
+void cohorts_free(struct cohorts *c)
+{
+    free(c);
+}
+
+static struct cohort *at(struct cohorts *c, uint64_t serial)
+{
+    return &c->ring[serial % c->n_ring];
+}
+
+bool cohorts_arrive(struct cohorts *c, uint64_t mono_ns, uint32_t weight, enum arm arm, uint64_t *ret_cohort)
+{
+    // Widths are those of the clock, so that all gateways cut at the same times.
+    uint64_t opened = mono_ns - mono_ns % c->width_ns;
+    struct cohort *last = c->end > c->first ? at(c, c->end - 1) : NULL;
+    if (!last || last->tick.opened_ns != opened || last->tick.weight != weight) {
+        if (c->end - c->first == c->n_ring)
+            return false;
+        last = at(c, c->end++);
+        *last = (struct cohort){.tick = {.opened_ns = opened, .weight = weight}};
+    }
+    last->tick.requests[arm]++;
+    last->open[arm]++;
+    *ret_cohort = c->end - 1;
+    return true;
+}
+
+static void count_events(struct cohort *k, enum arm arm, uint32_t events, uint64_t n)
+{
+    for (int m = 0; m < COHORT_METRICS; m++)
+        if (events & 1u << m)
+            k->tick.events[m][arm] += n;
+}
+
+void cohorts_finish(struct cohorts *c, uint64_t cohort, enum arm arm, uint32_t events)
+{
+    if (cohort < c->first)
+        return;
+    struct cohort *k = at(c, cohort);
+    ASSERT(cohort < c->end && k->open[arm] > 0);
+    k->open[arm]--;
+    count_events(k, arm, events, 1);
+}
+
+bool cohorts_close(struct cohorts *c, uint64_t mono_ns, struct cohort_tick *ret)
+{
+    if (c->first == c->end)
+        return false;
+    struct cohort *k = at(c, c->first);
+    uint64_t over = k->tick.opened_ns + c->width_ns;
+    bool done = k->open[ARM_CANARY] == 0 && k->open[ARM_STABLE] == 0;
+    if (mono_ns < over || (!done && mono_ns < over + c->timeout_ns))
+        return false;
+    for (int arm = 0; arm < ARMS; arm++)
+        count_events(k, arm, c->timeout_events, k->open[arm]);
+    *ret = k->tick;
+    c->first++;
+    return true;
+}
+
+uint64_t cohorts_closed_until(const struct cohorts *c, uint64_t mono_ns)
+{
+    if (c->first == c->end)
+        return mono_ns - mono_ns % c->width_ns;
+    return c->ring[c->first % c->n_ring].tick.opened_ns;
+}
