@@ -71,6 +71,11 @@ class Lost(Exception):
 class Refused(Exception):
     """The answer says that it was not done."""
 
+    def __init__(self, answer):
+        super().__init__(f"{answer.status_code} {answer.text}")
+        self.status = answer.status_code
+        self.code = answer.json().get("code")
+
 
 class Client:
     """The registry's REST API, whose errors tell a refusal from an answer that was lost."""
@@ -89,7 +94,7 @@ class Client:
             return answer
         if answer.status_code in (502, 503, 504) or "Whether the change was kept" in answer.text:
             raise Lost(answer.text)
-        raise Refused(f"{answer.status_code} {answer.text}")
+        raise Refused(answer)
 
     def get(self, path):
         """As JSON; waits for a controller that is coming back."""
@@ -115,9 +120,11 @@ class Client:
         return self.add_version(model, data, **manifest)
 
     def predict(self, model):
-        """The version that answered."""
+        """The version that answered, 0 where there is none."""
         answer = self.session.post(f"{self.url}/v1/models/{model}:predict", json={"instances": [[1.0, 2.0, 3.0]]},
                                    timeout=DEADLINE_S)
+        if answer.status_code == 404:
+            return 0
         assert answer.status_code == 200 and len(answer.json()["predictions"]) == 1, answer.text
         return int(answer.headers["Slipway-Model-Version"])
 
