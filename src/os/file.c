@@ -151,3 +151,22 @@ int file_lock(int dir_fd, const char *name, int *ret_fd, struct err *e)
     *ret_fd = fd;
     return 0;
 }
+
+int file_lock_shared(int dir_fd, const char *name, int *ret_fd, struct err *e)
+{
+    int rc, fd = openat(dir_fd, name, O_RDONLY | O_CREAT | O_CLOEXEC, 0640);
+    if (fd < 0 && (errno == EROFS || errno == EACCES))
+        fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_errno(e, errno, "open lock file '%s'", name);
+    do
+        rc = flock(fd, LOCK_SH);
+    while (rc < 0 && errno == EINTR);
+    if (rc < 0) {
+        int why = errno;
+        close(fd);
+        return err_errno(e, why, "lock '%s'", name);
+    }
+    *ret_fd = fd;
+    return 0;
+}

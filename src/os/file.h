@@ -28,5 +28,8 @@ int file_sync(int fd, struct err *e) ERR_CHECKED;
 int file_publish(int from_dir, const char *from, int to_dir, const char *to, struct err *e) ERR_CHECKED;
 // Takes the lock file `name` in dir_fd for the life of *ret_fd. ERR_CONFLICT names the process that holds it.
 int file_lock(int dir_fd, const char *name, int *ret_fd, struct err *e) ERR_CHECKED;
+// Takes it together with others who do the same, who keep out those of file_lock; waits for one of them. The
+// folder of the lock file may be read-only once that is there.
+int file_lock_shared(int dir_fd, const char *name, int *ret_fd, struct err *e) ERR_CHECKED;
 // Writes this process's id into a lock file that was taken: for people, and after a change of hands.
 void file_lock_sign(int fd);

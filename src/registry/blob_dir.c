@@ -2,6 +2,7 @@
 // Blobs in a directory: blobs/sha256/ab/<64 hex digits>, written once, read-only, named by content.
 //
 //   write → blobs/tmp/<n> → fsync file → digest as wanted? → rename into place → fsync directory
+//   discard: rename into blobs/trash, which another process empties
 //
 // A crash at any point leaves either nothing or a file in tmp/, which the next open removes. A file under its
 // final name is always whole, because it was synced and hashed before it was renamed. From the fsync on it is
@@ -25,6 +26,7 @@ enum { WRITEBACK_BYTES = 8 << 20 };
 struct blobs_dir {
     struct blobs base;
     int root_fd, tmp_fd, sha256_fd; // tmp_fd: -1 when read-only
+    int trash_fd;                   // -1 until it is needed
     uint64_t next_tmp;
 };
 
@@ -84,6 +86,11 @@ static int writer_write(struct blob_writer *w, const void *p, size_t n, struct e
     return 0;
 }
 
+static int no_blob(const char *hex, struct err *e)
+{
+    return err_set(e, ERR_NOT_FOUND, "there is no blob sha256:%s", hex);
+}
+
 // Opens sha256/ab, the first two digits of the digest.
 static int open_shard(int sha256_fd, const char *hex, bool make, int *ret_fd, struct err *e)
 {
@@ -100,7 +107,7 @@ static int blob_open(struct blobs_dir *d, const struct registry_digest *digest, 
     if (!rc && (fd = openat(shard_fd, hex, O_RDONLY | O_CLOEXEC)) < 0)
         rc = errno == ENOENT ? ERR_NOT_FOUND : err_errno(e, errno, "open blob sha256:%s", hex);
     if (rc == ERR_NOT_FOUND)
-        err_set(e, ERR_NOT_FOUND, "there is no blob sha256:%s", hex);
+        (void)no_blob(hex, e);
     if (shard_fd >= 0)
         close(shard_fd);
     *ret_fd = fd;
@@ -149,6 +156,12 @@ static int check_file(int fd, const struct registry_digest *want, struct err *e)
                    have, should);
 }
 
+// A file that is there but cannot be touched, as another user's, keeps its age.
+static int keep_file(int shard_fd, const char *hex)
+{
+    return utimensat(shard_fd, hex, NULL, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT ? ERR_NOT_FOUND : 0;
+}
+
 // Puts the finished file under its name, or leaves it when the same bytes are there already.
 static int publish(const struct blob_parts *p, const char *hex, bool *ret_stored, struct err *e)
 {
@@ -156,7 +169,8 @@ static int publish(const struct blob_parts *p, const char *hex, bool *ret_stored
     int rc = open_shard(p->sha256_fd, hex, p->tmp_fd >= 0, &shard_fd, e);
     if (rc)
         return rc;
-    bool is_there = faccessat(shard_fd, hex, F_OK, 0) == 0;
+    // Its age counts from now on, so that nobody collects it before it is used.
+    bool is_there = keep_file(shard_fd, hex) != ERR_NOT_FOUND;
     *ret_stored = !is_there;
     if (is_there)
         rc = file_sync(shard_fd, e);
@@ -177,7 +191,7 @@ int blob_store(const struct blob_parts *p, const struct registry_digest *want, b
     if (!rc)
         rc = publish(p, hex, ret_stored, e);
     if (rc == ERR_NOT_FOUND)
-        return err_set(e, ERR_NOT_FOUND, "there is no blob sha256:%s", hex);
+        return no_blob(hex, e);
     return rc ? err_wrap(e, "store a blob") : 0;
 }
 
@@ -209,31 +223,132 @@ static int set_aside(struct blobs *b, const struct registry_digest *digest, int 
     return ERR_DIGEST;
 }
 
+static int keep(struct blobs *b, const struct registry_digest *digest, struct err *e)
+{
+    struct blobs_dir *d = (struct blobs_dir *)b;
+    char hex[REGISTRY_DIGEST_HEX];
+    registry_digest_hex(digest, hex);
+    int shard_fd = -1;
+    int rc = open_shard(d->sha256_fd, hex, false, &shard_fd, e);
+    if (!rc)
+        rc = keep_file(shard_fd, hex);
+    if (shard_fd >= 0)
+        close(shard_fd);
+    return rc == ERR_NOT_FOUND ? no_blob(hex, e) : rc;
+}
+
+static int discard(struct blobs *b, const struct registry_digest *digest, struct err *e)
+{
+    struct blobs_dir *d = (struct blobs_dir *)b;
+    char hex[REGISTRY_DIGEST_HEX];
+    registry_digest_hex(digest, hex);
+    if (d->tmp_fd < 0)
+        return err_set(e, ERR_REFUSED, "the blob directory is open read-only");
+    int shard_fd = -1;
+    int rc = d->trash_fd < 0 ? file_make_dir(d->root_fd, "trash", &d->trash_fd, e) : 0;
+    if (!rc)
+        rc = open_shard(d->sha256_fd, hex, false, &shard_fd, e);
+    if (!rc && renameat(shard_fd, hex, d->trash_fd, hex) < 0)
+        rc = errno == ENOENT ? ERR_NOT_FOUND : err_errno(e, errno, "discard blob sha256:%s", hex);
+    if (shard_fd >= 0)
+        close(shard_fd);
+    return rc == ERR_NOT_FOUND ? no_blob(hex, e) : rc;
+}
+
+static int trash(struct blobs *b)
+{
+    struct blobs_dir *d = (struct blobs_dir *)b;
+    struct err ignored;
+    if (d->trash_fd < 0 && d->tmp_fd >= 0 && file_open_dir(d->root_fd, "trash", &d->trash_fd, &ignored))
+        d->trash_fd = -1;
+    return d->trash_fd;
+}
+
+// False for what is no blob of this shard: such a file is none of ours.
+static bool entry_of(int shard_fd, const char *name, struct blob_entry *ret)
+{
+    char text[REGISTRY_DIGEST_TEXT];
+    struct stat st;
+    int n = snprintf(text, sizeof text, "sha256:%s", name);
+    if (n + 1 != sizeof text || !registry_digest_parse(str_of(text), &ret->digest) ||
+        fstatat(shard_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+        return false;
+    ret->size_bytes = (uint64_t)st.st_size;
+    ret->kept_wall_ns = (uint64_t)st.st_mtim.tv_sec * UINT64_C(1000000000) + (uint64_t)st.st_mtim.tv_nsec;
+    return true;
+}
+
+// The shard is read twice, the first time for its number of files; those that come meanwhile are young.
+static int list_shard(int shard_fd, uint8_t first, DIR *dir, struct arena *a, struct blob_entry **ret,
+                      size_t *ret_n, struct err *e)
+{
+    size_t most = 0, n = 0;
+    while (readdir(dir))
+        most++;
+    struct blob_entry *list = arena_calloc(a, most, sizeof *list);
+    if (!list)
+        return err_set(e, ERR_NOMEM, "no memory to list blobs");
+    rewinddir(dir);
+    for (struct dirent *entry; n < most && (entry = readdir(dir));)
+        if (entry_of(shard_fd, entry->d_name, &list[n]) && list[n].digest.bytes[0] == first)
+            n++;
+    *ret = list;
+    *ret_n = n;
+    return 0;
+}
+
+static int list(struct blobs *b, uint8_t first, struct arena *a, struct blob_entry **ret, size_t *ret_n,
+                struct err *e)
+{
+    struct blobs_dir *d = (struct blobs_dir *)b;
+    char hex[3];
+    int shard_fd;
+    snprintf(hex, sizeof hex, "%02x", first);
+    *ret = NULL;
+    *ret_n = 0;
+    int rc = open_shard(d->sha256_fd, hex, false, &shard_fd, e);
+    if (rc)
+        return rc == ERR_NOT_FOUND ? 0 : rc;
+    DIR *dir = fdopendir(shard_fd);
+    if (!dir) {
+        rc = err_errno(e, errno, "read blobs/sha256/%s", hex);
+        close(shard_fd);
+        return rc;
+    }
+    rc = list_shard(shard_fd, first, dir, a, ret, ret_n, e);
+    closedir(dir);
+    return rc;
+}
+
 static int open_blob(struct blobs *b, const struct registry_digest *digest, int *ret_fd, struct err *e)
 {
     return blob_open((struct blobs_dir *)b, digest, ret_fd, e);
 }
 
-// What a writer that died left behind.
-static int clear_tmp(int tmp_fd, struct err *e)
+static int clear(int dir_fd, const char *what, struct err *e)
 {
-    int fd = openat(tmp_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     if (!dir) {
         int why = errno;
         if (fd >= 0)
             close(fd);
-        return err_errno(e, why, "read blobs/tmp");
+        return err_errno(e, why, "read blobs/%s", what);
     }
     int rc = 0;
     for (struct dirent *entry; !rc && (entry = readdir(dir));) {
         if (entry->d_name[0] == '.')
             continue;
-        if (unlinkat(tmp_fd, entry->d_name, 0) < 0)
-            rc = err_errno(e, errno, "remove blobs/tmp/%s", entry->d_name);
+        if (unlinkat(dir_fd, entry->d_name, 0) < 0)
+            rc = err_errno(e, errno, "remove blobs/%s/%s", what, entry->d_name);
     }
     closedir(dir);
     return rc;
+}
+
+int blob_trash_empty(int trash_fd, struct err *e)
+{
+    return clear(trash_fd, "trash", e);
 }
 
 static void blobs_close(struct blobs *b)
@@ -241,7 +356,7 @@ static void blobs_close(struct blobs *b)
     struct blobs_dir *d = (struct blobs_dir *)b;
     if (!d)
         return;
-    int fds[] = {d->root_fd, d->tmp_fd, d->sha256_fd};
+    int fds[] = {d->root_fd, d->tmp_fd, d->sha256_fd, d->trash_fd};
     for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
         if (fds[i] >= 0)
             close(fds[i]);
@@ -258,6 +373,10 @@ static const struct blobs_ops OPS = {
     .parts = parts,
     .open = open_blob,
     .set_aside = set_aside,
+    .list = list,
+    .keep = keep,
+    .discard = discard,
+    .trash = trash,
 };
 
 static int open_read_only(struct blobs_dir *d, int data_fd, struct err *e)
@@ -273,7 +392,7 @@ static int open_for_writing(struct blobs_dir *d, int data_fd, struct err *e)
         rc = file_make_dir(d->root_fd, "sha256", &d->sha256_fd, e);
     if (!rc)
         rc = file_make_dir(d->root_fd, "tmp", &d->tmp_fd, e);
-    return rc ? rc : clear_tmp(d->tmp_fd, e);
+    return rc ? rc : clear(d->tmp_fd, "tmp", e); // what a writer that died left behind
 }
 
 int blobs_dir_open(const char *data_dir, bool read_only, struct blobs **ret, struct err *e)
@@ -281,7 +400,7 @@ int blobs_dir_open(const char *data_dir, bool read_only, struct blobs **ret, str
     struct blobs_dir *d = calloc(1, sizeof *d);
     if (!d)
         return err_set(e, ERR_NOMEM, "no memory to open the blob directory");
-    *d = (struct blobs_dir){.base.ops = &OPS, .root_fd = -1, .tmp_fd = -1, .sha256_fd = -1};
+    *d = (struct blobs_dir){.base.ops = &OPS, .root_fd = -1, .tmp_fd = -1, .sha256_fd = -1, .trash_fd = -1};
     int data_fd = -1;
     int rc = file_open_dir(AT_FDCWD, data_dir, &data_fd, e);
     if (!rc)

@@ -189,6 +189,13 @@ struct blob_parts {
     const char *tmp_name;
 };
 
+// A blob that lies in the store, whoever needs it.
+struct blob_entry {
+    struct registry_digest digest;
+    uint64_t size_bytes;
+    uint64_t kept_wall_ns; // when it was stored, or last kept
+};
+
 struct blobs_ops {
     void (*close)(struct blobs *b); // NULL is fine
     // A new blob of at most max_bytes, invisible until blob_store.
@@ -208,6 +215,17 @@ struct blobs_ops {
     // The bytes of fd, opened as blob d, are others: moves it out of the way, so that a good copy can be
     // stored; one that took its place already stays. Always ERR_DIGEST.
     int (*set_aside)(struct blobs *b, const struct registry_digest *d, int fd, struct err *e);
+
+    // Those whose digest begins with the byte `first`, in any order, in the arena.
+    int (*list)(struct blobs *b, uint8_t first, struct arena *a, struct blob_entry **ret, size_t *ret_n,
+                struct err *e);
+    // Somebody means to use blob d: its age is counted from now. ERR_NOT_FOUND.
+    int (*keep)(struct blobs *b, const struct registry_digest *d, struct err *e);
+    // Blob d is gone at once; its bytes lie in the trash until blob_trash_empty. Not durable: a power cut may
+    // bring it back, as a blob that nothing needs. ERR_NOT_FOUND, ERR_REFUSED when open read-only.
+    int (*discard)(struct blobs *b, const struct registry_digest *d, struct err *e);
+    // The folder of the trash, borrowed; -1: nothing was ever discarded.
+    int (*trash)(struct blobs *b);
 };
 
 struct blobs {
@@ -226,6 +244,13 @@ int blobs_dir_open(const char *data_dir, bool read_only, struct blobs **ret, str
 // there.
 int blob_store(const struct blob_parts *p, const struct registry_digest *want, bool *ret_stored,
                struct err *e) ERR_CHECKED;
+
+// Lock file in data_dir/run: held by who copies blobs that nobody may collect meanwhile (os/file:
+// file_lock_shared), and by who collects (file_lock).
+#define REGISTRY_BLOBS_LOCK "blobs.lock"
+
+// Removes all files of a folder, which may take long: the file system frees their space. ERR_IO.
+int blob_trash_empty(int trash_fd, struct err *e) ERR_CHECKED;
 
 // Digest of a whole file, from its start, whatever its position. ERR_IO, ERR_NOMEM.
 int registry_digest_file(int fd, struct registry_digest *ret, struct err *e) ERR_CHECKED;

@@ -76,6 +76,9 @@ int store_migrate(sqlite3 *db, struct err *e) ERR_CHECKED;
 // Gives each audit row its hash, in the transaction of the migration that adds it.
 int store_audit_chain(sqlite3 *db, struct err *e) ERR_CHECKED;
 
+// The schema that this program writes.
+int store_schema_version(void);
+
 // The single integer that a statement returns.
 int store_integer(sqlite3 *db, const char *sql, int64_t *ret, struct err *e) ERR_CHECKED;
 // The error for SQLite's result code.

@@ -69,6 +69,11 @@ static const struct migration {
 } MIGRATIONS[] = {{SCHEMA_1, NULL}, {SCHEMA_2, NULL}, {SCHEMA_3, store_audit_chain}};
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof MIGRATIONS[0] };
 
+int store_schema_version(void)
+{
+    return SCHEMA_VERSION;
+}
+
 static int step(sqlite3 *db, int64_t version, struct err *e)
 {
     char mark[128];
