@@ -8,20 +8,30 @@
 #include "tempdir.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+static unsigned filled_dies_at; // the process is killed at this call from now on; 0: never
+
+static inline int filled_sync(void)
+{
+    if (filled_dies_at && --filled_dies_at == 0)
+        raise(SIGKILL);
+    return 0;
+}
+
 int fsync(int fd)
 {
     (void)fd;
-    return 0;
+    return filled_sync();
 }
 
 int fdatasync(int fd)
 {
     (void)fd;
-    return 0;
+    return filled_sync();
 }
 
 __attribute__((constructor)) static void filled_in_memory(void)
