@@ -10,6 +10,7 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <openssl/sha.h>
 #include <sqlite3.h>
@@ -28,7 +29,7 @@
 #define HAS_ASAN 0
 #endif
 
-enum kind { FAULT_NONE, FAULT_READ, FAULT_WRITE, FAULT_SYNC, FAULT_NAME, FAULT_ALLOC };
+enum kind { FAULT_NONE, FAULT_READ, FAULT_WRITE, FAULT_SYNC, FAULT_NAME, FAULT_ALLOC, FAULT_OPEN };
 enum op { OP_OPEN, OP_BLOB, OP_VERSION, OP_ALIAS, OP_TEMP_ADD, OP_TEMP_REMOVE, OPS };
 
 // Shared with the process that dies.
@@ -92,6 +93,18 @@ int renameat(int from_dir, const char *from, int to_dir, const char *to)
 int mkdirat(int dir, const char *name, mode_t mode)
 {
     return fails(FAULT_NAME) ? -1 : (int)syscall(SYS_mkdirat, dir, name, mode);
+}
+
+// SQLite's.
+int fault_open(const char *path, int flags, ...) __asm__("open64");
+int fault_open(const char *path, int flags, ...)
+{
+    va_list more;
+    va_start(more, flags);
+    mode_t mode = flags & O_CREAT ? (mode_t)va_arg(more, unsigned) : 0;
+    va_end(more);
+    bool to_write = (flags & O_ACCMODE) != O_RDONLY;
+    return to_write && fails(FAULT_OPEN) ? -1 : (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }
 
 int fault_ftruncate(int fd, off_t size) __asm__("ftruncate64");
@@ -395,6 +408,34 @@ START_TEST(after_an_io_error_the_handle_is_closed_and_opened_anew)
 }
 END_TEST
 
-UNIT_MAIN("registry/faults", after_an_io_error_the_handle_is_closed_and_opened_anew, a_write_fails_once,
+// SQLite then opens it for reading alone, and would go on so.
+START_TEST(a_database_that_cannot_be_opened_for_writing_is_tried_again)
+{
+    struct registry *r;
+    struct registry_model *models;
+    struct arena a;
+    struct err e;
+    size_t n;
+    prepare();
+    static struct plan here;
+    ck_assert_int_eq(registry_sqlite_open(dir, &r, &e), 0);
+    ck_assert_int_eq(arena_init(&a, 1 << 20, &e), 0);
+    write_from_outside();
+    here = (struct plan){.kind = FAULT_READ, .error = EIO, .countdown = 1};
+    plan = &here;
+    ck_assert_int_eq(r->ops->models(r, &a, &models, &n, &e), ERR_IO); // closes it
+    here = (struct plan){.kind = FAULT_OPEN, .error = EIO, .countdown = 1};
+    ck_assert_int_eq(r->ops->alias_set(r, &CAUSE, STR("churn"), STR("blue"), 1, &e), ERR_IO);
+    ck_assert(here.fired);
+    plan = NULL;
+    ck_assert_msg(r->ops->alias_set(r, &CAUSE, STR("churn"), STR("blue"), 1, &e) == 0, "%s", e.msg);
+    r->ops->close(r);
+    arena_done(&a);
+    tempdir_remove(dir);
+}
+END_TEST
+
+UNIT_MAIN("registry/faults", after_an_io_error_the_handle_is_closed_and_opened_anew,
+          a_database_that_cannot_be_opened_for_writing_is_tried_again, a_write_fails_once,
           the_disk_is_full_from_some_write_on, a_sync_fails_once, syncs_fail_from_some_call_on,
           a_change_of_names_fails_once, an_allocation_fails_once)
