@@ -70,6 +70,8 @@ static int read_datatype(struct decode *d, struct tensor *t, struct err *e)
     t->dtype = str_eq(name, STR("FP32")) ? DTYPE_FP32 : dtype_find(name); // by far the most frequent
     if (t->dtype >= DTYPE_BOOL && t->dtype <= DTYPE_FP64 && t->dtype != DTYPE_FP16)
         return 0;
+    if (t->dtype == DTYPE_BYTES && d->sig->takes_text)
+        return 0;
     err_set(e, ERR_WRONG_TYPE, "datatype '" STR_FMT "' is not taken", STR_ARG(name));
     err_hint(e, "Numbers come as FP32, FP64, INT8 to INT64, UINT8 to UINT64 or BOOL.");
     return ERR_WRONG_TYPE;
@@ -146,6 +148,8 @@ static int read_data(struct decode *d, const struct tensor *t, bool whole, uint3
     uint64_t n_rows = t->shape[0];
     size_t stride = d->sig->n_features * decode_value_size(d);
     char *to = decode_cell(d, 0, feature);
+    if (whole)
+        d->layout = nested && t->n_dims == 2 ? DECODE_NESTED : DECODE_FLAT;
     if (nested && t->n_dims == 2)
         return read_nested(d, t, n_rows, width, to, stride, feature, e);
     if (whole)
@@ -220,6 +224,14 @@ static int read_tensor_data(struct infer *r, const struct tensor *t, struct err 
         r->seen = arena_calloc(d->scratch, d->sig->n_features, sizeof *r->seen);
     if (!r->seen && !whole)
         return err_set(e, ERR_NOMEM, "no room to tell %u features apart", d->sig->n_features);
+    if (!whole && d->sig->has_rules && !d->input_of) {
+        d->layout = DECODE_TENSORS;
+        d->input_of = arena_calloc(d->scratch, d->sig->n_features, sizeof *d->input_of);
+        if (!d->input_of)
+            return err_set(e, ERR_NOMEM, "no room to tell %u features apart", d->sig->n_features);
+    }
+    if (d->input_of)
+        d->input_of[feature] = r->n_inputs;
     rc = read_data(d, t, whole, feature, e);
     if (rc) {
         path_before(e, ".data");
@@ -377,6 +389,10 @@ int kserve_v2_decode(struct str body, const struct json_pause *pause, const stru
     json_scan_pauses(&r.d.json, pause);
     *ret = (struct predict_request){.no_outputs_listed = true};
     int rc = read_request(&r, e);
+    if (rc == 0 && sig->has_rules)
+        rc = decode_check_rules(&r.d, ".inputs", e);
+    ret->n_warnings = r.d.n_warnings;
+    ret->counts = r.d.counts;
     if (rc) {
         path_before(e, "$");
         rows_truncate(rows, r.d.first_row);

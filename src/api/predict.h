@@ -12,6 +12,7 @@
 
 struct interface;
 struct json_pause;
+struct rule_counts;
 
 // What a codec remembers of a request until its answer is written. Slices point into the arena, not into the
 // body.
@@ -20,6 +21,8 @@ struct predict_request {
     struct str id; // Open Inference Protocol request id to echo; empty when absent
     bool columns;  // KServe V1 `inputs`: answered as `outputs` and `predictions`
     bool no_outputs_listed;
+    uint32_t n_warnings;        // values that break a rule of the mode warn
+    struct rule_counts *counts; // of values that break rules, in the arena, also after an error; NULL: none
 };
 
 // The computed answer of one request.
@@ -36,9 +39,9 @@ struct predict_answer {
 //
 // Decodes `body`, appending its rows to `rows` (which has sig's dtype and width). On an error rows is as
 // before, and e has the JSON path, what was expected and, for a misspelt feature, the nearest name.
-// ERR_BAD_JSON (with byte offset), ERR_WRONG_TYPE, ERR_WRONG_COUNT, ERR_OUT_OF_RANGE, ERR_UNKNOWN_FEATURE,
-// ERR_MISSING_FEATURE, ERR_UNKNOWN_FIELD, ERR_UNKNOWN_OUTPUT, ERR_DUPLICATE_KEY, ERR_TOO_DEEP, ERR_TOO_LARGE,
-// ERR_NOMEM.
+// ERR_BAD_JSON (with byte offset), ERR_WRONG_TYPE, ERR_UNKNOWN_CATEGORY, ERR_WRONG_COUNT, ERR_OUT_OF_RANGE,
+// ERR_UNKNOWN_FEATURE, ERR_MISSING_FEATURE, ERR_UNKNOWN_FIELD, ERR_UNKNOWN_OUTPUT, ERR_DUPLICATE_KEY,
+// ERR_TOO_DEEP, ERR_TOO_LARGE, ERR_NOMEM.
 typedef int predict_decode_fn(struct str body, const struct json_pause *pause, const struct signature *sig,
                               struct rows *rows, struct arena *scratch, struct predict_request *ret,
                               struct err *e);

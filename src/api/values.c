@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Values in and out, for the JSON codecs. Numbers without an exponent take the scanner's hot loop, everything
 // else one value at a time.
-#include "api/values.h"
+#include "api/ruled.h"
 
 #include "base/limits.h"
 #include "base/near.h"
@@ -86,6 +86,8 @@ int decode_unexpected(struct decode *d, const char *expected, struct err *e)
 int decode_missing(struct decode *d, uint32_t feature, void *to, struct err *e)
 {
     const struct feature *f = &d->sig->features[feature];
+    if (f->rule)
+        return ruled_missing(d, f, to, e);
     if (!f->may_be_missing)
         return err_set(e, ERR_MISSING_FEATURE,
                        "feature '" STR_FMT "' is missing, and the model has no rule for that",
@@ -239,12 +241,16 @@ int decode_value(struct decode *d, enum dtype as, uint32_t feature, void *to, st
     double v;
     switch (k) {
     case JSON_NUMBER: {
+        if (as == DTYPE_BYTES)
+            return decode_unexpected(d, "a string, as the datatype BYTES says", e);
         int rc = json_scan_number(&d->json, &v, e);
         return rc ? rc : store(d, v, (struct str){start, (size_t)(d->json.p - start)}, as, to, e);
     }
     case JSON_TRUE:
     case JSON_FALSE:
         json_scan_word(&d->json, k);
+        if (d->sig->features[feature].rule)
+            return ruled_bool(d, &d->sig->features[feature], k == JSON_TRUE, to, e);
         return store(d, k == JSON_TRUE, (struct str){0}, as, to, e);
     case JSON_NULL:
     case JSON_NAN:
@@ -255,6 +261,8 @@ int decode_value(struct decode *d, enum dtype as, uint32_t feature, void *to, st
         err_hint(e, "Send null for a missing value, or the largest number that makes sense.");
         return ERR_OUT_OF_RANGE;
     default: {
+        if (k == JSON_STRING && d->sig->takes_text && (as == DTYPE_NONE || as == DTYPE_BYTES))
+            return ruled_text(d, &d->sig->features[feature], to, e);
         int rc = decode_unexpected(d, "a number", e);
         if (k == JSON_STRING)
             err_hint(e, "Send numbers without quotes.");
@@ -266,7 +274,7 @@ int decode_value(struct decode *d, enum dtype as, uint32_t feature, void *to, st
 // As many plain numbers as stand here; 0 sends the caller to decode_value.
 static size_t read_run(struct decode *d, enum dtype as, void *to, uint64_t n)
 {
-    if (is_integer(as))
+    if (is_integer(as) || as == DTYPE_BYTES)
         return 0;
     if (d->sig->input_dtype == DTYPE_FP32)
         return json_scan_floats(&d->json, to, n);

@@ -4,7 +4,19 @@
 #pragma once
 
 #include "api/predict.h"
+#include "tensor/rule.h"
 #include "wire/json_scan.h"
+
+// How a request lays out its values: for the paths of errors that are found after all was read.
+enum decode_layout {
+    DECODE_LISTS,   // .instances[i][k]
+    DECODE_VALUES,  // .instances[i]
+    DECODE_OBJECTS, // .instances[i].name
+    DECODE_COLUMNS, // .inputs.name[i]
+    DECODE_FLAT,    // .inputs[0].data[i*n+k]
+    DECODE_NESTED,  // .inputs[0].data[i][k]
+    DECODE_TENSORS, // .inputs[input_of[k]].data[i]
+};
 
 // One request being decoded.
 struct decode {
@@ -13,6 +25,11 @@ struct decode {
     struct rows *rows;
     struct arena *scratch;
     uint32_t first_row; // rows->n_rows before this request
+    // What its signature's rules need
+    enum decode_layout layout;
+    uint32_t *input_of; // (n_features)
+    struct rule_counts *counts;
+    uint32_t n_warnings;
 };
 
 void decode_init(struct decode *d, struct str body, const struct signature *sig, struct rows *rows,
@@ -30,6 +47,9 @@ int decode_array(struct decode *d, enum dtype as, uint32_t first, void *to, uint
 // The next plain numbers of an array, at most n, into cells that lie stride bytes apart. Returns how many; 0
 // says nothing: use decode_value.
 size_t decode_run(struct decode *d, enum dtype as, void *to, size_t stride, uint64_t n);
+// Holds all numbers of this request to the rules of their columns; `list` is where they stand: ".instances".
+// For signatures that have rules.
+int decode_check_rules(struct decode *d, const char *list, struct err *e) ERR_CHECKED;
 // NaN where the model has a rule for it, else ERR_MISSING_FEATURE.
 int decode_missing(struct decode *d, uint32_t feature, void *to, struct err *e) ERR_CHECKED;
 // Where the value of row i of this request lies; valid until rows are appended.

@@ -56,6 +56,7 @@ static const struct err_row TABLE[] = {
     [-ERR_REFUSED] = {"refused", 403, 7, false},
     [-ERR_DEADLINE] = {"deadline_exceeded", 504, 4, true},
     [-ERR_CRASHED] = {"model_crashed", 500, 13, false},
+    [-ERR_UNKNOWN_CATEGORY] = {"unknown_category", 400, 3, false},
 };
 _Static_assert(sizeof TABLE / sizeof TABLE[0] == -ERR_CODE_LIMIT, "every error code has its row");
 

@@ -49,7 +49,8 @@ enum err_code {
     ERR_REFUSED = -36,  // forbidden by policy
     ERR_DEADLINE = -37, // not answered within the time it may take
     ERR_CRASHED = -38,  // the process that ran the model ended while it computed this request, twice
-    ERR_CODE_LIMIT = -39,
+    ERR_UNKNOWN_CATEGORY = -39, // a category that the model, or its signature, does not have
+    ERR_CODE_LIMIT = -40,
 };
 
 enum { ERR_MSG_MAX = 320, ERR_PATH_MAX = 128, ERR_HINT_MAX = 160 };

@@ -130,7 +130,9 @@ static int read_labels(yyjson_val *labels, uint32_t *ret_n, struct err *e)
 // Everything of one spec but its strings.
 static int read_spec(yyjson_val *spec, bool is_input, struct tensor_spec *s, struct err *e)
 {
-    static const char *const KEYS[] = {"name", "datatype", "shape", "any_shape", "optional", "labels"};
+    static const char *const KEYS[] = {"name",   "datatype", "shape",   "any_shape",   "optional",
+                                       "labels", "type",     "missing", "categories",  "codes",
+                                       "min",    "max",      "mode",    "description", "unit"};
     int rc = check_keys(spec, KEYS, sizeof KEYS / sizeof KEYS[0], 2, e);
     if (rc)
         return rc;
@@ -203,8 +205,8 @@ struct document {
 
 static int check_document(yyjson_val *root, struct document *d, struct err *e)
 {
-    static const char *const KEYS[] = {"platform", "max_batch_rows", "inputs", "outputs"};
-    int rc = check_keys(root, KEYS, 4, 4, e);
+    static const char *const KEYS[] = {"platform", "max_batch_rows", "inputs", "outputs", "changes"};
+    int rc = check_keys(root, KEYS, 5, 4, e);
     err_at(e, "$");
     if (rc)
         return rc;

@@ -4,6 +4,19 @@
 
 #include "base/near.h"
 
+int categories_index(struct categories *c, struct err *e)
+{
+    int rc = map_init(&c->by_name, c->n, e);
+    for (uint32_t i = 0; rc == 0 && i < c->n; i++)
+        rc = map_add(&c->by_name, c->names[i], i, e);
+    return rc;
+}
+
+int64_t categories_find(const struct categories *c, struct str name)
+{
+    return map_get(&c->by_name, name);
+}
+
 int signature_index(struct signature *s, struct err *e)
 {
     int rc = map_init(&s->by_name, s->n_features, e);

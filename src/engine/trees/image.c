@@ -41,26 +41,74 @@ void image_copy(struct image_writer *w, enum image_section s, const void *from, 
         memcpy(to, from, n * image_part_bytes(s));
 }
 
-static void put_features(struct image_writer *w, const struct forest *f)
+static uint32_t n_categories(const struct feature *f)
+{
+    return f->categories ? f->categories->n : 0;
+}
+
+static void put_name(char **to, struct str name)
+{
+    if (name.n)
+        memcpy(*to, name.p, name.n);
+    *to += name.n;
+}
+
+// The names of all features, then those of all categories.
+static void put_names(struct image_writer *w, const struct signature *s)
 {
     size_t n_bytes = 0;
-    for (uint32_t i = 0; i < f->sig.n_features; i++)
-        n_bytes += f->sig.features[i].name.n;
-    char *names = image_section(w, IMAGE_NAMES, n_bytes);
-    for (uint32_t i = 0; names && i < f->sig.n_features; i++) {
-        memcpy(names, f->sig.features[i].name.p, f->sig.features[i].name.n);
-        names += f->sig.features[i].name.n;
+    for (uint32_t i = 0; i < s->n_features; i++) {
+        n_bytes += s->features[i].name.n;
+        for (uint32_t k = 0; k < n_categories(&s->features[i]); k++)
+            n_bytes += s->features[i].categories->names[k].n;
     }
-    struct image_feature *features = image_section(w, IMAGE_FEATURES, f->sig.n_features);
-    uint32_t at = 0;
-    for (uint32_t i = 0; features && i < f->sig.n_features; i++) {
-        const struct feature *from = &f->sig.features[i];
-        features[i] = (struct image_feature){.name = at,
-                                             .name_bytes = (uint32_t)from->name.n,
+    if (n_bytes > UINT32_MAX) {
+        w->to->failed = true;
+        return;
+    }
+    char *to = image_section(w, IMAGE_NAMES, n_bytes);
+    for (uint32_t i = 0; to && i < s->n_features; i++)
+        put_name(&to, s->features[i].name);
+    for (uint32_t i = 0; to && i < s->n_features; i++)
+        for (uint32_t k = 0; k < n_categories(&s->features[i]); k++)
+            put_name(&to, s->features[i].categories->names[k]);
+}
+
+// Returns how many categories there are, and where in IMAGE_NAMES they begin.
+static uint32_t put_feature_table(struct image_writer *w, const struct signature *s, uint32_t *ret_names)
+{
+    struct image_feature *features = image_section(w, IMAGE_FEATURES, s->n_features);
+    uint32_t at = 0, category = 0;
+    for (uint32_t i = 0; features && i < s->n_features; i++) {
+        const struct feature *from = &s->features[i];
+        features[i] = (struct image_feature){.name = {at, (uint32_t)from->name.n},
+                                             .first_category = category,
+                                             .n_categories = n_categories(from),
                                              .may_be_missing = from->may_be_missing,
-                                             .categorical = from->categorical};
+                                             .categorical = from->categorical,
+                                             .was_seen = from->was_seen,
+                                             .type = (uint8_t)from->type,
+                                             .seen_min = from->seen_min,
+                                             .seen_max = from->seen_max};
         at += (uint32_t)from->name.n;
+        category += n_categories(from);
     }
+    *ret_names = at;
+    return category;
+}
+
+static void put_features(struct image_writer *w, const struct forest *f)
+{
+    const struct signature *s = &f->sig;
+    uint32_t at = 0;
+    put_names(w, s);
+    uint32_t n = put_feature_table(w, s, &at);
+    struct image_name *to = image_section(w, IMAGE_CATEGORIES, n);
+    for (uint32_t i = 0; to && i < s->n_features; i++)
+        for (uint32_t k = 0; k < n_categories(&s->features[i]); k++) {
+            *to++ = (struct image_name){at, (uint32_t)s->features[i].categories->names[k].n};
+            at += (uint32_t)s->features[i].categories->names[k].n;
+        }
 }
 
 // The depth of the deepest tree, of a forest that no table of kernels is packed from.

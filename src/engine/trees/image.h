@@ -15,14 +15,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { IMAGE_VERSION = 3, IMAGE_ALIGN = 64, IMAGE_NAME_BYTES = 32, IMAGE_OBJECTIVE_BYTES = 96 };
+enum { IMAGE_VERSION = 4, IMAGE_ALIGN = 64, IMAGE_NAME_BYTES = 32, IMAGE_OBJECTIVE_BYTES = 96 };
 
 #define IMAGE_MAGIC "slwyTREE"
 
 enum image_section {
-    IMAGE_NAMES,    // bytes of all feature names
-    IMAGE_FEATURES, // struct image_feature
-    IMAGE_BASE,     // double, margins the sums start from (n_groups)
+    IMAGE_NAMES,      // bytes of all feature names, and of their categories' names
+    IMAGE_FEATURES,   // struct image_feature
+    IMAGE_CATEGORIES, // struct image_name, of one feature after the other
+    IMAGE_BASE,       // double, margins the sums start from (n_groups)
     // Plain
     IMAGE_TREES,        // struct forest_tree
     IMAGE_NODES,        // struct forest_node
@@ -59,9 +60,15 @@ struct image_span {
     uint64_t offset, n; // bytes from the start of the image; elements
 };
 
+struct image_name {
+    uint32_t at, n; // bytes of IMAGE_NAMES
+};
+
 struct image_feature {
-    uint32_t name, name_bytes; // in IMAGE_NAMES
-    uint8_t may_be_missing, categorical, zero[2];
+    struct image_name name;
+    uint32_t first_category, n_categories; // in IMAGE_CATEGORIES
+    uint8_t may_be_missing, categorical, was_seen, type, zero[4];
+    double seen_min, seen_max;
 };
 
 struct image_choice {
@@ -86,7 +93,7 @@ struct image_header {
 };
 
 // A header that grew is another format: raise IMAGE_VERSION, then the number here.
-_Static_assert(IMAGE_VERSION == 3 && sizeof(struct image_header) == 848 && IMAGE_SECTIONS == 30,
+_Static_assert(IMAGE_VERSION == 4 && sizeof(struct image_header) == 864 && IMAGE_SECTIONS == 31,
                "the image's format and its version change together");
 
 // Writes an image front to back; a failure sticks in the buffer.
@@ -103,6 +110,9 @@ struct image {
     uint64_t n[IMAGE_SECTIONS];
     struct forest
         forest; // what the header and the plain sections say; sig.features and by_name are on the heap
+    struct categories *categories; // (n_categories) of the features that have them, on the heap
+    struct str *category_names;    // of all of them, likewise
+    uint32_t n_categories;
 };
 
 // Starts section s of n zeroed elements and returns the first, valid until the next call; NULL without room.

@@ -23,6 +23,7 @@ size_t image_part_bytes(enum image_section s)
     static const size_t BYTES[IMAGE_SECTIONS] = {
         [IMAGE_NAMES] = 1,
         [IMAGE_FEATURES] = sizeof(struct image_feature),
+        [IMAGE_CATEGORIES] = sizeof(struct image_name),
         [IMAGE_BASE] = sizeof(double),
         [IMAGE_TREES] = sizeof(struct forest_tree),
         [IMAGE_NODES] = sizeof(struct forest_node),
@@ -106,10 +107,75 @@ static int check_header(const void *bytes, size_t size, struct err *e)
     return 0;
 }
 
+static bool open_name(const struct image *img, struct image_name name, struct str *ret)
+{
+    if (name.at > img->n[IMAGE_NAMES] || name.n > img->n[IMAGE_NAMES] - name.at)
+        return false;
+    *ret = (struct str){(const char *)img->at[IMAGE_NAMES] + name.at, name.n};
+    return true;
+}
+
+static int open_feature(const struct image *img, uint32_t i, struct feature *ret, struct err *e)
+{
+    const struct image_feature *from = (const struct image_feature *)img->at[IMAGE_FEATURES] + i;
+    uint64_t n = img->n[IMAGE_CATEGORIES];
+    if (from->may_be_missing > 1 || from->categorical > 1 || from->was_seen > 1 ||
+        from->type > FEATURE_BOOLEAN || from->first_category > n ||
+        from->n_categories > n - from->first_category || !open_name(img, from->name, &ret->name))
+        return err_set(e, ERR_BAD_MODEL, "image: feature %u is wrong", i);
+    *ret = (struct feature){.name = ret->name,
+                            .may_be_missing = from->may_be_missing,
+                            .categorical = from->categorical,
+                            .was_seen = from->was_seen,
+                            .type = (enum feature_type)from->type,
+                            .seen_min = from->seen_min,
+                            .seen_max = from->seen_max};
+    return 0;
+}
+
+// The names of the categories of all features, and a table of each feature that has them.
+static int open_categories(struct image *img, struct err *e)
+{
+    const struct image_feature *features = img->at[IMAGE_FEATURES];
+    const struct image_name *names = img->at[IMAGE_CATEGORIES];
+    struct signature *sig = &img->forest.sig;
+    uint32_t n = 0;
+    uint64_t next = 0;
+    for (uint32_t i = 0; i < sig->n_features; i++) {
+        if (features[i].first_category != next)
+            return err_set(e, ERR_BAD_MODEL, "image: the categories of feature %u are not its own", i);
+        next += features[i].n_categories;
+        n += features[i].n_categories > 0;
+    }
+    if (next != img->n[IMAGE_CATEGORIES] || next > LIMIT_CATEGORIES)
+        return bad(e, "another number of categories than the features have");
+    if (n == 0)
+        return 0;
+    img->categories = calloc(n, sizeof *img->categories);
+    img->category_names = calloc(img->n[IMAGE_CATEGORIES], sizeof *img->category_names);
+    if (!img->categories || !img->category_names)
+        return err_set(e, ERR_NOMEM, "no memory for categories");
+    for (uint64_t k = 0; k < img->n[IMAGE_CATEGORIES]; k++)
+        if (!open_name(img, names[k], &img->category_names[k]))
+            return bad(e, "the name of a category lies outside");
+    for (uint32_t i = 0; i < sig->n_features; i++) {
+        if (features[i].n_categories == 0)
+            continue;
+        struct categories *to = &img->categories[img->n_categories++];
+        to->names = img->category_names + features[i].first_category;
+        to->n = features[i].n_categories;
+        int rc = categories_index(to, e);
+        if (rc)
+            return rc == ERR_NOMEM ? rc : bad(e, "two categories have one name");
+        sig->features[i].categories = to;
+        sig->takes_text = true;
+    }
+    return 0;
+}
+
 static int open_signature(struct image *img, struct err *e)
 {
     const struct image_header *h = img->h;
-    const struct image_feature *from = img->at[IMAGE_FEATURES];
     struct signature *sig = &img->forest.sig;
     if (img->n[IMAGE_FEATURES] != h->n_features)
         return bad(e, "the table of features has another size than the header says");
@@ -125,15 +191,12 @@ static int open_signature(struct image *img, struct err *e)
     if (!sig->features)
         return err_set(e, ERR_NOMEM, "no memory for %u features", h->n_features);
     for (uint32_t i = 0; i < h->n_features; i++) {
-        if (from[i].name > img->n[IMAGE_NAMES] || from[i].name_bytes > img->n[IMAGE_NAMES] - from[i].name ||
-            from[i].may_be_missing > 1 || from[i].categorical > 1)
-            return err_set(e, ERR_BAD_MODEL, "image: feature %u is wrong", i);
-        sig->features[i] =
-            (struct feature){.name = {(const char *)img->at[IMAGE_NAMES] + from[i].name, from[i].name_bytes},
-                             .may_be_missing = from[i].may_be_missing,
-                             .categorical = from[i].categorical};
+        int rc = open_feature(img, i, &sig->features[i], e);
+        if (rc)
+            return rc;
     }
-    return signature_index(sig, e);
+    int rc = open_categories(img, e);
+    return rc ? rc : signature_index(sig, e);
 }
 
 // A bool that is neither 0 nor 1 must not be read as one.
@@ -248,6 +311,10 @@ int image_open(const void *bytes, size_t size, struct image *ret, struct err *e)
 
 void image_close(struct image *img)
 {
+    for (uint32_t i = 0; i < img->n_categories; i++)
+        map_done(&img->categories[i].by_name);
+    free(img->categories);
+    free(img->category_names);
     map_done(&img->forest.sig.by_name);
     free(img->forest.sig.features);
     *img = (struct image){0};

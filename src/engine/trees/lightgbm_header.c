@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The header of a LightGBM text model and the objective in it, and the line of pandas categories at its end.
+// The header of a LightGBM text model and the objective in it.
 #include "engine/trees/lightgbm_header.h"
 
 #include "base/limits.h"
 #include "base/map.h"
+#include "base/num.h"
 
 #include <math.h>
 #include <string.h>
-#include <yyjson.h>
 
 enum header_field {
     HEADER_VERSION,
@@ -158,6 +158,17 @@ static int names_parse(const struct field *field, struct arena *a, struct signat
     return rc ? ERR_BAD_MODEL : 0;
 }
 
+// "[min:max]"
+static bool range_parse(struct str info, struct feature *f)
+{
+    size_t n, m;
+    if (info.n < 5 || info.p[0] != '[' || info.p[info.n - 1] != ']' ||
+        !num_parse_loose(info.p + 1, info.n - 2, &f->seen_min, &n) || info.p[1 + n] != ':')
+        return false;
+    return num_parse_loose(info.p + 2 + n, info.n - 3 - n, &f->seen_max, &m) && m == info.n - 3 - n &&
+           isfinite(f->seen_min) && isfinite(f->seen_max);
+}
+
 // "[min:max]" for a number, "0:3:1" for categories, "none" for a feature that training could not use.
 static int infos_parse(const struct field *field, struct signature *s, struct err *e)
 {
@@ -168,8 +179,11 @@ static int infos_parse(const struct field *field, struct signature *s, struct er
     struct str rest = field->value;
     for (uint32_t i = 0; i < s->n_features;) {
         struct str info = str_split(&rest, ' ');
-        if (info.n)
-            s->features[i++].categorical = *info.p != '[' && !str_eq(info, STR("none"));
+        if (!info.n)
+            continue;
+        struct feature *f = &s->features[i++];
+        f->categorical = *info.p != '[' && !str_eq(info, STR("none"));
+        f->was_seen = range_parse(info, f);
     }
     return 0;
 }
@@ -328,59 +342,5 @@ int header_parse(struct lines *in, struct arena *a, struct forest *ret, struct e
     s->named = true;
     s->platform = "lightgbm_txt";
     s->output_name = "prediction";
-    return rc;
-}
-
-// ---- pandas categories
-
-static bool is_own_code(yyjson_val *category, size_t code)
-{
-    if (yyjson_is_bool(category))
-        return yyjson_get_bool(category) == (code == 1) && code < 2;
-    return !yyjson_is_num(category) || yyjson_get_num(category) == (double)code; // a text cannot be mistaken
-}
-
-static int pandas_columns_check(yyjson_val *columns, uint32_t line, struct err *e)
-{
-    size_t i, k, n, m;
-    yyjson_val *column, *category;
-    yyjson_arr_foreach(columns, i, n, column)
-    {
-        if (!yyjson_is_arr(column))
-            return err_set(e, ERR_BAD_MODEL, "line %u: pandas_categorical[%zu] is not a list", line, i);
-        yyjson_arr_foreach(column, k, m, category)
-        {
-            if (is_own_code(category, k))
-                continue;
-            err_set(e, ERR_UNSUPPORTED_MODEL,
-                    "line %u: pandas_categorical[%zu][%zu] is a number other than its code %zu", line, i, k,
-                    k);
-            err_hint(e, "Train on the codes (column.cat.codes), or make the categories text.");
-            return ERR_UNSUPPORTED_MODEL;
-        }
-    }
-    return 0;
-}
-
-int pandas_categories_check(struct lines *in, struct err *e)
-{
-    struct str line, found = {0}, prefix = STR("pandas_categorical:");
-    uint32_t line_no = 0;
-    while (lines_next_filled(in, &line))
-        if (str_starts(line, prefix)) {
-            found = (struct str){line.p + prefix.n, line.n - prefix.n};
-            line_no = in->n;
-        }
-    if (!line_no)
-        return 0;
-    yyjson_doc *doc = yyjson_read(found.p, found.n, 0);
-    yyjson_val *root = yyjson_doc_get_root(doc);
-    int rc = 0;
-    if (yyjson_is_arr(root))
-        rc = pandas_columns_check(root, line_no, e);
-    else if (!yyjson_is_null(root))
-        rc =
-            err_set(e, ERR_BAD_MODEL, "line %u: pandas_categorical is neither null nor a JSON list", line_no);
-    yyjson_doc_free(doc);
     return rc;
 }

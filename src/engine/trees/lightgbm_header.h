@@ -12,6 +12,8 @@
 int header_parse(struct lines *in, struct arena *a, struct forest *ret, struct err *e) ERR_CHECKED;
 
 // The line "pandas_categorical:" behind the trees. Categories that are numbers but not their own codes are
-// refused: clients would send the number where the model computes with the code. ERR_UNSUPPORTED_MODEL,
-// ERR_BAD_MODEL when it is not JSON.
-int pandas_categories_check(struct lines *in, struct err *e) ERR_CHECKED;
+// refused: clients would send the number where the model computes with the code. The lists belong to the
+// columns of type category, which the file does not name: they are given to the features that the file
+// calls categorical where those are as many, else left out. ERR_UNSUPPORTED_MODEL, ERR_BAD_MODEL when it is
+// not JSON, ERR_NOMEM.
+int pandas_categories_read(struct lines *in, struct arena *a, struct signature *s, struct err *e) ERR_CHECKED;

@@ -133,7 +133,7 @@ int lightgbm_text_parse(const uint8_t *bytes, size_t size, struct arena *a, stru
     if (!rc)
         rc = trees_fill(&in, a, ret, e);
     if (!rc)
-        rc = pandas_categories_check(&in, e);
+        rc = pandas_categories_read(&in, a, &ret->sig, e);
     if (!rc)
         rc = missing_rules(ret, a, e);
     return rc ? rc : forest_check(ret, a, e);

@@ -67,3 +67,7 @@ int xgboost_objective_apply(struct str name, const struct xgboost_base *base, st
 // A decimal number to its nearest float32, also "NaN" and "Infinity" as XGBoost writes them; false when s is
 // anything else.
 bool xgboost_float_parse(struct str s, float *ret);
+
+// The categories that a model of trees keeps: the names of the features' codes. ERR_BAD_MODEL, ERR_NOMEM.
+int xgboost_categories_read(struct doc model, struct arena *a, struct signature *sig,
+                            struct err *e) ERR_CHECKED;

@@ -101,7 +101,11 @@ static int read_types(struct model_in *m)
     for (uint32_t i = 0; i < s->n_features; i++) {
         if (doc_kind(d) != DOC_STRING)
             return err_set(m->e, ERR_BAD_MODEL, "feature type %u is not a string", i);
-        s->features[i].categorical = str_eq(doc_text(d), STR("c")) || str_eq(doc_text(d), STR("categorical"));
+        struct feature *f = &s->features[i];
+        f->categorical = str_eq(doc_text(d), STR("c")) || str_eq(doc_text(d), STR("categorical"));
+        f->type = str_eq(doc_text(d), STR("int")) ? FEATURE_INTEGER
+                  : str_eq(doc_text(d), STR("i")) ? FEATURE_BOOLEAN
+                                                  : FEATURE_NUMBER;
         d = i + 1 < s->n_features ? doc_next(d) : d;
     }
     return 0;
@@ -240,6 +244,8 @@ static int read_booster(struct model_in *m)
         rc = doc_get(holder.val ? holder : m->booster, "model", DOC_OBJECT, &m->trees_model, m->e);
     if (!rc)
         rc = xgboost_trees_build(m->trees_model, m->a, m->f, m->e);
+    if (!rc)
+        rc = xgboost_categories_read(m->trees_model, m->a, &m->f->sig, m->e);
     return rc ? rc : read_weights(m, dart);
 }
 
