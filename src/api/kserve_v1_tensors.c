@@ -3,6 +3,7 @@
 // values of the one input, or objects by input name; `inputs` has whole tensors. Rows as objects are read
 // once when it is known how large a row is, else twice: first to measure.
 #include "api/fields.h"
+#include "api/ruled_tensor.h"
 #include "api/tensor_read.h"
 #include "api/tensor_write.h"
 
@@ -39,6 +40,19 @@ static int unnamed_input(const struct interface *i)
     return i->n_inputs == 1 ? 0 : n == 1 ? needed : -1;
 }
 
+// Holds the tensor to its input's rule; the path of an error goes down to the element.
+static int check_whole(struct tensor_read *r, const struct tensor *t, struct err *e)
+{
+    uint64_t at = 0;
+    int rc = ruled_tensor(r, t, &at, e);
+    for (uint32_t k = t->n_dims; rc && k-- > 0;) {
+        if (!(r->squeezed && k == 1))
+            path_index_before(e, at % (uint64_t)t->shape[k]);
+        at /= (uint64_t)t->shape[k];
+    }
+    return rc;
+}
+
 static int read_whole(struct predict *p, uint32_t k, struct err *e)
 {
     struct tensor_read *r = &p->reads[k];
@@ -55,7 +69,9 @@ static int read_whole(struct predict *p, uint32_t k, struct err *e)
         rc = tensor_read_alloc(r, p->sink, bytes, e);
     if (rc == 0)
         rc = tensor_read_values(r, 0, e);
-    return rc ? rc : tensor_read_finish(r, &p->ret->inputs[k], e);
+    if (rc == 0)
+        rc = tensor_read_finish(r, &p->ret->inputs[k], e);
+    return rc ? rc : check_whole(r, &p->ret->inputs[k], e);
 }
 
 // A name in an object: `at` is its position there.
@@ -191,6 +207,12 @@ static int measure_rows(struct predict *p, struct err *e)
     return rc;
 }
 
+static uint64_t elements_of_row(const struct tensor *t)
+{
+    int64_t n = tensor_n_elements(t->shape + 1, t->n_dims - 1);
+    return n > 0 ? (uint64_t)n : 1;
+}
+
 static int read_objects(struct predict *p, struct err *e)
 {
     uint32_t n;
@@ -211,6 +233,11 @@ static int read_objects(struct predict *p, struct err *e)
                            STR_ARG(r->spec->name), (long long)r->spec->shape[0]);
         r->t.shape[0] = n;
         rc = tensor_read_finish(r, &p->ret->inputs[k], e);
+        uint64_t at = 0;
+        if (rc == 0 && (rc = ruled_tensor(r, &p->ret->inputs[k], &at, e)) != 0) {
+            path_key_before(e, r->spec->name);
+            path_index_before(e, at / (r->t.n_dims ? elements_of_row(&r->t) : 1));
+        }
     }
     return rc;
 }
@@ -355,6 +382,8 @@ int kserve_v1_tensors_decode(struct str body, const struct json_pause *pause, co
     if (!ret->inputs || !p.reads || !p.n_rows || !p.order)
         return err_set(e, ERR_NOMEM, "no room for %u inputs", i->n_inputs);
     int rc = read_request(&p, e);
+    ret->n_warnings = p.d.n_warnings;
+    ret->counts = p.d.counts;
     if (rc)
         path_before(e, "$");
     return rc;

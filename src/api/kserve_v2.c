@@ -18,7 +18,7 @@ static const struct str OUTPUT_FIELDS[] = {STR("name"), STR("parameters")};
 
 enum { DIMS_MAX = 2 };
 
-struct tensor {
+struct input_tensor {
     struct str name;
     enum dtype dtype;
     uint64_t shape[DIMS_MAX];
@@ -35,7 +35,7 @@ struct infer {
     uint8_t *seen; // (n_features) features that came as columns; NULL before the first
 };
 
-static int read_shape(struct decode *d, struct tensor *t, struct err *e)
+static int read_shape(struct decode *d, struct input_tensor *t, struct err *e)
 {
     bool first = true;
     uint64_t dim = 0;
@@ -61,7 +61,7 @@ static int read_shape(struct decode *d, struct tensor *t, struct err *e)
     return rc;
 }
 
-static int read_datatype(struct decode *d, struct tensor *t, struct err *e)
+static int read_datatype(struct decode *d, struct input_tensor *t, struct err *e)
 {
     struct str name;
     int rc = field_string(d, &name, e);
@@ -78,8 +78,8 @@ static int read_datatype(struct decode *d, struct tensor *t, struct err *e)
 }
 
 // [[row], [row], …]
-static int read_nested(struct decode *d, const struct tensor *t, uint64_t n_rows, uint32_t width, char *to,
-                       size_t stride, uint32_t feature, struct err *e)
+static int read_nested(struct decode *d, const struct input_tensor *t, uint64_t n_rows, uint32_t width,
+                       char *to, size_t stride, uint32_t feature, struct err *e)
 {
     bool first = true;
     uint64_t i = 0;
@@ -107,7 +107,7 @@ static int read_nested(struct decode *d, const struct tensor *t, uint64_t n_rows
 }
 
 // A flat array into cells that lie a row apart.
-static int read_flat_column(struct decode *d, const struct tensor *t, uint64_t n_rows, char *to,
+static int read_flat_column(struct decode *d, const struct input_tensor *t, uint64_t n_rows, char *to,
                             size_t stride, uint32_t feature, struct err *e)
 {
     bool first = true;
@@ -135,7 +135,8 @@ static int read_flat_column(struct decode *d, const struct tensor *t, uint64_t n
     return rc;
 }
 
-static int read_data(struct decode *d, const struct tensor *t, bool whole, uint32_t feature, struct err *e)
+static int read_data(struct decode *d, const struct input_tensor *t, bool whole, uint32_t feature,
+                     struct err *e)
 {
     if (json_scan_kind(&d->json) != JSON_ARRAY)
         return decode_unexpected(d, "an array", e);
@@ -158,8 +159,8 @@ static int read_data(struct decode *d, const struct tensor *t, bool whole, uint3
 }
 
 // Whether the tensor holds all features, and if not, which one.
-static int find_features(struct infer *r, const struct tensor *t, bool *ret_whole, uint32_t *ret_feature,
-                         struct err *e)
+static int find_features(struct infer *r, const struct input_tensor *t, bool *ret_whole,
+                         uint32_t *ret_feature, struct err *e)
 {
     const struct signature *sig = r->d.sig;
     uint32_t n = sig->n_features;
@@ -188,7 +189,7 @@ static int find_features(struct infer *r, const struct tensor *t, bool *ret_whol
 }
 
 // The first input makes the rows.
-static int make_rows(struct infer *r, const struct tensor *t, uint32_t width, struct err *e)
+static int make_rows(struct infer *r, const struct input_tensor *t, uint32_t width, struct err *e)
 {
     struct decode *d = &r->d;
     uint64_t n = t->shape[0], body_bytes = (uint64_t)(d->json.end - d->json.start);
@@ -207,7 +208,7 @@ static int make_rows(struct infer *r, const struct tensor *t, uint32_t width, st
     return n ? rows_append(d->rows, (uint32_t)n, &first, e) : 0;
 }
 
-static int read_tensor_data(struct infer *r, const struct tensor *t, struct err *e)
+static int read_tensor_data(struct infer *r, const struct input_tensor *t, struct err *e)
 {
     struct decode *d = &r->d;
     bool whole;
@@ -243,7 +244,8 @@ static int read_tensor_data(struct infer *r, const struct tensor *t, struct err 
     return 0;
 }
 
-static int read_input_field(struct infer *r, struct tensor *t, uint32_t field, uint32_t seen, struct err *e)
+static int read_input_field(struct infer *r, struct input_tensor *t, uint32_t field, uint32_t seen,
+                            struct err *e)
 {
     const uint32_t needed = 1u << NAME | 1u << SHAPE | 1u << DATATYPE;
     struct decode *d = &r->d;
@@ -264,7 +266,7 @@ static int read_input_field(struct infer *r, struct tensor *t, uint32_t field, u
     }
 }
 
-static int finish_input(struct infer *r, struct tensor *t, uint32_t seen, struct err *e)
+static int finish_input(struct infer *r, struct input_tensor *t, uint32_t seen, struct err *e)
 {
     struct decode *d = &r->d;
     for (uint32_t i = 0; i < N_INPUT_FIELDS; i++)
@@ -285,7 +287,7 @@ static int read_input(void *context, struct err *e)
 {
     struct infer *r = context;
     struct decode *d = &r->d;
-    struct tensor t = {0};
+    struct input_tensor t = {0};
     uint32_t seen = 0, field;
     bool first = true;
     if (json_scan_kind(&d->json) != JSON_OBJECT)

@@ -3,7 +3,7 @@
 // that comes before the shape is checked, passed over and read at the end of its tensor.
 #include "api/fields.h"
 #include "api/kserve_v2_parameters.h"
-#include "api/tensor_read.h"
+#include "api/ruled_tensor.h"
 #include "api/tensor_write.h"
 
 #include "base/near.h"
@@ -124,6 +124,9 @@ static int read_tensor(struct infer *r, const struct input *in, struct err *e)
     }
     if (rc == 0)
         rc = tensor_read_finish(&t, &r->ret->inputs[k], e);
+    uint64_t at = 0;
+    if (rc == 0 && (rc = ruled_tensor(&t, &r->ret->inputs[k], &at, e)) != 0)
+        path_index_before(e, at);
     if (rc)
         path_before(e, step);
     return rc;
@@ -306,6 +309,8 @@ int kserve_v2_tensors_decode(struct str body, const struct json_pause *pause, co
     if (!ret->inputs)
         return err_set(e, ERR_NOMEM, "no room for %u inputs", i->n_inputs);
     int rc = read_request(&r, e);
+    ret->n_warnings = r.d.n_warnings;
+    ret->counts = r.d.counts;
     if (rc)
         path_before(e, "$");
     else if (ret->outputs == 0)

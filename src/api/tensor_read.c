@@ -22,6 +22,8 @@ int tensor_read_datatype(struct tensor_read *r, enum dtype as, struct err *e)
 {
     enum dtype model = r->spec->dtype;
     bool is_float = as >= DTYPE_FP16 && as <= DTYPE_FP64, takes_floats = model >= DTYPE_FP16;
+    if (as == DTYPE_BYTES && model != DTYPE_BYTES && r->spec->rule)
+        as = model; // texts that the rule makes numbers of
     if ((as == DTYPE_BYTES) != (model == DTYPE_BYTES) || (is_float && !takes_floats))
         return err_set(e, ERR_WRONG_TYPE, "the datatype is %s, but input '" STR_FMT "' is %s", dtype_name(as),
                        STR_ARG(r->spec->name), dtype_name(model));

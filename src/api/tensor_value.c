@@ -5,6 +5,7 @@
 #include "api/tensor_value.h"
 
 #include "api/base64.h"
+#include "api/ruled_tensor.h"
 #include "base/assert.h"
 #include "base/num.h"
 #include "tensor/half.h"
@@ -110,6 +111,21 @@ static int read_integer(struct tensor_read *r, uint64_t *ret_size, bool *ret_neg
     return rc;
 }
 
+// A text, a boolean or nothing for an integer input with a rule.
+static int ruled_integer(struct tensor_read *r, enum json_kind k, uint64_t *ret_size, bool *ret_negative,
+                         struct err *e)
+{
+    double v;
+    int rc = ruled_value(r, k, &v, e);
+    if (rc)
+        return rc;
+    *ret_negative = v < 0;
+    if (!(fabs(v) < 0x1p53) || v != trunc(v) || (uint64_t)fabs(v) > (v < 0 ? r->low : r->high))
+        return err_set(e, ERR_OUT_OF_RANGE, "%.17g does not fit %s", v, dtype_name(r->spec->dtype));
+    *ret_size = (uint64_t)fabs(v);
+    return 0;
+}
+
 static int one_integer(struct tensor_read *r, struct err *e)
 {
     uint64_t size = 0;
@@ -117,6 +133,10 @@ static int one_integer(struct tensor_read *r, struct err *e)
     enum json_kind k = json_scan_kind(&r->d->json);
     if (k == JSON_NUMBER) {
         int rc = read_integer(r, &size, &negative, e);
+        if (rc)
+            return rc;
+    } else if (r->spec->rule && (k == JSON_STRING || k == JSON_TRUE || k == JSON_FALSE)) {
+        int rc = ruled_integer(r, k, &size, &negative, e);
         if (rc)
             return rc;
     } else if (k == JSON_TRUE || k == JSON_FALSE) {
@@ -185,6 +205,13 @@ static int one_float(struct tensor_read *r, struct err *e)
     struct json_scan *json = &r->d->json;
     enum json_kind k = json_scan_kind(json);
     double v = (double)NAN;
+    if (r->spec->rule &&
+        (k == JSON_STRING || k == JSON_TRUE || k == JSON_FALSE || k == JSON_NULL || k == JSON_NAN)) {
+        int rc = ruled_value(r, k, &v, e);
+        if (rc == 0)
+            put_float(r, v);
+        return rc;
+    }
     switch (k) {
     case JSON_NUMBER:
         return one_number(r, e);
@@ -255,6 +282,8 @@ static int one_string(struct tensor_read *r, struct err *e)
         rc = read_b64(r, &s, e);
     else
         rc = decode_unexpected(d, "a string", e);
+    if (rc == 0 && r->spec->rule && r->at)
+        rc = ruled_string(r, s, e);
     if (rc)
         return rc;
     uint32_t length = (uint32_t)s.n;

@@ -10,6 +10,7 @@
 #include "tensor/interface.h"
 
 struct json_pause;
+struct rule_counts;
 
 // Where decoded tensors go.
 struct tensor_sink {
@@ -26,6 +27,8 @@ struct tensors_request {
     uint32_t n_rows;       // first dimension that all inputs which came have in common; 0: they have none
     struct str id;         // Open Inference Protocol request id to echo; empty when absent
     bool columns;          // KServe V1 `inputs`: answered as `outputs` and `predictions`
+    uint32_t n_warnings;   // values that break a rule of the mode warn
+    struct rule_counts *counts; // of values that break rules, in the arena, also after an error; NULL: none
 };
 
 // The computed answer of one request. The tensors were checked (tensor_check), but their memory may change
@@ -39,10 +42,11 @@ struct tensors_answer {
 
 // Decodes `body`; on an error what was taken from the sink is the caller's to give back, and e has the JSON
 // path, what was expected and, for a misspelt input or output, the nearest name. ERR_BAD_JSON,
-// ERR_WRONG_TYPE, ERR_WRONG_COUNT, ERR_OUT_OF_RANGE, ERR_UNKNOWN_FEATURE (an input the model does not have),
-// ERR_MISSING_FEATURE (one it needs), ERR_UNKNOWN_FIELD, ERR_UNKNOWN_OUTPUT, ERR_DUPLICATE_KEY, ERR_TOO_DEEP,
-// ERR_TOO_LARGE (also when the sink is full), ERR_NOMEM. `pause`, which may be NULL, is called about every so
-// many bytes of the body (wire/json_scan.h), so that a long one can be decoded in pieces.
+// ERR_WRONG_TYPE, ERR_WRONG_COUNT, ERR_OUT_OF_RANGE, ERR_UNKNOWN_CATEGORY, ERR_UNKNOWN_FEATURE (an input the
+// model does not have), ERR_MISSING_FEATURE (one it needs), ERR_UNKNOWN_FIELD, ERR_UNKNOWN_OUTPUT,
+// ERR_DUPLICATE_KEY, ERR_TOO_DEEP, ERR_TOO_LARGE (also when the sink is full), ERR_NOMEM. `pause`, which may
+// be NULL, is called about every so many bytes of the body (wire/json_scan.h), so that a long one can be
+// decoded in pieces.
 typedef int tensors_decode_fn(struct str body, const struct json_pause *pause, const struct interface *i,
                               struct tensor_sink *sink, struct arena *scratch, struct tensors_request *ret,
                               struct err *e);

@@ -9,7 +9,8 @@
 //                             of the table it serves by; 0 or absent without one. A gateway that has a table
 //                             gets no new one before it is complete.
 //     controller IPC_DEPLOY   {"deployment":7,"model":"churn","version":3,"slot":2,"engine":"trees"}
-//                             + 1 descriptor: the image, a memfd that is sealed for good
+//                             + 1 descriptor: the image, a memfd that is sealed for good, and a second where
+//                             its signature has rules (tensor/rule.h): that as JSON
 //     controller IPC_ROUTES   {"generation":12,"ready":true,"models":[{"name":"churn","default":7,
 //                               "versions":[{"version":3,"deployment":7}],
 //                               "aliases":[{"alias":"champion","deployment":7}]}]}

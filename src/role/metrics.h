@@ -12,6 +12,8 @@
 
 enum {
     METRICS_SERIES = 256,     // deployments served at once; the controller gives each a slot
+    METRICS_RULE_KINDS = 4,
+    METRICS_RULE_ACTIONS = 3,
     METRICS_CODE_CLASSES = 6, // index = status / 100; 0 for a connection that went away before its answer
 };
 
@@ -24,6 +26,8 @@ struct metrics_series {
     struct hist queue;    // from the read to the start of the computation
     struct hist compute;  // of the batch the request was part of
     struct hist batch;    // rows in the batch (a count, not a time)
+    // Values that broke a rule of the signature, by enum rule_kind and enum rule_action (tensor/rule.h)
+    uint64_t rules[METRICS_RULE_KINDS][METRICS_RULE_ACTIONS];
 
     // Of a deployment that runs in replicas; what it should be scaled by
     uint64_t arrivals;     // requests, those refused at once too

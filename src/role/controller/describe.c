@@ -4,6 +4,10 @@
 
 #include "base/clock.h"
 #include "engine/engine.h"
+#include "tensor/schema.h"
+
+#include <math.h>
+#include <stdlib.h>
 
 static void put_text(struct buf *out, const char *key, struct str value)
 {
@@ -18,22 +22,47 @@ void describe_time(const char *key, uint64_t wall_ns, struct buf *out)
     put_text(out, key, str_of(text));
 }
 
+// {"name":"age","datatype":"FP32","type":"number","missing":true}
+static struct schema_column column_of(const struct signature *s, const struct feature *f)
+{
+    struct schema_column c = {.name = f->name,
+                              .dtype = s->input_dtype,
+                              .type = f->categorical               ? SCHEMA_CATEGORY
+                                      : f->type == FEATURE_INTEGER ? SCHEMA_INTEGER
+                                      : f->type == FEATURE_BOOLEAN ? SCHEMA_BOOLEAN
+                                                                   : SCHEMA_NUMBER,
+                              .missing = f->may_be_missing ? SCHEMA_YES : SCHEMA_NO,
+                              .categorical = f->categorical,
+                              .was_seen = f->was_seen && isfinite(f->seen_min) && isfinite(f->seen_max),
+                              .seen_min = f->seen_min,
+                              .seen_max = f->seen_max};
+    if (f->categories) {
+        c.type = SCHEMA_CATEGORY;
+        c.has_categories = true;
+        c.categories = f->categories->names;
+        c.n_categories = f->categories->n;
+    }
+    return c;
+}
+
 void describe_signature(const struct signature *s, struct buf *out)
 {
-    buf_puts(out, "{\"inputs\":[");
-    for (uint32_t i = 0; i < s->n_features; i++) {
-        const struct feature *f = &s->features[i];
-        buf_puts(out, i ? ",{\"name\":" : "{\"name\":");
-        buf_put_json_str(out, f->name);
-        buf_printf(out, ",\"datatype\":\"%s\",\"missing\":%s%s}", dtype_name(s->input_dtype),
-                   f->may_be_missing ? "true" : "false", f->categorical ? ",\"categorical\":true" : "");
+    struct schema_column *inputs = calloc(s->n_features, sizeof *inputs);
+    struct schema_column output = {.name = str_of(s->output_name),
+                                   .dtype = s->output_dtype,
+                                   .has_shape = true,
+                                   .n_dims = s->n_outputs > 1 || s->output_is_vector ? 2 : 1,
+                                   .shape = {-1, s->n_outputs}};
+    if (!inputs) {
+        out->failed = true;
+        return;
     }
-    buf_puts(out, "],\"outputs\":[{\"name\":");
-    buf_put_json_str(out, str_of(s->output_name));
-    buf_printf(out, ",\"datatype\":\"%s\",\"shape\":[-1", dtype_name(s->output_dtype));
-    if (s->n_outputs > 1 || s->output_is_vector)
-        buf_printf(out, ",%u", s->n_outputs);
-    buf_printf(out, "]}],\"named\":%s}", s->named ? "true" : "false");
+    for (uint32_t i = 0; i < s->n_features; i++)
+        inputs[i] = column_of(s, &s->features[i]);
+    const struct schema schema = {
+        .inputs = inputs, .n_inputs = s->n_features, .outputs = &output, .n_outputs = 1, .named = s->named};
+    schema_write(&schema, STR(""), out);
+    free(inputs);
 }
 
 static void put_artifacts(const struct registry_version *v, struct buf *out)

@@ -7,7 +7,7 @@
 
 struct signature;
 
-// {"inputs":[{"name","datatype","missing","categorical"?}],"outputs":[{"name","datatype","shape"}],"named"}
+// The document of tensor/schema.h, as far as the model file gives it.
 void describe_signature(const struct signature *s, struct buf *out);
 
 struct describe_version {

@@ -39,7 +39,8 @@ static bool send_deployments(struct controller *c, struct gateway_link *g)
             continue;
         buf_clear(&b);
         routing_deploy_encode(d, &b);
-        ok = !b.failed && peer_send(g->peer, IPC_DEPLOY, buf_str(&b), &d->image_fd, 1);
+        const int fds[] = {d->image_fd, d->rules_fd};
+        ok = !b.failed && peer_send(g->peer, IPC_DEPLOY, buf_str(&b), fds, d->rules_fd < 0 ? 1 : 2);
         if (ok) // else the connection is gone, and with it what it knew
             g->sent[i] = d->id;
     }

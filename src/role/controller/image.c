@@ -3,6 +3,7 @@
 #include "role/controller/image.h"
 
 #include "engine/engine.h"
+#include "os/file.h"
 #include "os/shm.h"
 #include "role/controller/describe.h"
 #include "settings/settings.h"
@@ -12,21 +13,46 @@
 
 enum { DESCRIBE_MAX = 64 << 10 };
 
+int image_of_text(const char *name, struct str text, int *ret_fd, struct err *e)
+{
+    int fd = -1;
+    int rc = shm_new(name, 0, &fd, e);
+    if (!rc)
+        rc = file_write_all(fd, text.p, text.n, e);
+    if (!rc)
+        rc = shm_seal(fd, SHM_SEAL_ALL, e);
+    if (rc && fd >= 0)
+        close(fd);
+    *ret_fd = rc ? -1 : fd;
+    return rc;
+}
+
+// Without what its user says of it, which is the signature's.
+int image_describe_interface(struct deployment *d, struct str json, struct err *e)
+{
+    struct interface *i;
+    struct buf text;
+    int rc = interface_decode(json, &i, e);
+    if (rc)
+        return rc;
+    buf_init(&text, LIMIT_INTERFACE_BYTES);
+    interface_encode(i, &text);
+    interface_free(i);
+    d->describe_json = text.failed ? NULL : str_dup(buf_str(&text));
+    buf_done(&text);
+    return d->describe_json ? 0 : err_set(e, ERR_NOMEM, "no memory to describe the model");
+}
+
 // Of a model that runs in replicas the image is what describes it.
 static int look_at_interface(const void *image, size_t size, struct deployment *d, struct buf *signature_json,
                              struct err *e)
 {
     struct str json = {image, size};
-    struct interface *i;
-    int rc = interface_decode(json, &i, e);
+    int rc = image_describe_interface(d, json, e);
     if (rc)
         return rc;
-    interface_free(i);
     buf_put_str(signature_json, json);
-    d->describe_json = str_dup(json);
-    return d->describe_json && !signature_json->failed
-               ? 0
-               : err_set(e, ERR_NOMEM, "no memory to describe the model");
+    return signature_json->failed ? err_set(e, ERR_NOMEM, "no memory to describe the model") : 0;
 }
 
 static int look_at_model(const struct engine *engine, const void *image, size_t size, struct deployment *d,

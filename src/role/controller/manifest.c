@@ -325,6 +325,17 @@ static int settings_read(yyjson_val **values, struct manifest *ret, struct err *
     return ret->settings_json.failed ? err_set(e, ERR_NOMEM, "no memory for the settings") : 0;
 }
 
+// As it stands: whoever knows the model reads it (tensor/schema.h).
+static int signature_copy(yyjson_val *signature, struct buf *out, struct err *e)
+{
+    size_t n;
+    char *text = signature ? yyjson_val_write(signature, 0, &n) : NULL;
+    if (text)
+        buf_put(out, text, n);
+    free(text);
+    return signature && (!text || out->failed) ? err_set(e, ERR_NOMEM, "no memory for the signature") : 0;
+}
+
 enum manifest_field {
     FIELD_ARTIFACTS,
     FIELD_DESCRIPTION,
@@ -332,6 +343,8 @@ enum manifest_field {
     FIELD_PROMOTE,
     FIELD_METRICS,
     FIELD_TRAINED_FROM,
+    FIELD_SIGNATURE,
+    FIELD_ALLOW_BREAKING,
     MANIFEST_FIELDS
 };
 
@@ -346,6 +359,9 @@ static int manifest_read(yyjson_val **values, struct manifest *ret, struct err *
         rc = settings_read(values + MANIFEST_FIELDS, ret, e);
     ret->description = text_of(values[FIELD_DESCRIPTION]);
     ret->trained_from = text_of(values[FIELD_TRAINED_FROM]);
+    ret->allow_breaking = yyjson_is_true(values[FIELD_ALLOW_BREAKING]);
+    if (!rc)
+        rc = signature_copy(values[FIELD_SIGNATURE], &ret->signature_json, e);
     ret->promote = !values[FIELD_PROMOTE] || yyjson_is_true(values[FIELD_PROMOTE]);
     if (!rc)
         rc = check_length(ret->description, LIMIT_DESCRIPTION_BYTES, "description", e);
@@ -363,6 +379,8 @@ int manifest_parse(struct str json, struct manifest *ret, struct err *e)
         [FIELD_PROMOTE] = {STR("promote"), YYJSON_TYPE_BOOL, false},
         [FIELD_METRICS] = {STR("metrics"), YYJSON_TYPE_OBJ, false},
         [FIELD_TRAINED_FROM] = {STR("trained_from"), YYJSON_TYPE_STR, false},
+        [FIELD_SIGNATURE] = {STR("signature"), YYJSON_TYPE_OBJ, false},
+        [FIELD_ALLOW_BREAKING] = {STR("allow_breaking"), YYJSON_TYPE_BOOL, false},
     };
     _Static_assert(MANIFEST_FIELDS + VERSION_SETTINGS_FIELDS <= FIELDS_MAX, "near names fit");
     yyjson_val *values[MANIFEST_FIELDS + VERSION_SETTINGS_FIELDS];
@@ -372,6 +390,7 @@ int manifest_parse(struct str json, struct manifest *ret, struct err *e)
     buf_init(&ret->tags_json, LIMIT_MANIFEST_BYTES * 8);
     buf_init(&ret->metrics_json, LIMIT_MANIFEST_BYTES * 8);
     buf_init(&ret->settings_json, LIMIT_MANIFEST_BYTES);
+    buf_init(&ret->signature_json, LIMIT_MANIFEST_BYTES * 8);
     int rc = json_read(json, &ret->doc, e);
     if (!rc)
         rc = object_read(yyjson_doc_get_root(ret->doc), "$", fields,
@@ -386,6 +405,7 @@ void manifest_done(struct manifest *m)
     buf_done(&m->tags_json);
     buf_done(&m->metrics_json);
     buf_done(&m->settings_json);
+    buf_done(&m->signature_json);
     m->doc = NULL;
     m->artifacts = NULL;
     m->model = NULL;

@@ -7,7 +7,7 @@
 #include "role/controller/version_settings.h"
 
 // POST …/versions: {"artifacts":[{"name","role","digest","size"}],"description","tags":{…},"metrics":{…},
-// "trained_from","promote"}, and the fields of struct version_settings.
+// "trained_from","promote","signature":{…},"allow_breaking"}, and the fields of struct version_settings.
 struct manifest {
     struct registry_artifact *artifacts;   // owned; (n_artifacts) as they were given; names borrowed from doc
     size_t n_artifacts;                    // at least 1
@@ -17,6 +17,8 @@ struct manifest {
     struct buf tags_json;                  // an object of strings
     struct buf metrics_json;               // an object of numbers
     bool promote;                          // true unless said otherwise
+    struct buf signature_json;             // what the user says of the model's columns; empty: nothing
+    bool allow_breaking;                   // changes of the signature
     struct version_settings settings;
     struct buf settings_json; // an object of those that were given
     struct str first_setting; // the name of one that was given; empty when none was

@@ -180,10 +180,21 @@ void request_answer(struct request *r, int status, const char *content_type)
 
 void request_fail(struct request *r, const struct err *e)
 {
+    request_fail_with(r, e, STR(""));
+}
+
+void request_fail_with(struct request *r, const struct err *e, struct str members)
+{
     buf_clear(&r->out);
     r->refill = NULL;
     r->has_length = false;
     api_error_encode(e, str_of(r->request_id), &r->out);
+    if (members.n && r->out.n) {
+        r->out.n--; // the object goes on
+        buf_putc(&r->out, ',');
+        buf_put_str(&r->out, members);
+        buf_putc(&r->out, '}');
+    }
     if (err_http_status(e->code) >= 500)
         log_event(&r->c->log, LOG_LEVEL_ERROR, "request_failed", LOG_Z("request_id", r->request_id),
                   LOG_Z("code", err_name(e->code)), LOG_Z("message", e->msg));

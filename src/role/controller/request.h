@@ -55,6 +55,8 @@ void request_free(struct request *r);    // NULL is fine
 // Answers with what out holds, as JSON or, with another content type, as that.
 void request_answer(struct request *r, int status, const char *content_type);
 void request_fail(struct request *r, const struct err *e);
+// The same with more members of the error object: "\"changes\":{…}".
+void request_fail_with(struct request *r, const struct err *e, struct str members);
 // Who asks, for the audit.
 struct registry_cause request_cause(const struct request *r);
 // The boolean query parameter `name`, the only one allowed. ERR_UNKNOWN_FIELD, ERR_INVALID.

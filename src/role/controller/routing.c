@@ -20,6 +20,8 @@ static void deployment_free(struct deployment *d)
 {
     if (d->image_fd >= 0)
         close(d->image_fd);
+    if (d->rules_fd >= 0)
+        close(d->rules_fd);
     free(d->describe_json);
     free(d->scaler);
     free(d);
@@ -41,7 +43,7 @@ static struct deployment *place(struct routing *r, struct str model, uint32_t sl
         err_set(e, ERR_NOMEM, "no memory for another version");
         return NULL;
     }
-    *d = (struct deployment){.slot = slot, .image_fd = -1};
+    *d = (struct deployment){.slot = slot, .image_fd = -1, .rules_fd = -1};
     name_copy(d->model, sizeof d->model, model);
     return r->slots[slot] = d;
 }

@@ -28,6 +28,7 @@ struct deployment {
     enum deployment_state state;
     int image_fd; // sealed, owned; -1 unless ready
     uint64_t image_bytes;
+    int rules_fd;                // sealed, owned: a signature with rules for the gateways; -1: none
     const struct engine *engine; // NULL unless ready
     char *describe_json;         // owned; what the engine says of itself
     struct err why;              // when failed

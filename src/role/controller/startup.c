@@ -3,8 +3,7 @@
 #include "role/controller/startup.h"
 
 #include "engine/engine.h"
-#include "os/file.h"
-#include "os/shm.h"
+#include "role/controller/agreement.h"
 #include "role/controller/compile_job.h"
 #include "role/controller/gateways.h"
 #include "role/controller/image.h"
@@ -49,7 +48,7 @@ static void on_compiled(struct compile_job *j, const struct err *why)
     if (!why) {
         struct buf signature; // the registry has the one that was agreed at the push
         buf_init(&signature, SIGNATURE_MAX);
-        if (image_take(j, d, &signature, &e))
+        if (image_take(j, d, &signature, &e) || agreement_restore(c, d, buf_str(&signature), &e))
             why = &e;
         buf_done(&signature);
     }
@@ -63,17 +62,12 @@ static void on_compiled(struct compile_job *j, const struct err *why)
         log_event(&c->log, LOG_LEVEL_INFO, "models_loaded");
 }
 
-// A sealed memfd with the interface that was agreed at the push.
+// The interface that was agreed at the push.
 static int interface_image(struct deployment *d, struct str json, struct err *e)
 {
-    int rc = shm_new("slipway-interface", 0, &d->image_fd, e);
-    if (!rc)
-        rc = file_write_all(d->image_fd, json.p, json.n, e);
-    if (!rc)
-        rc = shm_seal(d->image_fd, SHM_SEAL_ALL, e);
+    int rc = image_of_text("slipway-interface", json, &d->image_fd, e);
     d->image_bytes = json.n;
-    d->describe_json = rc ? NULL : str_dup(json);
-    return rc || d->describe_json ? rc : err_set(e, ERR_NOMEM, "no memory to describe the model");
+    return rc ? rc : image_describe_interface(d, json, e);
 }
 
 // After a restart of this process alone all that runs goes on, whatever made it so many.

@@ -3,6 +3,7 @@
 // where its engine needs them, a replica has loaded it → committed → published → answered once every gateway
 // runs it. Until the commit a failure leaves nothing behind.
 #include "engine/engine.h"
+#include "role/controller/agreement.h"
 #include "role/controller/compile_job.h"
 #include "role/controller/describe.h"
 #include "role/controller/gateways.h"
@@ -29,7 +30,7 @@ struct push {
     struct err why;
     int blob_fd;                   // for it; -1: none
     struct deployment *deployment; // reserved; NULL once it is committed
-    struct buf signature;
+    struct buf signature, changes;
     struct replacement replacement;
     struct replicas_wait wait;
     struct publication publication;
@@ -53,6 +54,7 @@ static void push_free(struct request *r)
     gateways_forget(r->c, &p->publication);
     manifest_done(&p->manifest);
     buf_done(&p->signature);
+    buf_done(&p->changes);
     free(p);
     r->state = NULL;
 }
@@ -264,6 +266,25 @@ static void refuse(struct push *p, const struct err *why)
     request_fail(p->r, &p->why);
 }
 
+// The signature; false and answered when it cannot be so.
+static bool agree(struct push *p)
+{
+    struct err e;
+    const struct agreement a = {buf_str(&p->manifest.signature_json), p->manifest.allow_breaking};
+    int rc = agreement_make(p->r->c, &a, p->deployment, &p->signature, &p->changes, &e);
+    if (rc == 0)
+        return true;
+    struct buf members;
+    buf_init(&members, SIGNATURE_MAX);
+    if (rc == ERR_CONFLICT && p->changes.n) {
+        buf_puts(&members, "\"changes\":");
+        buf_put_str(&members, buf_str(&p->changes));
+    }
+    request_fail_with(p->r, &e, buf_str(&members));
+    buf_done(&members);
+    return false;
+}
+
 static void on_compiled(struct compile_job *j, const struct err *why)
 {
     struct push *p = (struct push *)((char *)j - offsetof(struct push, job));
@@ -276,6 +297,8 @@ static void on_compiled(struct compile_job *j, const struct err *why)
     int rc = image_take(j, p->deployment, &p->signature, &e);
     if (!rc)
         rc = settings_check(p, &e);
+    if (!rc && !agree(p))
+        return;
     if (!rc)
         rc = promise(p, &e);
     bool in_replicas = !rc && p->deployment->engine->runtime;
@@ -313,6 +336,7 @@ int version_create(struct request *r, struct err *e)
     r->state = p;
     r->state_free = push_free;
     buf_init(&p->signature, SIGNATURE_MAX);
+    buf_init(&p->changes, SIGNATURE_MAX);
     int rc = manifest_parse(buf_str(&r->body), &p->manifest, e);
     if (!rc)
         rc = registry_model_name_check(r->args[0], e);

@@ -75,6 +75,9 @@ static int decode(struct call *k, tensors_decode_fn *codec, struct str body, cha
         .sink = {sink_alloc}, .message = message, .at = link_request_head_bytes(i->n_inputs), .max = max};
     struct arena *scratch = &k->conn->g->arena;
     int rc = codec(body, NULL, i, &s.sink, scratch, &k->request, e);
+    if (k->request.counts)
+        record_rules(k->deployment, k->request.counts);
+    k->request.counts = NULL;
     if (rc)
         return rc;
     *head = (struct link_request){.deadline_mono_ns = k->deadline_ns,
@@ -375,8 +378,8 @@ static void put_answer(struct call *k, struct conn *c, const struct tensor *resu
                                .version = str_of(d->version),
                                .prediction_id = {k->id, IDS_UUID_SIZE - 1},
                                .results = results};
-    struct reply_prediction head = {a.version, a.prediction_id, k->request_id, c->close_after,
-                                    k->old_keep_alive};
+    struct reply_prediction head = {a.version,      a.prediction_id,   k->request_id,
+                                    c->close_after, k->old_keep_alive, k->request.n_warnings};
     buf_clear(out);
     reply_prediction_begin(g, &head, out, &body);
     k->encode(&k->request, &a, out);

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "os/shm.h"
 #include "role/gateway/backend.h"
+#include "tensor/rule.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -35,10 +36,27 @@ static int open_inline(struct deployment *d, struct err *e)
     return 0;
 }
 
+static int open_rules(struct deployment *d, int fd, struct err *e)
+{
+    const void *json;
+    size_t size;
+    int rc = shm_map_immutable(fd, 1, SIZE_MAX / 2, &json, &size, e);
+    if (rc)
+        return rc;
+    rc = rules_bind(d->sig, (struct str){json, size}, &d->rules, e);
+    shm_unmap(json, size);
+    if (rc == 0)
+        d->sig = rules_signature(d->rules);
+    return rc;
+}
+
 // A model that replicas compute: its image says what it takes and gives.
 static int open_remote(struct deployment *d, struct gateway *g, struct err *e)
 {
-    int rc = interface_decode((struct str){d->image, d->image_bytes}, &d->interface, e);
+    struct str json = {d->image, d->image_bytes};
+    int rc = interface_decode(json, &d->interface, e);
+    if (rc == 0)
+        rc = rules_bind_interface(d->interface, json, &d->rules, e);
     if (rc)
         return rc;
     d->backend = backend_ref(g, d->id);
@@ -46,7 +64,8 @@ static int open_remote(struct deployment *d, struct gateway *g, struct err *e)
 }
 
 int deployment_open(struct gateway *g, uint32_t id, struct str model, uint32_t version, const char *engine,
-                    int fd, struct metrics_series *series, struct deployment **ret, struct err *e)
+                    int fd, int rules_fd, struct metrics_series *series, struct deployment **ret,
+                    struct err *e)
 {
     bool is_inline = strcmp(engine, engine_trees.name) == 0;
     struct deployment *d = calloc(1, sizeof *d);
@@ -59,6 +78,8 @@ int deployment_open(struct gateway *g, uint32_t id, struct str model, uint32_t v
                       : err_set(e, ERR_NOMEM, "a deployment");
     if (rc == 0)
         rc = is_inline ? open_inline(d, e) : open_remote(d, g, e);
+    if (rc == 0 && is_inline && rules_fd >= 0)
+        rc = open_rules(d, rules_fd, e);
     if (rc) {
         deployment_unref(d);
         return rc;
@@ -89,6 +110,7 @@ void deployment_unref(struct deployment *d)
     if (d->compiled)
         d->engine->close(d->compiled);
     interface_free(d->interface);
+    rules_free(d->rules);
     backend_unref(d->backend);
     shm_unmap(d->image, d->image_bytes);
     rows_done(&d->rows);

@@ -222,8 +222,11 @@ static void refuse(struct gateway *g, struct job *j, struct err *e)
 static bool decode_slice(struct gateway *g, struct job *j)
 {
     bool more = fiber_resume(j->fiber);
-    if (!more)
+    if (!more) {
         free_decoding(j);
+        if (j->p.request.counts)
+            record_rules(j->p.deployment, j->p.request.counts);
+    }
     count_bytes(g, j);
     if (more && g->jobs && g->jobs_bytes > GATEWAY_JOBS_BYTES) { // j is not in the list
         j->rc = too_many(&j->err);

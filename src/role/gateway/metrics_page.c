@@ -7,6 +7,7 @@
 #include "role/gateway/backend.h"
 #include "role/gateway/control.h"
 #include "role/gateway/table.h"
+#include "tensor/rule.h"
 
 #include <stdlib.h>
 
@@ -77,6 +78,24 @@ static void put_rows(struct gateway *g, const struct deployment *d, struct buf *
     buf_puts(out, "slipway_rows_total{");
     put_labels(out, d);
     buf_printf(out, "} %llu\n", (unsigned long long)sum);
+}
+
+static void put_rules(struct gateway *g, const struct deployment *d, struct buf *out)
+{
+    _Static_assert((int)RULE_KINDS == METRICS_RULE_KINDS && (int)RULE_ACTIONS == METRICS_RULE_ACTIONS,
+                   "as counted");
+    if (!d->rules)
+        return;
+    for (int k = 0; k < RULE_KINDS; k++)
+        for (int a = 0; a < RULE_ACTIONS; a++) {
+            uint64_t sum = 0;
+            for (unsigned i = 0; i < g->n_gateways; i++)
+                sum += series_of(g, i, d) ? series_of(g, i, d)->rules[k][a] : 0;
+            buf_puts(out, "slipway_signature_values_total{");
+            put_labels(out, d);
+            buf_printf(out, ",kind=\"%s\",action=\"%s\"} %llu\n", rule_kind_name((enum rule_kind)k),
+                       rule_action_name((enum rule_action)a), (unsigned long long)sum);
+        }
 }
 
 static void put_hist(struct gateway *g, const struct deployment *d, const char *name, size_t offset,
@@ -328,6 +347,9 @@ void metrics_page_put(struct gateway *g, struct buf *out)
     for_each(g, put_requests, out);
     put_help(out, "slipway_rows_total", "counter", "Rows predicted.");
     for_each(g, put_rows, out);
+    put_help(out, "slipway_signature_values_total", "counter",
+             "Values that broke a rule of the signature, and what became of them.");
+    for_each(g, put_rules, out);
     put_help(out, "slipway_request_duration_seconds", "histogram",
              "From the read of a request to the write of its answer.");
     for_each(g, put_duration, out);

@@ -94,6 +94,8 @@ int predict_gather(struct conn *c, const struct http1_request *req, const struct
         return job_start_decoding(g, p, body, e);
     d->rows.max_rows = d->rows.n_rows + predict_rows_max(g, d);
     rc = codec.decode(body, NULL, d->sig, &d->rows, &g->arena, &p->request, e);
+    if (p->request.counts)
+        record_rules(d, p->request.counts);
     if (rc) {
         predict_refused(c, d, rc, e);
         trim(d);
@@ -136,8 +138,9 @@ void predict_encode(struct gateway *g, struct pending *p, bool last, struct buf 
                                .prediction_id = {p->id, IDS_UUID_SIZE - 1},
                                .outputs = d->outputs + p->first_row * row_bytes,
                                .n_rows = p->request.n_rows};
-    struct reply_prediction head = {a.version, a.prediction_id, p->request_id, last && p->conn->close_after,
-                                    p->old_keep_alive};
+    struct reply_prediction head = {a.version,         a.prediction_id,
+                                    p->request_id,     last && p->conn->close_after,
+                                    p->old_keep_alive, p->request.n_warnings};
     reply_prediction_begin(g, &head, out, &body);
     p->encode(&p->request, &a, out);
     reply_prediction_end(out, body);

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "settings/settings.h"
+#include "tensor/rule.h"
 
 void record_batch(const struct deployment *d, uint32_t n_requests, uint32_t batch_rows, uint64_t start_ns,
                   uint64_t end_ns)
@@ -43,6 +44,13 @@ void record_call(struct gateway *g, const struct call *k, const struct link_resp
                   LOG_STR("request_id", k->request_id), LOG_STR("traceparent", k->traceparent),
                   LOG_Z("model", d->model), LOG_Z("version", d->version), LOG_INT("rows", k->request.n_rows),
                   LOG_INT("dur_us", (end_ns - k->start_ns) / 1000u));
+}
+
+void record_rules(struct deployment *d, const struct rule_counts *counts)
+{
+    for (int k = 0; k < RULE_KINDS; k++)
+        for (int a = 0; a < RULE_ACTIONS; a++)
+            d->series->rules[k][a] += counts->n[k][a];
 }
 
 void record_refused(struct conn *c, struct deployment *d, int status)

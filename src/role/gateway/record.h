@@ -15,4 +15,7 @@ void record_answer(struct gateway *g, const struct pending *p, uint64_t start_ns
 // An answered call; r: what its replica says of it.
 void record_call(struct gateway *g, const struct call *k, const struct link_response *r, uint64_t end_ns);
 // A request to a deployment that was answered with an error.
+// Values that broke a rule of the signature.
+struct rule_counts;
+void record_rules(struct deployment *d, const struct rule_counts *counts);
 void record_refused(struct conn *c, struct deployment *d, int status);

@@ -6,6 +6,7 @@
 #include "api/predict.h"
 #include "api/routes.h"
 #include "base/clock.h"
+#include "base/num.h"
 #include "role/gateway/predict.h"
 
 #include <stdio.h>
@@ -116,10 +117,16 @@ static char *put(char *to, const char *p, size_t n)
 
 #define PUT(to, literal) put(to, literal, sizeof(literal) - 1)
 
+static __attribute__((noinline, cold)) char *put_warnings(char *to, uint32_t n)
+{
+    to = PUT(to, "\r\nSlipway-Warnings: ");
+    return to + num_write_i64(n, to);
+}
+
 void reply_prediction_begin(struct gateway *g, const struct reply_prediction *p, struct buf *out,
                             size_t *ret_body)
 {
-    char *start = buf_reserve(out, 320 + p->version.n + p->prediction_id.n + p->request_id.n), *to = start;
+    char *start = buf_reserve(out, 384 + p->version.n + p->prediction_id.n + p->request_id.n), *to = start;
     *ret_body = 0;
     if (!to)
         return;
@@ -133,6 +140,8 @@ void reply_prediction_begin(struct gateway *g, const struct reply_prediction *p,
         to = PUT(to, "\r\nX-Request-Id: ");
         to = put(to, p->request_id.p, p->request_id.n);
     }
+    if (p->n_warnings)
+        to = put_warnings(to, p->n_warnings);
     if (p->close)
         to = PUT(to, "\r\nConnection: close");
     else if (p->keep_alive)

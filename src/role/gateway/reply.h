@@ -18,6 +18,7 @@ void reply_error(struct conn *c, const struct http1_request *req, const struct e
 struct reply_prediction {
     struct str version, prediction_id, request_id;
     bool close, keep_alive; // whether the answer says so
+    uint32_t n_warnings;    // values that break a rule of the signature and were taken
 };
 // An HTTP/1.0 client keeps the connection only when the answer says so too.
 bool reply_keeps_alive(const struct http1_request *req);

@@ -18,7 +18,8 @@ struct deployment {
     // Either a model that this gateway computes itself …
     const struct engine *engine;
     struct model *compiled;
-    const struct signature *sig; // of compiled
+    const struct signature *sig; // of compiled, with the rules
+    struct rules *rules;         // NULL: none
     const void *image;           // the mapping that compiled lies in
     size_t image_bytes;
     // … or one that replicas compute
@@ -62,10 +63,11 @@ struct table {
 };
 
 // Opens the image in the descriptor (a sealed memfd) and maps it read-only; fd stays the caller's. An engine
-// that is not this gateway's runs in replicas: the image is an interface.
+// that is not this gateway's runs in replicas: the image is an interface. rules_fd: the signature's rules in
+// the same way, or -1.
 // ERR_BAD_MODEL, ERR_UNSUPPORTED_MODEL, ERR_NOMEM, ERR_IO.
 int deployment_open(struct gateway *g, uint32_t id, struct str model, uint32_t version, const char *engine,
-                    int fd, struct metrics_series *series, struct deployment **ret,
+                    int fd, int rules_fd, struct metrics_series *series, struct deployment **ret,
                     struct err *e) ERR_CHECKED;
 // Whether a request would be computed now, or by a replica that it starts.
 bool deployment_is_ready(const struct deployment *d);
