@@ -113,7 +113,7 @@ class Client:
 
     def add_version(self, model, data, **manifest):
         artifact = {"name": "model.json", "digest": digest_of(data), "size": len(data)}
-        return self.call("POST", f"/models/{model}/versions", json={"artifacts": [artifact], **manifest}).json()
+        return self.call("POST", f"/models/{model}/versions", json={"artifacts": [artifact], "allow_breaking": True, **manifest}).json()
 
     def push(self, model, data, **manifest):
         self.put_blob(data)

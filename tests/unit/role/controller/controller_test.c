@@ -78,13 +78,14 @@ START_TEST(a_push_is_answered_only_after_every_gateway_runs_it)
     harness_gateway_ack(&g1);
     harness_receive(fd, &a);
     ck_assert_int_eq(a.status, 201);
-    static const char *const PARTS[] = {"\"model\":\"churn\",\"version\":1,\"state\":\"ready\"",
-                                        "\"format\":\"fake_text\"",
-                                        "\"tags\":{\"team\":\"risk\"}",
-                                        "\"aliases\":[\"champion\"]",
-                                        "\"engine\":{\"features\":4}",
-                                        "\"signature\":{\"inputs\":[{\"name\":\"column\"",
-                                        "\"url\":\"/v1/models/churn:predict\""};
+    static const char *const PARTS[] = {
+        "\"model\":\"churn\",\"version\":1,\"state\":\"ready\"",
+        "\"format\":\"fake_text\"",
+        "\"tags\":{\"team\":\"risk\"}",
+        "\"aliases\":[\"champion\"]",
+        "\"engine\":{\"features\":4}",
+        "\"signature\":{\"inputs\":[{\"name\":\"column0\",\"datatype\":\"FP32\"",
+        "\"url\":\"/v1/models/churn:predict\""};
     for (size_t i = 0; i < sizeof PARTS / sizeof PARTS[0]; i++)
         ck_assert_msg(strstr(a.body, PARTS[i]), "%s not in %s", PARTS[i], a.body);
     stop();

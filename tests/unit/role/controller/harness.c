@@ -36,6 +36,7 @@ static int metrics_fd = -1;
 
 struct model {
     struct signature sig;
+    char (*names)[16]; // (n_features)
 };
 struct image {
     char magic[8];
@@ -88,16 +89,21 @@ static int fake_open(const void *image, size_t size, struct model **ret, struct 
                                 .platform = "fake_text",
                                 .output_name = "prediction",
                                 .features = calloc(i->n_features + 1, sizeof *m->sig.features)};
-    for (uint64_t f = 0; f < i->n_features; f++)
-        m->sig.features[f] = (struct feature){.name = STR("column"), .may_be_missing = true};
+    m->names = calloc(i->n_features + 1, sizeof *m->names);
+    for (uint64_t f = 0; f < i->n_features; f++) {
+        snprintf(m->names[f], sizeof m->names[f], "column%u", (unsigned)f);
+        m->sig.features[f] = (struct feature){.name = str_of(m->names[f]), .may_be_missing = true};
+    }
     *ret = m;
     return 0;
 }
 
 static void fake_close(struct model *m)
 {
-    if (m)
+    if (m) {
         free(m->sig.features);
+        free(m->names);
+    }
     free(m);
 }
 
@@ -425,8 +431,9 @@ int harness_push(const char *model, const char *text, const char *more_json)
     ck_assert_msg(a.status == 201 || a.status == 200, "%s", a.body);
     snprintf(target, sizeof target, "/api/v1/models/%s/versions", model);
     int n = snprintf(body, sizeof body,
-                     "{\"artifacts\":[{\"name\":\"model.json\",\"digest\":\"%s\",\"size\":%zu}]%s}", digest,
-                     strlen(text), more_json);
+                     "{\"artifacts\":[{\"name\":\"model.json\",\"digest\":\"%s\",\"size\":%zu}],\"allow_"
+                     "breaking\":true%s}",
+                     digest, strlen(text), more_json);
     return harness_send("POST", target, body, (size_t)n);
 }
 
