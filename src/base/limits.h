@@ -29,10 +29,13 @@ enum {
     LIMIT_HTTP_CHUNK_LINE_BYTES = 256,
     LIMIT_TIMEOUT_MS = 3600000, // that a client may ask for
     // The command line
-    LIMIT_CLIENT_ANSWER_BYTES = 1 << 29, // an answer that a verb reads
-    LIMIT_CLIENT_ROW_BYTES = 64 << 20,   // a row of a file that `slipway predict` reads
-    LIMIT_MLMODEL_BYTES = 8 << 20,       // the file MLmodel of an MLflow model, with its signature
-    LIMIT_IMPORT_FILES = 1000,           // in one folder of a directory that a version is taken from
+    LIMIT_CLIENT_ANSWER_BYTES = 1 << 29,    // an answer that a verb reads
+    LIMIT_CLIENT_ROW_BYTES = 64 << 20,      // a row of a file that `slipway predict` reads
+    LIMIT_MLMODEL_BYTES = 8 << 20,          // the file MLmodel of an MLflow model, with its signature
+    LIMIT_IMPORT_REDIRECTS = 3,             // of one request to a tracking server
+    LIMIT_IMPORT_MB = 1 << 20,              // one file from there
+    LIMIT_TRACKING_ANSWER_BYTES = 16 << 20, // JSON from there
+    LIMIT_IMPORT_FILES = 1000,              // in one folder of a directory that a version is taken from
     // Content codings
     LIMIT_ZSTD_WINDOW_LOG = 23, // a zstd body may ask for a window of 8 MiB, as RFC 9659 has it
     // Load generator

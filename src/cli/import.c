@@ -49,9 +49,10 @@ static int import_directory(const char *path, struct package *p, struct err *e)
 int import_source(const char *source, const struct args *a, struct package *p, struct err *e)
 {
     struct stat st;
-    (void)a;
     if (strcmp(source, "-") == 0)
         return artifacts_add_stdin(&p->files, "model", "model", e);
+    if (mlflow_is_uri(source))
+        return mlflow_import_uri(source, a, p, e);
     if (stat(source, &st) == 0 && S_ISDIR(st.st_mode))
         return import_directory(source, p, e);
     return artifacts_add_path(&p->files, "model", NULL, source, e);

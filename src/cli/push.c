@@ -177,14 +177,17 @@ static int push_run(const struct args *a)
 
 const struct verb verb_push = {
     .name = "push",
-    .summary = "Sends a model file to the server, which checks it and serves it as a new version.",
-    .usage = "slipway push MODEL FILE [flags]",
+    .summary = "Sends a model to the server, which checks it and serves it as a new version.",
+    .usage = "slipway push MODEL FILE|DIR|URI|- [flags]",
     .examples = "slipway push churn model.json\n"
                 "slipway push churn model.ubj --description 'trained on May' --tag run=4711\n"
                 "slipway push churn model.txt --no-promote\n"
                 "slipway push churn model.onnx --replicas 2 --threads 1\n"
                 "slipway push churn model.onnx --replicas 0:4\n"
-                "cat model.json | slipway push churn -",
+                "cat model.json | slipway push churn -\n"
+                "slipway push churn mlruns/1/models/m-4711/artifacts   # a directory with MLmodel\n"
+                "slipway push churn models:/churn@champion --tracking-uri http://mlflow:5000\n"
+                "slipway push churn churn-3                            # what `slipway export` wrote",
     .flags =
         (const struct flag[]){
             {.name = "description", .value = "TEXT", .help = "Kept with the version."},
@@ -192,6 +195,9 @@ const struct verb verb_push = {
              .value = "KEY=VALUE",
              .help = "Kept with the version; may be repeated.",
              .repeats = true},
+            {.name = "tracking-uri",
+             .value = "URL",
+             .help = "MLflow server of a models:/ or runs:/ address. Default: MLFLOW_TRACKING_URI."},
             {.name = "no-promote", .help = "Leaves the champion as it is."},
             {.name = "replicas",
              .value = "N|MIN:MAX",
