@@ -173,9 +173,19 @@ static void put_numbers(struct session *s, struct run *r, uint32_t k, int64_t n,
 static void put_texts(struct session *s, struct run *r, uint32_t k, int64_t n)
 {
     enum { MAX = 32 };
-    char *to = place(s, r, k, (size_t)n * (4 + MAX));
-    size_t at = 0;
+    size_t at = 0, longest = MAX;
+    for (int64_t row = 0; row < n; row++)
+        if ((int)first_value(r, row) == FAKE_LONG_TEXT)
+            longest = (size_t)second_value(r, row) > longest ? (size_t)second_value(r, row) : longest;
+    char *to = place(s, r, k, (size_t)n * (4 + longest));
     for (int64_t row = 0; row < n; row++) {
+        if ((int)first_value(r, row) == FAKE_LONG_TEXT) {
+            uint32_t many = (uint32_t)second_value(r, row);
+            memcpy(to + at, &many, 4);
+            memset(to + at + 4, 'x', many);
+            at += 4 + many;
+            continue;
+        }
         char text[MAX];
         uint32_t length = (uint32_t)snprintf(text, sizeof text, "%.0f", sum_of(s, r, row));
         memcpy(to + at, &length, 4);

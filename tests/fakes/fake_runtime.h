@@ -15,8 +15,9 @@ enum fake_mode {
     FAKE_ERROR = -1007,
     FAKE_MORE_ROWS = -1008, // one row more than there came
     FAKE_WRONG_TYPE = -1009,
-    FAKE_LOST = -1010, // its answer gets lost; the replica goes on (fake_mute.c)
-    FAKE_MUTE = -1011, // so do all others that follow; not when another replica did so already
+    FAKE_LOST = -1010,      // its answer gets lost; the replica goes on (fake_mute.c)
+    FAKE_LONG_TEXT = -1012, // texts of as many bytes as the row's second value says
+    FAKE_MUTE = -1011,      // so do all others that follow; not when another replica did so already
 };
 
 enum { FAKE_WIDTH = 3, FAKE_BATCH_ROWS = 64 };

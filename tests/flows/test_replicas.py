@@ -6,6 +6,7 @@ The runtime is fake: it answers 1, 2 and 3 times the sum of a row, and misbehave
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import threading
@@ -14,7 +15,7 @@ import time
 import pytest
 import requests
 
-ABORT, LOOP, SLEEP, ALL_MEMORY, NAN, OF_BATCH, ERROR, MORE_ROWS, WRONG_TYPE, LOST, MUTE = range(-1001, -1012, -1)
+ABORT, LOOP, SLEEP, ALL_MEMORY, NAN, OF_BATCH, ERROR, MORE_ROWS, WRONG_TYPE, LOST, MUTE, LONG_TEXT = range(-1001, -1013, -1)
 INTERFACE = {"platform": "fake", "max_batch_rows": 64,
              "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 3]}],
              "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, 3]}]}
@@ -358,6 +359,82 @@ def test_large_texts_of_many_answers_are_taken_in_one_turn(start_fake_server, tm
     for t in threads:
         t.join()
     assert sent == [200, 200] and statuses == [(200, 40 * n, "")] * 6, statuses
+
+
+def test_a_large_body_is_decoded_in_slices_between_which_others_are_answered(start_fake_server, model, tmp_path):
+    wide = tmp_path / "wide.fake"
+    changed = {**INTERFACE, "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 100]}]}
+    wide.write_text(" " + json.dumps(changed, separators=(",", ":")))
+    server = start_fake_server("--gateways", 1, "--log-level", "debug")
+    server.push("m", model)
+    server.push("wide", wide, hang_ms=20000)
+    one = "[" + ",".join(["0.50000000000000000000"] * 100) + "]"
+    body = ('{"instances":[' + ",".join([one] * 4500) + "]}").encode() # 10 MB
+    v2 = ('{"inputs":[{"name":"x","datatype":"FP32","shape":[4500,100],"data":[' + ",".join([one[1:-1]] * 4500)
+          + "]}]}").encode()
+    got = requests.post(f"{server.url}/v1/models/wide:predict", data=body, timeout=60)
+    assert got.status_code == 200 and got.json()["predictions"] == [[50, 100, 150]] * 4500, got.text[:300]
+    got = requests.post(f"{server.url}/v2/models/wide/infer", data=v2, timeout=60)
+    assert got.status_code == 200 and got.json()["outputs"][0]["data"] == [50, 100, 150] * 4500, got.text[:300]
+    for event in server.find("body_decoded"):
+        assert event["bytes"] > 10_000_000 and event["slices"] > event["bytes"] / (1 << 18), event
+    assert len(server.find("body_decoded")) == 2
+    # An error at the very end, a body that is refused before, and clients that leave meanwhile.
+    got = requests.post(f"{server.url}/v1/models/wide:predict", data=body[:-2] + b",[1]]}", timeout=60)
+    assert got.status_code == 400 and got.json()["path"] == "$.instances[4500]", got.text
+    head = f"POST /v1/models/wide:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", server.port)) as s:
+            s.sendall(head + body)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as s: # pipelined, in order
+        s.sendall(post("/v1/models/m:predict", [row(1)]) + head + body + post("/v1/models/m:predict", [row(2)]))
+        first, second, third = read_answers(s, 3)
+    assert (first["predictions"], third["predictions"]) == ([answer(1)], [answer(2)])
+    assert second["predictions"] == [[50, 100, 150]] * 4500
+    wait_until(lambda: gauge(server, "slipway_requests_in_flight") == 0, "no request is under way")
+    assert not server.find("child_ended") and not server.find("replica_ended")
+
+
+def test_strings_of_an_answer_that_do_not_fit_are_an_error_that_names_the_limit(start_fake_server, tmp_path):
+    texts = {**INTERFACE, "outputs": [{"name": "text", "datatype": "BYTES", "shape": [-1]}]}
+    path = tmp_path / "texts.fake"
+    path.write_text(" " + json.dumps(texts, separators=(",", ":")))
+    server = start_fake_server("--gateways", 1)
+    server.push("m", path, hang_ms=30000)
+
+    def ask(n):
+        got = server.predict("m", {"instances": [[LONG_TEXT, n, 0]]})
+        return got.status_code, got.json().get("error", "")
+
+    most = (64 << 20) - 64 # of a message in a ring
+    status, why = ask(most) # with its head it is more
+    assert status == 413 and f"more than the {most} that fit" in why, why
+    assert ask(1 << 10) == (200, "")
+    assert not server.find("replica_ended") and not server.find("child_ended")
+
+
+def test_a_gateway_without_descriptors_links_to_a_replica_when_it_has_some(start_fake_server, model):
+    server = start_fake_server("--gateways", 1)
+    server.push("m", model, hang_ms=60000)
+    gateway = server.child_pid("gateway")
+
+    def descriptors():
+        return sorted(int(fd) for fd in os.listdir(f"/proc/{gateway}/fd"))
+
+    seen = [descriptors()]
+    wait_until(lambda: (seen.append(descriptors()) or seen[-1] == seen[-2]), "the client's connection is closed")
+    limits, taken = resource.prlimit(gateway, resource.RLIMIT_NOFILE), set(descriptors())
+    one_more = next(n for n in range(4096) if n not in taken) + 1 # room to hear of the new one, not for its rings
+    resource.prlimit(gateway, resource.RLIMIT_NOFILE, (one_more, limits[1]))
+    try:
+        os.kill(replicas(server)[0], signal.SIGKILL)
+        server.wait_event("link_failed")
+        server.wait_event("link_failed", n=2)
+    finally:
+        resource.prlimit(gateway, resource.RLIMIT_NOFILE, limits)
+    assert server.wait_event("link_made")["attempts"] >= 3
+    assert server.predict("m", {"instances": [row(3)]}).json()["predictions"] == [answer(3)]
+    assert not server.find("child_ended")
 
 
 def test_too_many_are_refused_at_once(start_fake_server, model):

@@ -13,9 +13,12 @@
 #include <unistd.h>
 
 enum {
-    TAKES_A_TURN = 4096,      // answers of one replica before others get their turn
-    WANT_AGAIN_NS = 500000000 // a controller that was told may have died since
+    TAKES_A_TURN = 4096,       // answers of one replica before others get their turn
+    WANT_AGAIN_NS = 500000000, // a controller that was told may have died since
+    PROPOSE_DOUBLINGS = 4
 };
+
+static const uint64_t PROPOSE_AGAIN_NS = 500000000;
 
 static struct link *link_of_socket(struct watch *w)
 {
@@ -308,7 +311,6 @@ static void on_socket(struct watch *w, uint32_t events)
 // Our rings, our eventfds and the proposal.
 static int propose(struct link *l, struct err *e)
 {
-    struct loop *loop = l->b->g->loop;
     struct link_open open = {LINK_PROTOCOL, l->b->g->index, LINK_RING_BYTES};
     int fds[LINK_FDS];
     l->slots = calloc(LINK_SLOTS, sizeof *l->slots);
@@ -317,15 +319,46 @@ static int propose(struct link *l, struct err *e)
     if (rc)
         return rc;
     l->wake = (struct watch){l->end.own_event, on_wake};
-    rc = loop_add(loop, &l->socket, EPOLLIN, e);
-    if (rc == 0)
-        rc = loop_add(loop, &l->wake, EPOLLIN, e);
+    rc = loop_add(l->b->g->loop, &l->wake, EPOLLIN, e);
     if (rc == 0)
         rc = msg_conn_send(&l->conn, LINK_OPEN, (struct str){(const char *)&open, sizeof open}, fds, LINK_FDS,
                            e);
     close(fds[LINK_FD_REQUESTS]);
     close(fds[LINK_FD_RESPONSES]);
     return rc;
+}
+
+static void unpropose(struct link *l)
+{
+    if (l->wake.fd >= 0)
+        loop_remove(l->b->g->loop, &l->wake);
+    l->wake.fd = -1;
+    link_end_done(&l->end);
+    free(l->slots);
+    l->slots = NULL;
+}
+
+// Descriptors or memory may be short for a while: tried again in each sweep that is due, with twice the time
+// in between.
+static void try_to_propose(struct link *l)
+{
+    struct gateway *g = l->b->g;
+    struct err e;
+    int rc = propose(l, &e);
+    l->is_proposed = rc == 0;
+    if (rc == 0) {
+        if (l->n_failures)
+            log_event(&g->log, LOG_LEVEL_INFO, "link_made", LOG_INT("replica", l->replica),
+                      LOG_INT("attempts", l->n_failures + 1));
+        return;
+    }
+    unpropose(l);
+    uint64_t wait_ns = PROPOSE_AGAIN_NS
+                       << (l->n_failures < PROPOSE_DOUBLINGS ? l->n_failures : PROPOSE_DOUBLINGS);
+    l->n_failures++;
+    l->propose_ns = loop_now_ns(g->loop) + wait_ns;
+    log_event(&g->log, LOG_LEVEL_ERROR, "link_failed", LOG_INT("replica", l->replica),
+              LOG_INT("again_in_ms", (int64_t)(wait_ns / 1000000)), LOG_Z("message", e.msg));
 }
 
 int backend_link(struct gateway *g, const struct supervision_link *to, int fd, struct err *e)
@@ -345,15 +378,23 @@ int backend_link(struct gateway *g, const struct supervision_link *to, int fd, s
                        .socket = {fd, on_socket},
                        .wake.fd = -1};
     msg_conn_init(&l->conn, fd, LINK_PAYLOAD_MAX);
-    int rc = propose(l, e);
+    int rc = loop_add(g->loop, &l->socket, EPOLLIN, e);
     if (rc) {
         link_free(l);
     } else {
         l->next = b->links;
         b->links = l;
+        try_to_propose(l);
     }
     backend_unref(b);
     return rc;
+}
+
+static void propose_again(struct backend *b)
+{
+    for (struct link *l = b->links; l; l = l->next)
+        if (!l->is_proposed && l->propose_ns <= loop_now_ns(b->g->loop))
+            try_to_propose(l);
 }
 
 unsigned backend_n_in_turn(const struct backend *b)
@@ -374,7 +415,7 @@ unsigned backend_n_in_turn(const struct backend *b)
 // What a replica owes: its oldest request, or the handshake.
 static bool is_out_of_patience(struct link *l, unsigned n_in_turn, uint64_t now)
 {
-    bool owes = !l->ready || l->first < l->next_id;
+    bool owes = l->is_proposed && (!l->ready || l->first < l->next_id);
     return l->hang_ms &&
            patience_look(&l->patience, &(struct patience_seen){.now_ns = now,
                                                                .owes = owes,
@@ -407,6 +448,7 @@ void backends_sweep(struct gateway *g)
 {
     for_each(g, calls_sweep);
     for_each(g, give_up_mute);
+    for_each(g, propose_again);
 }
 
 void backends_close(struct gateway *g)

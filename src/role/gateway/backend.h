@@ -23,14 +23,17 @@ struct link_slot {
     uint64_t end; // ring_free_to(end) gives its memory back
 };
 
+//   TOLD → OPENING       our rings are made and proposed
 //   OPENING → READY      the replica accepted: it has the model
 //   both    → gone       its socket closed, or it broke the protocol; the link is freed
 struct link {
     struct backend *b;
     struct link *next;
     uint32_t replica, hang_ms;
-    bool ready;
-    bool posted; // requests were committed since it was last woken
+    bool is_proposed, ready;
+    unsigned n_failures; // to propose
+    uint64_t propose_ns; // when to try again
+    bool posted;         // requests were committed since it was last woken
     struct msg_conn conn;
     struct watch socket;     // tells that the replica ended
     struct watch wake;       // end.own_event

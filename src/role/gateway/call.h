@@ -10,24 +10,29 @@
 #include "role/gateway/conn.h"
 #include "role/gateway/table.h"
 
+//   DECODING            a large body, over several turns
+//      ↓
 //   WAITING ──→ SENT ──→ ENDING ──→ freed
 //      ^          │
 //      └──────────┘      its replica ended: sent once more. The next one computes it alone if the first had
 //                        begun with it; a second end that it is part of is its own.
-enum call_state { CALL_WAITING, CALL_SENT, CALL_ENDING };
+enum call_state { CALL_DECODING, CALL_WAITING, CALL_SENT, CALL_ENDING };
 
 struct call {
-    struct call *next; // waiting in its backend, or free in the gateway
+    struct call *next; // of those that are decoded, or that wait in its backend
     struct conn *conn; // NULL once the client left
     struct deployment *deployment;
+    tensors_decode_fn *decode;
     tensors_encode_fn *encode;
+    struct decoding *decoding;      // while CALL_DECODING
     struct tensors_request request; // without its inputs once decoded
     enum call_state state;
     bool old_keep_alive;
     bool alone;
-    unsigned tries; // replicas that ended while they computed it
-    unsigned moves; // replicas that ended while they had it
-    void *memory;   // its message while it waits; owned
+    bool has_no_room; // to be kept for another replica
+    unsigned tries;   // replicas that ended while they computed it
+    unsigned moves;   // replicas that ended while they had it
+    void *memory;     // its message while it waits; owned
     size_t bytes;
     struct link *link; // while CALL_SENT
     uint64_t slot;     // its id there
@@ -48,6 +53,9 @@ void call_abandon(struct conn *c);
 // What the call cost its replica: its rows' part of the batch, and never more than the time that it took. The
 // replica's word is not believed further than that.
 uint64_t call_share_ns(const struct call *k, const struct link_response *r, uint64_t now_ns);
+
+// Decodes one slice of the large body whose turn it is. Called at the end of each turn.
+void calls_decode(struct gateway *g);
 
 // For backend.c. The answer of `bytes` bytes in the replica's ring, r its fixed part: the client is answered
 // and the call freed. What does not fit the interface is an error of the model.

@@ -8,6 +8,7 @@
 #include "os/signals.h"
 #include "role/board.h"
 #include "role/gateway/backend.h"
+#include "role/gateway/call.h"
 #include "role/gateway/conn.h"
 #include "role/gateway/control.h"
 #include "role/gateway/job.h"
@@ -68,10 +69,16 @@ void gateway_reload(struct gateway *g, const struct settings *s)
     log_event(&g->log, LOG_LEVEL_DEBUG, "settings_applied");
 }
 
+void gateway_set_busy(struct gateway *g)
+{
+    loop_set_busy(g->loop, g->jobs || g->decoding);
+}
+
 static void on_turn_end(void *ctx)
 {
     struct gateway *g = ctx;
     job_slice(g); // its connection may go on with requests for this turn
+    calls_decode(g);
     predict_finish(g);
     backends_turn_end(g);
     predict_finish(g); // what answered connections had waiting
@@ -196,6 +203,8 @@ static void stop(struct process *p)
     conn_free_dead(g);
     while (g->jobs) // their clients are gone: nothing is computed, they are only freed
         job_slice(g);
+    while (g->decoding)
+        calls_decode(g);
     links_free(g);
     control_free(g->control);
     table_free(g->table);

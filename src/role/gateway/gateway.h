@@ -16,6 +16,7 @@
 
 struct backend;
 struct board;
+struct call;
 struct conn;
 struct control;
 struct deployment;
@@ -79,7 +80,8 @@ struct gateway {
     struct deployment *touched; // deployments that have rows in this turn
     uint64_t turn_bytes;        // of rows and outputs gathered
     struct job *jobs;           // large requests, computed in slices over several turns
-    uint64_t jobs_bytes;        // of their rows and outputs
+    struct call *decoding;      // large requests to replicas, decoded likewise
+    uint64_t jobs_bytes;        // of all of them, and of what waits for replicas
     struct arena arena;         // reset when the turn's answers are written
     struct buf out;             // answers under construction, shared by all connections
     struct buf body;            // a body after its content coding is undone
@@ -91,6 +93,8 @@ struct gateway {
 
 // The supervisor sent new settings.
 void gateway_reload(struct gateway *g, const struct settings *s);
+// The loop does not sleep while there are slices to do.
+void gateway_set_busy(struct gateway *g);
 // Wall clock in nanoseconds, read at most once a turn.
 uint64_t gateway_wall_ns(struct gateway *g);
 // "Sun, 22 Nov 2026 10:49:29 GMT" for this turn.

@@ -136,7 +136,7 @@ static void begin(struct gateway *g, struct job *j)
     count_bytes(g, j);
     j->p.conn->state = CONN_WAITING;
     conn_want_input(j->p.conn, false);
-    loop_set_busy(g->loop, true);
+    gateway_set_busy(g);
 }
 
 static int no_memory(struct err *e)
@@ -309,7 +309,7 @@ void job_slice(struct gateway *g)
     }
     g->jobs_bytes -= j->bytes;
     job_free(j);
-    loop_set_busy(g->loop, g->jobs != NULL);
+    gateway_set_busy(g);
 }
 
 void job_abandon(struct conn *c)

@@ -317,9 +317,11 @@ static void link_pair(struct post *p, struct child *gateway)
                                     .hang_ms = p->member->group->want.hang_ms};
     if (gateway->says.fd < 0)
         return;
-    int rc = supervision_pair(pair, &e);
-    if (rc) {
-        log_event(&p->crew->sup->log, LOG_LEVEL_ERROR, "link_failed", LOG_Z("error", e.msg));
+    unsigned index = (unsigned)(gateway - p->crew->sup->children);
+    p->is_unlinked[index] = supervision_pair(pair, &e) != 0;
+    if (p->is_unlinked[index]) {
+        log_event(&p->crew->sup->log, LOG_LEVEL_ERROR, "link_failed", LOG_INT("replica", link.replica),
+                  LOG_INT("again_in_ms", SWEEP_MS), LOG_Z("message", e.msg));
         return;
     }
     if (child_tell(gateway, SUPERVISION_LINK, &link, &pair[0], 1))
@@ -484,12 +486,22 @@ static void on_due(struct timer *t)
     set_timer(c);
 }
 
+static void link_again(struct crew *c)
+{
+    for (struct deployment *d = c->deployments; d; d = d->next)
+        for (unsigned i = 0; i < LIMIT_REPLICAS; i++)
+            for (unsigned k = 0; d->group.members[i].state == BOARD_READY && k < c->sup->n_gateways; k++)
+                if (d->posts[i].is_unlinked[k])
+                    link_pair(&d->posts[i], &c->sup->children[k]);
+}
+
 // A fork whose loader died before it could tell of it has no socket and ends; nobody else reaps it.
 static void on_sweep(struct timer *t)
 {
     struct crew *c = (struct crew *)((char *)t - offsetof(struct crew, sweep));
     struct supervisor *s = c->sup;
     struct err e;
+    link_again(c);
     pid_t pid = proc_ended();
     if (pid > 0 && !is_known(c, pid)) // those that are known are reaped when their descriptor says so
         (void)waitpid(pid, NULL, WNOHANG);

@@ -17,7 +17,8 @@ struct post {
     struct proc proc;
     struct watch ended; // proc.pidfd
     struct msg_conn conn;
-    struct watch says; // its supervision socket; fd -1: none
+    struct watch says;                    // its supervision socket; fd -1: none
+    bool is_unlinked[BOARD_CHILDREN_MAX]; // gateways that it could not be introduced to; tried again
 };
 
 struct deployment {
