@@ -248,6 +248,26 @@ def section_rows(args, folder):
         row("of it: JSON, HTTP and the rest", f"{cpu - engine_us - system_us:.0f} us", f"{1 - (engine_us + system_us) / cpu:.0%}")
 
 
+def section_start(args, folder):
+    heading("From the start to ready, ms, by the server's own clock")
+    data = pathlib.Path(folder) / "start"
+    for label, gateways in (("1 gateway", 1), ("2 gateways", 2)):
+        times = []
+        for _ in range(args.pairs + 2): # the first makes the data directory
+            with subprocess.Popen([str(args.binary), "serve", "--listen", "127.0.0.1:0", "--data-dir", str(data), "--gateways", str(gateways)],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as server:
+                times += [e["startup_ms"] for e in map(json.loads, until_ready(server)) if e["event"] == "ready"]
+                server.terminate()
+        row(label, spread(times[1:], 0), "", f"target 50: {verdict(statistics.median(times[1:]), 50, True)}")
+
+
+def until_ready(server):
+    for line in server.stderr:
+        yield line
+        if '"ready"' in line:
+            return
+
+
 def section_idle(args, folder):
     import resource
     import socket
@@ -332,9 +352,9 @@ def section_instructions(args, folder):
 
 
 SECTIONS = {"engine": section_engine, "shapes": section_shapes, "exact": section_exact, "server": section_server,
-            "rows": section_rows, "idle": section_idle, "swap": section_swap, "onnx": section_onnx,
+            "rows": section_rows, "start": section_start, "idle": section_idle, "swap": section_swap, "onnx": section_onnx,
             "instructions": section_instructions}
-NEEDS_FOLDER = {"server", "rows", "idle", "swap", "onnx", "instructions"}
+NEEDS_FOLDER = {"server", "rows", "start", "idle", "swap", "onnx", "instructions"}
 
 
 def main():

@@ -41,6 +41,7 @@ def zipped(*names):
         (b"\x89HDF\r\n\x1a\n" + bytes(100), "an HDF5 file", "onnx"),
         (b"a,b,c\n1,2,3\n", "a table as text (CSV)", "ONNX"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "file",
 )
 def test_other_files_are_named_with_what_to_do(server, data, what, hint):
     status, error = push(server, data)
