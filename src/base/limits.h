@@ -53,6 +53,11 @@ enum {
     LIMIT_REPLICA_LINKS = 512,            // gateways of one replica, also those about to end
     LIMIT_REPLICA_QUEUE = 512,            // requests of one gateway that a replica has taken
     LIMIT_REPLICA_BATCH_BYTES = 64 << 20, // inputs, and results, of requests that are computed together
+    // Rollouts
+    LIMIT_ROLLOUT_REQUEST_BYTES = 64 << 10,
+    LIMIT_ROLLOUT_RECORD_BYTES = 1 << 20, // one transition with all its evidence
+    LIMIT_ROLLOUT_ACTOR_BYTES = 128,
+    LIMIT_ROLLOUT_NOTE_BYTES = 512, // why a person moved a rollout
     // JSON
     LIMIT_JSON_DEPTH = 64,
     LIMIT_INFER_ID_BYTES = 1024,  // request id of the Open Inference Protocol

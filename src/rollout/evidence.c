@@ -93,7 +93,7 @@ double evidence_best(const struct counts *events)
     uint64_t canary = counts_of(events, ARM_CANARY), stable = counts_of(events, ARM_STABLE);
     struct likelihood_target t = {events, 0};
     if (canary == 0 || stable == 0)
-        return canary ? INFINITY : stable ? 0 : NAN;
+        return canary ? HUGE_VAL : stable ? 0 : nan("");
     return exp(stats_bisect(slope, &t, -LOG_R_MAX, LOG_R_MAX));
 }
 
@@ -102,7 +102,7 @@ void evidence_interval(const struct counts *events, double alpha, double *ret_lo
     double ell[EVIDENCE_GRID], best = evidence_best(events);
     struct likelihood_target t = {events, 0};
     *ret_lo = 0;
-    *ret_hi = INFINITY;
+    *ret_hi = HUGE_VAL;
     if (isnan(best))
         return;
     evidence_curve(events, ell);

@@ -117,7 +117,7 @@ double stats_poly_stitching_bound(double v, double alpha, double v_min, double c
 static double empirical_process_error(double a, double c)
 {
     enum { ETAS = 2000 };
-    double best = INFINITY;
+    double best = HUGE_VAL;
     for (int i = 1; i < ETAS; i++) {
         double eta = 1 + (2 * a * a - 1) * i / ETAS;
         double gamma = sqrt(2 / eta) * (a - sqrt(2 * (eta - 1) / c));

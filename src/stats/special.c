@@ -122,7 +122,7 @@ static double beta_fraction(double a, double b, double x)
 double stats_log_beta_inc(double a, double b, double x)
 {
     if (x <= 0)
-        return -INFINITY;
+        return -HUGE_VAL;
     if (x >= 1)
         return 0;
     double factor = a * log(x) + b * log1p(-x) - stats_log_beta(a, b);
