@@ -43,22 +43,43 @@ void evidence_curve(const struct counts *events, double ret_ell[EVIDENCE_GRID])
         ret_ell[i] = ell_on_grid(events, i);
 }
 
+static double mean_above(const double ell[EVIDENCE_GRID], double log_at)
+{
+    int first = EVIDENCE_GRID;
+    while (first > 0 && grid_log(first - 1) > log_at)
+        first--;
+    return stats_log_mean_exp(ell + first, (size_t)(EVIDENCE_GRID - first));
+}
+
+static double mean_below(const double ell[EVIDENCE_GRID], double log_at)
+{
+    int n = 0;
+    while (n < EVIDENCE_GRID && grid_log(n) < log_at)
+        n++;
+    return stats_log_mean_exp(ell, (size_t)n);
+}
+
+void evidence_tests(const struct counts *events, double above, double below, double *ret_above,
+                    double *ret_below)
+{
+    double ell[EVIDENCE_GRID];
+    evidence_curve(events, ell);
+    *ret_above = mean_above(ell, log(above)) - evidence_ell(events, above);
+    *ret_below = mean_below(ell, log(below)) - evidence_ell(events, below);
+}
+
 double evidence_log_above(const struct counts *events, double at)
 {
     double ell[EVIDENCE_GRID];
-    size_t n = 0;
-    for (int i = EVIDENCE_GRID - 1; i >= 0 && grid_log(i) > log(at); i--)
-        ell[n++] = ell_on_grid(events, i);
-    return stats_log_mean_exp(ell, n) - evidence_ell(events, at);
+    evidence_curve(events, ell);
+    return mean_above(ell, log(at)) - evidence_ell(events, at);
 }
 
 double evidence_log_below(const struct counts *events, double at)
 {
     double ell[EVIDENCE_GRID];
-    size_t n = 0;
-    for (int i = 0; i < EVIDENCE_GRID && grid_log(i) < log(at); i++)
-        ell[n++] = ell_on_grid(events, i);
-    return stats_log_mean_exp(ell, n) - evidence_ell(events, at);
+    evidence_curve(events, ell);
+    return mean_below(ell, log(at)) - evidence_ell(events, at);
 }
 
 struct likelihood_target {

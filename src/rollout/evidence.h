@@ -19,6 +19,9 @@ void evidence_curve(const struct counts *events, double ret_ell[EVIDENCE_GRID]);
 double evidence_log_above(const struct counts *events, double at);
 // ln of the e-value against "r >= at": the canary is better than that.
 double evidence_log_below(const struct counts *events, double at);
+// Both at once, which costs as much as one.
+void evidence_tests(const struct counts *events, double above, double below, double *ret_above,
+                    double *ret_below);
 // The most likely r: 0 without canary events, infinity without stable ones, NaN without any.
 double evidence_best(const struct counts *events);
 // The r that are not refuted at alpha: an interval that holds at all times at once; [0, infinity] at first.

@@ -31,12 +31,9 @@ static void weigh(const struct judge_rules *rules, const struct guard *g, const 
     double ways = g->slo > 0 ? 2 : 1;
     f->fail_at = log(rules->n_guards * rules->n_arms / rules->alpha_fail);
     f->pass_at = log(ways / rules->alpha_pass);
-    f->log_fail = evidence_log_above(&t->events, g->fail_ratio);
-    f->log_pass = evidence_log_below(&t->events, g->pass_ratio);
+    evidence_tests(&t->events, g->fail_ratio, g->pass_ratio, &f->log_fail, &f->log_pass);
     if (g->slo > 0)
         f->log_rate = evidence_log_rate_below(f->events[ARM_CANARY], f->requests[ARM_CANARY], g->slo);
-    f->ratio = evidence_best(&t->events);
-    evidence_interval(&t->events, rules->alpha_pass, &f->ratio_lo, &f->ratio_hi);
 }
 
 static void conclude(const struct judge_rules *rules, const struct guard *g, const struct tally *t,
@@ -59,7 +56,7 @@ static void conclude(const struct judge_rules *rules, const struct guard *g, con
 void judge_guard(const struct judge_rules *rules, const struct guard *guard, const struct tally *tally,
                  double seconds, struct finding *ret)
 {
-    *ret = (struct finding){.reason = REASON_NO_DATA};
+    *ret = (struct finding){.reason = REASON_NO_DATA, .ratio = nan(""), .ratio_hi = HUGE_VAL};
     for (int arm = 0; arm < ARMS; arm++) {
         ret->requests[arm] = counts_of(&tally->requests, arm);
         ret->events[arm] = counts_of(&tally->events, arm);
@@ -88,6 +85,15 @@ void judge_all(const struct judge_rules *rules, const struct tally *tallies, con
     ret->log_unbalanced = evidence_log_unbalanced(assigned);
     ret->unbalanced_at = log(1 / rules->alpha_ratio);
     ret->unbalanced = ret->log_unbalanced >= ret->unbalanced_at;
+}
+
+void judge_estimate(const struct judge_rules *rules, const struct tally *tallies, struct judgement *j)
+{
+    for (uint32_t i = 0; i < rules->n_guards; i++) {
+        struct finding *f = &j->findings[i];
+        f->ratio = evidence_best(&tallies[i].events);
+        evidence_interval(&tallies[i].events, rules->alpha_pass, &f->ratio_lo, &f->ratio_hi);
+    }
 }
 
 const char *guard_metric_name(enum guard_metric m)

@@ -67,11 +67,10 @@ struct finding {
     enum verdict verdict;
     enum verdict_reason reason;
     uint64_t requests[ARMS], events[ARMS];
-    double log_fail, fail_at; // evidence for "worse", and where it suffices
-    double log_pass, pass_at; // evidence for "good enough", and where it suffices
-    double log_rate;          // evidence for a rate below the SLO; 0 without one
-    double ratio, ratio_lo,
-        ratio_hi; // most likely; interval at alpha_pass; NaN and [0, infinity] without events
+    double log_fail, fail_at;         // evidence for "worse", and where it suffices
+    double log_pass, pass_at;         // evidence for "good enough", and where it suffices
+    double log_rate;                  // evidence for a rate below the SLO; 0 without one
+    double ratio, ratio_lo, ratio_hi; // by judge_estimate; until then NaN and [0, infinity]
 };
 
 struct judgement {
@@ -88,6 +87,9 @@ void judge_guard(const struct judge_rules *rules, const struct guard *guard, con
 // checked against the weights.
 void judge_all(const struct judge_rules *rules, const struct tally *tallies, const struct counts *assigned,
                double seconds, struct judgement *ret);
+
+// Adds the estimates of the ratios, for people to read: they cost more than the verdicts.
+void judge_estimate(const struct judge_rules *rules, const struct tally *tallies, struct judgement *j);
 
 const char *guard_metric_name(enum guard_metric m); // "errors"
 const char *verdict_name(enum verdict v);           // "undecided"

@@ -119,8 +119,10 @@ int rollout_move(const struct rollout_spec *spec, struct plan *p, const struct r
     size_t begin = json->n;
     put_move(spec, p, &next, in, *ret_action, json);
     buf_puts(json, ",\"arms\":[");
-    for (uint32_t a = 0; a < spec->n_arms; a++)
+    for (uint32_t a = 0; a < spec->n_arms; a++) {
+        judge_estimate(&spec->rules, in->tallies[a], &arms[a]);
         put_arm(spec, in, a, &arms[a], json);
+    }
     buf_puts(json, "]");
     // For what nothing is computed from, as the time. It finds damage; against forgers there is the audit
     // chain.
