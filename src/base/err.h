@@ -45,10 +45,10 @@ enum err_code {
     ERR_NOMEM = -32,
     ERR_IO = -33,
     ERR_NO_SPACE = -34,
-    ERR_INTERNAL = -35, // a bug of ours
-    ERR_REFUSED = -36,  // forbidden by policy
-    ERR_DEADLINE = -37, // not answered within the time it may take
-    ERR_CRASHED = -38,  // the process that ran the model ended while it computed this request, twice
+    ERR_INTERNAL = -35,         // a bug of ours
+    ERR_REFUSED = -36,          // forbidden by policy
+    ERR_DEADLINE = -37,         // not answered within the time it may take
+    ERR_CRASHED = -38,          // the process that ran the model ended while it computed this request, twice
     ERR_UNKNOWN_CATEGORY = -39, // a category that the model, or its signature, does not have
     ERR_CODE_LIMIT = -40,
 };

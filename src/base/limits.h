@@ -67,8 +67,8 @@ enum {
     LIMIT_MODEL_OUTPUTS = 4096,
     LIMIT_INTERFACE_BYTES = 4 << 20, // the JSON of a model's inputs and outputs, with its classes
     LIMIT_TENSOR_NAME_BYTES = 1024,
-    LIMIT_CATEGORIES = 1 << 20,      // named categories, over all features of a model
-    LIMIT_CATEGORY_BYTES = 16 << 20, // of their names
+    LIMIT_CATEGORIES = 1 << 20,       // named categories, over all features of a model
+    LIMIT_CATEGORY_BYTES = 16 << 20,  // of their names
     LIMIT_CATEGORY_NAME_BYTES = 4096, // of one, where its user gives it
     LIMIT_TREE_DEPTH = 4096,
     LIMIT_TREES = 1000000,

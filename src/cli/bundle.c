@@ -175,50 +175,72 @@ static int write_files(yyjson_val *list, struct buf *out, struct err *e)
     return 0;
 }
 
-// What people may say of an input, in the order it is written; the rest stands in the model's file.
-static const char *const SAID[] = {"name", "missing", "type", "categories",  "codes",
-                                   "min",  "max",     "mode", "description", "unit"};
-enum { N_SAID = sizeof SAID / sizeof SAID[0], FILE_SAYS = 2 }; // the first are in every signature
+// What people may say of a column, in the order it is written; the rest stands in the model's file, and so do
+// the first ones where the column has no rule.
+static const char *const SAID[] = {"missing", "type", "categories",  "codes", "min",
+                                   "max",     "mode", "description", "unit",  "labels"};
+enum { N_SAID = sizeof SAID / sizeof SAID[0], N_RULES = 7 };
 
-static bool input_says(yyjson_val *input)
+static bool is_said(yyjson_val *column, size_t k)
 {
-    for (size_t k = FILE_SAYS; k < N_SAID; k++)
-        if (yyjson_obj_get(input, SAID[k]))
+    return yyjson_obj_get(column, SAID[k]) && (k >= N_RULES || yyjson_obj_get(column, "mode"));
+}
+
+static bool column_says(yyjson_val *column)
+{
+    for (size_t k = 0; k < N_SAID; k++)
+        if (is_said(column, k))
             return true;
     return false;
 }
 
-static void put_input(yyjson_val *input, yyjson_mut_doc *doc, yyjson_mut_val *inputs)
+static void put_column(yyjson_val *column, yyjson_mut_doc *doc, yyjson_mut_val *list)
 {
-    yyjson_mut_val *copy = yyjson_mut_arr_add_obj(doc, inputs);
-    for (size_t k = 0; k < N_SAID; k++) {
-        yyjson_val *value = yyjson_obj_get(input, SAID[k]);
-        if (value)
-            yyjson_mut_obj_add_val(doc, copy, SAID[k], yyjson_val_mut_copy(doc, value));
+    yyjson_mut_val *copy = yyjson_mut_arr_add_obj(doc, list);
+    yyjson_mut_obj_add_val(doc, copy, "name", yyjson_val_mut_copy(doc, yyjson_obj_get(column, "name")));
+    for (size_t k = 0; k < N_SAID; k++)
+        if (is_said(column, k))
+            yyjson_mut_obj_add_val(doc, copy, SAID[k],
+                                   yyjson_val_mut_copy(doc, yyjson_obj_get(column, SAID[k])));
+}
+
+// Whether a list of columns is written: when one says something, or all names are the user's.
+static bool list_says(yyjson_val *list, bool renamed)
+{
+    size_t i, n;
+    yyjson_val *column;
+    yyjson_arr_foreach(list, i, n, column)
+    {
+        if (renamed || column_says(column))
+            return true;
     }
+    return false;
 }
 
 // The completion of the signature that gives the same one again; NULL when there is nothing beyond the file.
 static char *completion_of(yyjson_val *signature)
 {
-    size_t i, n;
-    yyjson_val *input, *from = yyjson_obj_get(signature, "inputs");
-    bool says = false;
-    yyjson_arr_foreach(from, i, n, input)
-    {
-        says |= input_says(input);
-    }
-    yyjson_mut_doc *doc = says ? yyjson_mut_doc_new(NULL) : NULL;
+    static const char *const LISTS[] = {"inputs", "outputs"};
+    bool renamed = yyjson_is_true(yyjson_obj_get(signature, "renamed")), says = false;
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
     if (!doc)
         return NULL;
-    yyjson_mut_val *root = yyjson_mut_obj(doc), *inputs = yyjson_mut_arr(doc);
     yyjson_mut_doc_set_root(doc, root);
-    yyjson_mut_obj_add_val(doc, root, "inputs", inputs);
-    yyjson_arr_foreach(from, i, n, input)
-    {
-        put_input(input, doc, inputs);
+    for (size_t k = 0; k < 2; k++) {
+        size_t i, n;
+        yyjson_val *column, *from = yyjson_obj_get(signature, LISTS[k]);
+        if (!list_says(from, renamed && k == 0))
+            continue;
+        says = true;
+        yyjson_mut_val *list = yyjson_mut_arr(doc);
+        yyjson_mut_obj_add_val(doc, root, LISTS[k], list);
+        yyjson_arr_foreach(from, i, n, column)
+        {
+            put_column(column, doc, list);
+        }
     }
-    char *text = yyjson_mut_write(doc, 0, NULL);
+    char *text = says ? yyjson_mut_write(doc, 0, NULL) : NULL;
     yyjson_mut_doc_free(doc);
     return text;
 }

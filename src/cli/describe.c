@@ -248,6 +248,22 @@ static void put_shell(struct str text, struct buf *out)
             buf_putc(out, text.p[i]);
 }
 
+// A value that the input's rule takes.
+static void put_sample(yyjson_val *input, struct buf *row)
+{
+    yyjson_val *category = yyjson_arr_get_first(yyjson_obj_get(input, "categories")),
+               *min = yyjson_obj_get(input, "min"), *max = yyjson_obj_get(input, "max"), *shown = NULL;
+    if (category)
+        shown = category;
+    else if (min && yyjson_get_num(min) > 0)
+        shown = min;
+    else if (max && yyjson_get_num(max) < 0)
+        shown = max;
+    char *text = shown ? yyjson_val_write(shown, 0, NULL) : NULL;
+    buf_puts(row, text ? text : yyjson_equals_str(yyjson_obj_get(input, "type"), "boolean") ? "false" : "0");
+    free(text);
+}
+
 // The first row of the features: by name where they are few.
 static void put_row(yyjson_val *inputs, struct buf *row)
 {
@@ -263,7 +279,7 @@ static void put_row(yyjson_val *inputs, struct buf *row)
             buf_put_json_str(row, str_of(yyjson_get_str(yyjson_obj_get(input, "name"))));
             buf_putc(row, ':');
         }
-        buf_putc(row, '0');
+        put_sample(input, row);
     }
     buf_putc(row, named ? '}' : ']');
 }

@@ -5,6 +5,7 @@
 #include "cli/digits.h"
 #include "cli/feed_tensors.h"
 #include "cli/sample.h"
+#include "cli/signature.h"
 
 #include "base/limits.h"
 #include "base/map.h"
@@ -18,6 +19,22 @@
 #include <unistd.h>
 
 enum { READ_BYTES = 1 << 20 };
+
+static int map_categories(struct feed_feature *feature, yyjson_val *list, struct err *e)
+{
+    size_t i, n = yyjson_arr_size(list);
+    yyjson_val *v;
+    if (!feature->takes_text || n == 0 || n > LIMIT_CATEGORIES)
+        return 0;
+    int rc = map_init(&feature->names, (uint32_t)n, e);
+    yyjson_arr_foreach(list, i, n, v)
+    {
+        if (rc == 0 && yyjson_is_str(v))
+            rc = map_add(&feature->names, (struct str){yyjson_get_str(v), yyjson_get_len(v)}, 0, NULL);
+        rc = rc == ERR_DUPLICATE_KEY ? 0 : rc;
+    }
+    return rc;
+}
 
 int feed_init(struct feed *f, int fd, const char *name, yyjson_val *signature, struct err *e)
 {
@@ -42,6 +59,11 @@ int feed_init(struct feed *f, int fd, const char *name, yyjson_val *signature, s
         yyjson_val *missing = yyjson_obj_get(input, "missing");
         f->features[i].name = str_of(yyjson_get_str(yyjson_obj_get(input, "name")));
         f->features[i].may_be_missing = !missing || yyjson_get_bool(missing);
+        f->features[i].takes_text = signature_takes_text(input);
+        f->takes_text |= f->features[i].takes_text;
+        int rc = map_categories(&f->features[i], yyjson_obj_get(input, "categories"), e);
+        if (rc)
+            return rc;
         if (f->features[i].name.n == 0)
             return err_set(e, ERR_INVALID, "the server names no feature %zu", i);
     }
@@ -50,6 +72,8 @@ int feed_init(struct feed *f, int fd, const char *name, yyjson_val *signature, s
 
 void feed_done(struct feed *f)
 {
+    for (uint32_t i = 0; f->features && i < f->n_features; i++)
+        map_done(&f->features[i].names);
     free(f->features);
     free(f->names);
     f->features = NULL;
@@ -263,7 +287,7 @@ static int start_csv(struct feed *f, struct err *e)
     if (rc <= 0)
         return rc;
     // No header: this is the first row.
-    f->row_waits = is_data(&f->row) && !(f->tensors && feed_tensors_has_text(f));
+    f->row_waits = is_data(&f->row) && !f->takes_text && !(f->tensors && feed_tensors_has_text(f));
     rc = f->tensors ? feed_tensors_columns(f, count_columns(f), e) : 0;
     if (rc)
         return rc;
@@ -271,7 +295,7 @@ static int start_csv(struct feed *f, struct err *e)
         rc = match_by_position(f, e);
     else
         rc = match_by_name(f, e);
-    f->in_order = f->is_plain && f->n_columns == f->n_features;
+    f->in_order = f->is_plain && !f->takes_text && f->n_columns == f->n_features;
     for (uint32_t i = 0; i < f->n_features; i++)
         f->in_order = f->in_order && f->features[i].used && f->features[i].column == i;
     return rc;
@@ -319,6 +343,32 @@ static bool copy_row(struct feed *f, struct buf *body)
     return true;
 }
 
+// A row in which texts may stand.
+static bool put_mixed_row(const struct feed *f, struct buf *body, uint32_t *ret_wrong)
+{
+    char number[NUM_TEXT_MAX];
+    for (uint32_t i = 0; i < f->n_features; i++) {
+        const struct feed_feature *feature = &f->features[i];
+        struct str field = feature->used ? f->row.fields[feature->column] : (struct str){0};
+        bool is_name = feature->names.n && map_get(&feature->names, field) != MAP_NONE;
+        bool is_number = !is_name && field.n && digits_length(field.p, field.n) == field.n;
+        size_t n = is_name || is_number ? 0 : feed_write_other(field, number);
+        buf_putc(body, i ? ',' : '[');
+        if (is_number)
+            buf_put_str(body, field);
+        else if (n)
+            buf_put(body, number, n);
+        else if (feature->takes_text)
+            buf_put_json_str(body, field);
+        else {
+            *ret_wrong = i;
+            return false;
+        }
+    }
+    buf_putc(body, ']');
+    return true;
+}
+
 // False with *ret_wrong; without memory the body has failed.
 static bool put_plain_row(const struct feed *f, struct buf *body, uint32_t *ret_wrong)
 {
@@ -355,7 +405,9 @@ static int put_csv_row(struct feed *f, struct buf *body, struct err *e)
     if (f->row.n != f->n_columns)
         return err_set(e, ERR_WRONG_COUNT, "%s, row %" PRIu64 ": %u fields, expected %u", f->name,
                        f->n_rows + 1, f->row.n, f->n_columns);
-    if (f->is_plain ? !put_plain_row(f, body, &wrong) : !feed_tensors_put_row(f, body, &wrong))
+    if (f->takes_text ? !put_mixed_row(f, body, &wrong)
+        : f->is_plain ? !put_plain_row(f, body, &wrong)
+                      : !feed_tensors_put_row(f, body, &wrong))
         return wrong_value(f, &f->features[wrong], e);
     return body->failed ? err_set(e, ERR_NOMEM, "%s, row %" PRIu64 ": no memory for the request", f->name,
                                   f->n_rows + 1)

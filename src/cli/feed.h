@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/map.h"
 #include "base/num.h"
 #include "cli/csv.h"
 
@@ -19,6 +20,8 @@ struct feed_feature {
     uint32_t column; // of the file
     // Of a model of tensors:
     uint32_t input;          // that it belongs to
+    bool takes_text;         // a text is sent as it stands: the model's signature knows it or reads it
+    struct map names;        // of its categories, which are sent as texts also where they look like numbers
     bool is_text, is_listed; // a string; one of several values of its input
 };
 
@@ -35,6 +38,7 @@ struct feed {
     yyjson_val *tensors; // inputs of a model of tensors, whose columns are known when the file is; or NULL
     char *names;         // of columns that have none of their own
     bool is_plain;       // rows are lists of numbers
+    bool takes_text;     // some of which may be texts
     const char *const *ignored; // (n_ignored) columns that may be there and are not used
     int n_ignored;
     bool unnamed;     // the names of the features are ours, not the model's

@@ -7,6 +7,7 @@
 #include "cli/client.h"
 #include "cli/describe.h"
 #include "cli/import.h"
+#include "cli/signature.h"
 #include "cli/term.h"
 
 #include <inttypes.h>
@@ -67,8 +68,14 @@ static int put_flags(const struct args *a, struct buf *out, struct err *e)
         buf_puts(out, ",\"description\":");
         buf_put_json_str(out, str_of(description));
     }
+    if (args_has(a, "allow-breaking"))
+        buf_puts(out, ",\"allow_breaking\":true");
     put_settings(a, out);
     int rc = put_tags(a, out, e);
+    if (rc == 0 && args_value(a, "signature")) {
+        buf_puts(out, ",\"signature\":");
+        rc = signature_read_file(args_value(a, "signature"), out, e);
+    }
     buf_putc(out, '}');
     return rc;
 }
@@ -86,6 +93,7 @@ static void put_result(const struct client *c, const struct args *a, yyjson_val 
                promoted ? "serves now" : "is ready, not promoted",
                stored ? " (the server had this file already)" : "");
     cli_describe_version(root, out);
+    signature_put_changes(yyjson_obj_get(yyjson_obj_get(root, "signature"), "changes"), out);
     buf_init(&url, 4096);
     buf_puts(&url, c->url);
     const char *where =
@@ -112,6 +120,25 @@ static int put_manifest(const struct args *a, struct package *p, struct buf *out
     return rc;
 }
 
+// The answer; the changes of a signature that is refused go to stderr, one a line.
+static int post(struct client *c, const struct client_request *q, bool json, yyjson_doc **ret, struct err *e)
+{
+    struct reply r;
+    int rc = client_call(c, q, &r, e);
+    if (rc)
+        return rc;
+    *ret = r.body.n ? yyjson_read(r.body.p, r.body.n, 0) : NULL;
+    if (r.status < 300)
+        return *ret ? 0 : err_set(e, ERR_BAD_JSON, "%s answered with something that is not JSON", c->url);
+    struct buf lines;
+    buf_init(&lines, LIMIT_CLIENT_ANSWER_BYTES);
+    if (!json)
+        signature_put_changes(yyjson_obj_get(yyjson_doc_get_root(*ret), "changes"), &lines);
+    fprintf(stderr, STR_FMT, STR_ARG(buf_str(&lines)));
+    buf_done(&lines);
+    return client_refusal(&r, e);
+}
+
 static int push(struct client *c, const struct args *a, struct package *p, struct buf *out, struct err *e)
 {
     struct buf path, manifest;
@@ -128,7 +155,7 @@ static int push(struct client *c, const struct args *a, struct package *p, struc
                                    .content_type = "application/json",
                                    .body = buf_str(&manifest),
                                    .timeout_ms = ADMISSION_TIMEOUT_MS};
-        rc = client_json(c, &q, &doc, e);
+        rc = post(c, &q, args_has(a, "json"), &doc, e);
     }
     yyjson_val *root = yyjson_doc_get_root(doc);
     if (rc == 0 && args_has(a, "json"))
@@ -198,6 +225,10 @@ const struct verb verb_push = {
             {.name = "tracking-uri",
              .value = "URL",
              .help = "MLflow server of a models:/ or runs:/ address. Default: MLFLOW_TRACKING_URI."},
+            {.name = "signature",
+             .value = "FILE",
+             .help = "What may stand in the model's inputs, as JSON or YAML (slipway show --signature)."},
+            {.name = "allow-breaking", .help = "Replaces the champion also where its clients would break."},
             {.name = "no-promote", .help = "Leaves the champion as it is."},
             {.name = "replicas",
              .value = "N|MIN:MAX",

@@ -3,11 +3,15 @@
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/describe.h"
+#include "cli/signature.h"
 #include "cli/term.h"
 
-#include <stdlib.h>
+#include "base/limits.h"
 
-enum { COLUMNS = 5 };
+#include <stdlib.h>
+#include <string.h>
+
+enum { COLUMNS = 5, TABLE_ROWS = 60 };
 
 static int put_versions(yyjson_val *versions, struct buf *out, struct err *e)
 {
@@ -64,9 +68,42 @@ static int put_model(struct client *c, const char *model, yyjson_val *root, stru
     return rc;
 }
 
+// "churn/3" is the model churn and its version 3.
+static const char *split_version(const char *word, const char *version,
+                                 char model[LIMIT_MODEL_NAME_BYTES + 1])
+{
+    const char *slash = strchr(word, '/');
+    size_t n = slash ? (size_t)(slash - word) : 0;
+    if (!slash || version || n > LIMIT_MODEL_NAME_BYTES)
+        return version;
+    memcpy(model, word, n);
+    model[n] = '\0';
+    return slash + 1;
+}
+
+// What one version is, and what may stand in its inputs.
+static int put_version(const char *model, yyjson_val *root, struct buf *out, struct err *e)
+{
+    char scratch[32];
+    yyjson_val *signature = yyjson_obj_get(root, "signature");
+    term_put_safe(str_of(model), out);
+    buf_printf(out, " version %s\n", cli_describe_scalar(yyjson_obj_get(root, "version"), scratch));
+    cli_describe_version(root, out);
+    buf_putc(out, '\n');
+    int rc = signature_put_table(signature, TABLE_ROWS, true, out, e);
+    if (yyjson_obj_get(signature, "changes"))
+        buf_putc(out, '\n');
+    signature_put_changes(yyjson_obj_get(signature, "changes"), out);
+    return rc;
+}
+
 static int show(struct client *c, const struct args *a, struct buf *out, struct err *e)
 {
-    const char *model = a->words[0], *version = a->n_words > 1 ? a->words[1] : NULL;
+    char name[LIMIT_MODEL_NAME_BYTES + 1] = "";
+    const char *version = split_version(a->words[0], a->n_words > 1 ? a->words[1] : NULL, name);
+    const char *model = *name ? name : a->words[0];
+    if (args_has(a, "signature") && !version)
+        version = "champion";
     struct buf path;
     yyjson_doc *doc = NULL;
     buf_init(&path, 4096);
@@ -77,11 +114,10 @@ static int show(struct client *c, const struct args *a, struct buf *out, struct 
     yyjson_val *root = yyjson_doc_get_root(doc);
     if (rc == 0 && args_has(a, "json")) {
         rc = term_put_json(root, out, e);
+    } else if (rc == 0 && args_has(a, "signature")) {
+        signature_put_yaml(yyjson_obj_get(root, "signature"), out);
     } else if (rc == 0 && version) {
-        char scratch[32];
-        term_put_safe(str_of(model), out);
-        buf_printf(out, " version %s\n", cli_describe_scalar(yyjson_obj_get(root, "version"), scratch));
-        cli_describe_version(root, out);
+        rc = put_version(model, root, out, e);
     } else if (rc == 0) {
         rc = put_model(c, model, root, out, e);
     }
@@ -109,9 +145,15 @@ static int show_run(const struct args *a)
 const struct verb verb_show = {
     .name = "show",
     .summary = "Shows a model: versions, aliases, signature, the engine's choice and its times.",
-    .usage = "slipway show MODEL [VERSION] [flags]",
-    .examples = "slipway show churn\nslipway show churn 3\nslipway show churn champion --json",
-    .flags = (const struct flag[]){CLI_CLIENT_FLAGS, {0}},
+    .usage = "slipway show MODEL[/VERSION] [VERSION] [flags]",
+    .examples = "slipway show churn\nslipway show churn/3\nslipway show churn/3 --signature > "
+                "signature.yaml\nslipway show churn champion --json",
+    .flags =
+        (const struct flag[]){
+            {.name = "signature",
+             .help = "Only the signature, as YAML that can be edited and pushed (of the champion)."},
+            CLI_CLIENT_FLAGS,
+            {0}},
     .min_words = 1,
     .max_words = 2,
     .takes_model = true,

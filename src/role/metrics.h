@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 enum {
-    METRICS_SERIES = 256,     // deployments served at once; the controller gives each a slot
+    METRICS_SERIES = 256, // deployments served at once; the controller gives each a slot
     METRICS_RULE_KINDS = 4,
     METRICS_RULE_ACTIONS = 3,
     METRICS_CODE_CLASSES = 6, // index = status / 100; 0 for a connection that went away before its answer

@@ -176,18 +176,29 @@ static void compare_numbers(struct comparison *c, const struct schema_column *b,
     map_done(&in_now);
 }
 
+static void put_range(double min, double max, char text[TEXT_MAX])
+{
+    if (isfinite(min) && isfinite(max))
+        snprintf(text, TEXT_MAX, "%g to %g", min, max);
+    else if (isfinite(min) || isfinite(max))
+        snprintf(text, TEXT_MAX, "%s %g", isfinite(min) ? "at least" : "at most", isfinite(min) ? min : max);
+    else
+        snprintf(text, TEXT_MAX, "any");
+}
+
 static void compare_range(struct comparison *c, const struct schema_column *b, const struct schema_column *n)
 {
     double b_min = refuses(b) && b->has_min ? b->min : (double)-INFINITY,
            b_max = refuses(b) && b->has_max ? b->max : (double)INFINITY;
     double n_min = refuses(n) && n->has_min ? n->min : (double)-INFINITY,
            n_max = refuses(n) && n->has_max ? n->max : (double)INFINITY;
-    if (n_min > b_min || n_max < b_max)
-        say(c, true, "input '%.80s': the range was %g to %g, it is narrower: %g to %g", z(n->name), b_min,
-            b_max, n_min, n_max);
-    else if (n_min < b_min || n_max > b_max)
-        say(c, false, "input '%.80s': the range was %g to %g, it is wider: %g to %g", z(n->name), b_min,
-            b_max, n_min, n_max);
+    char was[TEXT_MAX], is[TEXT_MAX];
+    put_range(b_min, b_max, was);
+    put_range(n_min, n_max, is);
+    bool narrower = n_min > b_min || n_max < b_max;
+    if (narrower || n_min < b_min || n_max > b_max)
+        say(c, narrower, "input '%.80s': the range was %s, it is %s: %s", z(n->name), was,
+            narrower ? "narrower" : "wider", is);
 }
 
 // Whether every value of datatype `from` is one of `to`, floats among each other taken as one.

@@ -291,8 +291,20 @@ START_TEST(the_only_input_takes_columns_in_order)
 }
 END_TEST
 
+START_TEST(texts_of_a_category_are_sent_as_texts)
+{
+    const char *names =
+        "{\"inputs\":[{\"name\":\"n\"},{\"name\":\"c\",\"categories\":[\"NA\",\"5\",\"a b\"]}]}";
+    const char *coerced = "{\"inputs\":[{\"name\":\"n\",\"mode\":\"coerce\"},{\"name\":\"m\"}]}";
+    ck_assert_str_eq(FEED("n,c\n1,a b\n2,5\n3,7\n4,NA\n5,\n6,x\n", .signature = names),
+                     "{\"instances\":[[1,\"a b\"],[2,\"5\"],[3,7],[4,\"NA\"],[5,null],[6,\"x\"]]}\n");
+    ck_assert_str_eq(FEED("n,m\nx,1\n", .signature = coerced), "{\"instances\":[[\"x\",1]]}\n");
+    ck_assert_ptr_nonnull(strstr(FEED("n,m\n1,x\n", .signature = coerced), "'x' is not a number"));
+}
+END_TEST
+
 UNIT_MAIN("cli/feed", several_inputs_are_an_object_by_name, the_only_input_takes_columns_in_order,
           rows_become_the_same_by_every_path, a_wrong_row_among_many_is_named, columns_are_matched_by_name,
           without_a_header_columns_are_the_features, a_model_without_names_takes_any_header,
           numbers_of_other_spellings_become_json, json_lines_go_as_they_stand, batches_end_at_their_limits,
-          what_does_not_fit_is_named)
+          what_does_not_fit_is_named, texts_of_a_category_are_sent_as_texts)

@@ -249,7 +249,7 @@ static const struct change_case {
      "",
      MODEL,
      IN("{\"name\":\"age\",\"max\":9}"),
-     {"'age': the range was -inf to inf, it is narrower: -inf to 9"},
+     {"'age': the range was any, it is narrower: at most 9"},
      {"mode"}},
     {MODEL,
      IN("{\"name\":\"age\",\"min\":0,\"max\":9}"),
