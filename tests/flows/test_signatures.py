@@ -130,7 +130,7 @@ def test_what_contradicts_the_file_is_refused_with_the_column(server, tmp_path, 
         assert all(word in said for word in words), said
     refused("inputs:\n  - name: agee\n", "no input 'agee'", "$.signature.inputs[0].name", "Did you mean 'age'?")
     refused("inputs:\n  - {name: color, type: number}\n", "'color'", "category", "$.signature.inputs[0].type")
-    refused("inputs:\n  - {name: age, minimum: 3}\n", "$.signature.inputs[0].minimum", "'min'")
+    refused("inputs:\n  - {name: age, mim: 3}\n", "$.signature.inputs[0].mim", "'min'")
     refused("inputs:\n  - {name: color, categories: [red, gren]}\n", "'gren'", "Did you mean 'green'?")
     refused("inputs: [\n", "s.yaml:2", "not valid YAML")
 
