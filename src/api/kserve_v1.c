@@ -47,9 +47,8 @@ static int read_rows(struct decode *d, struct err *e)
         enum json_kind k = json_scan_kind(&d->json);
         if (i == 0) {
             sort = sort_of(k);
-            d->layout = sort == JSON_ARRAY    ? DECODE_LISTS
-                        : sort == JSON_OBJECT ? DECODE_OBJECTS
-                                              : DECODE_VALUES;
+            if (sort != JSON_ARRAY)
+                d->layout = sort == JSON_OBJECT ? DECODE_OBJECTS : DECODE_VALUES;
             rc = sort == JSON_OBJECT ? named_row_init(&named, d, e) : 0;
         } else if (k > JSON_BAD && sort_of(k) != sort) {
             rc = err_set(e, ERR_WRONG_TYPE, "this row is %s, but the first one is %s", json_kind_name(k),
@@ -220,10 +219,8 @@ int kserve_v1_decode(struct str body, const struct json_pause *pause, const stru
     json_scan_pauses(&d.json, pause);
     *ret = (struct predict_request){.no_outputs_listed = true};
     int rc = read_request(&d, ret, e);
-    if (rc == 0 && sig->has_rules)
-        rc = decode_check_rules(&d, ret->columns ? ".inputs" : ".instances", e);
-    ret->n_warnings = d.n_warnings;
-    ret->counts = d.counts;
+    if (sig->takes_text)
+        rc = decode_finish_rules(&d, rc, ret->columns ? ".inputs" : ".instances", ret, e);
     if (rc) {
         path_before(e, "$");
         rows_truncate(rows, d.first_row);

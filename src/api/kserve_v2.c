@@ -391,10 +391,8 @@ int kserve_v2_decode(struct str body, const struct json_pause *pause, const stru
     json_scan_pauses(&r.d.json, pause);
     *ret = (struct predict_request){.no_outputs_listed = true};
     int rc = read_request(&r, e);
-    if (rc == 0 && sig->has_rules)
-        rc = decode_check_rules(&r.d, ".inputs", e);
-    ret->n_warnings = r.d.n_warnings;
-    ret->counts = r.d.counts;
+    if (sig->takes_text)
+        rc = decode_finish_rules(&r.d, rc, ".inputs", ret, e);
     if (rc) {
         path_before(e, "$");
         rows_truncate(rows, r.d.first_row);

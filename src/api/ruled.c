@@ -105,7 +105,7 @@ static int check_value(struct decode *d, const char *list, uint32_t row, uint32_
     return rc;
 }
 
-int decode_check_rules(struct decode *d, const char *list, struct err *e)
+static int check_rules(struct decode *d, const char *list, struct err *e)
 {
     const uint64_t values_a_pause = 1 << 15;
     uint32_t n_rows = d->rows->n_rows - d->first_row;
@@ -121,4 +121,14 @@ int decode_check_rules(struct decode *d, const char *list, struct err *e)
         }
     }
     return 0;
+}
+
+int decode_finish_rules(struct decode *d, int rc, const char *list, struct predict_request *ret,
+                        struct err *e)
+{
+    if (rc == 0 && d->sig->has_rules)
+        rc = check_rules(d, list, e);
+    ret->n_warnings = d->n_warnings;
+    ret->counts = d->counts;
+    return rc;
 }

@@ -14,7 +14,14 @@
 void decode_init(struct decode *d, struct str body, const struct signature *sig, struct rows *rows,
                  struct arena *scratch)
 {
-    *d = (struct decode){.sig = sig, .rows = rows, .scratch = scratch, .first_row = rows->n_rows};
+    d->sig = sig;
+    d->rows = rows;
+    d->scratch = scratch;
+    d->first_row = rows->n_rows;
+    d->layout = DECODE_LISTS;
+    d->n_warnings = 0;
+    d->input_of = NULL;
+    d->counts = NULL;
     json_scan_init(&d->json, body);
 }
 
@@ -271,10 +278,10 @@ int decode_value(struct decode *d, enum dtype as, uint32_t feature, void *to, st
     }
 }
 
-// As many plain numbers as stand here; 0 sends the caller to decode_value.
-static size_t read_run(struct decode *d, enum dtype as, void *to, uint64_t n)
+// Numbers that a tensor of datatype `as` holds before the model does.
+static __attribute__((noinline)) size_t read_run_as(struct decode *d, enum dtype as, void *to, uint64_t n)
 {
-    if (is_integer(as) || as == DTYPE_BYTES)
+    if (as != DTYPE_FP32 && as != DTYPE_FP64)
         return 0;
     if (d->sig->input_dtype == DTYPE_FP32)
         return json_scan_floats(&d->json, to, n);
@@ -282,6 +289,16 @@ static size_t read_run(struct decode *d, enum dtype as, void *to, uint64_t n)
     for (size_t i = 0; i < got && as == DTYPE_FP32; i++)
         ((double *)to)[i] = (double)(float)((double *)to)[i];
     return got;
+}
+
+// As many plain numbers as stand here; 0 sends the caller to decode_value.
+static size_t read_run(struct decode *d, enum dtype as, void *to, uint64_t n)
+{
+    if (as != DTYPE_NONE)
+        return read_run_as(d, as, to, n);
+    if (d->sig->input_dtype == DTYPE_FP32)
+        return json_scan_floats(&d->json, to, n);
+    return json_scan_doubles(&d->json, to, n);
 }
 
 size_t decode_run(struct decode *d, enum dtype as, void *to, size_t stride, uint64_t n)

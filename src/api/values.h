@@ -27,9 +27,9 @@ struct decode {
     uint32_t first_row; // rows->n_rows before this request
     // What its signature's rules need
     enum decode_layout layout;
+    uint32_t n_warnings;
     uint32_t *input_of; // (n_features)
     struct rule_counts *counts;
-    uint32_t n_warnings;
 };
 
 void decode_init(struct decode *d, struct str body, const struct signature *sig, struct rows *rows,
@@ -47,9 +47,11 @@ int decode_array(struct decode *d, enum dtype as, uint32_t first, void *to, uint
 // The next plain numbers of an array, at most n, into cells that lie stride bytes apart. Returns how many; 0
 // says nothing: use decode_value.
 size_t decode_run(struct decode *d, enum dtype as, void *to, size_t stride, uint64_t n);
-// Holds all numbers of this request to the rules of their columns; `list` is where they stand: ".instances".
-// For signatures that have rules.
-int decode_check_rules(struct decode *d, const char *list, struct err *e) ERR_CHECKED;
+// What a codec does at its end for a signature that takes texts or has rules. Unless rc says that the request
+// failed already, all its numbers are held to the rules of their columns; `list` is where they stand:
+// ".instances". Then what was counted is handed over. Returns rc, or that of the check.
+int decode_finish_rules(struct decode *d, int rc, const char *list, struct predict_request *ret,
+                        struct err *e) ERR_CHECKED;
 // NaN where the model has a rule for it, else ERR_MISSING_FEATURE.
 int decode_missing(struct decode *d, uint32_t feature, void *to, struct err *e) ERR_CHECKED;
 // Where the value of row i of this request lies; valid until rows are appended.
