@@ -111,6 +111,23 @@ struct registry_alias {
     uint32_t version;
 };
 
+// A move of an alias. What is known of it outlives the versions and the model.
+struct registry_alias_change {
+    uint64_t id; // grows
+    struct str model, alias;
+    uint32_t version, previous; // 0: none
+    struct str kind;            // "promote", "rollback", "remove"
+    uint64_t wall_ns;
+    struct str actor, request_id, reason;
+};
+
+// Which rows of a history to list, newest first. All zero: all.
+struct registry_history_query {
+    struct str model, alias; // empty: of any
+    uint64_t before;         // rows with a lower number than this one; 0: from the newest
+    uint32_t limit;          // 0: without one
+};
+
 // One row of the audit.
 struct registry_audit {
     uint64_t id, wall_ns;
@@ -121,6 +138,19 @@ struct registry_audit {
     struct str before, after; // as the action has it: "champion=3"
     struct str reason;
     struct registry_digest hash; // of the row before and of all this
+};
+
+// What checking the audit found.
+struct registry_audit_report {
+    uint64_t n_rows;
+    struct registry_audit head; // the last row as audit_head has it: id and hash
+    uint64_t n_findings;        // of these the first are told
+    struct registry_audit_finding {
+        uint64_t first, last; // rows
+        struct str text;      // "rows 7 to 9 are missing"
+    } * findings;
+    size_t n_told;
+    bool has_second_head; // whether data_dir/audit.head could be compared, too
 };
 
 struct registry;
@@ -154,6 +184,19 @@ struct registry_ops {
     int (*alias_set)(struct registry *r, const struct registry_cause *cause, struct str model,
                      struct str alias, uint32_t number, struct err *e);
 
+    // ERR_UNKNOWN_MODEL; ERR_NOT_FOUND when there is no such alias. *ret_was: what it named.
+    int (*alias_remove)(struct registry *r, const struct registry_cause *cause, struct str model,
+                        struct str alias, uint32_t *ret_was, struct err *e);
+    // Where a rollback of the alias goes: the version that it named before it was moved to the present one,
+    // or with `to` the last time that it named that one; steps that were undone do not count, nor do versions
+    // that exist no more. ERR_UNKNOWN_MODEL, ERR_NOT_FOUND when the alias never was; ERR_CONFLICT when there
+    // is no way back. Nothing changes.
+    int (*rollback_find)(struct registry *r, struct str model, struct str alias, uint32_t to,
+                         uint32_t *ret_number, struct err *e);
+    // Moves the alias there; ERR_CONFLICT, too, when that is not `expected`.
+    int (*rollback)(struct registry *r, const struct registry_cause *cause, struct str model,
+                    struct str alias, uint32_t to, uint32_t expected, struct err *e);
+
     // Models that have a version, by name.
     int (*models)(struct registry *r, struct arena *a, struct registry_model **ret, size_t *ret_n,
                   struct err *e);
@@ -163,6 +206,17 @@ struct registry_ops {
     // Aliases of one model by name.
     int (*aliases)(struct registry *r, struct str model, struct arena *a, struct registry_alias **ret,
                    size_t *ret_n, struct err *e);
+    int (*alias_history)(struct registry *r, const struct registry_history_query *which, struct arena *a,
+                         struct registry_alias_change **ret, size_t *ret_n, struct err *e);
+    // Rows of the audit; `alias` of the query is not looked at.
+    int (*audit)(struct registry *r, const struct registry_history_query *which, struct arena *a,
+                 struct registry_audit **ret, size_t *ret_n, struct err *e);
+    // Number and hash of the last row of the audit: a receipt for the change that was just made.
+    int (*audit_head)(struct registry *r, struct registry_audit *ret, struct err *e);
+    // Computes all hashes anew and compares. `receipt`, unless NULL, is a number and hash that somebody was
+    // given earlier. 0 whatever is found.
+    int (*audit_verify)(struct registry *r, const struct registry_audit *receipt, struct arena *a,
+                        struct registry_audit_report *ret, struct err *e);
     // ERR_UNKNOWN_MODEL (hint: the nearest name), ERR_UNKNOWN_VERSION. `selector` is a number or an alias.
     int (*version_find)(struct registry *r, struct str model, struct str selector, struct arena *a,
                         struct registry_version *ret, struct err *e);
@@ -176,6 +230,15 @@ struct registry {
 // through run/registry.lock. ERR_CONFLICT when locked; ERR_INVALID when it was
 // written by a newer Slipway or is no registry; ERR_IO when the check finds damage.
 int registry_sqlite_open(const char *data_dir, struct registry **ret, struct err *e) ERR_CHECKED;
+
+// The audit of a data directory that a server may be using or not: read-only, as audit_verify. ERR_NOT_FOUND
+// without a registry, ERR_INVALID when it is of an older schema.
+int registry_sqlite_audit_verify(const char *data_dir, const struct registry_audit *receipt, struct arena *a,
+                                 struct registry_audit_report *ret, struct err *e) ERR_CHECKED;
+// Rows of that audit, newest first.
+int registry_sqlite_audit_list(const char *data_dir, const struct registry_history_query *which,
+                               struct arena *a, struct registry_audit **ret, size_t *ret_n,
+                               struct err *e) ERR_CHECKED;
 
 // Bytes by digest.
 struct blobs;

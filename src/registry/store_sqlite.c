@@ -85,6 +85,16 @@ static const char *const SQL[ST_LIMIT] = {
                            " FROM aliases a JOIN versions v ON v.id = a.version_id"
                            " JOIN models m ON m.id = a.model_id WHERE (?1 = 0 OR a.version_id = ?1)"
                            " AND (?2 = 0 OR a.model_id = ?2) AND (?3 = '' OR a.name = ?3)",
+    // The row of an alias's history, the version's id if it still exists and is not rejected, and the way on.
+    [ST_HISTORY_BACK] = "SELECT h.version, coalesce(v.id, 0), h.back_id FROM alias_history h"
+                        " LEFT JOIN models m ON m.name = h.model LEFT JOIN versions v"
+                        " ON v.model_id = m.id AND v.number = h.version AND v.state <> 'rejected'"
+                        " WHERE h.id = ?",
+    [ST_HISTORY] = "SELECT id, model, alias, version, previous, kind, at_ns, actor, request_id, reason"
+                   " FROM alias_history WHERE (?1 = '' OR model = ?1) AND (?2 = '' OR alias = ?2)"
+                   " AND (?3 = 0 OR id < ?3) ORDER BY id DESC LIMIT ?4",
+    [ST_ALIAS_REMOVE] = "DELETE FROM aliases WHERE model_id = ? AND name = ?",
+    [ST_AUDIT] = STORE_AUDIT_SELECT,
     [ST_HISTORY_LAST] = "SELECT coalesce(max(id), 0) FROM alias_history WHERE model = ? AND alias = ?",
 };
 
@@ -305,7 +315,11 @@ int store_end(struct store *s, int rc, struct err *e)
         return rc;
     }
     rc = store_run(s, st, e);
-    return rc ? resolve_commit(s, e) : 0;
+    if (rc)
+        rc = resolve_commit(s, e);
+    if (!rc)
+        store_head_file_write(s);
+    return rc;
 }
 
 void store_close(struct registry *r)
@@ -316,6 +330,8 @@ void store_close(struct registry *r)
     db_close(s);
     if (s->lock_fd >= 0)
         close(s->lock_fd);
+    if (s->head_fd >= 0)
+        close(s->head_fd);
     if (s->dir_fd >= 0)
         close(s->dir_fd);
     free(s->path);
@@ -340,7 +356,7 @@ int registry_sqlite_open(const char *data_dir, struct registry **ret, struct err
     struct store *s = calloc(1, sizeof *s);
     if (!s)
         return err_set(e, ERR_NOMEM, "no memory to open the registry");
-    *s = (struct store){.base.ops = &STORE_SQLITE_OPS, .dir_fd = -1, .lock_fd = -1};
+    *s = (struct store){.base.ops = &STORE_SQLITE_OPS, .dir_fd = -1, .lock_fd = -1, .head_fd = -1};
     int rc = file_open_dir(AT_FDCWD, data_dir, &s->dir_fd, e);
     if (!rc && asprintf(&s->path, "%s/registry.db", data_dir) < 0) {
         s->path = NULL;
@@ -354,6 +370,7 @@ int registry_sqlite_open(const char *data_dir, struct registry **ret, struct err
         store_close(&s->base);
         return err_wrap(e, "open the registry in '%s'", data_dir);
     }
+    store_head_file_open(s);
     *ret = &s->base;
     return 0;
 }

@@ -10,6 +10,15 @@
 
 #include <sqlite3.h>
 
+#define STORE_AUDIT_COLUMNS                                                                                  \
+    "SELECT id, at_ns, actor, request_id, action, model, version, before, after, reason, hash FROM audit"
+#define STORE_AUDIT_ALL STORE_AUDIT_COLUMNS " ORDER BY id"
+// As store_audit_bind binds.
+#define STORE_AUDIT_SELECT                                                                                   \
+    STORE_AUDIT_COLUMNS " WHERE (?1 = '' OR model = ?1) AND (?2 = 0 OR id < ?2) ORDER BY id DESC LIMIT ?3"
+#define STORE_HEAD_FILE "audit.head"
+enum { STORE_SCHEMA_OF_AUDIT = 3 }; // the first whose audit has hashes
+
 enum store_statement {
     ST_BEGIN,
     ST_COMMIT,
@@ -39,6 +48,10 @@ enum store_statement {
     ST_HISTORY_ADD,
     ST_HISTORY_LAST,
     ST_HISTORY_REMOVED,
+    ST_HISTORY_BACK,
+    ST_HISTORY,
+    ST_ALIAS_REMOVE,
+    ST_AUDIT,
     ST_ALIASES_REMOVE,
     ST_LIMIT
 };
@@ -52,7 +65,9 @@ struct store {
     int lock_fd; // held for life
     sqlite3 *db; // NULL after an I/O error, until it is reopened
     sqlite3_stmt *statements[ST_LIMIT];
-    int64_t audit_id; // of the row that the open transaction wrote; 0 before
+    int64_t audit_id;                  // of the row that the open transaction wrote; 0 before
+    struct registry_digest audit_hash; // its hash
+    int head_fd;                       // of audit.head; -1: it cannot be written, or says something else
 };
 
 // The prepared statement, reset, without bindings. Reopens the database when an I/O error closed it.
@@ -83,6 +98,15 @@ int store_schema_version(void);
 int store_integer(sqlite3 *db, const char *sql, int64_t *ret, struct err *e) ERR_CHECKED;
 // The error for SQLite's result code.
 int store_error_from(int rc, const char *text, struct err *e);
+
+// A list that grows in an arena: doubled by copying, the old half is left to the arena.
+struct store_list {
+    void *items;
+    size_t n, cap, item_bytes;
+};
+void *store_list_add(struct store_list *l, struct arena *a); // NULL when the arena is full
+// Copies a text column, with a NUL; p NULL when the arena is full.
+struct str store_column_str(sqlite3_stmt *st, int at, struct arena *a);
 
 // store_sqlite_read.c, the operations of struct registry_ops and what changes need of them. An unknown model
 // or version is an error with a hint.
@@ -127,6 +151,36 @@ int store_aliases_note(struct store *s, int64_t id, int64_t in_model, struct buf
 struct str store_alias_note(char note[STORE_NOTE_SIZE], struct str alias, uint32_t number);
 int store_alias_set(struct registry *r, const struct registry_cause *cause, struct str model,
                     struct str alias, uint32_t number, struct err *e) ERR_CHECKED;
+
+int store_alias_remove(struct registry *r, const struct registry_cause *cause, struct str model,
+                       struct str alias, uint32_t *ret_was, struct err *e) ERR_CHECKED;
+int store_rollback_find(struct registry *r, struct str model, struct str alias, uint32_t to,
+                        uint32_t *ret_number, struct err *e) ERR_CHECKED;
+int store_rollback(struct registry *r, const struct registry_cause *cause, struct str model, struct str alias,
+                   uint32_t to, uint32_t expected, struct err *e) ERR_CHECKED;
+int store_alias_history(struct registry *r, const struct registry_history_query *which, struct arena *a,
+                        struct registry_alias_change **ret, size_t *ret_n, struct err *e) ERR_CHECKED;
+
+// store_sqlite_audit.c
+int store_audit_list(struct registry *r, const struct registry_history_query *which, struct arena *a,
+                     struct registry_audit **ret, size_t *ret_n, struct err *e) ERR_CHECKED;
+int store_audit_head(struct registry *r, struct registry_audit *ret, struct err *e) ERR_CHECKED;
+int store_audit_verify(struct registry *r, const struct registry_audit *receipt, struct arena *a,
+                       struct registry_audit_report *ret, struct err *e) ERR_CHECKED;
+// A row of STORE_AUDIT_COLUMNS, borrowed from the statement until its next step. A hash of another length
+// counts as all zero.
+struct registry_audit store_audit_row(sqlite3_stmt *st);
+void store_audit_bind(sqlite3_stmt *st, const struct registry_history_query *which);
+int store_audit_take(struct store_list *l, sqlite3_stmt *st, struct arena *a, struct err *e) ERR_CHECKED;
+// audit_verify.c; dir_fd: of the data directory.
+int store_audit_verify_db(sqlite3 *db, int dir_fd, const struct registry_audit *receipt, struct arena *a,
+                          struct registry_audit_report *ret, struct err *e) ERR_CHECKED;
+// What the second head says; false without one.
+bool store_head_file_read(int dir_fd, struct registry_audit *ret);
+// The second head, in audit.head beside the database: opens it and, unless it contradicts the database,
+// brings it up to date. It only helps to find what was taken away: that it cannot be had is no error.
+void store_head_file_open(struct store *s);
+void store_head_file_write(struct store *s); // after a commit
 
 extern const struct registry_ops STORE_SQLITE_OPS;
 void store_close(struct registry *r);

@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// The audit table on SQLite: each row's hash covers the row before it, and the last row's number and hash
-// stand in audit_head, too.
+// The audit table on SQLite: each row's hash covers the row before it. The last row's number and hash stand
+// in audit_head, too, and after each commit in the file audit.head: who takes rows away at the end must know
+// of both. Checking is audit_verify.c.
 #include "registry/audit_chain.h"
 #include "registry/store_sqlite.h"
 
 #include "base/assert.h"
 
-#include <string.h>
+#include "os/file.h"
 
-#define AUDIT_COLUMNS "id, at_ns, actor, request_id, action, model, version, before, after, reason, hash"
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { HEAD_FILE_BYTES = 20 + 1 + REGISTRY_DIGEST_HEX }; // "<number> <hash>\n"
 
 static struct str text_at(sqlite3_stmt *st, int at)
 {
@@ -16,8 +22,7 @@ static struct str text_at(sqlite3_stmt *st, int at)
     return (struct str){p ? p : "", p ? (size_t)sqlite3_column_bytes(st, at) : 0};
 }
 
-// Borrowed from the statement until its next step. A hash of another length counts as all zero.
-static struct registry_audit row_at(sqlite3_stmt *st)
+struct registry_audit store_audit_row(sqlite3_stmt *st)
 {
     struct registry_audit row = {.id = (uint64_t)sqlite3_column_int64(st, 0),
                                  .wall_ns = (uint64_t)sqlite3_column_int64(st, 1),
@@ -50,7 +55,7 @@ int store_audit_chain(sqlite3 *db, struct err *e)
     struct registry_audit row = {0};
     sqlite3_stmt *rows = NULL, *update = NULL, *head = NULL;
     int code = 0;
-    int rc = sqlite3_prepare_v2(db, "SELECT " AUDIT_COLUMNS " FROM audit ORDER BY id", -1, &rows, NULL);
+    int rc = sqlite3_prepare_v2(db, STORE_AUDIT_ALL, -1, &rows, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_prepare_v2(db, "UPDATE audit SET hash = ? WHERE id = ?", -1, &update, NULL);
     if (rc == SQLITE_OK)
@@ -58,7 +63,7 @@ int store_audit_chain(sqlite3 *db, struct err *e)
                                 NULL);
     struct registry_digest before = {{0}};
     while (rc == SQLITE_OK && !code && (rc = sqlite3_step(rows)) == SQLITE_ROW) {
-        row = row_at(rows);
+        row = store_audit_row(rows);
         code = audit_hash(&before, &row, &row.hash, e);
         rc = code ? SQLITE_OK : hash_set(update, &row);
         before = row.hash;
@@ -73,8 +78,10 @@ int store_audit_chain(sqlite3 *db, struct err *e)
     return code;
 }
 
-static int head_read(struct store *s, struct registry_audit *ret, struct err *e)
+int store_audit_head(struct registry *r, struct registry_audit *ret, struct err *e)
 {
+    struct store *s = (struct store *)r;
+    *ret = (struct registry_audit){0};
     sqlite3_stmt *st;
     int rc = store_prepare(s, ST_AUDIT_HEAD, &st, e);
     if (!rc)
@@ -136,7 +143,7 @@ int store_audit(struct store *s, const struct registry_cause *cause, const char 
                                        .after = after,
                                        .reason = cause->reason};
     ASSERT(s->audit_id == 0); // one row for each transaction
-    int rc = head_read(s, &head, e);
+    int rc = store_audit_head(&s->base, &head, e);
     row.id = rc ? 0 : head.id + 1;
     if (!rc)
         rc = audit_hash(&head.hash, &row, &row.hash, e);
@@ -146,5 +153,117 @@ int store_audit(struct store *s, const struct registry_cause *cause, const char 
         rc = head_set(s, &row, e);
     if (!rc)
         s->audit_id = (int64_t)row.id;
+    if (!rc)
+        s->audit_hash = row.hash;
     return rc;
+}
+
+static int row_copy(sqlite3_stmt *st, struct arena *a, struct registry_audit *ret, struct err *e)
+{
+    *ret = store_audit_row(st);
+    struct str *texts[] = {&ret->actor,  &ret->request_id, &ret->action, &ret->model,
+                           &ret->before, &ret->after,      &ret->reason};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        char *copy = arena_alloc(a, texts[i]->n + 1);
+        if (!copy)
+            return store_no_memory(e);
+        memcpy(copy, texts[i]->p, texts[i]->n);
+        copy[texts[i]->n] = '\0';
+        texts[i]->p = copy;
+    }
+    return 0;
+}
+
+void store_audit_bind(sqlite3_stmt *st, const struct registry_history_query *which)
+{
+    store_bind_str(st, 1, which->model);
+    sqlite3_bind_int64(st, 2, (int64_t)which->before);
+    sqlite3_bind_int64(st, 3, which->limit ? (int64_t)which->limit : -1);
+}
+
+int store_audit_take(struct store_list *l, sqlite3_stmt *st, struct arena *a, struct err *e)
+{
+    struct registry_audit *row = store_list_add(l, a);
+    return row ? row_copy(st, a, row, e) : store_no_memory(e);
+}
+
+int store_audit_list(struct registry *r, const struct registry_history_query *which, struct arena *a,
+                     struct registry_audit **ret, size_t *ret_n, struct err *e)
+{
+    struct store *s = (struct store *)r;
+    struct store_list l = {.item_bytes = sizeof **ret};
+    sqlite3_stmt *st;
+    int rc = store_prepare(s, ST_AUDIT, &st, e);
+    if (rc)
+        return rc;
+    store_audit_bind(st, which);
+    while ((rc = store_step(s, st, e)) == 1) {
+        rc = store_audit_take(&l, st, a, e);
+        if (rc) {
+            sqlite3_reset(st);
+            return rc;
+        }
+    }
+    *ret = l.items;
+    *ret_n = l.n;
+    return rc;
+}
+
+bool store_head_file_read(int dir_fd, struct registry_audit *ret)
+{
+    char text[HEAD_FILE_BYTES + 1] = "";
+    int fd = openat(dir_fd, STORE_HEAD_FILE, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? pread(fd, text, HEAD_FILE_BYTES, 0) : -1;
+    if (fd >= 0)
+        close(fd);
+    struct str rest = {text, n > 0 ? (size_t)n : 0};
+    struct str number = str_split(&rest, ' '), hex = str_split(&rest, '\n');
+    char digest[REGISTRY_DIGEST_TEXT + 1];
+    snprintf(digest, sizeof digest, "sha256:" STR_FMT, STR_ARG(hex));
+    *ret = (struct registry_audit){0};
+    return str_to_u64(number, INT64_MAX, &ret->id) && registry_digest_parse(str_of(digest), &ret->hash);
+}
+
+// Whether the database has the row that the file names.
+static bool head_agrees(struct store *s, const struct registry_audit *file, const struct registry_audit *head)
+{
+    const struct registry_history_query which = {.before = file->id + 1, .limit = 1};
+    struct registry_audit *rows;
+    struct arena a;
+    struct err ignored;
+    size_t n;
+    if (file->id == 0 || file->id > head->id || arena_init(&a, 1 << 20, &ignored))
+        return file->id == 0;
+    bool agrees = !store_audit_list(&s->base, &which, &a, &rows, &n, &ignored) && n == 1 &&
+                  rows[0].id == file->id && registry_digest_eq(&rows[0].hash, &file->hash);
+    arena_done(&a);
+    return agrees;
+}
+
+void store_head_file_open(struct store *s)
+{
+    struct registry_audit file, head;
+    struct err ignored;
+    if (store_audit_head(&s->base, &head, &ignored))
+        return;
+    if (store_head_file_read(s->dir_fd, &file) && !head_agrees(s, &file, &head))
+        return; // it stays as it is: the only trace of what is missing
+    s->head_fd = openat(s->dir_fd, STORE_HEAD_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    s->audit_id = (int64_t)head.id;
+    s->audit_hash = head.hash;
+    store_head_file_write(s);
+}
+
+void store_head_file_write(struct store *s)
+{
+    char text[HEAD_FILE_BYTES + 1], hex[REGISTRY_DIGEST_HEX];
+    registry_digest_hex(&s->audit_hash, hex);
+    snprintf(text, sizeof text, "%020llu %s\n", (unsigned long long)s->audit_id, hex);
+    // One write of less than a sector, not synced: at worst the file is behind, never ahead of what is
+    // durable.
+    if (s->head_fd >= 0 && pwrite(s->head_fd, text, HEAD_FILE_BYTES, 0) != HEAD_FILE_BYTES) {
+        close(s->head_fd);
+        s->head_fd = -1; // half a number would accuse somebody
+        unlinkat(s->dir_fd, STORE_HEAD_FILE, 0);
+    }
 }

@@ -12,8 +12,7 @@ int store_no_memory(struct err *e)
     return err_set(e, ERR_NOMEM, "the answer of the registry does not fit into its memory");
 }
 
-// Copies a text column; p NULL when the arena is full.
-static struct str column_str(sqlite3_stmt *st, int at, struct arena *a)
+struct str store_column_str(sqlite3_stmt *st, int at, struct arena *a)
 {
     const unsigned char *text = sqlite3_column_text(st, at);
     size_t n = (size_t)sqlite3_column_bytes(st, at);
@@ -25,13 +24,7 @@ static struct str column_str(sqlite3_stmt *st, int at, struct arena *a)
     return (struct str){copy, n};
 }
 
-// A growing array in an arena: doubled by copying, the old half is left to the arena.
-struct list {
-    void *items;
-    size_t n, cap, item_bytes;
-};
-
-static void *list_add(struct list *l, struct arena *a)
+void *store_list_add(struct store_list *l, struct arena *a)
 {
     if (l->n == l->cap) {
         size_t cap = l->cap ? l->cap * 2 : 16;
@@ -50,14 +43,14 @@ int store_models(struct registry *r, struct arena *a, struct registry_model **re
                  struct err *e)
 {
     struct store *s = (struct store *)r;
-    struct list l = {.item_bytes = sizeof **ret};
+    struct store_list l = {.item_bytes = sizeof **ret};
     sqlite3_stmt *st;
     int rc = store_prepare(s, ST_MODELS, &st, e);
     if (rc)
         return rc;
     while ((rc = store_step(s, st, e)) == 1) {
-        struct registry_model *m = list_add(&l, a);
-        struct str name = column_str(st, 0, a);
+        struct registry_model *m = store_list_add(&l, a);
+        struct str name = store_column_str(st, 0, a);
         if (!m || !name.p) {
             sqlite3_reset(st);
             return store_no_memory(e);
@@ -78,17 +71,17 @@ int store_models(struct registry *r, struct arena *a, struct registry_model **re
 
 static int load_artifacts(struct store *s, struct registry_version *v, struct arena *a, struct err *e)
 {
-    struct list l = {.item_bytes = sizeof *v->artifacts};
+    struct store_list l = {.item_bytes = sizeof *v->artifacts};
     sqlite3_stmt *st;
     int rc = store_prepare(s, ST_ARTIFACTS, &st, e);
     if (rc)
         return rc;
     sqlite3_bind_int64(st, 1, (int64_t)v->id);
     while ((rc = store_step(s, st, e)) == 1) {
-        struct registry_artifact *f = list_add(&l, a);
+        struct registry_artifact *f = store_list_add(&l, a);
         char text[REGISTRY_DIGEST_TEXT];
         snprintf(text, sizeof text, "sha256:%s", (const char *)sqlite3_column_text(st, 1));
-        struct str name = column_str(st, 0, a);
+        struct str name = store_column_str(st, 0, a);
         if (!f || !name.p)
             rc = store_no_memory(e);
         else if (!registry_digest_parse(str_of(text), &f->digest))
@@ -113,24 +106,24 @@ static int take_version(sqlite3_stmt *st, struct arena *a, struct registry_versi
     bool is_full = sqlite3_column_count(st) > 16;
     *v = (struct registry_version){
         .id = (uint64_t)sqlite3_column_int64(st, 0),
-        .model = column_str(st, 1, a),
+        .model = store_column_str(st, 1, a),
         .number = (uint32_t)sqlite3_column_int64(st, 2),
         .slot = sqlite3_column_type(st, 3) == SQLITE_NULL ? REGISTRY_NO_SLOT
                                                           : (uint32_t)sqlite3_column_int64(st, 3),
-        .state = column_str(st, 4, a),
-        .engine = column_str(st, 5, a),
-        .format = column_str(st, 6, a),
-        .description = column_str(st, 7, a),
-        .tags_json = column_str(st, 8, a),
-        .created_by = column_str(st, 9, a),
+        .state = store_column_str(st, 4, a),
+        .engine = store_column_str(st, 5, a),
+        .format = store_column_str(st, 6, a),
+        .description = store_column_str(st, 7, a),
+        .tags_json = store_column_str(st, 8, a),
+        .created_by = store_column_str(st, 9, a),
         .created_wall_ns = (uint64_t)sqlite3_column_int64(st, 10),
-        .settings_json = column_str(st, 11, a),
-        .reasons_json = column_str(st, 12, a),
-        .metrics_json = column_str(st, 13, a),
-        .trained_from = column_str(st, 14, a),
+        .settings_json = store_column_str(st, 11, a),
+        .reasons_json = store_column_str(st, 12, a),
+        .metrics_json = store_column_str(st, 13, a),
+        .trained_from = store_column_str(st, 14, a),
         .replaces = (uint32_t)sqlite3_column_int64(st, 15),
-        .signature_json = is_full ? column_str(st, 16, a) : STR(""),
-        .admission_json = is_full ? column_str(st, 17, a) : STR(""),
+        .signature_json = is_full ? store_column_str(st, 16, a) : STR(""),
+        .admission_json = is_full ? store_column_str(st, 17, a) : STR(""),
     };
     const struct str all[] = {v->model,         v->state,        v->engine,       v->format,
                               v->description,   v->tags_json,    v->created_by,   v->settings_json,
@@ -146,7 +139,7 @@ int store_versions(struct registry *r, const struct registry_versions_query *whi
                    struct registry_version **ret, size_t *ret_n, struct err *e)
 {
     struct store *s = (struct store *)r;
-    struct list l = {.item_bytes = sizeof **ret};
+    struct store_list l = {.item_bytes = sizeof **ret};
     sqlite3_stmt *st;
     int rc = store_prepare(s, ST_VERSIONS, &st, e);
     if (rc)
@@ -156,7 +149,7 @@ int store_versions(struct registry *r, const struct registry_versions_query *whi
     sqlite3_bind_int64(st, 3, which->deployed_only);
     sqlite3_bind_int64(st, 4, which->limit ? (int64_t)which->limit : -1);
     while ((rc = store_step(s, st, e)) == 1) {
-        struct registry_version *v = list_add(&l, a);
+        struct registry_version *v = store_list_add(&l, a);
         rc = v ? take_version(st, a, v, e) : store_no_memory(e);
         if (rc) {
             sqlite3_reset(st);
@@ -174,15 +167,15 @@ int store_aliases(struct registry *r, struct str model, struct arena *a, struct 
                   size_t *ret_n, struct err *e)
 {
     struct store *s = (struct store *)r;
-    struct list l = {.item_bytes = sizeof **ret};
+    struct store_list l = {.item_bytes = sizeof **ret};
     sqlite3_stmt *st;
     int rc = store_prepare(s, ST_ALIASES, &st, e);
     if (rc)
         return rc;
     store_bind_str(st, 1, model);
     while ((rc = store_step(s, st, e)) == 1) {
-        struct registry_alias *alias = list_add(&l, a);
-        struct str name = column_str(st, 0, a);
+        struct registry_alias *alias = store_list_add(&l, a);
+        struct str name = store_column_str(st, 0, a);
         if (!alias || !name.p) {
             sqlite3_reset(st);
             return store_no_memory(e);

@@ -288,9 +288,10 @@ static bool run(const struct plan *p, long n)
         _exit(0); // nothing is closed
     }
     int status;
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    pid_t ended = waitpid(pid, &status, 0);
+    plan->kind = FAULT_NONE; // before Check allocates
+    ck_assert_int_eq(ended, pid);
     ck_assert_msg(status == 0, "fault %d at call %ld ended the process: %d", p->kind, n, status);
-    plan->kind = FAULT_NONE;
     int n_failed = 0;
     for (int i = 0; i < OPS; i++)
         n_failed += plan->result[i] != 0;
