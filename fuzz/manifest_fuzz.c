@@ -32,8 +32,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         EXPECT(e.code < 0 && e.msg[0]);
     }
     manifest_done(&m);
-    uint32_t version;
-    if (!alias_body_parse(json, &version, &e))
-        EXPECT(version > 0);
+    struct alias_body alias;
+    if (!alias_body_parse(json, &alias, &e))
+        EXPECT(alias.version > 0 && strlen(alias.reason) <= LIMIT_REASON_BYTES);
+    struct rollback_body back;
+    if (!rollback_body_parse(json, &back, &e))
+        EXPECT(!registry_alias_check(str_of(back.alias), &e));
     return 0;
 }

@@ -15,7 +15,7 @@ struct err_row {
 };
 
 // gRPC: 3 INVALID_ARGUMENT, 4 DEADLINE_EXCEEDED, 5 NOT_FOUND, 7 PERMISSION_DENIED, 8 RESOURCE_EXHAUSTED,
-// 9 FAILED_PRECONDITION, 12 UNIMPLEMENTED, 13 INTERNAL, 14 UNAVAILABLE.
+// 9 FAILED_PRECONDITION, 10 ABORTED, 12 UNIMPLEMENTED, 13 INTERNAL, 14 UNAVAILABLE.
 static const struct err_row TABLE[] = {
     [-ERR_OK] = {"ok", 200, 0, false},
     [-ERR_INVALID] = {"invalid_argument", 400, 3, false},
@@ -57,6 +57,10 @@ static const struct err_row TABLE[] = {
     [-ERR_DEADLINE] = {"deadline_exceeded", 504, 4, true},
     [-ERR_CRASHED] = {"model_crashed", 500, 13, false},
     [-ERR_UNKNOWN_CATEGORY] = {"unknown_category", 400, 3, false},
+    [-ERR_KEY_REUSED] = {"idempotency_key_reused", 422, 3, false},
+    [-ERR_IN_PROGRESS] = {"idempotency_in_progress", 409, 10, true},
+    [-ERR_READ_ONLY] = {"registry_read_only", 503, 14, true},
+    [-ERR_NOT_DEPLOYED] = {"version_not_deployed", 503, 14, false},
 };
 _Static_assert(sizeof TABLE / sizeof TABLE[0] == -ERR_CODE_LIMIT, "every error code has its row");
 

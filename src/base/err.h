@@ -50,7 +50,11 @@ enum err_code {
     ERR_DEADLINE = -37,         // not answered within the time it may take
     ERR_CRASHED = -38,          // the process that ran the model ended while it computed this request, twice
     ERR_UNKNOWN_CATEGORY = -39, // a category that the model, or its signature, does not have
-    ERR_CODE_LIMIT = -40,
+    ERR_KEY_REUSED = -40,       // an Idempotency-Key that another request had
+    ERR_IN_PROGRESS = -41,      // the same request is being worked on
+    ERR_READ_ONLY = -42,        // the registry takes no changes until its storage works again
+    ERR_NOT_DEPLOYED = -43,     // the version exists, and is not loaded
+    ERR_CODE_LIMIT = -44,
 };
 
 enum { ERR_MSG_MAX = 320, ERR_PATH_MAX = 128, ERR_HINT_MAX = 160 };

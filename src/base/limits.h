@@ -16,6 +16,11 @@ enum {
     LIMIT_TAG_BYTES = 1024,         // name or value of one
     LIMIT_DESCRIPTION_BYTES = 4096,
     LIMIT_TRAINED_FROM_BYTES = 1024,
+    LIMIT_REASON_BYTES = 1024,  // why a change is made, for the audit
+    LIMIT_ONCE_KEY_BYTES = 255, // Idempotency-Key
+    LIMIT_ONCE_KEYS = 10000,    // that are remembered
+    LIMIT_ONCE_HOURS = 24,      // for so long
+    LIMIT_PAGE = 1000,          // rows of a list in one answer
     LIMIT_METRICS = 256,        // numbers that the trainer gives a version
     LIMIT_ARTIFACTS = 1024,     // files of a version
     LIMIT_COMPILES_QUEUED = 64, // versions that wait to be checked

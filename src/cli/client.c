@@ -205,6 +205,8 @@ static int send_request(const struct client *c, const struct client_request *q, 
     buf_printf(&head,
                "%s %s HTTP/1.1\r\nHost: %s%s%s:%s\r\nUser-Agent: slipway-cli\r\nAccept: application/json\r\n",
                q->method, q->path, v6 ? "[" : "", c->host, v6 ? "]" : "", c->port);
+    if (q->idempotency_key)
+        buf_printf(&head, "Idempotency-Key: %s\r\n", q->idempotency_key);
     if (q->content_type)
         buf_printf(&head, "Content-Type: %s\r\n", q->content_type);
     if (size || strcmp(q->method, "POST") == 0 || strcmp(q->method, "PUT") == 0)

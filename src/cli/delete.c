@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `slipway delete`: removes a model or one version, after a question or with --yes.
+#include "cli/change.h"
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/term.h"
@@ -41,12 +42,16 @@ static int delete_run(const struct args *a)
     const char *model = a->words[0], *version = a->n_words > 1 ? a->words[1] : NULL;
     if (confirm(a, &e) || client_init(&c, a, &e))
         return term_usage(&e);
-    buf_init(&path, 4096);
+    buf_init(&path, 16384);
     buf_init(&out, 1 << 20);
-    struct client_request q = {.method = "DELETE"};
-    const char *force = args_has(a, "force") ? "?force=true" : "";
-    q.path = version ? client_path(&path, "/api/v1/models/", model, "/versions/", version, force, NULL)
+    struct client_request q = {.method = "DELETE", .idempotency_key = args_value(a, "idempotency-key")};
+    bool first = !(version && args_has(a, "force"));
+    q.path = version ? client_path(&path, "/api/v1/models/", model, "/versions/", version,
+                                   first ? "" : "?force=true", NULL)
                      : client_path(&path, "/api/v1/models/", model, NULL);
+    cli_put_query(a, "reason", &first, &path);
+    buf_putc(&path, '\0');
+    q.path = path.failed ? q.path : path.p;
     int rc = client_json(&c, &q, &doc, &e);
     if (rc == 0 && args_has(a, "json")) {
         rc = doc ? term_put_json(yyjson_doc_get_root(doc), &out, &e) : 0;
@@ -74,6 +79,7 @@ const struct verb verb_delete = {
     .flags = (const struct flag[]){{.name = "yes", .help = "Does not ask.", .letter = 'y'},
                                    {.name = "force",
                                     .help = "Deletes a version although aliases name it; they go too."},
+                                   CLI_CHANGE_FLAGS,
                                    CLI_CLIENT_FLAGS,
                                    {0}},
     .min_words = 1,

@@ -20,6 +20,13 @@ static int hash_error(struct err *e)
     return err_set(e, ERR_NOMEM, "SHA-256 could not be set up");
 }
 
+int registry_digest_bytes(struct str bytes, struct registry_digest *ret, struct err *e)
+{
+    unsigned n = 0;
+    bool ok = EVP_Digest(bytes.n ? bytes.p : "", bytes.n, ret->bytes, &n, EVP_sha256(), NULL) == 1;
+    return ok && n == sizeof ret->bytes ? 0 : hash_error(e);
+}
+
 int digest_check_new(struct digest_check **ret, struct err *e)
 {
     struct digest_check *c = malloc(sizeof *c);

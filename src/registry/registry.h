@@ -35,11 +35,21 @@ int registry_model_name_check(struct str name, struct err *e) ERR_CHECKED;
 int registry_alias_check(struct str alias, struct err *e) ERR_CHECKED;
 int registry_artifact_name_check(struct str name, struct err *e) ERR_CHECKED;
 
+// A change that is made once, however often it is asked for under this key: how it was asked for, and what
+// was answered. Written with the change, kept for LIMIT_ONCE_HOURS.
+struct registry_once {
+    struct str key, method, path;
+    struct registry_digest body;
+    int status;
+    struct str answer;
+};
+
 // Who causes a change, for the audit table.
 struct registry_cause {
     struct str actor, request_id; // may be empty
     uint64_t wall_ns;
-    struct str reason; // in the words of who asked; may be empty
+    struct str reason;                // in the words of who asked; may be empty
+    const struct registry_once *once; // NULL: without a key. Its key is not known: once_find said so
 };
 
 // What a file of a version is for.
@@ -211,6 +221,11 @@ struct registry_ops {
     // Rows of the audit; `alias` of the query is not looked at.
     int (*audit)(struct registry *r, const struct registry_history_query *which, struct arena *a,
                  struct registry_audit **ret, size_t *ret_n, struct err *e);
+    // What was done under `key`, and its audit row's number and hash; *ret_found false: nothing, within the
+    // time that keys are kept.
+    int (*once_find)(struct registry *r, struct str key, uint64_t now_wall_ns, struct arena *a,
+                     bool *ret_found, struct registry_once *ret, struct registry_audit *ret_receipt,
+                     struct err *e);
     // Number and hash of the last row of the audit: a receipt for the change that was just made.
     int (*audit_head)(struct registry *r, struct registry_audit *ret, struct err *e);
     // Computes all hashes anew and compares. `receipt`, unless NULL, is a number and hash that somebody was
@@ -315,6 +330,8 @@ int blob_store(const struct blob_parts *p, const struct registry_digest *want, b
 // Removes all files of a folder, which may take long: the file system frees their space. ERR_IO.
 int blob_trash_empty(int trash_fd, struct err *e) ERR_CHECKED;
 
+// Of bytes in memory. ERR_NOMEM.
+int registry_digest_bytes(struct str bytes, struct registry_digest *ret, struct err *e) ERR_CHECKED;
 // Digest of a whole file, from its start, whatever its position. ERR_IO, ERR_NOMEM.
 int registry_digest_file(int fd, struct registry_digest *ret, struct err *e) ERR_CHECKED;
 

@@ -95,6 +95,14 @@ static const char *const SQL[ST_LIMIT] = {
                    " AND (?3 = 0 OR id < ?3) ORDER BY id DESC LIMIT ?4",
     [ST_ALIAS_REMOVE] = "DELETE FROM aliases WHERE model_id = ? AND name = ?",
     [ST_AUDIT] = STORE_AUDIT_SELECT,
+    [ST_ONCE_FIND] = "SELECT o.method, o.path, o.body, o.status, o.answer, o.audit_id, a.hash"
+                     " FROM idempotency o LEFT JOIN audit a ON a.id = o.audit_id"
+                     " WHERE o.key = ? AND o.at_ns > ?",
+    [ST_ONCE_ADD] = "INSERT INTO idempotency (key, method, path, body, status, answer, audit_id, at_ns)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    [ST_ONCE_EXPIRE] = "DELETE FROM idempotency WHERE at_ns <= ?",
+    [ST_ONCE_TRIM] = "DELETE FROM idempotency WHERE key IN"
+                     " (SELECT key FROM idempotency ORDER BY at_ns DESC LIMIT -1 OFFSET ?)",
     [ST_HISTORY_LAST] = "SELECT coalesce(max(id), 0) FROM alias_history WHERE model = ? AND alias = ?",
 };
 

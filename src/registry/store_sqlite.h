@@ -52,6 +52,10 @@ enum store_statement {
     ST_HISTORY,
     ST_ALIAS_REMOVE,
     ST_AUDIT,
+    ST_ONCE_FIND,
+    ST_ONCE_ADD,
+    ST_ONCE_EXPIRE,
+    ST_ONCE_TRIM,
     ST_ALIASES_REMOVE,
     ST_LIMIT
 };
@@ -160,6 +164,14 @@ int store_rollback(struct registry *r, const struct registry_cause *cause, struc
                    uint32_t to, uint32_t expected, struct err *e) ERR_CHECKED;
 int store_alias_history(struct registry *r, const struct registry_history_query *which, struct arena *a,
                         struct registry_alias_change **ret, size_t *ret_n, struct err *e) ERR_CHECKED;
+
+// store_sqlite_once.c
+int store_once_find(struct registry *r, struct str key, uint64_t now_wall_ns, struct arena *a,
+                    bool *ret_found, struct registry_once *ret, struct registry_audit *ret_receipt,
+                    struct err *e) ERR_CHECKED;
+// In the transaction of the change, whose audit row is written.
+int store_once_add(struct store *s, const struct registry_once *once, uint64_t wall_ns,
+                   struct err *e) ERR_CHECKED;
 
 // store_sqlite_audit.c
 int store_audit_list(struct registry *r, const struct registry_history_query *which, struct arena *a,

@@ -155,6 +155,8 @@ int store_audit(struct store *s, const struct registry_cause *cause, const char 
         s->audit_id = (int64_t)row.id;
     if (!rc)
         s->audit_hash = row.hash;
+    if (!rc && cause->once)
+        rc = store_once_add(s, cause->once, cause->wall_ns, e);
     return rc;
 }
 

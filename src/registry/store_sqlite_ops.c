@@ -258,5 +258,6 @@ const struct registry_ops STORE_SQLITE_OPS = {
     .audit = store_audit_list,
     .audit_head = store_audit_head,
     .audit_verify = store_audit_verify,
+    .once_find = store_once_find,
     .version_find = store_version_find,
 };

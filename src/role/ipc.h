@@ -32,7 +32,7 @@
 //
 //   admin connection, one per admin request
 //     gateway    IPC_REQUEST  {"method":"PUT","path":"/api/v1/…","query":"","content_type":"…",
-//                              "request_id":"…","body":true}   path and query still percent-encoded
+//                              "request_id":"…","idempotency_key":"","body":true}   path and query still percent-encoded
 //     gateway    IPC_BODY*    raw bytes, at most IPC_BODY_MAX each; only with "body":true
 //     gateway    IPC_END      or closes, to abort: what was not acknowledged is undone
 //     controller IPC_RESPONSE {"status":201,"content_type":"application/json"}   maybe before the body's end;

@@ -503,6 +503,8 @@ static inline int request_field(struct http1_request *r, struct request_seen *s,
             return http1_content_length_take(&s->framing, value, e);
         break;
     case 15:
+        if (NAME_IS(name, "idempotency-key"))
+            return once(&r->idempotency_key, value, "Idempotency-Key", e);
         if (NAME_IS(name, "accept-encoding"))
             return first(&r->accept_encoding, value);
         break;

@@ -39,6 +39,7 @@ struct http1_request {
         request_id;                     // empty when absent
     struct str origin;                  // set by browsers
     struct str inference_header_length; // Inference-Header-Content-Length
+    struct str idempotency_key;         // empty when absent
     uint64_t timeout_ms;                // Slipway-Timeout-Ms; 0 when absent
     size_t head_bytes;                  // bytes up to and with the empty line
 };

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-static void put_text(struct buf *out, const char *key, struct str value)
+void describe_text(const char *key, struct str value, struct buf *out)
 {
     buf_printf(out, ",\"%s\":", key);
     buf_put_json_str(out, value);
@@ -19,7 +19,7 @@ void describe_time(const char *key, uint64_t wall_ns, struct buf *out)
 {
     char text[CLOCK_RFC3339_SIZE];
     clock_rfc3339(wall_ns, text);
-    put_text(out, key, str_of(text));
+    describe_text(key, str_of(text), out);
 }
 
 // {"name":"age","datatype":"FP32","type":"number","missing":true}
@@ -93,13 +93,13 @@ static void put_json(struct buf *out, const char *key, struct str json)
 static void put_serving(const struct describe_version *v, struct buf *out)
 {
     const struct deployment *d = v->deployment;
-    put_text(out, "serving", str_of(d ? deployment_state_name(d->state) : "none"));
+    describe_text("serving", str_of(d ? deployment_state_name(d->state) : "none"), out);
     if (d && d->state == DEPLOYMENT_FAILED)
-        put_text(out, "error", str_of(d->why.msg));
+        describe_text("error", str_of(d->why.msg), out);
     if (d && d->is_declared) {
         buf_printf(out, ",\"replicas\":{\"wanted\":%u,\"ready\":%u}", d->n_wanted, d->n_ready);
         if (d->is_given_up && d->state == DEPLOYMENT_READY)
-            put_text(out, "error", str_of(d->why.msg));
+            describe_text("error", str_of(d->why.msg), out);
     }
     if (!v->in_full || !d || d->state != DEPLOYMENT_READY)
         return;
@@ -118,18 +118,18 @@ void describe_version(const struct describe_version *d, struct buf *out)
     buf_put_json_str(out, v->model);
     buf_printf(out, ",\"version\":%u,\"state\":", v->number);
     buf_put_json_str(out, v->state);
-    put_text(out, "format", v->format);
-    put_text(out, "digest", str_of(digest));
+    describe_text("format", v->format, out);
+    describe_text("digest", str_of(digest), out);
     buf_printf(out, ",\"size\":%llu", (unsigned long long)(file ? file->size_bytes : 0));
     describe_time("created", v->created_wall_ns, out);
-    put_text(out, "created_by", v->created_by);
-    put_text(out, "description", v->description);
+    describe_text("created_by", v->created_by, out);
+    describe_text("description", v->description, out);
     buf_puts(out, ",\"tags\":");
     buf_put_str(out, v->tags_json);
     put_json(out, "settings", v->settings_json);
     put_json(out, "metrics", v->metrics_json);
     if (v->trained_from.n)
-        put_text(out, "trained_from", v->trained_from);
+        describe_text("trained_from", v->trained_from, out);
     if (v->replaces)
         buf_printf(out, ",\"replaces\":%u", v->replaces);
     put_json(out, "reasons", v->reasons_json);

@@ -18,5 +18,7 @@ struct describe_version {
     bool in_full;                        // with signature, engine and artifacts' details
 };
 void describe_version(const struct describe_version *d, struct buf *out);
+// ,"key":"value"
+void describe_text(const char *key, struct str value, struct buf *out);
 // ,"key":"2026-11-22T…Z"
 void describe_time(const char *key, uint64_t wall_ns, struct buf *out);

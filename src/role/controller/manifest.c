@@ -345,6 +345,7 @@ enum manifest_field {
     FIELD_TRAINED_FROM,
     FIELD_SIGNATURE,
     FIELD_ALLOW_BREAKING,
+    FIELD_REASON,
     MANIFEST_FIELDS
 };
 
@@ -362,11 +363,14 @@ static int manifest_read(yyjson_val **values, struct manifest *ret, struct err *
     ret->allow_breaking = yyjson_is_true(values[FIELD_ALLOW_BREAKING]);
     if (!rc)
         rc = signature_copy(values[FIELD_SIGNATURE], &ret->signature_json, e);
+    ret->reason = text_of(values[FIELD_REASON]);
     ret->promote = !values[FIELD_PROMOTE] || yyjson_is_true(values[FIELD_PROMOTE]);
     if (!rc)
         rc = check_length(ret->description, LIMIT_DESCRIPTION_BYTES, "description", e);
     if (!rc)
         rc = check_length(ret->trained_from, LIMIT_TRAINED_FROM_BYTES, "trained_from", e);
+    if (!rc)
+        rc = check_length(ret->reason, LIMIT_REASON_BYTES, "reason", e);
     return rc;
 }
 
@@ -381,6 +385,7 @@ int manifest_parse(struct str json, struct manifest *ret, struct err *e)
         [FIELD_TRAINED_FROM] = {STR("trained_from"), YYJSON_TYPE_STR, false},
         [FIELD_SIGNATURE] = {STR("signature"), YYJSON_TYPE_OBJ, false},
         [FIELD_ALLOW_BREAKING] = {STR("allow_breaking"), YYJSON_TYPE_BOOL, false},
+        [FIELD_REASON] = {STR("reason"), YYJSON_TYPE_STR, false},
     };
     _Static_assert(MANIFEST_FIELDS + VERSION_SETTINGS_FIELDS <= FIELDS_MAX, "near names fit");
     yyjson_val *values[MANIFEST_FIELDS + VERSION_SETTINGS_FIELDS];
@@ -411,20 +416,66 @@ void manifest_done(struct manifest *m)
     m->model = NULL;
 }
 
-int alias_body_parse(struct str json, uint32_t *ret_version, struct err *e)
+// Copies a text; too long is an error.
+static int text_read(yyjson_val *v, const char *field, char *ret, size_t size, struct err *e)
 {
-    static const struct field FIELDS[] = {{STR("version"), YYJSON_TYPE_NUM, true}};
-    yyjson_val *value;
+    struct str text = text_of(v);
+    int rc = check_length(text, size - 1, field, e);
+    if (!rc)
+        memcpy(ret, text.n ? text.p : "", text.n);
+    ret[rc ? 0 : text.n] = '\0';
+    return rc;
+}
+
+// A version's number; absent is 0.
+static int number_read(yyjson_val *v, const char *field, uint32_t *ret, struct err *e)
+{
+    *ret = v && yyjson_get_uint(v) <= UINT32_MAX ? (uint32_t)yyjson_get_uint(v) : 0;
+    if (!v || *ret)
+        return 0;
+    err_set(e, ERR_INVALID, "a version is a number from 1");
+    err_at(e, "$.%s", field);
+    return ERR_INVALID;
+}
+
+int alias_body_parse(struct str json, struct alias_body *ret, struct err *e)
+{
+    static const struct field FIELDS[] = {{STR("version"), YYJSON_TYPE_NUM, true},
+                                          {STR("reason"), YYJSON_TYPE_STR, false}};
+    yyjson_val *values[2] = {0};
     yyjson_doc *doc;
     int rc = json_read(json, &doc, e);
     if (!rc)
-        rc = object_read(yyjson_doc_get_root(doc), "$", FIELDS, 1, &value, e);
-    if (!rc && (yyjson_get_uint(value) == 0 || yyjson_get_uint(value) > UINT32_MAX)) {
-        rc = err_set(e, ERR_INVALID, "a version is a number from 1");
-        err_at(e, "$.version");
-    }
+        rc = object_read(yyjson_doc_get_root(doc), "$", FIELDS, 2, values, e);
     if (!rc)
-        *ret_version = (uint32_t)yyjson_get_uint(value);
+        rc = number_read(values[0], "version", &ret->version, e);
+    if (!rc)
+        rc = text_read(values[1], "reason", ret->reason, sizeof ret->reason, e);
+    yyjson_doc_free(doc);
+    return rc;
+}
+
+int rollback_body_parse(struct str json, struct rollback_body *ret, struct err *e)
+{
+    static const struct field FIELDS[] = {{STR("alias"), YYJSON_TYPE_STR, false},
+                                          {STR("to"), YYJSON_TYPE_NUM, false},
+                                          {STR("reason"), YYJSON_TYPE_STR, false}};
+    yyjson_val *values[3] = {0};
+    yyjson_doc *doc;
+    *ret = (struct rollback_body){.alias = "champion"};
+    if (json.n == 0)
+        return 0;
+    int rc = json_read(json, &doc, e);
+    if (!rc)
+        rc = object_read(yyjson_doc_get_root(doc), "$", FIELDS, 3, values, e);
+    if (!rc && values[0])
+        rc = registry_alias_check(text_of(values[0]), e);
+    if (!rc && values[0])
+        rc = text_read(values[0], "alias", ret->alias, sizeof ret->alias, e);
+    if (!rc)
+        rc = number_read(values[1], "to", &ret->to, e);
+    if (!rc)
+        rc = text_read(values[2], "reason", ret->reason, sizeof ret->reason, e);
     yyjson_doc_free(doc);
     return rc;
 }

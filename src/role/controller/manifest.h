@@ -3,11 +3,13 @@
 #pragma once
 
 #include "base/buf.h"
+#include "base/limits.h"
 #include "registry/registry.h"
 #include "role/controller/version_settings.h"
 
 // POST …/versions: {"artifacts":[{"name","role","digest","size"}],"description","tags":{…},"metrics":{…},
-// "trained_from","promote","signature":{…},"allow_breaking"}, and the fields of struct version_settings.
+// "trained_from","reason","promote","signature":{…},"allow_breaking"}, and the fields of struct
+// version_settings.
 struct manifest {
     struct registry_artifact *artifacts;   // owned; (n_artifacts) as they were given; names borrowed from doc
     size_t n_artifacts;                    // at least 1
@@ -16,6 +18,7 @@ struct manifest {
     struct str trained_from;               // likewise
     struct buf tags_json;                  // an object of strings
     struct buf metrics_json;               // an object of numbers
+    struct str reason;                     // why it is made, for the audit; may be empty
     bool promote;                          // true unless said otherwise
     struct buf signature_json;             // what the user says of the model's columns; empty: nothing
     bool allow_breaking;                   // changes of the signature
@@ -31,5 +34,18 @@ struct manifest {
 int manifest_parse(struct str json, struct manifest *ret, struct err *e) ERR_CHECKED;
 void manifest_done(struct manifest *m);
 
-// PUT …/aliases/{alias}: {"version":3}. Errors as above.
-int alias_body_parse(struct str json, uint32_t *ret_version, struct err *e) ERR_CHECKED;
+// PUT …/aliases/{alias}: {"version":3,"reason":"…"}. Errors as above.
+struct alias_body {
+    uint32_t version;
+    char reason[LIMIT_REASON_BYTES + 1]; // may be empty
+};
+int alias_body_parse(struct str json, struct alias_body *ret, struct err *e) ERR_CHECKED;
+
+// POST …/rollback: {"alias":"champion","to":2,"reason":"…"}, all of it optional, the body too. Errors as
+// above.
+struct rollback_body {
+    char alias[LIMIT_ALIAS_BYTES + 1]; // "champion" unless said otherwise
+    uint32_t to;                       // 0: not said
+    char reason[LIMIT_REASON_BYTES + 1];
+};
+int rollback_body_parse(struct str json, struct rollback_body *ret, struct err *e) ERR_CHECKED;

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Showing, deleting and naming what the registry has, and the state of the server.
+// Showing and deleting what the registry has.
+#include "role/controller/change.h"
 #include "role/controller/describe.h"
-#include "role/controller/gateways.h"
-#include "role/controller/manifest.h"
-#include "role/controller/replace.h"
 #include "role/controller/replicas.h"
 #include "role/controller/request.h"
 #include "role/controller/startup.h"
@@ -11,51 +9,6 @@
 #include <stdlib.h>
 
 enum { READ_ARENA_BYTES = 256 << 20 }; // address space; touched as far as it is used
-
-// A change that waits for the gateways; its answer lies in the request's out already.
-struct change {
-    struct request *r;
-    struct publication publication;
-};
-
-static void change_free(struct request *r)
-{
-    struct change *ch = r->state;
-    gateways_forget(r->c, &ch->publication);
-    free(ch);
-    r->state = NULL;
-}
-
-static void on_published(struct publication *publication, const struct err *e)
-{
-    struct change *ch = (struct change *)((char *)publication - offsetof(struct change, publication));
-    if (e)
-        request_fail(ch->r, e);
-    else
-        request_answer(ch->r, 200, "application/json");
-}
-
-// Before the registry is changed: afterwards nothing may fail.
-static int change_new(struct request *r, struct err *e)
-{
-    struct change *ch = calloc(1, sizeof *ch);
-    if (!ch)
-        return err_set(e, ERR_NOMEM, "no memory for a change");
-    *ch = (struct change){.r = r, .publication.on_done = on_published};
-    r->state = ch;
-    r->state_free = change_free;
-    return 0;
-}
-
-static void change_publish(struct request *r)
-{
-    struct change *ch = r->state;
-    struct controller *c = r->c;
-    gateways_publish(c);
-    gateways_wait(c, &ch->publication); // may answer
-    replicas_withdraw_dropped(c);
-    replace_apply(c);
-}
 
 int models_list(struct request *r, struct err *e)
 {
@@ -183,76 +136,71 @@ static void drop_deployments(struct controller *c, struct str model, uint32_t ve
     routing_aliases_drop(&c->routing, model, version);
 }
 
+static void put_deleted(struct request *r, uint32_t version)
+{
+    buf_puts(&r->out, "{\"model\":");
+    buf_put_json_str(&r->out, r->args[0]);
+    if (version)
+        buf_printf(&r->out, ",\"version\":%u", version);
+    buf_puts(&r->out, ",\"deleted\":true}");
+    change_promise(r, 200);
+}
+
+// reason=… and, where it is allowed, force=true.
+static int delete_params(struct request *r, bool *ret_force, struct err *e)
+{
+    char reason[LIMIT_REASON_BYTES + 1] = "";
+    const struct request_param params[] = {{"reason", .text = reason, .size = sizeof reason},
+                                           {"force", .flag = ret_force}};
+    int rc = request_params(r, params, ret_force ? 2 : 1, e);
+    request_reason(r, str_of(reason));
+    return rc;
+}
+
 int model_delete(struct request *r, struct err *e)
 {
-    struct registry_cause cause = request_cause(r);
-    int rc = change_new(r, e);
+    int rc = delete_params(r, NULL, e);
     if (!rc)
-        rc = r->c->registry->ops->model_remove(r->c->registry, &cause, r->args[0], e);
+        rc = change_new(r, e);
+    if (rc)
+        return rc;
+    put_deleted(r, 0);
+    struct registry_cause cause = request_cause(r);
+    rc = r->c->registry->ops->model_remove(r->c->registry, &cause, r->args[0], e);
     if (rc)
         return rc;
     log_event(&r->c->log, LOG_LEVEL_INFO, "model_deleted", LOG_STR("model", r->args[0]),
               LOG_Z("request_id", r->request_id));
     drop_deployments(r->c, r->args[0], 0);
-    buf_puts(&r->out, "{\"model\":");
-    buf_put_json_str(&r->out, r->args[0]);
-    buf_puts(&r->out, ",\"deleted\":true}");
+    change_receipt(r);
     change_publish(r);
     return 0;
 }
 
 int version_delete(struct request *r, struct err *e)
 {
-    bool force;
+    bool force = false;
     uint64_t number;
-    struct registry_cause cause = request_cause(r);
     if (!str_to_u64(r->args[1], UINT32_MAX, &number)) {
         err_set(e, ERR_INVALID, "only a version's number can be deleted, not '" STR_FMT "'",
                 STR_ARG(r->args[1]));
         err_hint(e, "An alias may have moved since you looked.");
         return ERR_INVALID;
     }
-    int rc = request_flag(r, "force", &force, e);
+    int rc = delete_params(r, &force, e);
     if (!rc)
         rc = change_new(r, e);
-    if (!rc)
-        rc = r->c->registry->ops->version_remove(r->c->registry, &cause, r->args[0], (uint32_t)number, force,
-                                                 e);
+    if (rc)
+        return rc;
+    put_deleted(r, (uint32_t)number);
+    struct registry_cause cause = request_cause(r);
+    rc = r->c->registry->ops->version_remove(r->c->registry, &cause, r->args[0], (uint32_t)number, force, e);
     if (rc)
         return rc;
     log_event(&r->c->log, LOG_LEVEL_INFO, "version_deleted", LOG_STR("model", r->args[0]),
               LOG_INT("version", number), LOG_Z("request_id", r->request_id));
     drop_deployments(r->c, r->args[0], (uint32_t)number);
-    buf_puts(&r->out, "{\"model\":");
-    buf_put_json_str(&r->out, r->args[0]);
-    buf_printf(&r->out, ",\"version\":%u,\"deleted\":true}", (unsigned)number);
-    change_publish(r);
-    return 0;
-}
-
-int alias_put(struct request *r, struct err *e)
-{
-    uint32_t version;
-    struct registry_cause cause = request_cause(r);
-    int rc = alias_body_parse(buf_str(&r->body), &version, e);
-    if (!rc)
-        rc = registry_alias_check(r->args[1], e);
-    if (!rc)
-        rc = routing_alias_reserve(&r->c->routing, e);
-    if (!rc)
-        rc = change_new(r, e);
-    if (!rc)
-        rc = r->c->registry->ops->alias_set(r->c->registry, &cause, r->args[0], r->args[1], version, e);
-    if (rc)
-        return rc;
-    log_event(&r->c->log, LOG_LEVEL_INFO, "alias_set", LOG_STR("model", r->args[0]),
-              LOG_STR("alias", r->args[1]), LOG_INT("version", version), LOG_Z("request_id", r->request_id));
-    routing_alias_set(&r->c->routing, r->args[0], r->args[1], version);
-    buf_puts(&r->out, "{\"model\":");
-    buf_put_json_str(&r->out, r->args[0]);
-    buf_puts(&r->out, ",\"alias\":");
-    buf_put_json_str(&r->out, r->args[1]);
-    buf_printf(&r->out, ",\"version\":%u}", version);
+    change_receipt(r);
     change_publish(r);
     return 0;
 }

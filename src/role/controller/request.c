@@ -4,6 +4,7 @@
 
 #include "api/predict.h"
 #include "base/clock.h"
+#include "role/controller/change.h"
 #include "role/controller/peer.h"
 #include "role/ipc.h"
 #include "wire/url.h"
@@ -28,7 +29,14 @@ static const struct request_route ROUTES[] = {
     {"POST", "/api/v1/models/{}/versions", REQUEST_BODY_JSON, NULL, NULL, version_create},
     {"GET", "/api/v1/models/{}/versions/{}", REQUEST_BODY_NONE, NULL, NULL, version_show},
     {"DELETE", "/api/v1/models/{}/versions/{}", REQUEST_BODY_NONE, NULL, NULL, version_delete},
+    {"GET", "/api/v1/models/{}/aliases", REQUEST_BODY_NONE, NULL, NULL, aliases_list},
     {"PUT", "/api/v1/models/{}/aliases/{}", REQUEST_BODY_JSON, NULL, NULL, alias_put},
+    {"DELETE", "/api/v1/models/{}/aliases/{}", REQUEST_BODY_NONE, NULL, NULL, alias_delete},
+    {"GET", "/api/v1/models/{}/history", REQUEST_BODY_NONE, NULL, NULL, alias_history},
+    {"GET", "/api/v1/models/{}/aliases/{}/history", REQUEST_BODY_NONE, NULL, NULL, alias_history},
+    {"POST", "/api/v1/models/{}/rollback", REQUEST_BODY_JSON, NULL, NULL, alias_rollback},
+    {"GET", "/api/v1/audit", REQUEST_BODY_NONE, NULL, NULL, audit_list},
+    {"GET", "/api/v1/audit/verify", REQUEST_BODY_NONE, NULL, NULL, audit_verify},
     {"POST", "/api/v1/upgrade", REQUEST_BODY_JSON, NULL, NULL, upgrade_start},
     {"GET", "/api/v1/status", REQUEST_BODY_NONE, NULL, NULL, status_show},
 };
@@ -90,26 +98,11 @@ static int args_decode(struct request *r, struct err *e)
 
 struct registry_cause request_cause(const struct request *r)
 {
-    return (struct registry_cause){
-        .actor = STR("anonymous"), .request_id = str_of(r->request_id), .wall_ns = clock_wall_ns()};
-}
-
-int request_flag(const struct request *r, const char *name, bool *ret, struct err *e)
-{
-    struct str rest = r->query, key, value;
-    *ret = false;
-    while (url_query_next(&rest, &key, &value)) {
-        if (!str_eq(key, str_of(name))) {
-            err_set(e, ERR_UNKNOWN_FIELD, "query parameter '" STR_FMT "' is not understood here",
-                    STR_ARG(key));
-            err_hint(e, "The only one is '%s'.", name);
-            return ERR_UNKNOWN_FIELD;
-        }
-        *ret = str_eq(value, STR("true")) || str_eq(value, STR("1"));
-        if (!*ret && !str_eq(value, STR("false")) && !str_eq(value, STR("0")))
-            return err_set(e, ERR_INVALID, "query parameter '%s' must be true or false", name);
-    }
-    return 0;
+    return (struct registry_cause){.actor = STR("anonymous"),
+                                   .request_id = str_of(r->request_id),
+                                   .wall_ns = clock_wall_ns(),
+                                   .reason = str_of(r->reason),
+                                   .once = r->is_once ? &r->once : NULL};
 }
 
 static void request_end(struct request *r)
@@ -136,6 +129,7 @@ void request_free(struct request *r)
     buf_done(&r->body);
     buf_done(&r->out);
     free(r->path);
+    free(r->once_text);
     free(r);
 }
 
@@ -201,14 +195,26 @@ void request_fail_with(struct request *r, const struct err *e, struct str member
     request_answer(r, err_http_status(e->code), "application/json");
 }
 
+// A blob is stored under its digest: once by its nature.
+static bool is_change(const struct request *r)
+{
+    return r->once.key.n && r->route->body != REQUEST_BODY_STREAM && strcmp(r->route->method, "GET") != 0 &&
+           strcmp(r->route->method, "HEAD") != 0;
+}
+
 // The body is whole: what the route does with it.
 static void request_run(struct request *r)
 {
     struct err e = {0};
     r->body_done = true;
-    if (r->is_answered)
+    if (r->is_answered) {
         request_pump(r); // refused earlier; now the connection may end
-    else if (r->route->handle(r, &e))
+        return;
+    }
+    int rc = is_change(r) ? change_once(r, &e) : 0;
+    if (rc == 0)
+        rc = r->route->handle(r, &e);
+    if (rc < 0)
         request_fail(r, &e);
 }
 
@@ -238,6 +244,28 @@ int request_message(struct request *r, const struct msg *m, struct err *e)
     return 0;
 }
 
+static struct str text_of(yyjson_val *v)
+{
+    return (struct str){yyjson_get_str(v), yyjson_get_len(v)};
+}
+
+// The request as it is compared with others of its key: the path as it came, before its parts are decoded.
+static int once_keep(struct request *r, struct str key, struct str method)
+{
+    char *at = r->once_text = malloc(key.n + method.n + (size_t)(r->query.p - r->path) + r->query.n);
+    if (!at)
+        return ERR_NOMEM;
+    struct str *parts[] = {&r->once.key, &r->once.method, &r->once.path};
+    const struct str whole = {r->path, (size_t)(r->query.p - r->path) + r->query.n};
+    const struct str from[] = {key, method, whole};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        memcpy(at, from[i].p, from[i].n);
+        *parts[i] = (struct str){at, from[i].n};
+        at += from[i].n;
+    }
+    return 0;
+}
+
 // Fills r from the payload of IPC_REQUEST; *ret_method is borrowed from doc.
 static int head_parse(struct request *r, yyjson_val *root, bool *ret_has_body, struct str *ret_method,
                       struct str *ret_path, struct err *e)
@@ -258,6 +286,9 @@ static int head_parse(struct request *r, yyjson_val *root, bool *ret_has_body, s
     *ret_path = (struct str){r->path, path.n};
     r->query = (struct str){r->path + path.n, query.n};
     r->is_head = str_eq(*ret_method, STR("HEAD"));
+    struct str key = text_of(yyjson_obj_get(root, "idempotency_key"));
+    if (key.n && once_keep(r, key, *ret_method))
+        return err_set(e, ERR_NOMEM, "no memory for a request");
     snprintf(r->request_id, sizeof r->request_id, STR_FMT, STR_ARG(id));
     return 0;
 }
@@ -268,6 +299,8 @@ static int request_begin(struct request *r, struct str method, struct str path, 
     int rc = route_find(r, method, path, e);
     if (!rc)
         rc = args_decode(r, e);
+    if (!rc && r->once.key.n > LIMIT_ONCE_KEY_BYTES)
+        rc = err_set(e, ERR_INVALID, "an Idempotency-Key has at most %d bytes", LIMIT_ONCE_KEY_BYTES);
     if (!rc && has_body && r->route->body == REQUEST_BODY_NONE)
         rc = err_set(e, ERR_INVALID, STR_FMT " '" STR_FMT "' takes no body", STR_ARG(method), STR_ARG(path));
     if (!rc && r->route->start)

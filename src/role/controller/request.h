@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One admin request: found in the table of routes (request.c), read, answered. What the routes do is in
-// blobs.c, models.c and versions.c.
+// blobs.c, models.c, versions.c, aliases.c and audit.c.
 #pragma once
 
 #include "base/buf.h"
@@ -31,6 +31,10 @@ struct request {
     // Appends more of a long answer to out: 1, 0 at its end, -1 when it cannot be completed, which the caller
     // sees as a connection that breaks off. NULL when out is all there is.
     int (*refill)(struct request *r);
+    char reason[LIMIT_REASON_BYTES + 1];   // request_reason's
+    struct registry_once once;             // key is empty without an Idempotency-Key; texts in once_text
+    char *once_text;                       // owned
+    bool is_once;                          // its work has begun under its key
     void *state;                           // of the route
     void (*state_free)(struct request *r); // also stops what works for it
 };
@@ -59,8 +63,29 @@ void request_fail(struct request *r, const struct err *e);
 void request_fail_with(struct request *r, const struct err *e, struct str members);
 // Who asks, for the audit.
 struct registry_cause request_cause(const struct request *r);
-// The boolean query parameter `name`, the only one allowed. ERR_UNKNOWN_FIELD, ERR_INVALID.
-int request_flag(const struct request *r, const char *name, bool *ret, struct err *e) ERR_CHECKED;
+// Why, in the words of who asks: kept for request_cause.
+void request_reason(struct request *r, struct str reason);
+
+// A query parameter; what is not given stays as it is.
+struct request_param {
+    const char *name;
+    bool *flag;       // true or false; or
+    uint64_t *number; // up to max; or
+    uint64_t max;
+    char *text; // (size) with NUL
+    size_t size;
+};
+// Reads the query by its table. ERR_UNKNOWN_FIELD (hint: the nearest name), ERR_DUPLICATE_KEY, ERR_INVALID,
+// ERR_TOO_LARGE.
+int request_params(const struct request *r, const struct request_param *params, size_t n,
+                   struct err *e) ERR_CHECKED;
+
+// The part of a list that is asked for: limit=50&after=120, and more parameters of the route's own.
+struct request_page {
+    uint64_t limit, after; // after: what "next" of the page before said; 0: from the start
+};
+int request_page(const struct request *r, struct request_page *ret, const struct request_param *more,
+                 size_t n_more, struct err *e) ERR_CHECKED;
 
 int blob_put_start(struct request *r, struct err *e);
 int blob_put_take(struct request *r, struct str bytes, struct err *e);
@@ -73,5 +98,11 @@ int version_show(struct request *r, struct err *e);
 int version_delete(struct request *r, struct err *e);
 int version_create(struct request *r, struct err *e);
 int alias_put(struct request *r, struct err *e);
+int alias_delete(struct request *r, struct err *e);
+int alias_history(struct request *r, struct err *e);
+int alias_rollback(struct request *r, struct err *e);
+int aliases_list(struct request *r, struct err *e);
+int audit_list(struct request *r, struct err *e);
+int audit_verify(struct request *r, struct err *e);
 int upgrade_start(struct request *r, struct err *e);
 int status_show(struct request *r, struct err *e);

@@ -140,6 +140,13 @@ uint32_t routing_alias_target(const struct routing *r, struct str model, struct 
     return a ? a->version : 0;
 }
 
+void routing_alias_remove(struct routing *r, struct str model, struct str alias)
+{
+    struct routing_alias *a = alias_find(r, model, alias);
+    if (a)
+        *a = r->aliases[--r->n_aliases];
+}
+
 void routing_aliases_drop(struct routing *r, struct str model, uint32_t version)
 {
     size_t kept = 0;

@@ -81,6 +81,7 @@ int routing_alias_reserve(struct routing *r, struct err *e) ERR_CHECKED;
 void routing_alias_set(struct routing *r, struct str model, struct str alias, uint32_t version);
 // The version that an alias names; 0 without that alias.
 uint32_t routing_alias_target(const struct routing *r, struct str model, struct str alias);
+void routing_alias_remove(struct routing *r, struct str model, struct str alias);
 // Drops the aliases of a model's version; of all its versions when version is 0.
 void routing_aliases_drop(struct routing *r, struct str model, uint32_t version);
 // The version that answers when a request names none: the champion, else the highest; 0 without a version.

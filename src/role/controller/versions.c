@@ -4,6 +4,7 @@
 // runs it. Until the commit a failure leaves nothing behind.
 #include "engine/engine.h"
 #include "role/controller/agreement.h"
+#include "role/controller/change.h"
 #include "role/controller/compile_job.h"
 #include "role/controller/describe.h"
 #include "role/controller/gateways.h"
@@ -114,11 +115,10 @@ static int promise(struct push *p, struct err *e)
     return 0;
 }
 
-static int commit(struct push *p, struct registry_version *v, struct err *e)
+static struct registry_version version_of(const struct push *p, const struct registry_cause *cause)
 {
-    struct request *r = p->r;
-    struct registry_cause cause = request_cause(r);
-    *v = (struct registry_version){
+    const struct request *r = p->r;
+    return (struct registry_version){
         .id = p->deployment->promised_id,
         .model = r->args[0],
         .number = p->deployment->promised_version,
@@ -134,15 +134,47 @@ static int commit(struct push *p, struct registry_version *v, struct err *e)
         .reasons_json = STR("[]"),
         .trained_from = p->manifest.trained_from,
         .replaces = routing_alias_target(&r->c->routing, r->args[0], STR("champion")),
-        .created_by = cause.actor,
-        .created_wall_ns = cause.wall_ns,
+        .created_by = cause->actor,
+        .created_wall_ns = cause->wall_ns,
         .artifacts = p->manifest.artifacts,
         .n_artifacts = p->manifest.n_artifacts,
     };
+}
+
+// The answer goes into the registry with the version.
+static void put_answer(struct push *p, const struct registry_version *v)
+{
+    struct request *r = p->r;
+    struct registry_alias champion = {STR("champion"), v->number};
+    describe_version(&(struct describe_version){.version = v,
+                                                .aliases = &champion,
+                                                .n_aliases = p->manifest.promote,
+                                                .deployment = p->deployment,
+                                                .in_full = true},
+                     &r->out);
+    change_promise(r, 201);
+}
+
+static int commit(struct push *p, struct registry_version *v, struct err *e)
+{
+    struct request *r = p->r;
+    struct deployment *d = p->deployment;
     struct str alias = p->manifest.promote ? STR("champion") : STR("");
     int rc = routing_alias_reserve(&r->c->routing, e);
-    if (!rc)
-        rc = r->c->registry->ops->version_add(r->c->registry, &cause, v, alias, &v->id, &v->number, e);
+    if (rc)
+        return rc;
+    request_reason(r, p->manifest.reason);
+    struct registry_cause cause = request_cause(r);
+    *v = version_of(p, &cause);
+    d->id = v->id;
+    d->version = v->number;
+    d->state = DEPLOYMENT_READY;
+    put_answer(p, v);
+    rc = r->c->registry->ops->version_add(r->c->registry, &cause, v, alias, &v->id, &v->number, e);
+    if (rc) { // what is not committed must not be published
+        d->id = d->version = 0;
+        d->state = DEPLOYMENT_RESERVED;
+    }
     return rc;
 }
 
@@ -150,25 +182,15 @@ static int commit(struct push *p, struct registry_version *v, struct err *e)
 static void serve(struct push *p, const struct registry_version *v)
 {
     struct request *r = p->r;
-    struct deployment *d = p->deployment;
-    struct registry_alias champion = {STR("champion"), v->number};
     p->deployment = NULL; // the table's now
-    d->id = v->id;
-    d->version = v->number;
-    d->state = DEPLOYMENT_READY;
     if (p->manifest.promote)
-        routing_alias_set(&r->c->routing, v->model, champion.name, v->number);
-    describe_version(&(struct describe_version){.version = v,
-                                                .aliases = &champion,
-                                                .n_aliases = p->manifest.promote,
-                                                .deployment = d,
-                                                .in_full = true},
-                     &r->out);
+        routing_alias_set(&r->c->routing, v->model, STR("champion"), v->number);
     log_event(&r->c->log, LOG_LEVEL_INFO, "version_created", LOG_STR("model", v->model),
               LOG_INT("version", v->number), LOG_BOOL("promoted", p->manifest.promote),
               LOG_Z("request_id", r->request_id));
     struct controller *c = r->c;
     replace_done(&p->replacement);
+    change_receipt(r);
     p->publication.on_done = on_published;
     gateways_publish(c);
     gateways_wait(c, &p->publication); // may answer, and be the end of p

@@ -231,6 +231,8 @@ static int send_head(struct admin_call *a, const struct http1_request *req, bool
     buf_put_json_str(&b, req->content_type);
     buf_puts(&b, ",\"request_id\":");
     buf_put_json_str(&b, str_of(a->request_id));
+    buf_puts(&b, ",\"idempotency_key\":");
+    buf_put_json_str(&b, req->idempotency_key);
     buf_puts(&b, ",\"traceparent\":");
     buf_put_json_str(&b, req->traceparent);
     buf_puts(&b, has_body ? ",\"body\":true}" : ",\"body\":false}");

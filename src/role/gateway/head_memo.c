@@ -48,6 +48,7 @@ void head_memo_keep(struct head_memo *m, const char *p, const struct head *h)
                             &r->request_id,
                             &r->origin,
                             &r->inference_header_length,
+                            &r->idempotency_key,
                             &m->head.match.model,
                             &m->head.match.version};
     for (size_t i = 0; i < sizeof slices / sizeof slices[0]; i++)

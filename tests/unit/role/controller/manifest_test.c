@@ -203,19 +203,41 @@ END_TEST
 
 START_TEST(an_alias_names_a_version_by_number)
 {
-    uint32_t version;
-    ck_assert_int_eq(alias_body_parse(STR("{\"version\":3}"), &version, &e), 0);
-    ck_assert_uint_eq(version, 3);
-    ck_assert_int_eq(alias_body_parse(STR("{\"version\":0}"), &version, &e), ERR_INVALID);
-    ck_assert_int_eq(alias_body_parse(STR("{\"version\":4294967296}"), &version, &e), ERR_INVALID);
-    ck_assert_int_eq(alias_body_parse(STR("{\"version\":\"3\"}"), &version, &e), ERR_WRONG_TYPE);
-    ck_assert_int_eq(alias_body_parse(STR("{\"number\":3}"), &version, &e), ERR_UNKNOWN_FIELD);
-    ck_assert_int_eq(alias_body_parse(STR("{}"), &version, &e), ERR_INVALID);
+    struct alias_body body;
+    ck_assert_int_eq(alias_body_parse(STR("{\"version\":3}"), &body, &e), 0);
+    ck_assert(body.version == 3 && body.reason[0] == '\0');
+    ck_assert_int_eq(alias_body_parse(STR("{\"version\":4,\"reason\":\"w\\u00e4rmer\"}"), &body, &e), 0);
+    ck_assert_str_eq(body.reason, "w\xc3\xa4rmer");
+    ck_assert_int_eq(alias_body_parse(STR("{\"version\":0}"), &body, &e), ERR_INVALID);
+    ck_assert_int_eq(alias_body_parse(STR("{\"version\":4294967296}"), &body, &e), ERR_INVALID);
+    ck_assert_int_eq(alias_body_parse(STR("{\"version\":\"3\"}"), &body, &e), ERR_WRONG_TYPE);
+    ck_assert_int_eq(alias_body_parse(STR("{\"number\":3}"), &body, &e), ERR_UNKNOWN_FIELD);
+    ck_assert_int_eq(alias_body_parse(STR("{}"), &body, &e), ERR_INVALID);
+}
+END_TEST
+
+START_TEST(a_rollback_needs_to_say_nothing)
+{
+    struct rollback_body body;
+    char json[LIMIT_REASON_BYTES + 64];
+    ck_assert_int_eq(rollback_body_parse(STR(""), &body, &e), 0);
+    ck_assert(strcmp(body.alias, "champion") == 0 && body.to == 0);
+    ck_assert_int_eq(rollback_body_parse(STR("{\"alias\":\"blue\",\"to\":2,\"reason\":\"slow\"}"), &body, &e),
+                     0);
+    ck_assert(strcmp(body.alias, "blue") == 0 && body.to == 2 && strcmp(body.reason, "slow") == 0);
+    ck_assert_int_eq(rollback_body_parse(STR("{\"alias\":\"7\"}"), &body, &e), ERR_INVALID);
+    ck_assert_int_eq(rollback_body_parse(STR("{\"to\":0}"), &body, &e), ERR_INVALID);
+    ck_assert_str_eq(e.path, "$.to");
+    memset(json, 'x', sizeof json);
+    memcpy(json, "{\"reason\":\"", 11);
+    strcpy(json + sizeof json - 3, "\"}");
+    ck_assert_int_eq(rollback_body_parse(str_of(json), &body, &e), ERR_TOO_LARGE);
+    ck_assert_str_eq(e.path, "$.reason");
 }
 END_TEST
 
 UNIT_MAIN("role/controller/manifest", settings_of_replicas_are_read_and_kept_as_they_were_given,
           a_wrong_setting_is_refused_with_field_value_and_what_is_expected, a_whole_manifest_is_read,
           what_is_not_understood_is_refused_by_name, what_is_wrong_is_refused_with_its_place,
-          an_alias_names_a_version_by_number, a_version_has_one_model_and_files_of_other_roles,
-          numbers_of_the_trainer_are_kept)
+          an_alias_names_a_version_by_number, a_rollback_needs_to_say_nothing,
+          a_version_has_one_model_and_files_of_other_roles, numbers_of_the_trainer_are_kept)
