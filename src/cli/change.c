@@ -26,6 +26,8 @@ static int run(struct client *c, const struct args *a, const struct cli_ask *ask
         rc = ask->put(a, yyjson_doc_get_root(doc), out, e);
     if (rc == 0)
         rc = term_write(out, e);
+    if (rc == 0 && ask->judge)
+        rc = ask->judge(yyjson_doc_get_root(doc), e);
     yyjson_doc_free(doc);
     return rc;
 }

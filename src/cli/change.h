@@ -12,6 +12,8 @@ struct cli_ask {
     struct str body;  // JSON; empty: none
     // Appends the answer as text.
     int (*put)(const struct args *a, yyjson_val *answer, struct buf *out, struct err *e);
+    // Once it is printed: an error when what it says is a failure. NULL: it never is.
+    int (*judge)(yyjson_val *answer, struct err *e);
 };
 
 // Asks and prints: --json as it is, else by `put`; --idempotency-key goes along. Returns the exit code.

@@ -264,7 +264,9 @@ START_TEST(deleting_follows_the_aliases)
     int fd = harness_send("PUT", "/api/v1/models/churn/aliases/champion", "{\"version\":1}", 13);
     harness_gateway_until(&g0, "\"default\":1");
     harness_receive(fd, &a);
-    ck_assert_str_eq(a.body, "{\"model\":\"churn\",\"alias\":\"champion\",\"version\":1}");
+    const char moved[] =
+        "{\"model\":\"churn\",\"alias\":\"champion\",\"version\":1,\"previous\":2,\"audit\":{\"id\":3,";
+    ck_assert_mem_eq(a.body, moved, sizeof moved - 1);
     fd = harness_send("DELETE", "/api/v1/models/churn/versions/1?force=true", NULL, 0);
     harness_gateway_until(&g0, "\"default\":2,"); // without a champion the highest version answers
     harness_receive(fd, &a);
@@ -280,7 +282,7 @@ START_TEST(deleting_follows_the_aliases)
     fd = harness_send("DELETE", "/api/v1/models/churn", NULL, 0);
     harness_gateway_until(&g0, "\"models\":[]");
     harness_receive(fd, &a);
-    ck_assert_str_eq(a.body, "{\"model\":\"churn\",\"deleted\":true}");
+    ck_assert_ptr_nonnull(strstr(a.body, "{\"model\":\"churn\",\"deleted\":true,\"audit\":{\"id\":"));
     stop();
 }
 END_TEST
