@@ -8,6 +8,7 @@ import pytest
 
 import cuts
 import faults
+import kills
 
 
 @pytest.fixture
@@ -25,3 +26,25 @@ def test_a_lost_sync_is_noticed(base):
     """Without the syncs of the write-ahead log cuts lose what was acknowledged."""
     with pytest.raises(AssertionError, match="not one of"):
         cuts.run_cuts(base, random.Random(1), n_changes=6, n_cuts=30, ignored_syncs=faults.WAL)
+
+
+def test_a_version_makes_durable_what_a_dead_process_left(base):
+    """The process that stored a file died before the name was safe; the version is pushed without storing it again."""
+    work = base / "work"
+    run = kills.Run(work)
+    root, records, data = work.stat().st_ino, work.with_name("work.records"), run.file()
+    records.touch()
+    run.plan.record()
+    run.begin()
+    try:
+        run.plan.arm(faults.KILL, kinds=faults.SYNC, files=faults.SHARD)
+        with pytest.raises(faults.Refused, match="signal 9"):
+            run.client.put_blob(data)
+        run.plan.disarm()
+        run.client.add_version(kills.MODEL, data, promote=True)
+        step = cuts.Step(0, records.stat().st_size, run.client.state(), [faults.digest_of(data)])
+    finally:
+        run.end()
+        shutil.rmtree(work)
+    for seed in range(4):
+        cuts.cut(base / "data", records, root, [step], step.end, seed)
