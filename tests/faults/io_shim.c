@@ -26,6 +26,7 @@ static struct {
     char root[PATH_MAX];
 } shim = {.log_fd = -1};
 
+enum { PAGE_BYTES = 4096 };
 enum verdict { GO_ON, FAIL };
 
 static bool is_on(void)
@@ -205,6 +206,14 @@ static ssize_t write_at(int fd, const void *p, size_t n, off_t at)
     return at < 0 ? syscall(SYS_write, fd, p, n) : syscall(SYS_pwrite64, fd, p, n, at);
 }
 
+// The kernel looks for a deadly signal between two pages of a file, not within one.
+static size_t torn(int fd, size_t n, off_t at)
+{
+    uint64_t begin = (uint64_t)(at < 0 ? (off_t)syscall(SYS_lseek, fd, 0, SEEK_CUR) : at);
+    uint64_t end = (begin + n / 2) & ~(uint64_t)(PAGE_BYTES - 1);
+    return end > begin ? end - begin : 0;
+}
+
 static ssize_t wrapped_write(int fd, const void *p, size_t n, off_t at)
 {
     uint32_t file = is_on() ? file_of_fd(fd) : 0;
@@ -213,7 +222,7 @@ static ssize_t wrapped_write(int fd, const void *p, size_t n, off_t at)
     bool is_socket = file == IO_FILE_SOCKET;
     if (is_due(is_socket ? IO_KIND_SEND : IO_KIND_WRITE, file)) {
         if (shim.plan->action == IO_ACTION_TEAR && !is_socket)
-            (void)!write_at(fd, p, n / 2, at);
+            (void)!write_at(fd, p, torn(fd, n, at), at);
         if (shim.plan->action != IO_ACTION_FAIL)
             end_process();
         errno = (int)shim.plan->error;

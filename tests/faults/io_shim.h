@@ -40,12 +40,13 @@ enum io_action { IO_ACTION_NONE, IO_ACTION_KILL, IO_ACTION_TEAR, IO_ACTION_FAIL 
 // Shared by all processes that obey it, and by who gives the orders; tests/flows/faults.py knows this layout.
 struct io_plan {
     _Atomic uint32_t is_armed; // nothing below counts before
-    uint32_t action;           // at call `at`: IO_ACTION_TEAR writes the first half and ends the process
-    uint32_t kinds, files;     // which calls count: masks of io_kind and io_file
-    uint32_t error;            // of IO_ACTION_FAIL
-    uint32_t is_sticky;        // all later ones fail as well
-    uint32_t at;               // 1: the first
-    _Atomic uint32_t count;    // calls that counted
+    uint32_t action; // at call `at`: IO_ACTION_TEAR writes whole pages of about the first half and ends the
+                     // process
+    uint32_t kinds, files;  // which calls count: masks of io_kind and io_file
+    uint32_t error;         // of IO_ACTION_FAIL
+    uint32_t is_sticky;     // all later ones fail as well
+    uint32_t at;            // 1: the first
+    _Atomic uint32_t count; // calls that counted
     _Atomic uint32_t n_fired;
     uint32_t fired_kind, fired_file;
     uint32_t ignored_syncs; // mask of io_file: answered with success, not recorded

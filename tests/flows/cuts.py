@@ -7,7 +7,8 @@ import subprocess
 import faults
 import kills
 
-CHANGES = ["upload", "push", "push", "promote", "set_alias", "delete_version", "delete_model"]
+CHANGES = ["upload", "push", "push", "promote", "set_alias", "remove_alias", "roll_back", "delete_version",
+           "delete_model"]
 
 
 class Step:
@@ -68,6 +69,7 @@ def cut(data_dir, records, root, steps, at, seed):
         where = f"cut after {at} bytes, seed {seed}"
         assert state in may_be, f"{where}: {state}, not one of {may_be}"
         client.check_blobs(*done.blobs)
+        client.check_audit()
         client.push(kills.MODEL, faults.model_file("after the cut"))
     finally:
         server.kill()

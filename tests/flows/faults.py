@@ -84,10 +84,12 @@ class Client:
         self.url = server.url
         self.base = f"{server.url}/api/v1"
         self.session = requests.Session()
+        self.key = None  # Idempotency-Key of all changes
 
     def call(self, method, path, ok=(200, 201), **kwargs):
+        headers = {"Idempotency-Key": self.key} if self.key and method != "GET" else {}
         try:
-            answer = self.session.request(method, self.base + path, timeout=DEADLINE_S, **kwargs)
+            answer = self.session.request(method, self.base + path, timeout=DEADLINE_S, headers=headers, **kwargs)
         except requests.RequestException as e:
             raise Lost(str(e)) from e
         if answer.status_code in ok:
@@ -111,9 +113,12 @@ class Client:
         self.call("PUT", f"/blobs/{digest}", data=data)
         return digest
 
-    def add_version(self, model, data, **manifest):
-        artifact = {"name": "model.json", "digest": digest_of(data), "size": len(data)}
-        return self.call("POST", f"/models/{model}/versions", json={"artifacts": [artifact], "allow_breaking": True, **manifest}).json()
+    def add_version(self, model, data, others=(), **manifest):
+        """others: files of it that are not the model, (role, bytes)."""
+        artifacts = [{"name": "model.json", "digest": digest_of(data), "size": len(data)}]
+        artifacts += [{"name": role, "role": role, "digest": digest_of(b), "size": len(b)} for role, b in others]
+        return self.call("POST", f"/models/{model}/versions",
+                         json={"artifacts": artifacts, "allow_breaking": True, **manifest}).json()
 
     def push(self, model, data, **manifest):
         self.put_blob(data)
@@ -145,6 +150,11 @@ class Client:
         for digest in wanted | set(digests):
             answer = self.call("GET", f"/blobs/{digest}")
             assert digest_of(answer.content) == digest
+
+    def check_audit(self):
+        """No row was changed or is missing."""
+        report = self.get("/audit/verify")
+        assert report["sound"] and not report["findings"], report
 
 
 def model_file(name):

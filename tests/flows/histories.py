@@ -12,20 +12,31 @@ from linearizable import Operation, explain
 
 MODELS = ["churn", "fraud", "price"]
 ALIASES = ["champion", "challenger"]
+ERRORS = ["unknown_model", "unknown_version", "not_found", "conflict"]
 
 
 class State(NamedTuple):
-    """One model: its versions, the highest number that ever was, and where the aliases point."""
+    """One model: its versions, the highest number that ever was, and for each alias its way: the versions that it
+    named, 0 for none, without the steps that were taken back. The last is what it names."""
 
     versions: frozenset = frozenset()
     highest: int = 0
-    aliases: frozenset = frozenset()
+    ways: frozenset = frozenset()
+
+    def way(self, alias):
+        return dict(self.ways).get(alias, ())
 
     def target(self, alias):
-        return dict(self.aliases).get(alias)
+        return (self.way(alias) or (0,))[-1]
+
+    def aliases(self):
+        return frozenset((alias, way[-1]) for alias, way in self.ways if way[-1])
+
+    def going(self, alias, way):
+        return self._replace(ways=frozenset({**dict(self.ways), alias: way}.items()))
 
     def pointing(self, alias, number):
-        return self._replace(aliases=frozenset({**dict(self.aliases), alias: number}.items()))
+        return self if self.target(alias) == number else self.going(alias, (*self.way(alias), number))
 
 
 def _push(state, operation):
@@ -51,25 +62,45 @@ def _set(state, operation):
 
 def _delete(state, operation):
     number, force = operation.args
-    named = {alias for alias, n in state.aliases if n == number}
+    named = [alias for alias, n in state.aliases() if n == number]
     error = _missing(state, number) or ("conflict" if named and not force else None)
     if operation.result not in (None, error or "done"):
         return None
     if error:
         return state
-    return state._replace(versions=state.versions - {number},
-                          aliases=frozenset((a, n) for a, n in state.aliases if a not in named))
+    for alias in named:
+        state = state.pointing(alias, 0)
+    return state._replace(versions=state.versions - {number})
+
+
+def _remove(state, operation):
+    alias, = operation.args
+    error = "unknown_model" if not state.versions else None if state.target(alias) else "not_found"
+    if operation.result not in (None, error or "done"):
+        return None
+    return state if error else state.pointing(alias, 0)
+
+
+def _roll_back(state, operation):
+    alias, = operation.args
+    way = state.way(alias)
+    back = next((i for i in reversed(range(len(way))) if way[i] in state.versions and way[i] != way[-1]), None)
+    error = "unknown_model" if not state.versions else "not_found" if not way else "conflict" if back is None else None
+    if operation.result not in (None, error or way[back]):
+        return None
+    return state if error else state.going(alias, way[:back + 1])
 
 
 def _read(state, operation):
-    return state if operation.result in (None, (state.versions, state.aliases)) else None
+    return state if operation.result in (None, (state.versions, state.aliases())) else None
 
 
 def _predict(state, operation):
-    return state if operation.result in (None, state.target("champion") or 0) else None
+    return state if operation.result in (None, state.target("champion")) else None
 
 
-APPLY = {"push": _push, "set": _set, "delete": _delete, "read": _read, "predict": _predict}
+APPLY = {"push": _push, "set": _set, "delete": _delete, "remove": _remove, "roll_back": _roll_back, "read": _read,
+         "predict": _predict}
 
 
 def apply(state, operation):
@@ -120,6 +151,16 @@ class Worker:
         self.do(model, "delete", (number, force), lambda: self.client.call(
             "DELETE", f"/models/{model}/versions/{number}?force={str(force).lower()}") and "done")
 
+    def remove(self, model):
+        alias = self.dice.choice(ALIASES)
+        self.do(model, "remove", (alias,), lambda: self.client.call(
+            "DELETE", f"/models/{model}/aliases/{alias}") and "done")
+
+    def roll_back(self, model):
+        alias = self.dice.choice(ALIASES)
+        self.do(model, "roll_back", (alias,), lambda: self.client.call(
+            "POST", f"/models/{model}/rollback", json={"alias": alias}).json()["version"])
+
     def read(self, model):
         def call():
             shown = self.client.call("GET", f"/models/{model}", ok=(200, 404)).json()
@@ -135,7 +176,8 @@ class Worker:
 
     def run(self, n_operations):
         for _ in range(n_operations):
-            kind = self.dice.choice(["push", "set", "set", "set", "delete", "read", "read", "predict", "predict"])
+            kind = self.dice.choice(["push", "set", "set", "roll_back", "roll_back", "delete", "remove", "read", "read", "read",
+                                    "predict", "predict"])
             getattr(self, kind)(self.dice.choice(MODELS))
         self.is_done = True
 
@@ -160,10 +202,10 @@ def record(server, n_clients, n_operations, seed, n_deaths=0):
 def check(histories):
     """The registry is one object. What its only gateway predicts with is another, which follows the changes of the first."""
     for model, operations in histories.items():
-        changes = [o for o in operations if o.kind in ("push", "set", "delete")]
+        changes = [o for o in operations if o.kind not in ("read", "predict")]
         for name, history in {
             "registry": [o for o in operations if o.kind != "predict"],
-            "champion": [o for o in changes if o.result is None or o.result == "done" or o.kind == "push"] +
+            "champion": [o for o in changes if o.result not in ERRORS] +
                         [o for o in operations if o.kind == "predict"],
         }.items():
             left = explain(history, State(), apply)

@@ -6,6 +6,7 @@ import copy
 import errno
 import shutil
 import sqlite3
+import uuid
 
 import faults
 
@@ -91,6 +92,20 @@ def set_alias(alias):
     return change
 
 
+def remove_alias(run):
+    if "challenger" not in run.client.state().get(MODEL, ({}, {}))[1]:
+        do, _ = set_alias("challenger")(run)
+        do()
+    return (lambda: run.client.call("DELETE", f"/models/{MODEL}/aliases/challenger"),
+            lambda state, answer: state[MODEL][1].pop("challenger"))
+
+
+def roll_back(run):
+    before, _ = run.push(promote=True), run.push(promote=True)
+    return (lambda: run.client.call("POST", f"/models/{MODEL}/rollback", json={}),
+            lambda state, answer: state[MODEL][1].update(champion=before))
+
+
 def delete_version(run):
     number = run.push(promote=True)
 
@@ -116,6 +131,8 @@ CHANGES = {
     "push": push,
     "promote": set_alias("champion"),
     "set_alias": set_alias("challenger"),
+    "remove_alias": remove_alias,
+    "roll_back": roll_back,
     "delete_version": delete_version,
     "delete_model": delete_model,
 }
@@ -142,20 +159,28 @@ def attempt(run, change, at, fault):
         run.client.call("DELETE", f"/models/{MODEL}")
     do, effect = CHANGES[change](run)
     before = run.client.state()
+    run.client.key = str(uuid.uuid4())
     run.plan.arm(at=at, **fault)
     may_be, uploaded = outcomes(run, do, effect, before)
     assert run.client.predict(STEADY) == 1
     n_fired = run.plan.n_fired
     run.plan.disarm()
+    where = f"{fault} at call {at} of {change}"
     after = run.client.state()
-    assert after in may_be, f"{fault} at call {at} of {change}: {after}, not one of {may_be}"
-    run.highest = max([run.highest, *after.get(MODEL, ({}, {}))[0]])
+    assert after in may_be, f"{where}: {after}, not one of {may_be}"
     run.client.check_blobs(*([uploaded] if uploaded else []))
+    # Whatever came of it: the same request with the same key leads to what it was to do, once.
+    effect(before, do())
+    after = run.client.state()
+    assert after == before, f"{where}, repeated: {after}, not {before}"
+    run.client.key = None
+    run.client.check_audit()
+    run.highest = max([run.highest, *after.get(MODEL, ({}, {}))[0]])
     run.n_faults += n_fired > 0
     if run.n_faults >= FAULTS_PER_SERVER:
         run.end()
         run.begin()
-        assert run.client.state() == after, f"{fault} at call {at} of {change}: another state after a restart"
+        assert run.client.state() == after, f"{where}: another state after a restart"
     return n_fired > 0
 
 
@@ -202,6 +227,7 @@ def start_once(data_dir, is_old, at, fault):
         client = faults.Client(server)
         assert client.state() == (OLD_STATE if is_old else {}), f"killed at call {at} of the start"
         client.check_blobs()
+        client.check_audit()
         number = client.push(MODEL, faults.model_file("new"), promote=True)["version"]
         assert number == (4 if is_old else 1)
         assert client.predict(MODEL) == number

@@ -28,21 +28,24 @@ def test_a_lost_sync_is_noticed(base):
         cuts.run_cuts(base, random.Random(1), n_changes=6, n_cuts=30, ignored_syncs=faults.WAL)
 
 
-def test_a_version_makes_durable_what_a_dead_process_left(base):
-    """The process that stored a file died before the name was safe; the version is pushed without storing it again."""
+def test_a_version_makes_durable_what_dead_processes_left(base):
+    """Those that stored its files died before the names were safe; the version is pushed without storing them again."""
     work = base / "work"
     run = kills.Run(work)
-    root, records, data = work.stat().st_ino, work.with_name("work.records"), run.file()
+    root, records = work.stat().st_ino, work.with_name("work.records")
+    model, baseline = run.file(), b"f0,f1,f2\n1,2,3\n"
     records.touch()
     run.plan.record()
     run.begin()
     try:
-        run.plan.arm(faults.KILL, kinds=faults.SYNC, files=faults.SHARD)
-        with pytest.raises(faults.Refused, match="signal 9"):
-            run.client.put_blob(data)
-        run.plan.disarm()
-        run.client.add_version(kills.MODEL, data, promote=True)
-        step = cuts.Step(0, records.stat().st_size, run.client.state(), [faults.digest_of(data)])
+        for data in (model, baseline):
+            run.plan.arm(faults.KILL, kinds=faults.SYNC, files=faults.SHARD)
+            with pytest.raises(faults.Refused, match="signal 9"):
+                run.client.put_blob(data)
+            run.plan.disarm()
+        run.client.add_version(kills.MODEL, model, others=[("baseline", baseline)], promote=True)
+        step = cuts.Step(0, records.stat().st_size, run.client.state(), [])
+        assert len(step.state[kills.MODEL][0][1]) == 2
     finally:
         run.end()
         shutil.rmtree(work)
