@@ -178,7 +178,8 @@ static int take_signature(struct import *m, bool of_trees, bool underscores, str
     } else {
         yyjson_doc *doc = json.failed ? NULL : yyjson_read(json.p, json.n, 0);
         if (doc) {
-            package_note(m->p, "  signature   not taken: the model's file says it");
+            package_set_value(m->p, "signature", yyjson_doc_get_root(doc));
+            package_note(m->p, "  signature   %zu columns of MLflow's", n);
         } else {
             rc = err_set(e, ERR_NOMEM, "out of memory for the signature");
         }

@@ -53,7 +53,9 @@ def whole(churn, tmp_path):
     (folder / "slipway.json").write_text(json.dumps({
         "slipway": 1, "artifacts": artifacts, "description": "trained in May – \"quoted\"",
         "tags": {"team": "growth", "b": "2", "a": "1"}, "metrics": {"auc": 0.91, "rows": 600, "loss": 1e-7},
-        "trained_from": "runs:/4711"}))
+        "trained_from": "runs:/4711",
+        "signature": {"inputs": [{"name": name, "missing": True, "type": "number", "mode": "strict"}
+                                 for name in churn.names]}}))
     return folder
 
 

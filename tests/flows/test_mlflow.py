@@ -103,6 +103,7 @@ def test_a_registered_model_by_its_alias(server, mlflow, push):
     assert roles(got) == {"model": "model.json", "example": "input_example.json"}
     example = json.loads(requests.get(f"{server.url}/api/v1/blobs/{got['artifacts'][1]['digest']}", timeout=10).content)
     assert example["columns"] == ["age", "income"]
+    assert [column["type"] for column in got["signature"]["inputs"]] == ["integer", "number"]
     assert "MLflow's predict answers classes" in done.stderr and "conda.yaml" in done.stderr
     # The same model as a directory.
     push("directory", mlflow.directory("xgboost"))

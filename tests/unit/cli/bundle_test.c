@@ -64,14 +64,15 @@ static const char VERSION[] =
     "\"tags\":{},"
     "\"metrics\":{\"auc\":0.91,\"n\":600},\"trained_from\":\"runs:/1\",\"settings\":{\"replicas\":2},"
     "\"artifacts\":[{\"name\":\"m.json\",\"role\":\"model\",\"digest\":\"" DIGEST "\",\"size\":3}],"
-    "\"signature\":{\"inputs\":[{\"name\":\"age\",\"datatype\":\"FP32\",\"missing\":true,\"seen\":1,\"min\":"
+    "\"signature\":{\"inputs\":[{\"name\":\"age\",\"datatype\":\"FP32\",\"missing\":true,\"seen\":1,\"mode\":"
+    "\"strict\",\"min\":"
     "0}],"
     "\"outputs\":[],\"named\":true}}";
 static const char WRITTEN[] =
     "{\n  \"slipway\": 1,\n  \"artifacts\": [\n    {\"name\": \"m.json\", \"role\": \"model\", "
     "\"digest\": \"" DIGEST "\", \"size\": 3}\n  ],\n  \"metrics\": {\"auc\":0.91,\"n\":600},\n"
     "  \"trained_from\": \"runs:/1\",\n  \"settings\": {\"replicas\":2},\n"
-    "  \"signature\": {\"inputs\":[{\"name\":\"age\",\"missing\":true,\"min\":0}]}\n}\n";
+    "  \"signature\": {\"inputs\":[{\"name\":\"age\",\"missing\":true,\"min\":0,\"mode\":\"strict\"}]}\n}\n";
 
 static void write_version(const char *json, struct buf *out)
 {
@@ -112,7 +113,7 @@ START_TEST(a_push_joins_what_flags_and_package_say)
         out.p,
         "{\"artifacts\":[],\"promote\":false,\"trained_from\":\"me\",\"tags\":{\"b\":\"3\",\"a\":\"1\"},"
         "\"metrics\":{\"auc\":0.91,\"n\":600},\"replicas\":2,"
-        "\"signature\":{\"inputs\":[{\"name\":\"age\",\"missing\":true,\"min\":0}]}}");
+        "\"signature\":{\"inputs\":[{\"name\":\"age\",\"missing\":true,\"min\":0,\"mode\":\"strict\"}]}}");
     ck_assert_int_eq(package_put_manifest(&p, STR("["), &out, &e), ERR_INTERNAL);
     buf_done(&out);
     bundle_done(&b);
