@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 enum { CHUNK_BYTES = 256 << 10 };
+_Static_assert((int)ARTIFACT_NAME_SIZE == LIMIT_ARTIFACT_NAME_BYTES + 1, "the server's limit");
 
 void artifacts_done(struct artifacts *a)
 {
@@ -109,6 +110,23 @@ int artifacts_add_path(struct artifacts *a, const char *role, const char *name, 
         return err_errno(e, errno, "open '%s'", path);
     const char *slash = strrchr(path, '/');
     return artifacts_add_fd(a, role, name ? name : slash ? slash + 1 : path, fd, path, e);
+}
+
+static bool is_letter_or_digit(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+void artifacts_name_of(const char *path, char ret[ARTIFACT_NAME_SIZE])
+{
+    const char *slash = strrchr(path, '/');
+    size_t n = 0;
+    for (const char *p = slash ? slash + 1 : path; *p && n < ARTIFACT_NAME_SIZE - 1; p++)
+        if (n || is_letter_or_digit(*p))
+            ret[n++] = is_letter_or_digit(*p) || strchr("._-", *p) ? *p : '_';
+    ret[n] = '\0';
+    if (n == 0)
+        memcpy(ret, "model", sizeof "model");
 }
 
 int artifacts_temporary(const char *for_what, int *ret_fd, struct err *e)

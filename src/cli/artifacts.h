@@ -7,7 +7,7 @@
 #include "base/err.h"
 #include "cli/client.h"
 
-enum { ARTIFACT_DIGEST_SIZE = 72 };
+enum { ARTIFACT_DIGEST_SIZE = 72, ARTIFACT_NAME_SIZE = 201 };
 
 struct artifact {
     int fd; // of a file that can be read anywhere and more than once
@@ -36,6 +36,10 @@ int artifacts_add_fd(struct artifacts *a, const char *role, const char *name, in
                      struct err *e) ERR_CHECKED;
 // The same of standard input to its end, which is kept in a temporary file.
 int artifacts_add_stdin(struct artifacts *a, const char *role, const char *name, struct err *e) ERR_CHECKED;
+// A name that the server takes for the model at this path: its last part, with '_' for all but letters,
+// digits,
+// '.', '_' and '-', and beginning with a letter or digit.
+void artifacts_name_of(const char *path, char ret[ARTIFACT_NAME_SIZE]);
 // A file without a name, in TMPDIR, to be filled and then added.
 int artifacts_temporary(const char *for_what, int *ret_fd, struct err *e) ERR_CHECKED;
 

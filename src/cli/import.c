@@ -55,5 +55,7 @@ int import_source(const char *source, const struct args *a, struct package *p, s
         return mlflow_import_uri(source, a, p, e);
     if (stat(source, &st) == 0 && S_ISDIR(st.st_mode))
         return import_directory(source, p, e);
-    return artifacts_add_path(&p->files, "model", NULL, source, e);
+    char name[ARTIFACT_NAME_SIZE];
+    artifacts_name_of(source, name);
+    return artifacts_add_path(&p->files, "model", name, source, e);
 }

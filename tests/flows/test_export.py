@@ -81,6 +81,9 @@ def test_a_directory_goes_out_and_back_bit_equal(start_server, whole, tmp_path, 
     assert shown["description"] == "again"
     assert shown["tags"] == {"team": "risk", "b": "2", "a": "1"}
     assert shown["metrics"] == given["metrics"]
+    # Where no version is named, the champion is meant.
+    good(there, "export", "other", "-o", tmp_path / "c")
+    assert json.loads((tmp_path / "c" / "slipway.json").read_text())["description"] == "again"
 
 
 def read_layout(folder):

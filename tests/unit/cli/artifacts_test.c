@@ -77,5 +77,26 @@ START_TEST(folders_pipes_and_empty_files_are_refused)
 }
 END_TEST
 
-UNIT_MAIN("cli/artifacts", files_are_hashed_and_listed, a_name_or_role_is_taken_once,
-          folders_pipes_and_empty_files_are_refused)
+START_TEST(a_model_gets_a_name_that_the_server_takes)
+{
+    static const char *const NAMES[][2] = {
+        {"model.json", "model.json"},
+        {"/a/b/churn 2 (final).json", "churn_2__final_.json"},
+        {"./.hidden-1.ubj", "hidden-1.ubj"},
+        {"modèle.txt", "mod__le.txt"},
+        {"a/...", "model"},
+    };
+    char got[ARTIFACT_NAME_SIZE], path[400];
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
+        artifacts_name_of(NAMES[i][0], got);
+        ck_assert_str_eq(got, NAMES[i][1]);
+    }
+    memset(path, 'x', sizeof path - 1);
+    path[sizeof path - 1] = '\0';
+    artifacts_name_of(path, got);
+    ck_assert_uint_eq(strlen(got), 200);
+}
+END_TEST
+
+UNIT_MAIN("cli/artifacts", a_model_gets_a_name_that_the_server_takes, files_are_hashed_and_listed,
+          a_name_or_role_is_taken_once, folders_pipes_and_empty_files_are_refused)
