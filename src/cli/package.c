@@ -97,16 +97,18 @@ void package_note(struct package *p, const char *fmt, ...)
 
 // ---- the manifest
 
-// Members that `to` has already stay as they are, unless both are objects: those are joined.
-static bool join(yyjson_mut_doc *doc, yyjson_mut_val *to, yyjson_mut_val *from, bool deep)
+// Members that `to` has already stay as they are; tags and metrics are joined name by name.
+static bool join(yyjson_mut_doc *doc, yyjson_mut_val *to, yyjson_mut_val *from, bool is_root)
 {
     size_t i, n;
     yyjson_mut_val *key, *value;
     yyjson_mut_obj_foreach(from, i, n, key, value)
     {
+        bool is_joined =
+            is_root && (yyjson_mut_equals_str(key, "tags") || yyjson_mut_equals_str(key, "metrics"));
         yyjson_mut_val *there = yyjson_mut_obj_getn(to, yyjson_mut_get_str(key), yyjson_mut_get_len(key));
         if (there) {
-            if (deep && yyjson_mut_is_obj(there) && yyjson_mut_is_obj(value) &&
+            if (is_joined && yyjson_mut_is_obj(there) && yyjson_mut_is_obj(value) &&
                 !join(doc, there, value, false))
                 return false;
             continue;

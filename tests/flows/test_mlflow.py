@@ -8,6 +8,7 @@ import pathlib
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 
@@ -264,6 +265,26 @@ def test_a_server_that_misbehaves_does_not_hold_a_push(push, front, path, says):
     done = push("m", "models:/churn/1", "--tracking-uri", f"{front.url}/{path}", "--timeout", 1, ok=False)
     assert done.returncode == 1 and says in done.stderr, done.stderr
     assert len(front.seen) <= 4
+
+
+def test_https_with_a_certificate_of_ones_own(push, front, tmp_path):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2",
+                    "-keyout", tmp_path / "key", "-out", tmp_path / "cert"], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert", tmp_path / "key")
+    front.socket = context.wrap_socket(front.socket, server_side=True)
+    url = front.url.replace("http:", "https:")
+    how = {"MLFLOW_TRACKING_URI": url, "MLFLOW_TRACKING_TOKEN": "s3cret"}
+    done = push("m", "models:/churn@champion", ok=False, **how)
+    assert done.returncode == 1 and "MLFLOW_TRACKING_SERVER_CERT_PATH" in done.stderr and not front.seen
+    push("m", "models:/churn@champion", **how, MLFLOW_TRACKING_SERVER_CERT_PATH=str(tmp_path / "cert"))
+    push("m", "models:/churn@champion", **how, MLFLOW_TRACKING_INSECURE_TLS="true")
+    # Never from https to http.
+    front.seen.clear()
+    done = push("m", "models:/churn@champion", ok=False, **{**how, "MLFLOW_TRACKING_URI": url + "/away"},
+                MLFLOW_TRACKING_SERVER_CERT_PATH=str(tmp_path / "cert"))
+    assert done.returncode == 1 and len(front.seen) == 1 and "cannot be reached" in done.stderr
 
 
 def test_redirects_are_followed(server, push, front):

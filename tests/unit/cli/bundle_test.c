@@ -114,6 +114,11 @@ START_TEST(a_push_joins_what_flags_and_package_say)
         "{\"artifacts\":[],\"promote\":false,\"trained_from\":\"me\",\"tags\":{\"b\":\"3\",\"a\":\"1\"},"
         "\"metrics\":{\"auc\":0.91,\"n\":600},\"replicas\":2,"
         "\"signature\":{\"inputs\":[{\"name\":\"age\",\"missing\":true,\"min\":0,\"mode\":\"strict\"}]}}");
+    // What flags say of a signature stands alone.
+    buf_clear(&out);
+    ck_assert_int_eq(package_put_manifest(&p, STR("{\"signature\":{\"outputs\":[]}}"), &out, &e), 0);
+    buf_putc(&out, '\0');
+    ck_assert_ptr_nonnull(strstr(out.p, "\"signature\":{\"outputs\":[]}"));
     ck_assert_int_eq(package_put_manifest(&p, STR("["), &out, &e), ERR_INTERNAL);
     buf_done(&out);
     bundle_done(&b);
