@@ -8,6 +8,7 @@
 #include "role/role.h"
 #include "role/store.h"
 #include "role/supervisor/supervisor.h"
+#include "role/sweep.h"
 #include "settings/settings.h"
 
 #include <string.h>
@@ -33,6 +34,8 @@ int main(int argc, char **argv)
         return compile_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], STORE_ROLE) == 0)
         return store_main(argc, argv);
+    if (argc > 1 && strcmp(argv[1], SWEEP_ROLE) == 0)
+        return sweep_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], "serve") == 0)
         return serve(argc, argv, started_mono_ns);
     return cli_main(argc, argv);

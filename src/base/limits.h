@@ -25,6 +25,7 @@ enum {
     LIMIT_ARTIFACTS = 1024,     // files of a version
     LIMIT_COMPILES_QUEUED = 64, // versions that wait to be checked
     LIMIT_STORE_MS = 600000,    // for the disk to take an uploaded file
+    LIMIT_GC_LISTED = 1000,     // versions, and blobs, that the answer of a garbage collection names
     LIMIT_REPLICAS = 64,        // of one version
     LIMIT_REPLICA_THREADS = 256,
     // HTTP

@@ -297,7 +297,7 @@ static int remove_others(struct copy *c, struct err *e)
             bool unneeded = sqlite3_step(st) == SQLITE_DONE; // in doubt it stays
             sqlite3_reset(st);
             if (unneeded)
-                rc = c->to_blobs->ops->discard(c->to_blobs, &list[i].digest, e);
+                rc = c->to_blobs->ops->discard(c->to_blobs, &list[i].digest, UINT64_MAX, e);
             c->sum->n_removed += unneeded;
         }
         arena_reset(&a, 0);

@@ -172,6 +172,8 @@ static int publish(const struct blob_parts *p, const char *hex, bool *ret_stored
     // Its age counts from now on, so that nobody collects it before it is used.
     bool is_there = keep_file(shard_fd, hex) != ERR_NOT_FOUND;
     *ret_stored = !is_there;
+    if (!is_there && p->tmp_fd >= 0)
+        (void)!futimens(p->file_fd, NULL); // hashing it may have taken long
     if (is_there)
         rc = file_sync(shard_fd, e);
     else
@@ -237,7 +239,13 @@ static int keep(struct blobs *b, const struct registry_digest *digest, struct er
     return rc == ERR_NOT_FOUND ? no_blob(hex, e) : rc;
 }
 
-static int discard(struct blobs *b, const struct registry_digest *digest, struct err *e)
+static uint64_t kept_wall_ns(const struct stat *st)
+{
+    return (uint64_t)st->st_mtim.tv_sec * UINT64_C(1000000000) + (uint64_t)st->st_mtim.tv_nsec;
+}
+
+static int discard(struct blobs *b, const struct registry_digest *digest, uint64_t kept_before_wall_ns,
+                   struct err *e)
 {
     struct blobs_dir *d = (struct blobs_dir *)b;
     char hex[REGISTRY_DIGEST_HEX];
@@ -248,8 +256,13 @@ static int discard(struct blobs *b, const struct registry_digest *digest, struct
     int rc = d->trash_fd < 0 ? file_make_dir(d->root_fd, "trash", &d->trash_fd, e) : 0;
     if (!rc)
         rc = open_shard(d->sha256_fd, hex, false, &shard_fd, e);
-    if (!rc && renameat(shard_fd, hex, d->trash_fd, hex) < 0)
+    struct stat st;
+    if (!rc && fstatat(shard_fd, hex, &st, AT_SYMLINK_NOFOLLOW) < 0)
         rc = errno == ENOENT ? ERR_NOT_FOUND : err_errno(e, errno, "discard blob sha256:%s", hex);
+    if (!rc && kept_wall_ns(&st) > kept_before_wall_ns)
+        rc = err_set(e, ERR_BUSY, "blob sha256:%s was asked for a moment ago", hex);
+    if (!rc && renameat(shard_fd, hex, d->trash_fd, hex) < 0)
+        rc = err_errno(e, errno, "discard blob sha256:%s", hex);
     if (shard_fd >= 0)
         close(shard_fd);
     return rc == ERR_NOT_FOUND ? no_blob(hex, e) : rc;
@@ -274,7 +287,7 @@ static bool entry_of(int shard_fd, const char *name, struct blob_entry *ret)
         fstatat(shard_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
         return false;
     ret->size_bytes = (uint64_t)st.st_size;
-    ret->kept_wall_ns = (uint64_t)st.st_mtim.tv_sec * UINT64_C(1000000000) + (uint64_t)st.st_mtim.tv_nsec;
+    ret->kept_wall_ns = kept_wall_ns(&st);
     return true;
 }
 

@@ -187,7 +187,7 @@ static int check_shard(struct check *k, sqlite3_stmt *st, uint8_t first, struct 
         *n += 1;
         *bytes += list[i].size_bytes;
         if (k->spec->repair)
-            rc = k->blobs->ops->discard(k->blobs, &list[i].digest, e);
+            rc = k->blobs->ops->discard(k->blobs, &list[i].digest, UINT64_MAX, e);
     }
     arena_reset(a, 0);
     return rc;

@@ -4,12 +4,16 @@
 #include "registry/check_parts.h"
 
 #include "base/limits.h"
+#include "os/file.h"
 #include "registry/store_sqlite.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LINES_LIMIT " LIMIT 100"
+enum { AUDIT_ARENA_BYTES = 64 << 20 };
 
 static const char RESTORE[] = "restore the last backup: slipway restore";
 
@@ -102,7 +106,7 @@ void check_report(struct check *k, struct registry_finding *f)
         k->spec->on_finding(k->spec->ctx, f);
 }
 
-static void report(struct check *k, const char *code, const char *remedy, const char *what)
+static void report_error(struct check *k, const char *code, const char *remedy, const char *what)
 {
     struct registry_finding f = {.is_error = true, .code = code};
     snprintf(f.what, sizeof f.what, "%.600s", what ? what : "there is no memory to say what");
@@ -116,7 +120,7 @@ int check_sql_failed(struct check *k, struct err *e)
         return err_set(e, ERR_NOMEM, "no memory to check the registry");
     char what[400];
     snprintf(what, sizeof what, "registry.db cannot be read: %s", sqlite3_errmsg(k->db));
-    report(k, "registry_damaged", RESTORE, what);
+    report_error(k, "registry_damaged", RESTORE, what);
     return 0;
 }
 
@@ -128,7 +132,7 @@ static int apply(struct check *k, const struct rule *r, struct err *e)
         sqlite3_bind_int(st, 1, LIMIT_DEPLOYMENTS);
     if (rc == SQLITE_OK)
         while ((rc = sqlite3_step(st)) == SQLITE_ROW)
-            report(k, r->code, r->remedy, (const char *)sqlite3_column_text(st, 0));
+            report_error(k, r->code, r->remedy, (const char *)sqlite3_column_text(st, 0));
     int code = rc == SQLITE_DONE ? 0 : check_sql_failed(k, e);
     sqlite3_finalize(st);
     return code;
@@ -149,7 +153,7 @@ static int ask_sqlite(struct check *k, const char *pragma, const char *code, con
         char what[500];
         snprintf(what, sizeof what, "%s%.400s", about, said ? said : "");
         what[strcspn(what, "\n")] = '\0';
-        report(k, code, RESTORE, what);
+        report_error(k, code, RESTORE, what);
         *ret_sound = false;
     }
     int failed = rc == SQLITE_DONE ? 0 : check_sql_failed(k, e);
@@ -175,6 +179,30 @@ static uint64_t count(struct check *k, const char *sql)
     return n > 0 ? (uint64_t)n : 0;
 }
 
+// Changed, removed and added rows, by the hashes that chain them.
+static int check_audit(struct check *k, struct err *e)
+{
+    struct registry_audit_report report;
+    struct arena a = {0};
+    int dir_fd = -1;
+    int rc = file_open_dir(AT_FDCWD, k->spec->dir, &dir_fd, e);
+    if (!rc)
+        rc = arena_init(&a, AUDIT_ARENA_BYTES, e);
+    if (!rc)
+        rc = store_audit_verify_db(k->db, dir_fd, NULL, &a, &report, e);
+    for (size_t i = 0; !rc && i < report.n_told; i++) {
+        char what[500];
+        snprintf(what, sizeof what, "the audit was tampered with or damaged: %.*s",
+                 (int)(report.findings[i].text.n < 400 ? report.findings[i].text.n : 400),
+                 report.findings[i].text.p);
+        report_error(k, "audit_chain", "find out who wrote to the database, and compare with a backup", what);
+    }
+    if (dir_fd >= 0)
+        close(dir_fd);
+    arena_done(&a);
+    return rc;
+}
+
 int check_database(struct check *k, bool *ret_usable, struct err *e)
 {
     bool sound = false, references = false;
@@ -191,7 +219,7 @@ int check_database(struct check *k, bool *ret_usable, struct err *e)
         char what[200];
         snprintf(what, sizeof what, "registry.db has schema %lld, this Slipway knows 1 to %d",
                  (long long)schema, store_schema_version());
-        report(k, "registry_schema", "use the Slipway that wrote it", what);
+        report_error(k, "registry_schema", "use the Slipway that wrote it", what);
         return 0;
     }
     rc = ask_sqlite(k, "PRAGMA foreign_key_check", "registry_reference",
@@ -199,6 +227,8 @@ int check_database(struct check *k, bool *ret_usable, struct err *e)
     for (size_t i = 0; !rc && i < sizeof RULES / sizeof RULES[0]; i++)
         if (RULES[i].schema <= schema)
             rc = apply(k, &RULES[i], e);
+    if (!rc && schema >= STORE_SCHEMA_OF_AUDIT)
+        rc = check_audit(k, e);
     k->sum->n_models = count(k, "SELECT count(DISTINCT model_id) FROM versions");
     k->sum->n_versions = count(k, "SELECT count(*) FROM versions");
     *ret_usable = rc == 0;

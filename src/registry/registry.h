@@ -100,6 +100,21 @@ bool registry_version_is_rejected(const struct registry_version *v);
 const struct registry_artifact *registry_version_artifact(const struct registry_version *v,
                                                           enum registry_role role);
 
+// What housekeeping may let go: all but the newest so many of a model that were not rejected (0: as many as
+// there are), of these those made before a time.
+struct registry_retention {
+    uint32_t newest;
+    uint64_t before_wall_ns;
+};
+struct registry_expired {
+    uint64_t id;
+    struct str model;
+    uint32_t number;
+    uint64_t created_wall_ns;
+    struct str alias; // one that names it; empty without
+    bool is_pinned;   // it has the tag "pinned", and not as "false"
+};
+
 // Which versions to list, newest first within a model. All zero: all of all models.
 struct registry_versions_query {
     struct str model;   // empty: all
@@ -232,6 +247,13 @@ struct registry_ops {
     // given earlier. 0 whatever is found.
     int (*audit_verify)(struct registry *r, const struct registry_audit *receipt, struct arena *a,
                         struct registry_audit_report *ret, struct err *e);
+    // A page of the versions that a rule lets go, by id: call it with *after_id 0 at first, until that is 0
+    // again. A page may be empty.
+    int (*expired)(struct registry *r, const struct registry_retention *rule, uint64_t *after_id,
+                   struct arena *a, struct registry_expired **ret, size_t *ret_n, struct err *e);
+    // The versions that need blob d, by id: up to `cap` of those above after_id, in ret_ids.
+    int (*blob_users)(struct registry *r, const struct registry_digest *d, uint64_t after_id,
+                      uint64_t *ret_ids, size_t cap, size_t *ret_n, struct err *e);
     // ERR_UNKNOWN_MODEL (hint: the nearest name), ERR_UNKNOWN_VERSION. `selector` is a number or an alias.
     int (*version_find)(struct registry *r, struct str model, struct str selector, struct arena *a,
                         struct registry_version *ret, struct err *e);
@@ -300,8 +322,10 @@ struct blobs_ops {
     // Somebody means to use blob d: its age is counted from now. ERR_NOT_FOUND.
     int (*keep)(struct blobs *b, const struct registry_digest *d, struct err *e);
     // Blob d is gone at once; its bytes lie in the trash until blob_trash_empty. Not durable: a power cut may
-    // bring it back, as a blob that nothing needs. ERR_NOT_FOUND, ERR_REFUSED when open read-only.
-    int (*discard)(struct blobs *b, const struct registry_digest *d, struct err *e);
+    // bring it back, as a blob that nothing needs. ERR_BUSY when it was kept since kept_before_wall_ns;
+    // ERR_NOT_FOUND, ERR_REFUSED when open read-only.
+    int (*discard)(struct blobs *b, const struct registry_digest *d, uint64_t kept_before_wall_ns,
+                   struct err *e);
     // The folder of the trash, borrowed; -1: nothing was ever discarded.
     int (*trash)(struct blobs *b);
 };

@@ -73,6 +73,20 @@ static const char *const SQL[ST_LIMIT] = {
     [ST_ALIASES_NOTE] = "SELECT group_concat(a.name || '=' || v.number, ' ') FROM aliases a"
                         " JOIN versions v ON v.id = a.version_id"
                         " WHERE (?1 = 0 OR a.version_id = ?1) AND (?2 = 0 OR a.model_id = ?2)",
+    // The id at which a page ends that begins behind ?1 and has ?2 + 1 versions; 0: there are none.
+    [ST_EXPIRED_END] =
+        "SELECT coalesce((SELECT id FROM versions WHERE id > ?1 ORDER BY id LIMIT 1 OFFSET ?2),"
+        " (SELECT max(id) FROM versions WHERE id > ?1), 0)",
+    [ST_EXPIRED] =
+        "SELECT v.id, m.name, v.number, v.created_ns, coalesce((SELECT a.name FROM aliases a"
+        " WHERE a.version_id = v.id ORDER BY a.name LIMIT 1), ''), CASE WHEN json_valid(v.tags) THEN"
+        " coalesce(json_extract(v.tags, '$.pinned'), 'false') <> 'false' ELSE 1 END"
+        " FROM versions v JOIN models m ON m.id = v.model_id"
+        " WHERE v.id > ?1 AND v.id <= ?2 AND v.created_ns < ?3 AND (?4 = 0 OR v.number <"
+        " coalesce((SELECT n.number FROM versions n WHERE n.model_id = v.model_id"
+        " AND n.state = 'ready' ORDER BY n.number DESC LIMIT 1 OFFSET ?4 - 1), 0)) ORDER BY v.id",
+    [ST_BLOB_USERS] = "SELECT DISTINCT version_id FROM artifacts WHERE digest = ? AND version_id > ?"
+                      " ORDER BY version_id LIMIT ?",
     [ST_ALIASES_OF_VERSION_REMOVE] = "DELETE FROM aliases WHERE version_id = ?",
     [ST_ALIASES_REMOVE] = "DELETE FROM aliases WHERE model_id = ?",
     [ST_HISTORY_ADD] = "INSERT INTO alias_history (model, alias, version, previous, back_id, kind, at_ns,"

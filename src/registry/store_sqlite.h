@@ -57,6 +57,9 @@ enum store_statement {
     ST_ONCE_EXPIRE,
     ST_ONCE_TRIM,
     ST_ALIASES_REMOVE,
+    ST_EXPIRED_END,
+    ST_EXPIRED,
+    ST_BLOB_USERS,
     ST_LIMIT
 };
 
@@ -193,6 +196,12 @@ bool store_head_file_read(int dir_fd, struct registry_audit *ret);
 // brings it up to date. It only helps to find what was taken away: that it cannot be had is no error.
 void store_head_file_open(struct store *s);
 void store_head_file_write(struct store *s); // after a commit
+
+// store_sqlite_housekeeping.c
+int store_expired(struct registry *r, const struct registry_retention *rule, uint64_t *after_id,
+                  struct arena *a, struct registry_expired **ret, size_t *ret_n, struct err *e) ERR_CHECKED;
+int store_blob_users(struct registry *r, const struct registry_digest *d, uint64_t after_id,
+                     uint64_t *ret_ids, size_t cap, size_t *ret_n, struct err *e) ERR_CHECKED;
 
 extern const struct registry_ops STORE_SQLITE_OPS;
 void store_close(struct registry *r);

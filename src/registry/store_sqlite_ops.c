@@ -259,5 +259,7 @@ const struct registry_ops STORE_SQLITE_OPS = {
     .audit_head = store_audit_head,
     .audit_verify = store_audit_verify,
     .once_find = store_once_find,
+    .expired = store_expired,
+    .blob_users = store_blob_users,
     .version_find = store_version_find,
 };

@@ -54,6 +54,14 @@
       "Longest time that a replica may take to load its model.")                                             \
     X(DURATION, compile_timeout_ms, "compile_timeout", "5m", 1000, 86400000, "", true,                       \
       "Longest time that checking and compiling a pushed model may take.")                                   \
+    X(INT, retain_versions, "retain_versions", "0", 0, 1000000, "versions", true,                            \
+      "Garbage collection keeps the newest so many of each model; 0 keeps all.")                             \
+    X(INT, retain_days, "retain_days", "0", 0, 36500, "days", true,                                          \
+      "Garbage collection keeps versions that are no older, whatever their number; 0 keeps none for that.")  \
+    X(DURATION, gc_grace_ms, "gc_grace", "24h", 1000, 2592000000ull, "", true,                               \
+      "Files that no version needs stay so long after they were stored or asked for.")                       \
+    X(DURATION, gc_interval_ms, "gc_interval", "1h", 0, 2592000000ull, "", true,                             \
+      "Time between garbage collections; 0 leaves them to slipway gc.")                                      \
     X(BYTES, compile_memory_bytes, "compile_memory", "8GiB", 64 << 20, 1ull << 44, "", true,                 \
       "Most memory for checking and compiling a pushed model.")                                              \
     X(STRING, onnxruntime_library, "onnxruntime_library", "", 0, 1023, "", false,                            \

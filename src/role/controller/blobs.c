@@ -4,6 +4,7 @@
 #include "role/controller/request.h"
 
 #include "os/file.h"
+#include "role/controller/housekeeping.h"
 #include "role/controller/store_job.h"
 #include "settings/settings.h"
 
@@ -17,7 +18,8 @@ struct upload {
     struct request *r;
     struct store_job job;
     struct blob_writer *writer;
-    struct registry_digest digest;
+    struct registry_artifact blob; // its digest
+    struct blob_hold hold;
     uint64_t size;
 };
 
@@ -35,6 +37,7 @@ static void upload_free(struct request *r)
 {
     struct upload *u = r->state;
     store_job_cancel(&u->job);
+    housekeeping_release(&u->hold);
     r->c->blobs->ops->abort(u->writer);
     free(u);
     r->state = NULL;
@@ -49,9 +52,10 @@ int blob_put_start(struct request *r, struct err *e)
     struct upload *u = calloc(1, sizeof *u);
     if (!u)
         return err_set(e, ERR_NOMEM, "no memory for an upload");
-    *u = (struct upload){.r = r, .digest = digest};
+    *u = (struct upload){.r = r, .blob.digest = digest};
     r->state = u;
     r->state_free = upload_free;
+    housekeeping_hold(r->c, &u->hold, &u->blob, 1);
     rc = r->c->blobs->ops->find(r->c->blobs, &digest, &u->size, e);
     if (rc == ERR_NOT_FOUND)
         rc =
@@ -74,7 +78,7 @@ static void on_stored(struct store_job *j, bool stored, const struct err *e)
         request_fail(r, e);
         return;
     }
-    registry_digest_text(&u->digest, text);
+    registry_digest_text(&u->blob.digest, text);
     buf_printf(&r->out, "{\"digest\":\"%s\",\"size\":%llu,\"stored\":%s}", text, (unsigned long long)u->size,
                stored ? "true" : "false");
     request_answer(r, stored ? 201 : 200, "application/json");
@@ -86,7 +90,7 @@ int blob_put(struct request *r, struct err *e)
     if (u->writer)
         u->size = r->c->blobs->ops->size(u->writer);
     u->job.on_done = on_stored;
-    return store_job_start(r->c, &u->job, u->writer, &u->digest, e);
+    return store_job_start(r->c, &u->job, u->writer, &u->blob.digest, e);
 }
 
 struct download {
@@ -136,6 +140,8 @@ int blob_get(struct request *r, struct err *e)
     struct registry_digest digest;
     int fd;
     int rc = digest_arg(r, &digest, e);
+    if (!rc && r->is_head) // who asks whether it is there means to use it
+        rc = r->c->blobs->ops->keep(r->c->blobs, &digest, e);
     if (!rc)
         rc = r->c->blobs->ops->open(r->c->blobs, &digest, &fd, e);
     if (rc)

@@ -8,6 +8,7 @@
 #include "role/board.h"
 #include "role/controller/adoption.h"
 #include "role/controller/helper.h"
+#include "role/controller/housekeeping.h"
 #include "role/controller/peer.h"
 #include "role/controller/replace.h"
 #include "role/controller/replicas.h"
@@ -93,6 +94,8 @@ static int set_up(struct controller *c, struct err *e)
     if (!rc)
         rc = scaling_open(c, e);
     if (!rc)
+        rc = housekeeping_open(c, e);
+    if (!rc)
         rc = replace_open(c, e);
     return rc;
 }
@@ -102,6 +105,7 @@ static void tear_down(struct controller *c)
     if (c->loop) {
         peers_close_all(c);
         startup_cancel(c);
+        housekeeping_close(c);
         replicas_close(c);
         helpers_end(c);
     }

@@ -15,9 +15,11 @@
 #include <stdint.h>
 
 struct adoption;
+struct blob_hold;
 struct board;
 struct compile_job;
 struct helper;
+struct housekeeping;
 struct peer;
 struct publication;
 struct replacing;
@@ -61,6 +63,9 @@ struct controller {
 
     struct verification *verifications; // store_job.c: blobs being read back, the next first
     struct timer verification_due;
+
+    struct housekeeping *housekeeping;
+    struct blob_hold *blob_holds; // housekeeping.c: blobs that are about to be used
 
     struct compile_job *jobs_waiting, *jobs_running; // compile_job.c
     unsigned n_jobs_waiting, n_jobs_running, max_jobs_running;

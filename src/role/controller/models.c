@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Showing and deleting what the registry has.
+#include "role/controller/models.h"
 #include "role/controller/change.h"
 #include "role/controller/describe.h"
+#include "role/controller/gateways.h"
 #include "role/controller/replicas.h"
 #include "role/controller/request.h"
 #include "role/controller/startup.h"
@@ -134,6 +136,13 @@ static void drop_deployments(struct controller *c, struct str model, uint32_t ve
         }
     }
     routing_aliases_drop(&c->routing, model, version);
+}
+
+void models_withdraw(struct controller *c, struct str model, uint32_t version)
+{
+    drop_deployments(c, model, version);
+    gateways_publish(c);
+    replicas_withdraw_dropped(c);
 }
 
 static void put_deleted(struct request *r, uint32_t version)

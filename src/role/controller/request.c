@@ -37,6 +37,7 @@ static const struct request_route ROUTES[] = {
     {"POST", "/api/v1/models/{}/rollback", REQUEST_BODY_JSON, NULL, NULL, alias_rollback},
     {"GET", "/api/v1/audit", REQUEST_BODY_NONE, NULL, NULL, audit_list},
     {"GET", "/api/v1/audit/verify", REQUEST_BODY_NONE, NULL, NULL, audit_verify},
+    {"POST", "/api/v1/housekeeping/gc", REQUEST_BODY_JSON, NULL, NULL, garbage_collect},
     {"POST", "/api/v1/upgrade", REQUEST_BODY_JSON, NULL, NULL, upgrade_start},
     {"GET", "/api/v1/status", REQUEST_BODY_NONE, NULL, NULL, status_show},
 };

@@ -104,5 +104,6 @@ int alias_rollback(struct request *r, struct err *e);
 int aliases_list(struct request *r, struct err *e);
 int audit_list(struct request *r, struct err *e);
 int audit_verify(struct request *r, struct err *e);
+int garbage_collect(struct request *r, struct err *e);
 int upgrade_start(struct request *r, struct err *e);
 int status_show(struct request *r, struct err *e);

@@ -67,6 +67,17 @@ static struct scaler_counts counts_of(const struct scaling *s, const struct depl
     return sum;
 }
 
+uint64_t scaling_requests(const struct controller *c, const struct deployment *d)
+{
+    uint64_t n = 0;
+    for (unsigned i = 0; c->scaling && i < c->args->n_gateways; i++) {
+        const struct metrics_series *m = series_of(c->scaling, i, d);
+        for (size_t class = 0; m && class < METRICS_CODE_CLASSES; class ++)
+            n += get(&m->requests[class]);
+    }
+    return n;
+}
+
 static uint64_t waiting_of(const struct scaling *s, const struct deployment *d)
 {
     uint64_t n = 0;

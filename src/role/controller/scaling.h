@@ -10,5 +10,7 @@
 // agreed.
 int scaling_open(struct controller *c, struct err *e) ERR_CHECKED;
 void scaling_close(struct controller *c);
+// Requests that the gateways have answered for the deployment; 0 without their counters.
+uint64_t scaling_requests(const struct controller *c, const struct deployment *d);
 // A gateway has requests for the deployment and no replica: one that has none gets one at once.
 void scaling_want(struct controller *c, uint64_t deployment);

@@ -8,6 +8,7 @@
 #include "role/controller/compile_job.h"
 #include "role/controller/describe.h"
 #include "role/controller/gateways.h"
+#include "role/controller/housekeeping.h"
 #include "role/controller/image.h"
 #include "role/controller/manifest.h"
 #include "role/controller/replace.h"
@@ -24,6 +25,7 @@ enum { SIGNATURE_MAX = 64 << 20 };
 struct push {
     struct request *r;
     struct manifest manifest;
+    struct blob_hold hold; // of all its files
     struct store_job blob;
     size_t n_durable; // blobs of the manifest that are there for good
     struct compile_job job;
@@ -53,6 +55,7 @@ static void push_free(struct request *r)
         routing_drop(&r->c->routing, p->deployment);
     }
     gateways_forget(r->c, &p->publication);
+    housekeeping_release(&p->hold);
     manifest_done(&p->manifest);
     buf_done(&p->signature);
     buf_done(&p->changes);
@@ -360,6 +363,8 @@ int version_create(struct request *r, struct err *e)
     buf_init(&p->signature, SIGNATURE_MAX);
     buf_init(&p->changes, SIGNATURE_MAX);
     int rc = manifest_parse(buf_str(&r->body), &p->manifest, e);
+    if (!rc) // before they are looked for: whoever finds one has it
+        housekeeping_hold(r->c, &p->hold, p->manifest.artifacts, p->manifest.n_artifacts);
     if (!rc)
         rc = registry_model_name_check(r->args[0], e);
     if (!rc)

@@ -203,6 +203,12 @@ START_TEST(each_rule_of_the_database_finds_what_breaks_it)
         {"alias_of_rejected", "UPDATE versions SET state = 'rejected', slot = NULL WHERE id = 20"},
         {"registry_reference", "DELETE FROM versions WHERE id = 20"},
         {"registry_schema", "PRAGMA user_version = 1000"},
+        {"audit_chain", "UPDATE audit SET actor = 'nobody' WHERE id = 5"},
+        {"audit_chain", "DELETE FROM audit WHERE id = (SELECT max(id) FROM audit)"},
+        {"version_without_model_file", "UPDATE artifacts SET role = 'data' WHERE version_id = 2"},
+        {"alias_history", "UPDATE aliases SET version_id = 1 WHERE version_id = 19"},
+        {"alias_history", "DELETE FROM aliases WHERE version_id = 19"},
+        {"alias_history", "UPDATE alias_history SET back_id = 77"},
         {"artifact_digest", "UPDATE artifacts SET digest = upper(digest) WHERE version_id = 2"},
     };
     for (size_t i = 0; i < sizeof BREAKS / sizeof BREAKS[0]; i++) {

@@ -12,6 +12,7 @@
 #include "role/role.h"
 #include "role/store.h"
 #include "role/supervision.h"
+#include "role/sweep.h"
 #include "settings/settings.h"
 
 #include <check.h>
@@ -33,6 +34,9 @@ static struct msg_conn supervisor; // our end, when there is one
 static bool has_supervisor;
 static unsigned most_fds;
 static int metrics_fd = -1;
+enum { SETTINGS_MAX = 8 };
+static const char *set_keys[SETTINGS_MAX], *set_values[SETTINGS_MAX];
+static unsigned n_set;
 
 struct model {
     struct signature sig;
@@ -190,6 +194,18 @@ void harness_helper_entry(int argc, char **argv)
         exit(compile_main(argc, argv));
     if (argc > 1 && strcmp(argv[1], STORE_ROLE) == 0)
         exit(store_main(argc, argv));
+    if (argc > 1 && strcmp(argv[1], SWEEP_ROLE) == 0)
+        exit(sweep_main(argc, argv));
+}
+
+void harness_setting(const char *key, const char *value)
+{
+    n_set = key[0] ? n_set : 0;
+    if (!key[0])
+        return;
+    ck_assert_uint_lt(n_set, SETTINGS_MAX);
+    set_keys[n_set] = key;
+    set_values[n_set++] = value;
 }
 
 void harness_limit_fds(unsigned most)
@@ -217,6 +233,8 @@ static pid_t start(const char *dir, unsigned n_gateways, int supervision_fd)
         s.compile_timeout_ms = 2000;
         s.replica_cores = 8; // whatever the machine has
         snprintf(s.data_dir, sizeof s.data_dir, "%s/data", dir);
+        for (unsigned i = 0; i < n_set; i++)
+            ck_assert_int_eq(settings_set(&s, str_of(set_keys[i]), str_of(set_values[i]), &e), 0);
         close(ready[0]);
         struct rlimit limit = {most_fds, most_fds};
         if (most_fds)

@@ -22,7 +22,8 @@ enum { HARNESS_ANSWER_MAX = 1 << 20 };
 void harness_metrics(int fd);
 // Starts a controller on `dir` for n gateways; it listens before this returns.
 pid_t harness_start(const char *dir, unsigned n_gateways);
-void harness_limit_fds(unsigned most); // of the controllers started from now on
+void harness_setting(const char *key, const char *value); // likewise; "" "" forgets all
+void harness_limit_fds(unsigned most);                    // of the controllers started from now on
 // The same with a supervisor, which the test plays through these.
 struct supervision_message;
 pid_t harness_start_supervised(const char *dir, unsigned n_gateways);
