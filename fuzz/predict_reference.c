@@ -323,8 +323,9 @@ void reference_compare(const uint8_t *data, size_t n, predict_decode_fn *decode,
                        reference_fn *reference)
 {
     static struct reference r;
-    struct feature features[] = {
-        {STR("age"), true, false}, {STR("income"), true, false}, {STR("code"), false, true}};
+    struct feature features[] = {{.name = STR("age"), .may_be_missing = true},
+                                 {.name = STR("income"), .may_be_missing = true},
+                                 {.name = STR("code"), .categorical = true}};
     struct signature sig = {
         .n_features = 3, .n_outputs = 1, .named = true, .output_name = "prediction", .features = features};
     struct rows rows;

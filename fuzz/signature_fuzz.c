@@ -5,16 +5,18 @@
 #include "fuzz.h"
 #include "tensor/schema.h"
 
-#define COLUMN(name, more) "{\"name\":\"" name "\",\"datatype\":\"FP32\"," more "\"missing\":true}"
-static const char *const MODELS[] = {
-    "{\"inputs\":[" COLUMN("age", "") "," COLUMN(
-        "color", "\"categorical\":true,\"categories\":[\"a\",\"b\"],") "],"
-                                                                       "\"outputs\":[{\"name\":"
-                                                                       "\"prediction\",\"datatype\":\"FP32\","
-                                                                       "\"shape\":[-1]}],\"named\":true}",
-    "{\"inputs\":[" COLUMN("f0", "") "," COLUMN("f1", "") "],\"outputs\":[],\"named\":false}",
-    "{\"max_batch_rows\":8,\"inputs\":[{\"name\":\"age\",\"datatype\":\"FP32\",\"shape\":[-1,1]},"
-    "{\"name\":\"color\",\"datatype\":\"BYTES\",\"shape\":[-1,1]}],\"outputs\":[]}"};
+#define OUT ",\"outputs\":[{\"name\":\"prediction\",\"datatype\":\"FP32\",\"shape\":[-1]}]"
+#define ROWS                                                                                                 \
+    "{\"inputs\":[{\"name\":\"age\",\"datatype\":\"FP32\",\"missing\":true},"                                \
+    "{\"name\":\"color\",\"datatype\":\"FP32\",\"categorical\":true,\"categories\":[\"a\",\"b\"]}]" OUT      \
+    ",\"named\":true}"
+#define UNNAMED                                                                                              \
+    "{\"inputs\":[{\"name\":\"f0\",\"datatype\":\"FP32\"},{\"name\":\"f1\",\"datatype\":\"FP32\"}]" OUT      \
+    ",\"named\":false}"
+#define TENSORS                                                                                              \
+    "{\"max_batch_rows\":8,\"inputs\":[{\"name\":\"age\",\"datatype\":\"FP32\",\"shape\":[-1,1]},"           \
+    "{\"name\":\"color\",\"datatype\":\"BYTES\",\"shape\":[-1,1]}],\"outputs\":[]}"
+static const char *const MODELS[] = {ROWS, UNNAMED, TENSORS};
 enum { N_MODELS = sizeof MODELS / sizeof MODELS[0], BYTES_MAX = 1 << 20 };
 
 static void complete(const char *json, const struct schema *user, struct arena *a)
