@@ -69,6 +69,7 @@ enum {
     LIMIT_INFER_ID_BYTES = 1024,  // request id of the Open Inference Protocol
     LIMIT_NEAR_CANDIDATES = 1024, // names compared to find the one meant: quadratic in their lengths
     // Models
+    LIMIT_MODEL_FILES_BYTES = 64 << 10, // the list of files with weights beside the model's own
     LIMIT_MODEL_FEATURES = 100000,
     LIMIT_MODEL_OUTPUTS = 4096,
     LIMIT_INTERFACE_BYTES = 4 << 20, // the JSON of a model's inputs and outputs, with its classes

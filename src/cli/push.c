@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 
 #include "base/limits.h"
+#include "cli/beside.h"
 #include "cli/client.h"
 #include "cli/describe.h"
 #include "cli/import.h"
@@ -187,6 +188,8 @@ static int push_run(const struct args *a)
     int rc = package_init(&p, &e);
     if (rc == 0)
         rc = import_source(a->words[1], a, &p, &e);
+    if (rc == 0)
+        rc = beside_add(a, a->words[1], &p, &e);
     // Before the hashing and sending, which may take long. Lines of Python come with an error, too.
     if (!json)
         put_notes(&p);
@@ -229,6 +232,12 @@ const struct verb verb_push = {
              .value = "FILE",
              .help = "What may stand in the model's inputs, as JSON or YAML (slipway show --signature)."},
             {.name = "allow-breaking", .help = "Replaces the champion also where its clients would break."},
+            {.name = "file",
+             .value = "FILE[=NAME]",
+             .help =
+                 "A file with weights that an ONNX model keeps outside its own, under the name that the "
+                 "model calls it; may be repeated. Those that lie beside the model are found by themselves.",
+             .repeats = true},
             {.name = "no-promote", .help = "Leaves the champion as it is."},
             {.name = "replicas",
              .value = "N|MIN:MAX",

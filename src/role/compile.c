@@ -11,6 +11,7 @@
 #include "os/sandbox.h"
 #include "registry/registry.h"
 #include "role/helper_report.h"
+#include "role/model_files.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -20,13 +21,13 @@
 
 enum { IMAGE_ALIGN = 64 };
 
-static int confine(uint64_t memory_bytes, uint64_t cpu_s, struct err *e)
+static int confine(uint64_t memory_bytes, uint64_t cpu_s, uint64_t files_bytes, struct err *e)
 {
     const struct sandbox box = {
         .memory_bytes = memory_bytes,
-        .mapped_bytes = memory_bytes, // the file and the image
-        .file_bytes = memory_bytes,   // the image
-        .n_files = COMPILE_FD_LIMIT,  // no further descriptor can be opened
+        .mapped_bytes = memory_bytes + files_bytes, // the file and the image; its external data
+        .file_bytes = memory_bytes,                 // the image
+        .n_files = COMPILE_FD_LIMIT,                // no further descriptor can be opened
         .cpu_s = cpu_s > UINT_MAX ? UINT_MAX : (unsigned)cpu_s,
     };
     struct sandbox_report ignored;
@@ -171,7 +172,12 @@ int compile_main(int argc, char *const *argv)
                                  .provider = argv[COMPILE_ARG_PROVIDER]}};
     proc_give_way();
     open_library(&w, argv[COMPILE_ARG_ONNXRUNTIME]);
-    int rc = confine(memory_bytes, cpu_s, &e);
+    struct model_files files;
+    int rc = model_files_map(str_of(argv[COMPILE_ARG_FILES]), argv[COMPILE_ARG_DATA_DIR], &files, &e);
+    w.options.files = files.files;
+    w.options.n_files = files.n;
+    if (!rc)
+        rc = confine(memory_bytes, cpu_s, files.bytes, &e);
     if (!rc)
         rc = map_file(str_of(argv[COMPILE_ARG_DIGEST]), &w.bytes, &w.size, &e);
     if (!rc)

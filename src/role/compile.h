@@ -13,6 +13,8 @@ enum compile_arg {
     COMPILE_ARG_ONNXRUNTIME,  // path of ONNX Runtime's library; "": where it is usually found
     COMPILE_ARG_OPTIMIZATION, // of the version's settings, as what runs in replicas is tried out with them
     COMPILE_ARG_PROVIDER,
+    COMPILE_ARG_FILES,    // external data of the model, as in role/model_files.h; "": none
+    COMPILE_ARG_DATA_DIR, // where they are
     COMPILE_ARGS
 };
 #define COMPILE_ROLE "@compile"

@@ -97,6 +97,20 @@ static const struct runtime_file *file_find(const struct runtime_options *o, str
     return NULL;
 }
 
+static int refuse_file(const struct scan_file *f, struct err *e)
+{
+    err_set(e, ERR_UNSUPPORTED_MODEL, "the model keeps weights in another file, '" STR_FMT "', which %s",
+            STR_ARG(f->name),
+            f->in_attribute ? "an operator's attribute refers to" : "was not pushed with it");
+    if (f->in_attribute)
+        err_hint(e, "Save it in one file: onnx.save_model(onnx.load(\"model.onnx\"), \"one.onnx\", "
+                    "save_as_external_data=False).");
+    else
+        err_hint(e, "Push it under exactly that name: slipway push NAME MODEL --file FILE=NAME, or save the "
+                    "model in one file.");
+    return ERR_UNSUPPORTED_MODEL;
+}
+
 // A name in a model is never opened as a file: what is not given is refused.
 static int add_files(const struct library *l, const struct scan *scan, const struct runtime_options *o,
                      OrtSessionOptions *so, struct arena *a, struct err *e)
@@ -114,13 +128,10 @@ static int add_files(const struct library *l, const struct scan *scan, const str
     for (const struct scan_file *f = scan->files; f; f = f->next, i++) {
         const struct runtime_file *file = f->in_attribute ? NULL : file_find(o, f->name);
         char *name = arena_calloc(a, f->name.n + 1, 1);
-        if (!file || !name) {
-            err_set(e, ERR_UNSUPPORTED_MODEL, "the model keeps weights in another file, '" STR_FMT "'",
-                    STR_ARG(f->name));
-            err_hint(e, "Save it in one file: onnx.save_model(onnx.load(\"model.onnx\"), \"one.onnx\", "
-                        "save_as_external_data=False).");
-            return ERR_UNSUPPORTED_MODEL;
-        }
+        if (!file)
+            return refuse_file(f, e);
+        if (!name)
+            return err_set(e, ERR_NOMEM, "no memory for the names of files");
         memcpy(name, f->name.p, f->name.n);
         names[i] = name;
         memcpy(&bytes[i], &file->bytes, sizeof bytes[i]); // the library only reads them

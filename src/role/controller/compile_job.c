@@ -11,6 +11,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <yyjson.h>
@@ -138,18 +139,25 @@ static int spawn(struct compile_job *j, int file_fd, struct err *e)
     version_settings_init(&settings);
     if (j->settings)
         settings = *j->settings;
+    char data_dir[sizeof s->data_dir], *files = strdup(j->files ? j->files : "");
+    if (!files)
+        return err_set(e, ERR_NOMEM, "no memory for the names of files");
+    snprintf(data_dir, sizeof data_dir, "%s", s->data_dir);
     char *argv[COMPILE_ARGS + 1] = {
-        program, role, digest, memory, cpu, library, settings.optimization, settings.provider, NULL};
+        program,           role,  digest,   memory, cpu, library, settings.optimization,
+        settings.provider, files, data_dir, NULL};
     int fds[] = {file_fd, j->image_fd};
     j->timeout_ms = s->compile_timeout_ms;
-    return helper_start(j->c,
-                        &(struct helper_spec){.argv = argv,
-                                              .fds = fds,
-                                              .n_fds = sizeof fds / sizeof fds[0],
-                                              .timeout_ms = j->timeout_ms,
-                                              .on_end = on_end,
-                                              .owner = j},
-                        &j->helper, e);
+    int rc = helper_start(j->c,
+                          &(struct helper_spec){.argv = argv,
+                                                .fds = fds,
+                                                .n_fds = sizeof fds / sizeof fds[0],
+                                                .timeout_ms = j->timeout_ms,
+                                                .on_end = on_end,
+                                                .owner = j},
+                          &j->helper, e);
+    free(files);
+    return rc;
 }
 
 static int launch(struct compile_job *j, struct err *e)

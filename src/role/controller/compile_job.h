@@ -12,7 +12,8 @@ struct compile_job {
     struct registry_digest digest;
     // Of the version, for what runs in replicas; read as the job starts. NULL: as they are at first.
     const struct version_settings *settings;
-    bool is_urgent; // somebody waits for it: before those that are not
+    const char *files; // external data as in role/model_files.h; read likewise; NULL: none
+    bool is_urgent;    // somebody waits for it: before those that are not
     // Called once: NULL and a sealed image (the callee's now), or why there is none.
     void (*on_done)(struct compile_job *j, const struct err *e);
     // The result

@@ -4,6 +4,8 @@
 #include "role/controller/replicas.h"
 
 #include "engine/engine.h"
+#include "os/file.h"
+#include "os/shm.h"
 #include "role/board.h"
 #include "role/controller/adoption.h"
 #include "role/controller/gateways.h"
@@ -241,6 +243,30 @@ static void copy(char *to, size_t size, const char *from)
     snprintf(to, size, "%s", from);
 }
 
+// What a replica gets as its interface: the image, behind the list of files if there are some. Nobody but us
+// may have written such a list, so what the compile process made begins as JSON does.
+static int brief_open(const struct deployment *d, int *ret_fd, struct err *e)
+{
+    const void *image;
+    size_t size;
+    int rc = shm_map_immutable(d->image_fd, 1, SIZE_MAX / 2, &image, &size, e);
+    if (rc)
+        return rc;
+    rc = *(const char *)image == '{' ? shm_new("slipway-interface", 0, ret_fd, e)
+                                     : err_set(e, ERR_BAD_MODEL, "the model's interface is no JSON object");
+    bool is_open = rc == 0;
+    if (rc == 0 && d->files)
+        rc = file_write_all(*ret_fd, d->files, strlen(d->files), e);
+    if (rc == 0)
+        rc = file_write_all(*ret_fd, image, size, e);
+    if (rc == 0)
+        rc = shm_seal(*ret_fd, SHM_SEAL_ALL, e);
+    if (rc && is_open)
+        close(*ret_fd);
+    shm_unmap(image, size);
+    return rc;
+}
+
 int replicas_serve(struct controller *c, struct deployment *d, uint32_t n, struct err *e)
 {
     const struct version_settings *v = &d->settings;
@@ -255,7 +281,7 @@ int replicas_serve(struct controller *c, struct deployment *d, uint32_t n, struc
         .hang_ms = v->hang_ms,
         .batch_budget_us = v->batch_budget_ms * 1000,
     };
-    int fds[2] = {-1, d->image_fd};
+    int fds[2] = {-1, -1};
     _Static_assert(sizeof s.digest >= REGISTRY_DIGEST_TEXT, "it fits");
     registry_digest_text(&d->digest, s.digest);
     copy(s.model, sizeof s.model, d->model);
@@ -266,7 +292,11 @@ int replicas_serve(struct controller *c, struct deployment *d, uint32_t n, struc
     int rc = c->blobs->ops->open(c->blobs, &d->digest, &fds[0], e);
     if (rc)
         return rc;
-    rc = tell(c, SUPERVISION_SERVE, &s, fds, 2, e);
+    rc = brief_open(d, &fds[1], e);
+    if (rc == 0) {
+        rc = tell(c, SUPERVISION_SERVE, &s, fds, 2, e);
+        close(fds[1]);
+    }
     close(fds[0]);
     if (rc)
         return rc;

@@ -37,6 +37,7 @@ struct deployment {
     uint64_t promised_id;          // while reserved: what it will be when it is committed; 0: nothing yet
     uint32_t promised_version;     //
     struct registry_digest digest; // of the model file
+    char *files;                   // owned; its external data as in role/model_files.h; NULL: none
     struct version_settings settings;
     bool is_declared;           // to the supervisor
     unsigned n_wanted, n_ready; // replicas

@@ -9,6 +9,7 @@
 #include "role/controller/image.h"
 #include "role/controller/replace.h"
 #include "role/controller/replicas.h"
+#include "role/model_files.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,6 +78,18 @@ static uint32_t n_to_begin_with(const struct controller *c, const struct deploym
     return n < min ? min : n > max ? max : n;
 }
 
+static int list_files(struct deployment *d, const struct registry_version *v, struct err *e)
+{
+    struct buf list;
+    buf_init(&list, LIMIT_MODEL_FILES_BYTES);
+    model_files_put(v->artifacts, v->n_artifacts, &list);
+    int rc = list.n && !(d->files = str_dup(buf_str(&list)))
+                 ? err_set(e, ERR_NOMEM, "no memory for the names of files")
+                 : 0;
+    buf_done(&list);
+    return rc;
+}
+
 // What runs in replicas is not compiled again: they load the model, the registry has its interface.
 static int revive_in_replicas(struct controller *c, struct deployment *d,
                               const struct registry_version *listed, struct err *e)
@@ -95,6 +108,8 @@ static int revive_in_replicas(struct controller *c, struct deployment *d,
         rc = interface_image(d, v.signature_json, e);
     d->engine = engine_find(listed->engine);
     d->digest = registry_version_artifact(listed, REGISTRY_ROLE_MODEL)->digest;
+    if (!rc)
+        rc = list_files(d, listed, e);
     arena_done(&a);
     return rc;
 }

@@ -15,6 +15,7 @@
 #include "role/controller/replicas.h"
 #include "role/controller/request.h"
 #include "role/controller/store_job.h"
+#include "role/model_files.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -260,7 +261,14 @@ static int make_room_and_load(struct push *p, struct err *e)
 static int settings_check(const struct push *p, struct err *e)
 {
     struct str name = p->manifest.first_setting;
-    if (name.n == 0 || p->deployment->engine->runtime)
+    if (p->deployment->engine->runtime)
+        return 0;
+    if (p->deployment->files) {
+        err_set(e, ERR_INVALID, "data files belong to ONNX models, and this one is none");
+        err_at(e, "$.artifacts");
+        return ERR_INVALID;
+    }
+    if (name.n == 0)
         return 0;
     err_set(e, ERR_INVALID,
             "'" STR_FMT "' is a setting of models that run in replicas, which this one does not",
@@ -351,6 +359,24 @@ static void on_blob_durable(struct store_job *j, bool stored, const struct err *
         request_fail(r, &e);
 }
 
+// The list of the files that hold weights beside the model's own.
+static int list_files(struct push *p, struct err *e)
+{
+    struct buf list;
+    buf_init(&list, LIMIT_MODEL_FILES_BYTES);
+    model_files_put(p->manifest.artifacts, p->manifest.n_artifacts, &list);
+    int rc = list.failed
+                 ? err_set(e, ERR_TOO_LARGE,
+                           "the names of all data files take more than %d KiB; put the weights into fewer",
+                           LIMIT_MODEL_FILES_BYTES >> 10)
+                 : 0;
+    if (rc == 0 && list.n && !(p->deployment->files = str_dup(buf_str(&list))))
+        rc = err_set(e, ERR_NOMEM, "no memory for the names of files");
+    buf_done(&list);
+    p->job.files = p->deployment->files;
+    return rc;
+}
+
 int version_create(struct request *r, struct err *e)
 {
     struct push *p = calloc(1, sizeof *p);
@@ -371,6 +397,8 @@ int version_create(struct request *r, struct err *e)
         rc = blobs_check(r, &p->manifest, e);
     if (!rc)
         rc = routing_reserve(&r->c->routing, r->args[0], &p->deployment, e);
+    if (!rc)
+        rc = list_files(p, e);
     if (rc)
         return rc;
     p->job.digest = p->manifest.model->digest;

@@ -8,6 +8,7 @@
 #include "os/sandbox.h"
 #include "os/shm.h"
 #include "role/link.h"
+#include "role/model_files.h"
 #include "settings/settings.h"
 
 #include <errno.h>
@@ -74,15 +75,31 @@ static int check_digest(const void *bytes, size_t size, const char *digest, stru
                : err_set(e, ERR_DIGEST, "the model file is %s, expected %s", text, digest);
 }
 
-static int read_interface(int fd, struct interface **ret, struct err *e)
+// What the controller wrote about the model: the files beside it, and the interface that was admitted.
+struct brief {
+    const void *memory;
+    size_t size;
+    struct str lines, json;
+    struct model_files files;
+};
+
+static void brief_done(struct brief *b)
 {
-    const void *json;
-    size_t n;
-    int code = shm_map_immutable(fd, 1, LIMIT_INTERFACE_BYTES, &json, &n, e);
+    model_files_unmap(&b->files);
+    shm_unmap(b->memory, b->size);
+}
+
+static int brief_open(struct brief *b, const struct replica_args *a, struct err *e)
+{
+    int code = shm_map_immutable(a->interface_fd, 1, LIMIT_INTERFACE_BYTES + LIMIT_MODEL_FILES_BYTES,
+                                 &b->memory, &b->size, e);
     if (code)
         return err_wrap(e, "interface");
-    code = interface_decode((struct str){json, n}, ret, e);
-    shm_unmap(json, n);
+    b->json = (struct str){b->memory, b->size};
+    b->lines = model_files_split(&b->json);
+    code = model_files_map(b->lines, a->settings->data_dir, &b->files, e);
+    if (code)
+        shm_unmap(b->memory, b->size);
     return code;
 }
 
@@ -151,13 +168,16 @@ static void warm_up(struct loaded *m)
 }
 
 static int load_file(struct loaded *m, const struct replica_args *a, struct library *library, size_t size,
-                     struct err *e)
+                     const struct model_files *files, struct err *e)
 {
     void *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, a->model_fd, 0);
     if (bytes == MAP_FAILED)
         return err_errno(e, errno, "map the model file of %zu bytes", size);
-    struct runtime_options o = {
-        .threads = a->threads, .optimization = a->optimization, .provider = a->provider};
+    struct runtime_options o = {.threads = a->threads,
+                                .optimization = a->optimization,
+                                .provider = a->provider,
+                                .files = files->files,
+                                .n_files = files->n};
     int code = check_digest(bytes, size, a->digest, e);
     if (code == 0)
         code = m->runtime->load(library, bytes, size, &o, &m->session, e);
@@ -176,12 +196,17 @@ int load_model(struct loaded *m, const struct replica_args *a, struct err *e)
     int code = m->runtime->open(a->settings->onnxruntime_library, &library, e);
     if (code == 0)
         code = file_size(a->model_fd, &size, e);
+    struct brief brief;
     if (code == 0)
-        code = confine(m, a, size, e);
+        code = brief_open(&brief, a, e);
+    if (code)
+        return code;
+    code = confine(m, a, size + brief.files.bytes, e);
+    if (code == 0 && (code = interface_decode(brief.json, &m->interface, e)) != 0)
+        err_wrap(e, "interface");
     if (code == 0)
-        code = read_interface(a->interface_fd, &m->interface, e);
-    if (code == 0)
-        code = load_file(m, a, library, size, e);
+        code = load_file(m, a, library, size, &brief.files, e);
+    brief_done(&brief);
     if (code == 0)
         code = check_same(m->interface, m->runtime->interface(m->session), e);
     if (code)
