@@ -36,7 +36,7 @@ def save(folder, location="weights.bin", seed=1):
 
 
 def push(server, *words):
-    return subprocess.run([BINARY, "push", *map(str, words), "--server", server.url], capture_output=True, text=True,
+    return subprocess.run([BINARY, "push", *map(str, words), "--url", server.url], capture_output=True, text=True,
                           timeout=120, stdin=subprocess.DEVNULL)
 
 

@@ -164,3 +164,38 @@ def test_a_request_says_how_long_it_waits(start_fake_server, model):
     for bad in ("0", "-1", "1.5", "soon", "10001", "99999999999999999999"):
         got = server.predict("m", {"instances": [row(1)]}, headers={"Slipway-Timeout-Ms": bad})
         assert got.status_code == 400 and "Slipway-Timeout-Ms" in got.json()["error"], got.text
+
+
+def test_a_model_at_ten_times_its_capacity_takes_nothing_from_another(start_fake_server, model):  # noqa: F811
+    server = start_fake_server("--gateways", 2, "--max-queue", 8)
+    server.push("noisy", model, batch_budget_ms=1)
+    server.push("quiet", model, batch_budget_ms=1)
+    cost_ms, seconds, seen, late = {"noisy": 50, "quiet": 5}, 3, {"noisy": [], "quiet": []}, []
+    rate = {"noisy": 10 * 1000 / 50, "quiet": 0.2 * 1000 / 5}  # a second
+    begin = time.monotonic() + 0.3
+
+    def ask(name, k, n_threads):
+        session, i = requests.Session(), k
+        while (due := begin + i / rate[name]) < begin + seconds:
+            time.sleep(max(0, due - time.monotonic()))
+            got = session.post(f"{server.url}/v1/models/{name}:predict", timeout=20,
+                               json={"instances": [[SLEEP, cost_ms[name], 0]]})
+            seen[name].append(got.status_code)
+            if name == "quiet":
+                late.append(time.monotonic() - due)
+            i += n_threads
+
+    threads = [threading.Thread(target=ask, args=(name, k, n))
+               for name, n in (("noisy", 40), ("quiet", 8)) for k in range(n)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    # Every request of the quiet one was answered, and at the rate at which they came; only the noisy one was refused.
+    assert seen["quiet"] == [200] * int(rate["quiet"] * seconds), seen["quiet"]
+    assert sorted(late)[len(late) // 2] < 1, sorted(late)
+    assert set(seen["noisy"]) == {200, 429} and seen["noisy"].count(429) > seen["noisy"].count(200), seen["noisy"]
+    assert seen["noisy"].count(200) >= 0.5 * seconds * 1000 / cost_ms["noisy"]
+    metrics = requests.get(f"{server.url}/metrics", timeout=10).text
+    refused = [line for line in metrics.splitlines() if 'code="429"' in line or 'status="429"' in line]
+    assert all('model="noisy"' in line for line in refused if not line.endswith(" 0")), refused
