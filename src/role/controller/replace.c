@@ -301,8 +301,12 @@ void replace_undo(struct replacement *r, uint64_t failed)
     r->old = 0;
     if (!old)
         return;
+    if (old->n_wanted) { // it was not unloaded yet
+        end_gap(r->c, old);
+        return;
+    }
     old->is_coming_back = true;
-    old->after = failed ? failed : old->id; // its own processes end first, if it was on its way out
+    old->after = failed ? failed : old->id; // its own processes, on their way out, end first
     set_timer(r->c->replacing);
 }
 

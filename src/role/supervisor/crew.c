@@ -16,10 +16,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SWEEP_MS = 1000 };
-
-static void step(struct deployment *d);
-
 static struct deployment *deployment_of(const struct group *g)
 {
     return g->ctx;
@@ -84,8 +80,8 @@ static void disconnect(struct post *p)
     p->says.fd = -1;
 }
 
-static void tell(struct post *p, enum supervision_type type, const void *payload, const int *fds,
-                 unsigned n_fds)
+void post_tell(struct post *p, enum supervision_type type, const void *payload, const int *fds,
+               unsigned n_fds)
 {
     struct err e;
     if (p->says.fd < 0)
@@ -111,7 +107,7 @@ static void on_ended(struct watch *w, uint32_t events)
     group_ended(m, status, loop_now_ns(p->crew->sup->loop));
     if (!asked)
         log_member(m, LOG_LEVEL_WARN, "replica_ended", pid, "reason", str_of(m->why));
-    step(d);
+    deployment_step(d);
 }
 
 // Whether the process is one that was started or adopted already.
@@ -199,7 +195,7 @@ static void on_says(struct watch *w, uint32_t events)
         if (rc || got < 0)
             disconnect(p);
     }
-    step(d);
+    deployment_step(d);
 }
 
 int post_watch(struct post *p, struct err *e)
@@ -277,14 +273,15 @@ static int ask_for_fork(struct member *loader, struct member *m, struct err *e)
         return rc;
     rc = post_connect(p, pair[0], e);
     if (rc == 0)
-        tell(loader->io, SUPERVISION_FORK, &(struct supervision_fork){.replica = m->number}, &pair[1], 1);
+        post_tell(loader->io, SUPERVISION_FORK, &(struct supervision_fork){.replica = m->number}, &pair[1],
+                  1);
     close(pair[1]);
     return rc;
 }
 
 static void ping(struct member *m)
 {
-    tell(m->io, SUPERVISION_PING, NULL, NULL, 0);
+    post_tell(m->io, SUPERVISION_PING, NULL, NULL, 0);
 }
 
 static void signal_member(struct member *m, int sig)
@@ -303,39 +300,6 @@ static uint64_t memory_of(struct member *m)
 static uint32_t next_number(struct group *g)
 {
     return ++deployment_of(g)->crew->last_number;
-}
-
-// --- Links between gateways and replicas
-
-static void link_pair(struct post *p, struct child *gateway)
-{
-    struct err e;
-    int pair[2];
-    struct supervision_link link = {.deployment = p->member->group->want.deployment,
-                                    .replica = p->member->number,
-                                    .gateway = child_shard(gateway),
-                                    .hang_ms = p->member->group->want.hang_ms};
-    if (gateway->says.fd < 0)
-        return;
-    unsigned index = (unsigned)(gateway - p->crew->sup->children);
-    p->is_unlinked[index] = supervision_pair(pair, &e) != 0;
-    if (p->is_unlinked[index]) {
-        log_event(&p->crew->sup->log, LOG_LEVEL_ERROR, "link_failed", LOG_INT("replica", link.replica),
-                  LOG_INT("again_in_ms", SWEEP_MS), LOG_Z("message", e.msg));
-        return;
-    }
-    if (child_tell(gateway, SUPERVISION_LINK, &link, &pair[0], 1))
-        tell(p, SUPERVISION_LINK, &link, &pair[1], 1);
-    close(pair[0]);
-    close(pair[1]);
-}
-
-void crew_gateway_started(struct crew *c, unsigned index)
-{
-    for (struct deployment *d = c->deployments; d; d = d->next)
-        for (unsigned i = 0; i < LIMIT_REPLICAS; i++)
-            if (d->group.members[i].state == BOARD_READY)
-                link_pair(d->group.members[i].io, &c->sup->children[index]);
 }
 
 // --- Moves
@@ -357,7 +321,7 @@ static struct supervision_replica event_of(const struct group *g, const struct m
     return r;
 }
 
-static void tell_controller(const struct group *g, const struct member *m)
+void crew_tell_controller(const struct group *g, const struct member *m)
 {
     struct supervisor *s = deployment_of(g)->crew->sup;
     struct supervision_replica r = event_of(g, m);
@@ -399,7 +363,7 @@ static void changed(struct group *g, struct member *m)
         if (g->state == BOARD_FAILED)
             log_event(&c->sup->log, LOG_LEVEL_ERROR, "deployment_failed", LOG_Z("model", g->want.model),
                       LOG_INT("version", g->want.version), LOG_Z("reason", g->why));
-        tell_controller(g, NULL);
+        crew_tell_controller(g, NULL);
         return;
     }
     if (!m->io)
@@ -417,9 +381,9 @@ static void changed(struct group *g, struct member *m)
         return;
     if (m->state == BOARD_READY)
         for (unsigned i = 0; i < c->sup->n_gateways; i++)
-            link_pair(p, &c->sup->children[i]);
+            crew_link_pair(p, &c->sup->children[i]);
     log_move(m);
-    tell_controller(g, m);
+    crew_tell_controller(g, m);
 }
 
 static const struct group_ops OPS = {
@@ -461,11 +425,11 @@ void crew_step(struct crew *c)
 {
     for (struct deployment *d = c->deployments, *next; d; d = next) {
         next = d->next;
-        step(d);
+        deployment_step(d);
     }
 }
 
-static void step(struct deployment *d)
+void deployment_step(struct deployment *d)
 {
     struct crew *c = d->crew;
     d->due_mono_ns = group_step(&d->group, clock_mono_ns());
@@ -481,18 +445,9 @@ static void on_due(struct timer *t)
     for (struct deployment *d = c->deployments, *next; d; d = next) {
         next = d->next;
         if (d->due_mono_ns <= now)
-            step(d);
+            deployment_step(d);
     }
     set_timer(c);
-}
-
-static void link_again(struct crew *c)
-{
-    for (struct deployment *d = c->deployments; d; d = d->next)
-        for (unsigned i = 0; i < LIMIT_REPLICAS; i++)
-            for (unsigned k = 0; d->group.members[i].state == BOARD_READY && k < c->sup->n_gateways; k++)
-                if (d->posts[i].is_unlinked[k])
-                    link_pair(&d->posts[i], &c->sup->children[k]);
 }
 
 // A fork whose loader died before it could tell of it has no socket and ends; nobody else reaps it.
@@ -501,53 +456,15 @@ static void on_sweep(struct timer *t)
     struct crew *c = (struct crew *)((char *)t - offsetof(struct crew, sweep));
     struct supervisor *s = c->sup;
     struct err e;
-    link_again(c);
+    crew_link_again(c);
     pid_t pid = proc_ended();
     if (pid > 0 && !is_known(c, pid)) // those that are known are reaped when their descriptor says so
         (void)waitpid(pid, NULL, WNOHANG);
-    if (loop_timer_set(s->loop, &c->sweep, loop_now_ns(s->loop) + SWEEP_MS * UINT64_C(1000000), &e))
+    if (loop_timer_set(s->loop, &c->sweep, loop_now_ns(s->loop) + CREW_SWEEP_MS * UINT64_C(1000000), &e))
         log_event(&s->log, LOG_LEVEL_ERROR, "timer_failed", LOG_Z("error", e.msg));
 }
 
-// --- The controller
-
-static struct deployment *find(struct crew *c, uint64_t id)
-{
-    for (struct deployment *d = c->deployments; d; d = d->next)
-        if (d->group.want.deployment == id && d->group.state != BOARD_STOPPING)
-            return d;
-    return NULL;
-}
-
-static void announce(const struct group *g)
-{
-    for (unsigned i = 0; i < LIMIT_REPLICAS; i++)
-        if (g->members[i].state != BOARD_EMPTY)
-            tell_controller(g, &g->members[i]);
-    tell_controller(g, NULL);
-}
-
-// Rows that the deployment would need, at most: its loader and its replicas.
-static bool has_rows(const struct crew *c, uint32_t replicas)
-{
-    unsigned n_free = 0, promised = 0;
-    for (unsigned i = c->sup->n_children; i < BOARD_ROWS_MAX; i++)
-        n_free += !c->rows_taken[i];
-    for (const struct deployment *d = c->deployments; d; d = d->next) {
-        unsigned has = d->group.loader.io != NULL, wants = d->group.want.replicas + 1;
-        for (unsigned i = 0; i < LIMIT_REPLICAS; i++)
-            has += d->group.members[i].io != NULL;
-        promised += has < wants ? wants - has : 0;
-    }
-    return replicas + 1 + promised <= n_free;
-}
-
-static void refuse(struct crew *c, const struct supervision_serve *want, const char *why)
-{
-    struct supervision_replica r = {.deployment = want->deployment, .state = BOARD_FAILED};
-    snprintf(r.why, sizeof r.why, "%s", why);
-    (void)child_tell(&c->sup->children[c->sup->n_gateways], SUPERVISION_REPLICA, &r, NULL, 0);
-}
+// --- The whole
 
 struct deployment *crew_deployment_new(struct crew *c, const struct supervision_serve *want, int model_fd,
                                        int interface_fd)
@@ -562,136 +479,6 @@ struct deployment *crew_deployment_new(struct crew *c, const struct supervision_
     return d;
 }
 
-static int serve(struct crew *c, struct supervision_message *m, struct err *e)
-{
-    const struct supervision_serve *want = &m->serve;
-    struct deployment *d = find(c, want->deployment);
-    int rc = group_check(want, e);
-    if (rc)
-        return rc;
-    if (d && !group_is_same(&d->group, want)) { // of a controller whose push was never finished
-        group_withdraw(&d->group, loop_now_ns(c->sup->loop));
-        step(d);
-        d = NULL;
-    }
-    if (c->is_stopping)
-        return 0;
-    bool more = !d || want->replicas > d->group.want.replicas;
-    bool fits = !more || has_rows(c, want->replicas);
-    if (!fits && !d) {
-        refuse(c, want, "the server runs as many replicas as it can");
-        return 0;
-    }
-    if (!d) {
-        if (m->n_fds != 2)
-            return err_set(e, ERR_INVALID, "a new deployment came without its files");
-        d = crew_deployment_new(c, want, m->fds[0], m->fds[1]);
-        if (!d) {
-            refuse(c, want, "out of memory");
-            return 0;
-        }
-        m->n_fds = 0;
-    }
-    d->group.is_declared = true;
-    if (fits)
-        group_scale(&d->group, want->replicas);
-    announce(&d->group);
-    step(d);
-    return 0;
-}
-
-void crew_reload(struct crew *c)
-{
-    const struct settings *s = c->sup->settings;
-    for (struct deployment *d = c->deployments; d; d = d->next) {
-        d->group.drain_ns = s->drain_timeout_ms * UINT64_C(1000000);
-        d->group.want.start_timeout_ms = (uint32_t)s->start_timeout_ms;
-    }
-}
-
-static void withdraw(struct deployment *d)
-{
-    group_withdraw(&d->group, loop_now_ns(d->crew->sup->loop));
-    step(d);
-}
-
-// The replica may have ended meanwhile: then there is nothing to do.
-static void distrust(struct crew *c, const struct supervision_distrust *told)
-{
-    struct deployment *d = find(c, told->deployment);
-    for (size_t i = 0; d && i < LIMIT_REPLICAS; i++)
-        if (d->group.members[i].number == told->replica)
-            group_misbehaved(&d->group.members[i], told->why);
-    if (d)
-        step(d);
-}
-
-int crew_message(struct crew *c, struct supervision_message *m, struct err *e)
-{
-    int rc = 0;
-    c->sup->unsaved = true;
-    if (m->type == SUPERVISION_SERVE)
-        rc = serve(c, m, e);
-    for (unsigned i = 0; i < m->n_fds; i++)
-        close(m->fds[i]);
-    m->n_fds = 0;
-    if (m->type == SUPERVISION_DISTRUST)
-        distrust(c, &m->distrust);
-    if (m->type == SUPERVISION_WITHDRAW && find(c, m->withdraw.deployment))
-        withdraw(find(c, m->withdraw.deployment));
-    if (m->type == SUPERVISION_COMPLETE) {
-        for (struct deployment *d = c->deployments, *next; d; d = next) {
-            next = d->next;
-            if (!d->group.is_declared)
-                withdraw(d);
-        }
-    }
-    return rc;
-}
-
-void crew_controller_started(struct crew *c)
-{
-    for (struct deployment *d = c->deployments; d; d = d->next)
-        d->group.is_declared = false;
-}
-
-// --- Upgrades
-
-bool crew_is_quiet(const struct crew *c)
-{
-    for (const struct deployment *d = c->deployments; d; d = d->next)
-        for (unsigned i = 0; i <= LIMIT_REPLICAS; i++)
-            if (d->posts[i].proc.pid > 0 && d->posts[i].says.fd >= 0 && msg_conn_pending(&d->posts[i].conn))
-                return false;
-    return true;
-}
-
-void crew_renew(struct crew *c)
-{
-    uint32_t n = 0;
-    for (struct deployment *d = c->deployments; d; d = d->next) {
-        if (has_rows(c, n)) { // each needs one replica more for a while
-            group_renew(&d->group);
-            n++;
-        } else {
-            log_event(&c->sup->log, LOG_LEVEL_WARN, "replicas_not_replaced",
-                      LOG_Z("model", d->group.want.model),
-                      LOG_Z("reason", "the server runs as many replicas as it can"));
-        }
-    }
-    crew_step(c);
-}
-
-bool crew_is_renewed(const struct crew *c)
-{
-    for (const struct deployment *d = c->deployments; d; d = d->next)
-        if (d->group.is_renewing && d->group.state == BOARD_READY)
-            return false;
-    return true;
-}
-
-// --- The whole
-
 int crew_new(struct supervisor *s, struct crew **ret, struct err *e)
 {
     struct crew *c = calloc(1, sizeof *c);
@@ -700,7 +487,7 @@ int crew_new(struct supervisor *s, struct crew **ret, struct err *e)
     c->sup = s;
     c->due.on_due = on_due;
     c->sweep.on_due = on_sweep;
-    int rc = loop_timer_set(s->loop, &c->sweep, clock_mono_ns() + SWEEP_MS * UINT64_C(1000000), e);
+    int rc = loop_timer_set(s->loop, &c->sweep, clock_mono_ns() + CREW_SWEEP_MS * UINT64_C(1000000), e);
     if (rc)
         free(c);
     else
@@ -713,7 +500,7 @@ void crew_stop(struct crew *c)
     c->is_stopping = true;
     for (struct deployment *d = c->deployments, *next; d; d = next) {
         next = d->next;
-        withdraw(d);
+        deployment_withdraw(d);
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What crew.c and crew_handover.c share: the processes of all deployments. A member's process, socket and row
-// on the board belong to its struct post, which it has while it is not EMPTY.
+// What crew.c, crew_link.c, crew_orders.c and crew_handover.c share: the processes of all deployments. A
+// member's process, socket and row on the board belong to its struct post, which it has while it is not
+// EMPTY.
 #pragma once
 
 #include "os/loop.h"
@@ -40,6 +41,8 @@ struct crew {
     bool rows_taken[BOARD_ROWS_MAX];
 };
 
+enum { CREW_SWEEP_MS = 1000 };
+
 // A deployment of the crew without any process; owns both descriptors from now on. NULL without memory.
 struct deployment *crew_deployment_new(struct crew *c, const struct supervision_serve *want, int model_fd,
                                        int interface_fd);
@@ -47,3 +50,14 @@ void crew_step(struct crew *c);                                      // does wha
 int post_watch(struct post *p, struct err *e) ERR_CHECKED;           // the end of its process
 int post_connect(struct post *p, int fd, struct err *e) ERR_CHECKED; // owns fd from now on
 struct board_row post_row(const struct post *p);                     // as it is to be seen
+// Tells it a supervision message; one that cannot be reached is left to end, or to be found hung.
+void post_tell(struct post *p, enum supervision_type type, const void *payload, const int *fds,
+               unsigned n_fds);
+void deployment_step(struct deployment *d);     // does what is due in it; may free it
+void deployment_withdraw(struct deployment *d); // likewise
+void crew_tell_controller(const struct group *g, const struct member *m); // m NULL: of the group as a whole
+
+// crew_link.c
+struct child;
+void crew_link_pair(struct post *p, struct child *gateway);
+void crew_link_again(struct crew *c); // what failed for want of descriptors
