@@ -272,7 +272,7 @@ START_TEST(weights_in_another_file_are_given_or_refused)
     struct err e = refused(model_of_two_files(), &o);
     ck_assert_int_eq(e.code, ERR_UNSUPPORTED_MODEL);
     ck_assert_ptr_nonnull(strstr(e.msg, "'w.bin'"));
-    ck_assert_ptr_nonnull(strstr(e.hint, "save_as_external_data=False"));
+    ck_assert_ptr_nonnull(strstr(e.hint, "--file FILE=NAME"));
     struct buf m = model_of_two_files();
     o.files = &file;
     struct session *s = load_with(&m, &o);
