@@ -7,6 +7,7 @@ import json
 import mmap
 import os
 import pathlib
+import subprocess
 import tempfile
 import time
 
@@ -62,6 +63,13 @@ def fast_dir(tmp_path):
 
 def start(data_dir, *flags, ready=True):
     return Server(data_dir, "--gateways", 1, *flags, command=[FAULTS / "faulty_server", "serve"], ready=ready)
+
+
+def fsck(data_dir):
+    """What a data directory is said to be while no server runs."""
+    run = subprocess.run([FAULTS / "faulty_server", "fsck", str(data_dir)], capture_output=True, text=True,
+                         timeout=DEADLINE_S, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
 
 
 class Lost(Exception):

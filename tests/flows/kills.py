@@ -4,6 +4,7 @@ or an error of the disk."""
 
 import copy
 import errno
+import os
 import shutil
 import sqlite3
 import uuid
@@ -29,6 +30,7 @@ class Run:
         self.data_dir = data_dir
         self.plan = faults.plan_for(data_dir)
         self.n_files = 0
+        self.kept = []  # blobs that must be there
         self.highest = 0  # number of a version that ever was
         self.server = self.client = None
         self.n_faults = 0
@@ -126,6 +128,16 @@ def delete_model(run):
     return lambda: run.client.call("DELETE", f"/models/{MODEL}"), lambda state, answer: state.pop(MODEL)
 
 
+def collect(run):
+    """Garbage: an upload of long ago. What versions need is as old, what was just uploaded is not."""
+    run.push(promote=True)
+    run.client.put_blob(run.file())
+    for path in (run.data_dir / "blobs" / "sha256").glob("*/*"):
+        os.utime(path, (1, 1))
+    run.kept = [run.client.put_blob(run.file())]
+    return lambda: run.client.call("POST", "/housekeeping/gc", json={}), lambda state, answer: None
+
+
 CHANGES = {
     "upload": upload,
     "push": push,
@@ -135,6 +147,7 @@ CHANGES = {
     "roll_back": roll_back,
     "delete_version": delete_version,
     "delete_model": delete_model,
+    "collect": collect,
 }
 
 
@@ -157,6 +170,7 @@ def attempt(run, change, at, fault):
     """Does it with a fault at one call; False when there were fewer calls."""
     if len(run.numbers()) > VERSIONS_KEPT:
         run.client.call("DELETE", f"/models/{MODEL}")
+    run.kept = []
     do, effect = CHANGES[change](run)
     before = run.client.state()
     run.client.key = str(uuid.uuid4())
@@ -168,7 +182,7 @@ def attempt(run, change, at, fault):
     where = f"{fault} at call {at} of {change}"
     after = run.client.state()
     assert after in may_be, f"{where}: {after}, not one of {may_be}"
-    run.client.check_blobs(*([uploaded] if uploaded else []))
+    run.client.check_blobs(*run.kept, *([uploaded] if uploaded else []))
     # Whatever came of it: the same request with the same key leads to what it was to do, once.
     effect(before, do())
     after = run.client.state()
@@ -179,6 +193,7 @@ def attempt(run, change, at, fault):
     run.n_faults += n_fired > 0
     if run.n_faults >= FAULTS_PER_SERVER:
         run.end()
+        faults.fsck(run.data_dir)
         run.begin()
         assert run.client.state() == after, f"{where}: another state after a restart"
     return n_fired > 0
