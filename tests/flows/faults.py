@@ -106,15 +106,18 @@ class Client:
             raise Lost(answer.text)
         raise Refused(answer)
 
-    def get(self, path):
-        """As JSON; waits for a controller that is coming back."""
+    def insist(self, do):
+        """Again until there is an answer: the controller, or its registry, is coming back."""
         end = time.monotonic() + DEADLINE_S
         while True:
             try:
-                return self.call("GET", path, ok=(200, 404)).json()
-            except Lost:
-                assert time.monotonic() < end
+                return do()
+            except Lost as e:
+                assert time.monotonic() < end, e
                 time.sleep(0.005)
+
+    def get(self, path):
+        return self.insist(lambda: self.call("GET", path, ok=(200, 404)).json())
 
     def put_blob(self, data):
         digest = digest_of(data)

@@ -184,7 +184,7 @@ def attempt(run, change, at, fault):
     assert after in may_be, f"{where}: {after}, not one of {may_be}"
     run.client.check_blobs(*run.kept, *([uploaded] if uploaded else []))
     # Whatever came of it: the same request with the same key leads to what it was to do, once.
-    effect(before, do())
+    effect(before, run.client.insist(do))
     after = run.client.state()
     assert after == before, f"{where}, repeated: {after}, not {before}"
     run.client.key = None
