@@ -54,7 +54,8 @@ enum err_code {
     ERR_IN_PROGRESS = -41,      // the same request is being worked on
     ERR_READ_ONLY = -42,        // the registry takes no changes until its storage works again
     ERR_NOT_DEPLOYED = -43,     // the version exists, and is not loaded
-    ERR_CODE_LIMIT = -44,
+    ERR_REJECTED = -44,         // a version was tried out and does not do what it should
+    ERR_CODE_LIMIT = -45,
 };
 
 enum { ERR_MSG_MAX = 320, ERR_PATH_MAX = 128, ERR_HINT_MAX = 160 };

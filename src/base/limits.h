@@ -34,6 +34,10 @@ enum {
     LIMIT_HTTP_HEADERS = 64,
     LIMIT_HTTP_CHUNK_LINE_BYTES = 256,
     LIMIT_TIMEOUT_MS = 3600000, // that a client may ask for
+    // Admission
+    LIMIT_GOLDEN_BYTES = 16 << 20, // a file of golden rows
+    LIMIT_GOLDEN_ROWS = 10000,
+    LIMIT_ADMISSION_INPUT_BYTES = 256 << 20, // rows that a model is tried with, and what it gives for them
     // The command line
     LIMIT_CLIENT_ANSWER_BYTES = 1 << 29,    // an answer that a verb reads
     LIMIT_CLIENT_ROW_BYTES = 64 << 20,      // a row of a file that `slipway predict` reads

@@ -202,9 +202,9 @@ static int send_request(const struct client *c, const struct client_request *q, 
     uint64_t size = q->upload ? q->upload->size : q->body.n;
     bool v6 = strchr(c->host, ':') != NULL;
     buf_init(&head, 16 << 10);
-    buf_printf(&head,
-               "%s %s HTTP/1.1\r\nHost: %s%s%s:%s\r\nUser-Agent: slipway-cli\r\nAccept: application/json\r\n",
-               q->method, q->path, v6 ? "[" : "", c->host, v6 ? "]" : "", c->port);
+    buf_printf(&head, "%s %s HTTP/1.1\r\nHost: %s%s%s:%s\r\nUser-Agent: slipway-cli\r\nAccept: %s\r\n",
+               q->method, q->path, v6 ? "[" : "", c->host, v6 ? "]" : "", c->port,
+               q->accept ? q->accept : "application/json");
     if (q->idempotency_key)
         buf_printf(&head, "Idempotency-Key: %s\r\n", q->idempotency_key);
     if (q->content_type)

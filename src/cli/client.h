@@ -32,6 +32,7 @@ struct client_request {
     const char *path;   // begins with '/', already encoded
     const char *content_type;
     const char *idempotency_key; // NULL: none
+    const char *accept;          // NULL: application/json
     struct str body;
     const struct client_upload *upload; // in place of body; NULL: none
     uint64_t timeout_ms;                // of the answer; 0: the client's

@@ -4,10 +4,13 @@
 #include "cli/cli.h"
 
 #include "base/limits.h"
+#include "base/num.h"
+#include "cli/admission.h"
 #include "cli/beside.h"
 #include "cli/client.h"
 #include "cli/describe.h"
 #include "cli/import.h"
+#include "cli/lines.h"
 #include "cli/signature.h"
 #include "cli/term.h"
 
@@ -60,6 +63,26 @@ static void put_settings(const struct args *a, struct buf *out)
     }
 }
 
+static int put_metrics(const struct args *a, struct buf *out, struct err *e)
+{
+    const char *metric;
+    bool first = true;
+    for (int i = 0; (metric = args_next(a, "metric", &i)) != NULL; first = false) {
+        struct str value = str_of(metric), name = str_split(&value, '=');
+        double number;
+        size_t used = 0;
+        if (name.n == 0 || !num_parse_double(value.p, value.n, &number, &used) || used != value.n)
+            return err_set(e, ERR_INVALID, "--metric: expected NAME=NUMBER, got '%.80s'", metric);
+        buf_puts(out, first ? ",\"metrics\":{" : ",");
+        buf_put_json_str(out, name);
+        buf_putc(out, ':');
+        buf_put_str(out, value);
+    }
+    if (!first)
+        buf_putc(out, '}');
+    return 0;
+}
+
 // The fields of the manifest that the flags set.
 static int put_flags(const struct args *a, struct buf *out, struct err *e)
 {
@@ -71,8 +94,15 @@ static int put_flags(const struct args *a, struct buf *out, struct err *e)
     }
     if (args_has(a, "allow-breaking"))
         buf_puts(out, ",\"allow_breaking\":true");
+    const char *origin = args_value(a, "trained-from");
+    if (origin) {
+        buf_puts(out, ",\"trained_from\":");
+        buf_put_json_str(out, str_of(origin));
+    }
     put_settings(a, out);
     int rc = put_tags(a, out, e);
+    if (rc == 0)
+        rc = put_metrics(a, out, e);
     if (rc == 0 && args_value(a, "signature")) {
         buf_puts(out, ",\"signature\":");
         rc = signature_read_file(args_value(a, "signature"), out, e);
@@ -110,6 +140,21 @@ static void put_result(const struct client *c, const struct args *a, yyjson_val 
     buf_done(&url);
 }
 
+// A step that ended, at once. What cannot be written is noticed with the result.
+static void on_step(void *ctx, yyjson_val *step)
+{
+    const bool *quiet = ctx;
+    struct buf line;
+    if (*quiet)
+        return;
+    buf_init(&line, 16 << 10);
+    cli_admission_step(step, &line);
+    if (!line.failed)
+        (void)fwrite(line.p, 1, line.n, stdout);
+    (void)fflush(stdout);
+    buf_done(&line);
+}
+
 static int put_manifest(const struct args *a, struct package *p, struct buf *out, struct err *e)
 {
     struct buf flags;
@@ -124,20 +169,15 @@ static int put_manifest(const struct args *a, struct package *p, struct buf *out
 // The answer; the changes of a signature that is refused go to stderr, one a line.
 static int post(struct client *c, const struct client_request *q, bool json, yyjson_doc **ret, struct err *e)
 {
-    struct reply r;
-    int rc = client_call(c, q, &r, e);
-    if (rc)
-        return rc;
-    *ret = r.body.n ? yyjson_read(r.body.p, r.body.n, 0) : NULL;
-    if (r.status < 300)
-        return *ret ? 0 : err_set(e, ERR_BAD_JSON, "%s answered with something that is not JSON", c->url);
     struct buf lines;
+    int rc = client_lines(c, q, on_step, &json, ret, e);
+    if (!rc || json)
+        return rc;
     buf_init(&lines, LIMIT_CLIENT_ANSWER_BYTES);
-    if (!json)
-        signature_put_changes(yyjson_obj_get(yyjson_doc_get_root(*ret), "changes"), &lines);
+    signature_put_changes(yyjson_obj_get(yyjson_doc_get_root(*ret), "changes"), &lines);
     fprintf(stderr, STR_FMT, STR_ARG(buf_str(&lines)));
     buf_done(&lines);
-    return client_refusal(&r, e);
+    return rc;
 }
 
 static int push(struct client *c, const struct args *a, struct package *p, struct buf *out, struct err *e)
@@ -177,6 +217,7 @@ static void put_notes(const struct package *p)
 
 static int push_run(const struct args *a)
 {
+    static const char *const FILES[] = {"golden", "baseline"}; // flags, and roles
     struct client c;
     struct err e;
     struct buf out;
@@ -193,6 +234,9 @@ static int push_run(const struct args *a)
     // Before the hashing and sending, which may take long. Lines of Python come with an error, too.
     if (!json)
         put_notes(&p);
+    for (int i = 0; rc == 0 && i < 2; i++)
+        if (args_value(a, FILES[i]))
+            rc = artifacts_add_path(&p.files, FILES[i], NULL, args_value(a, FILES[i]), &e);
     if (rc == 0)
         rc = artifacts_hash(&p.files, &e);
     if (rc == 0)
@@ -209,15 +253,17 @@ const struct verb verb_push = {
     .name = "push",
     .summary = "Sends a model to the server, which checks it and serves it as a new version.",
     .usage = "slipway push MODEL FILE|DIR|URI|- [flags]",
-    .examples = "slipway push churn model.json\n"
-                "slipway push churn model.ubj --description 'trained on May' --tag run=4711\n"
-                "slipway push churn model.txt --no-promote\n"
-                "slipway push churn model.onnx --replicas 2 --threads 1\n"
-                "slipway push churn model.onnx --replicas 0:4\n"
-                "cat model.json | slipway push churn -\n"
-                "slipway push churn mlruns/1/models/m-4711/artifacts   # a directory with MLmodel\n"
-                "slipway push churn models:/churn@champion --tracking-uri http://mlflow:5000\n"
-                "slipway push churn churn-3                            # what `slipway export` wrote",
+    .examples =
+        "slipway push churn model.json\n"
+        "slipway push churn model.ubj --description 'trained on May' --tag run=4711\n"
+        "slipway push churn model.txt --no-promote\n"
+        "slipway push churn model.json --golden golden.json --metric auc=0.91 --trained-from run-4711\n"
+        "slipway push churn model.onnx --replicas 2 --threads 1\n"
+        "slipway push churn model.onnx --replicas 0:4\n"
+        "cat model.json | slipway push churn -\n"
+        "slipway push churn mlruns/1/models/m-4711/artifacts   # a directory with MLmodel\n"
+        "slipway push churn models:/churn@champion --tracking-uri http://mlflow:5000\n"
+        "slipway push churn churn-3                            # what `slipway export` wrote",
     .flags =
         (const struct flag[]){
             {.name = "description", .value = "TEXT", .help = "Kept with the version."},
@@ -238,6 +284,20 @@ const struct verb verb_push = {
                  "A file with weights that an ONNX model keeps outside its own, under the name that the "
                  "model calls it; may be repeated. Those that lie beside the model are found by themselves.",
              .repeats = true},
+            {.name = "golden",
+             .value = "FILE",
+             .help = "Rows and the outputs that the training library gives for them, as JSON: the version "
+                     "serves only if it gives them too."},
+            {.name = "baseline",
+             .value = "FILE",
+             .help = "Rows like those of the training; kept with the version."},
+            {.name = "metric",
+             .value = "NAME=NUMBER",
+             .help = "Of the training; kept with the version, may be repeated.",
+             .repeats = true},
+            {.name = "trained-from",
+             .value = "TEXT",
+             .help = "A run, a commit, a URI; kept with the version."},
             {.name = "no-promote", .help = "Leaves the champion as it is."},
             {.name = "replicas",
              .value = "N|MIN:MAX",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `slipway show`: one model with its versions and aliases, or one version with its signature and engine.
+#include "cli/admission.h"
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/describe.h"
@@ -55,6 +56,7 @@ static int put_model(struct client *c, const char *model, yyjson_val *root, stru
     if (rc == 0) {
         buf_printf(out, "\nVersion %s, which answers where no version is named\n", version);
         cli_describe_version(yyjson_doc_get_root(doc), out);
+        cli_admission_report(yyjson_obj_get(yyjson_doc_get_root(doc), "admission"), out);
         buf_printf(out, "\nTry it:\n");
         struct buf url;
         buf_init(&url, 4096);
@@ -89,6 +91,7 @@ static int put_version(const char *model, yyjson_val *root, struct buf *out, str
     term_put_safe(str_of(model), out);
     buf_printf(out, " version %s\n", cli_describe_scalar(yyjson_obj_get(root, "version"), scratch));
     cli_describe_version(root, out);
+    cli_admission_report(yyjson_obj_get(root, "admission"), out);
     buf_putc(out, '\n');
     int rc = signature_put_table(signature, TABLE_ROWS, true, out, e);
     if (yyjson_obj_get(signature, "changes"))

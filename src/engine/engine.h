@@ -44,6 +44,13 @@ struct engine {
     void (*margin)(struct model *m, const void *rows, uint32_t n_rows, void *out);
     uint32_t (*n_margins)(const struct model *m);
 
+    // For trying a model out. predict by the i-th of the ways that this processor has, of which another start
+    // may choose another: its name, or NULL when there is no i-th.
+    const char *(*predict_by)(struct model *m, uint32_t i, const void *rows, uint32_t n_rows, void *out);
+    // Made-up rows (n_rows, n_features) of input_dtype that spread over what the model tells apart; the same
+    // for the same seed.
+    void (*make_rows)(struct model *m, uint64_t seed, uint32_t n_rows, void *rows);
+
     // Appends one JSON object that says what runs: format, trees, nodes, kernel chosen and its measured time.
     void (*describe)(const struct model *m, struct buf *json);
 };

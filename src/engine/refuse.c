@@ -70,7 +70,6 @@ static const struct kind {
     {0, MAGIC("\x28\xb5\x2f\xfd"), NULL, "compressed with zstd", "Push the file uncompressed."},
     {0, MAGIC("7z\xbc\xaf\x27\x1c"), NULL, "a 7-Zip archive", UNPACK_HINT},
     {257, MAGIC("ustar"), NULL, "a tar archive", UNPACK_HINT},
-    {0, MAGIC("x\x9c"), NULL, "compressed with zlib, as joblib does it with pickles", PICKLE_HINT},
     {0, MAGIC("PAR1"), NULL, "a Parquet file", DATA_HINT},
     {0, MAGIC("ARROW1"), NULL, "an Arrow file", DATA_HINT},
     {0, MAGIC("SQLite format 3"), NULL, "an SQLite database", DATA_HINT},
@@ -124,6 +123,12 @@ static bool is_old_pickle(const uint8_t *bytes, size_t size)
             return true;
     }
     return false;
+}
+
+// RFC 1950: 32 KiB window, deflate, and a check of these two bytes. Text may begin so, too.
+static bool is_zlib(const uint8_t *bytes, size_t size)
+{
+    return size > 2 && bytes[0] == 'x' && (bytes[0] << 8 | bytes[1]) % 31 == 0 && !is_text(bytes, size);
 }
 
 // A header of JSON behind its length (a u64).
@@ -215,6 +220,8 @@ static const struct kind *text_kind(const uint8_t *bytes, size_t size)
 int engine_refuse(const uint8_t *bytes, size_t size, struct err *e)
 {
     static const struct kind PICKLE = {.what = "a Python pickle", .hint = PICKLE_HINT},
+                             ZLIB = {.what = "compressed with zlib, as joblib does it with pickles",
+                                     .hint = PICKLE_HINT},
                              TENSORS = {.what = "weights without a network (safetensors)",
                                         .hint = TORCH_HINT},
                              SAVED_MODEL = {.what = "a TensorFlow SavedModel (saved_model.pb)",
@@ -222,6 +229,8 @@ int engine_refuse(const uint8_t *bytes, size_t size, struct err *e)
     const struct kind *k = kind_of(bytes, size);
     if (!k && is_old_pickle(bytes, size))
         k = &PICKLE;
+    if (!k && is_zlib(bytes, size))
+        k = &ZLIB;
     if (!k && is_safetensors(bytes, size))
         k = &TENSORS;
     if (!k && is_saved_model(bytes, size))

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a throw-away process of the controller (compile.c, store.c) reports when its work failed, and how the
-// controller reads it back.
+// controller reads it back. A report is lines of JSON, of which the last says how it ended.
 #pragma once
 
 #include "base/buf.h"
 #include "base/err.h"
 
-enum { HELPER_REPORT_MAX = 4096 };
+enum { HELPER_REPORT_MAX = 64 << 10 }; // all its lines
 
 struct yyjson_val;
 

@@ -32,11 +32,14 @@
 //
 //   admin connection, one per admin request
 //     gateway    IPC_REQUEST  {"method":"PUT","path":"/api/v1/…","query":"","content_type":"…",
-//                              "request_id":"…","idempotency_key":"","body":true}   path and query still percent-encoded
+//                              "request_id":"…","idempotency_key":"","body":true,"lines":true}
+//                             path and query still percent-encoded; "lines": the client takes
+//                             application/x-ndjson over HTTP/1.1
 //     gateway    IPC_BODY*    raw bytes, at most IPC_BODY_MAX each; only with "body":true
 //     gateway    IPC_END      or closes, to abort: what was not acknowledged is undone
 //     controller IPC_RESPONSE {"status":201,"content_type":"application/json"}   maybe before the body's end;
-//                             "length":N where it is known: the gateway then passes the body on as it comes
+//                             "length":N where it is known, "lines":true where what happens is said as it
+//                             happens: the gateway then passes the body on as it comes
 //     controller IPC_BODY*, IPC_END, and it closes. A connection that ends without IPC_END was cut off.
 #pragma once
 

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "tensor/half.h"
+#include "tensor/made_up.h"
 
 #include <float.h>
 #include <math.h>
@@ -18,11 +19,6 @@
 
 enum { ROUNDS = 3, INPUT_BYTES_MAX = 32 << 20 };
 static const uint32_t BATCHES[] = {2, 3, 7, 32, 256};
-static const int64_t FREE_SIZES[] = {4, 1, 2, 8, 16, 32}; // tried for dimensions of any size
-// Integers may be indices of a small table; a zero may be a divisor, and that ends the process.
-static const struct ints {
-    unsigned from, n;
-} INTS[] = {{1, 3}, {0, 2}};
 static const uint64_t BUDGET_NS = 5000000000; // a slow model is tried with smaller batches
 #define N_OF(array) (sizeof(array) / sizeof(array)[0])
 
@@ -44,8 +40,7 @@ struct alone {
 struct probe {
     struct session *s;
     const struct interface *i;
-    int64_t free_size;
-    struct ints ints;
+    struct made_up way;
     struct tensor inputs[TENSORS_MAX], results[TENSORS_MAX];
     struct buf memory[TENSORS_MAX]; // of the inputs
     struct alone alone[ROUNDS][TENSORS_MAX];
@@ -54,74 +49,13 @@ struct probe {
     double worst;
 };
 
-static uint64_t mix(uint64_t *state) // splitmix64
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return z ^ z >> 31;
-}
-
-static double uniform(uint64_t *state) // -2 … 2
-{
-    return (double)(mix(state) >> 11) / (double)(1ull << 51) - 2;
-}
-
-// One element; rows have different magnitudes, so that what is relative to a batch shows.
-static void put_element(const struct probe *p, enum dtype t, double scale, uint64_t *state, struct buf *b)
-{
-    static const char *const WORDS[] = {"a", "b", "yes", "no", "0", "1"};
-    if (t == DTYPE_BYTES) {
-        const char *word = WORDS[mix(state) % N_OF(WORDS)];
-        uint32_t n = (uint32_t)strlen(word);
-        buf_put(b, &n, sizeof n);
-        buf_put(b, word, n);
-        return;
-    }
-    union {
-        uint64_t integer; // little-endian: its first bytes are the smaller types'
-        double fp64;
-        float fp32;
-        uint16_t fp16;
-    } v = {.integer = t == DTYPE_BOOL ? mix(state) % 2 : p->ints.from + mix(state) % p->ints.n};
-    if (t == DTYPE_FP64)
-        v.fp64 = uniform(state) * scale;
-    else if (t == DTYPE_FP32)
-        v.fp32 = (float)(uniform(state) * scale);
-    else if (t == DTYPE_FP16)
-        v.fp16 = half_from_double(uniform(state) * scale);
-    buf_put(b, &v, dtype_size(t));
-}
-
-// The shape of an input with n rows; elements of one row.
-static int64_t input_shape(const struct probe *p, const struct tensor_spec *spec, uint32_t n, int64_t *shape)
-{
-    memcpy(shape, spec->shape, sizeof spec->shape);
-    for (uint32_t d = 0; d < spec->n_dims; d++)
-        shape[d] = shape[d] < 0 ? p->free_size : shape[d];
-    shape[0] = n;
-    return tensor_n_elements(shape + 1, spec->n_dims - 1);
-}
-
 static void put_rows(struct probe *p, uint32_t input, const uint32_t *rows, uint32_t n, unsigned round)
 {
-    static const double SCALES[] = {1, 2, 0.5, 4};
     const struct tensor_spec *spec = &p->i->inputs[input];
-    struct tensor *t = &p->inputs[input];
-    struct buf *b = &p->memory[input];
-    *t = (struct tensor){
-        .name = spec->name, .dtype = spec->optional ? DTYPE_NONE : spec->dtype, .n_dims = spec->n_dims};
     if (spec->optional)
-        return;
-    int64_t row = input_shape(p, spec, n, t->shape);
-    buf_clear(b);
-    for (uint32_t i = 0; i < n; i++) {
-        uint64_t state = ((uint64_t)round << 48 | (uint64_t)input << 32 | rows[i]) * 0x2545f4914f6cdd1d;
-        for (int64_t k = 0; k < row; k++)
-            put_element(p, spec->dtype, SCALES[rows[i] % N_OF(SCALES)], &state, b);
-    }
-    t->data = b->p;
-    t->bytes = b->n;
+        p->inputs[input] = (struct tensor){.name = spec->name, .dtype = DTYPE_NONE, .n_dims = spec->n_dims};
+    else
+        made_up_input(&p->way, spec, input, round, rows, n, &p->memory[input], &p->inputs[input]);
 }
 
 // Runs these rows together; false when the model refuses them or its outputs do not have a row for each.
@@ -297,17 +231,14 @@ static bool may_be_batched(const struct session *s)
 static bool find_inputs(struct probe *p)
 {
     const uint32_t row = 0;
-    for (size_t k = 0; k < N_OF(INTS); k++)
-        for (size_t i = 0; i < N_OF(FREE_SIZES); i++) {
-            p->ints = INTS[k];
-            p->free_size = FREE_SIZES[i];
-            if (run_rows(p, &row, 1, 0)) {
-                uint64_t begin = clock_mono_ns(); // the second run: the first has warmed up
-                bool ok = run_rows(p, &row, 1, 0);
-                p->one_ns = clock_mono_ns() - begin;
-                return ok;
-            }
-        }
+    for (unsigned i = 0; made_up_way(i, &p->way); i++) {
+        if (!run_rows(p, &row, 1, 0))
+            continue;
+        uint64_t begin = clock_mono_ns(); // the second run: the first has warmed up
+        bool ok = run_rows(p, &row, 1, 0);
+        p->one_ns = clock_mono_ns() - begin;
+        return ok;
+    }
     return false;
 }
 

@@ -60,7 +60,7 @@ static void put(const struct trees *m, void *row, uint32_t feature, double x)
         ((float *)row)[feature] = (float)x;
 }
 
-static void fill_row(const struct trees *m, void *row, uint64_t *state)
+void trees_make_row(const struct trees *m, void *row, uint64_t *state)
 {
     memset(row, 0, m->img.h->n_features * trees_value_bytes(m));
     for (uint32_t i = 0; i < m->coder.n_num; i++) {
@@ -177,7 +177,7 @@ static int choose(const void *image, size_t size, struct image_header *h, struct
         rc = err_set(e, ERR_NOMEM, "no memory for %u rows to measure with", b.n_rows);
     uint64_t state = 0x9E3779B97F4A7C15ull;
     for (uint32_t i = 0; !rc && i < b.n_rows; i++)
-        fill_row(m, (char *)b.rows + i * row_bytes, &state);
+        trees_make_row(m, (char *)b.rows + i * row_bytes, &state);
     if (!rc) {
         b.n_rows = affordable_rows(&b);
         h->one = fastest(&b, false);

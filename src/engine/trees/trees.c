@@ -108,19 +108,47 @@ static void margin(struct model *model, const void *rows, uint32_t n_rows, void 
     trees_margin_by(m, kernel_for(m, n_rows), rows, n_rows, out);
 }
 
-static void predict(struct model *model, const void *rows, uint32_t n_rows, void *out)
+// By a kernel, or by the one that is for so many rows.
+static void predict_with(struct trees *m, bool is_given, const struct kernel *k, const void *rows,
+                         uint32_t n_rows, void *out)
 {
-    struct trees *m = of(model);
     size_t bytes = trees_value_bytes(m), margins = m->img.h->n_groups * bytes,
            outputs = m->img.h->n_outputs * bytes;
     for (uint32_t r = 0; r < n_rows;) {
         uint32_t here = n_rows - r < CODE_ROWS ? n_rows - r : CODE_ROWS;
-        margin(model, trees_row(m, rows, r), here, m->margins);
+        trees_margin_by(m, is_given ? k : kernel_for(m, here), trees_row(m, rows, r), here, m->margins);
         for (uint32_t i = 0; i < here; i++)
             forest_transform(&m->img.forest, (char *)m->margins + i * margins,
                              (char *)out + (r + i) * outputs);
         r += here;
     }
+}
+
+static void predict(struct model *m, const void *rows, uint32_t n_rows, void *out)
+{
+    predict_with(of(m), false, NULL, rows, n_rows, out);
+}
+
+// What cannot be coded is walked plainly, and by no kernel; the image of what can has nothing to walk.
+static const char *predict_by(struct model *model, uint32_t i, const void *rows, uint32_t n_rows, void *out)
+{
+    struct trees *m = of(model);
+    const struct kernel *k = KERNELS;
+    for (; m->img.h->coded && k->name; k++)
+        if (kernel_usable(k, m->img.h) && i-- == 0)
+            break;
+    if (m->img.h->coded ? !k->name : i > 0)
+        return NULL;
+    predict_with(m, true, m->img.h->coded ? k : NULL, rows, n_rows, out);
+    return m->img.h->coded ? k->name : "plain";
+}
+
+static void make_rows(struct model *model, uint64_t seed, uint32_t n_rows, void *rows)
+{
+    const struct trees *m = of(model);
+    uint64_t state = seed * 0x9E3779B97F4A7C15ull | 1;
+    for (uint32_t i = 0; i < n_rows; i++)
+        trees_make_row(m, (char *)rows + i * m->img.h->n_features * trees_value_bytes(m), &state);
 }
 
 static uint32_t n_margins(const struct model *m)
@@ -164,5 +192,7 @@ const struct engine engine_trees = {
     .predict = predict,
     .margin = margin,
     .n_margins = n_margins,
+    .predict_by = predict_by,
+    .make_rows = make_rows,
     .describe = describe,
 };

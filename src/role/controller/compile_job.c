@@ -3,6 +3,7 @@
 // that the process says is believed: the image is opened by the engine, which checks it, by those who use it.
 #include "role/controller/compile_job.h"
 
+#include "admission/admission.h"
 #include "engine/engine.h"
 #include "os/shm.h"
 #include "role/compile.h"
@@ -50,22 +51,74 @@ static void release(struct compile_job *j)
     j->is_running = false;
 }
 
-// What the process reported; every field is a text of bounded length.
-static int result_parse(struct compile_job *j, struct str json, struct err *e)
+// ---- what the process says
+
+static int take_engine(struct compile_job *j, yyjson_val *root)
 {
-    yyjson_doc *doc = yyjson_read(json.p, json.n, 0);
-    yyjson_val *root = yyjson_doc_get_root(doc);
     const char *engine = yyjson_get_str(yyjson_obj_get(root, "engine"));
     const char *format = yyjson_get_str(yyjson_obj_get(root, "format"));
-    int rc = helper_report_take(root, e);
-    if (!rc && (!engine || !format || !engine_find(str_of(engine)) || strlen(format) >= sizeof j->format))
-        rc = err_set(e, ERR_INTERNAL, "the compile process did not say what it made");
-    if (!rc) {
-        j->engine = engine_find(str_of(engine));
-        snprintf(j->format, sizeof j->format, "%s", format);
-    }
+    if (!engine || !format || !engine_find(str_of(engine)) || strlen(format) >= sizeof j->format)
+        return 0;
+    j->engine = engine_find(str_of(engine));
+    snprintf(j->format, sizeof j->format, "%s", format);
+    return 1;
+}
+
+// Every text is JSON again, and of bounded length.
+static bool put_json(yyjson_val *v, struct buf *out)
+{
+    size_t n;
+    char *json = v ? yyjson_val_write(v, 0, &n) : NULL;
+    if (json)
+        buf_put(out, json, n);
+    free(json);
+    return json && !out->failed;
+}
+
+static void take_step(struct compile_job *j, yyjson_val *root, const char *step)
+{
+    size_t from = j->steps.n + (j->steps.n > 0);
+    if (j->steps.n)
+        buf_putc(&j->steps, ',');
+    if (!put_json(root, &j->steps))
+        return;
+    j->is_whole |= strcmp(step, ADMISSION_SIGNATURE) == 0;
+    j->step[0] = '\0';
+    if (j->on_step)
+        j->on_step(j, (struct str){j->steps.p + from, j->steps.n - from});
+}
+
+static void on_line(void *owner, struct str line)
+{
+    struct compile_job *j = owner;
+    yyjson_doc *doc = yyjson_read(line.p, line.n, 0);
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    const char *begin = yyjson_get_str(yyjson_obj_get(root, "begin"));
+    const char *step = yyjson_get_str(yyjson_obj_get(root, "step"));
+    if (begin)
+        snprintf(j->step, sizeof j->step, "%s", begin);
+    else if (!step)
+        (void)take_engine(j, root);
+    else
+        take_step(j, root, step); // last: the job may be cancelled, and gone
     yyjson_doc_free(doc);
-    return rc;
+}
+
+static struct str last_line(struct str text)
+{
+    while (text.n && text.p[text.n - 1] == '\n')
+        text.n--;
+    const char *from = text.n ? memrchr(text.p, '\n', text.n) : NULL;
+    return from ? (struct str){from + 1, (size_t)(text.p + text.n - from - 1)} : text;
+}
+
+static void take_rejection(struct compile_job *j, yyjson_val *rejected)
+{
+    const char *step = yyjson_get_str(yyjson_obj_get(rejected, "step"));
+    j->is_rejected = rejected != NULL;
+    if (rejected && !helper_report_take(rejected, &j->why))
+        err_set(&j->why, ERR_REJECTED, "it was not said why");
+    snprintf(j->rejected_step, sizeof j->rejected_step, "%s", step ? step : "");
 }
 
 static int too_late(const struct compile_job *j, struct err *e)
@@ -95,13 +148,54 @@ static int ended_badly(const struct compile_job *j, int status, struct err *e)
     return err_set(e, ERR_INTERNAL, "the process that compiled the model ended without a word");
 }
 
+static int result_parse(struct compile_job *j, struct str json, struct err *e)
+{
+    yyjson_doc *doc = yyjson_read(json.p, json.n, 0);
+    yyjson_val *root = yyjson_doc_get_root(doc), *report = yyjson_obj_get(root, "report");
+    int rc = helper_report_take(root, e);
+    if (!rc && (!j->engine || !yyjson_is_obj(report)))
+        rc = ended_badly(j, 0, e);
+    if (!rc && !put_json(report, &j->report))
+        rc = err_set(e, ERR_NOMEM, "no memory for the report of the admission");
+    if (!rc)
+        take_rejection(j, yyjson_obj_get(root, "rejected"));
+    yyjson_doc_free(doc);
+    return rc;
+}
+
+// The model ended the process that tried it, and what it is, is known: a version that is rejected.
+static bool ended_by_model(struct compile_job *j, const struct helper_end *end)
+{
+    if (!j->engine || !j->is_whole || !j->step[0] || (!end->is_late && end->status == 0))
+        return false;
+    err_set(&j->why, ERR_REJECTED,
+            end->is_late || end->status == -SIGXCPU
+                ? "it took longer than the setting compile_timeout"
+                : "the model ended the process that tried it, by signal %d (%s)",
+            -end->status, strsignal(end->status < 0 ? -end->status : 0));
+    j->is_rejected = true;
+    snprintf(j->rejected_step, sizeof j->rejected_step, "%s", j->step);
+    buf_printf(&j->report, "{\"schema\":1,\"verdict\":\"rejected\",\"steps\":[");
+    buf_put_str(&j->report, buf_str(&j->steps));
+    buf_printf(&j->report, "%s{\"step\":", j->steps.n ? "," : "");
+    buf_put_json_str(&j->report, str_of(j->step));
+    buf_puts(&j->report, ",\"result\":\"failed\",\"detail\":");
+    buf_put_json_str(&j->report, str_of(j->why.msg));
+    buf_puts(&j->report, "}]}");
+    return !j->report.failed;
+}
+
 static int collect(struct compile_job *j, const struct helper_end *end, struct err *e)
 {
-    if (end->is_late)
+    int rc = 0;
+    if (ended_by_model(j, end))
+        rc = 0;
+    else if (end->is_late)
         return too_late(j, e);
-    if (end->status != 0 || end->report.n == 0)
+    else if (end->status != 0 || end->report.n == 0)
         return ended_badly(j, end->status, e);
-    int rc = result_parse(j, end->report, e);
+    else
+        rc = result_parse(j, last_line(end->report), e);
     if (!rc)
         rc = shm_seal(j->image_fd, SHM_SEAL_ALL, e);
     if (!rc) {
@@ -126,7 +220,7 @@ static void on_end(void *owner, const struct helper_end *end)
     start_next(c);
 }
 
-static int spawn(struct compile_job *j, int file_fd, struct err *e)
+static int spawn(struct compile_job *j, int file_fd, int golden_fd, struct err *e)
 {
     const struct settings *s = j->c->args->settings;
     char digest[REGISTRY_DIGEST_TEXT], memory[24], cpu[24], program[] = "slipway", role[] = COMPILE_ROLE;
@@ -143,16 +237,33 @@ static int spawn(struct compile_job *j, int file_fd, struct err *e)
     if (!files)
         return err_set(e, ERR_NOMEM, "no memory for the names of files");
     snprintf(data_dir, sizeof data_dir, "%s", s->data_dir);
+    char golden[REGISTRY_DIGEST_TEXT] = "", rows[16] = "";
+    if (j->golden)
+        registry_digest_text(j->golden, golden);
+    if (j->is_known)
+        snprintf(rows, sizeof rows, "%u", j->batch_rows);
     char *argv[COMPILE_ARGS + 1] = {
-        program,           role,  digest,   memory, cpu, library, settings.optimization,
-        settings.provider, files, data_dir, NULL};
-    int fds[] = {file_fd, j->image_fd};
+        [COMPILE_ARG_PROGRAM] = program,
+        [COMPILE_ARG_ROLE] = role,
+        [COMPILE_ARG_DIGEST] = digest,
+        [COMPILE_ARG_MEMORY_BYTES] = memory,
+        [COMPILE_ARG_CPU_S] = cpu,
+        [COMPILE_ARG_ONNXRUNTIME] = library,
+        [COMPILE_ARG_OPTIMIZATION] = settings.optimization,
+        [COMPILE_ARG_PROVIDER] = settings.provider,
+        [COMPILE_ARG_FILES] = files,
+        [COMPILE_ARG_DATA_DIR] = data_dir,
+        [COMPILE_ARG_GOLDEN] = golden,
+        [COMPILE_ARG_BATCH_ROWS] = rows,
+    };
+    int fds[] = {file_fd, j->image_fd, j->golden ? golden_fd : file_fd};
     j->timeout_ms = s->compile_timeout_ms;
     int rc = helper_start(j->c,
                           &(struct helper_spec){.argv = argv,
                                                 .fds = fds,
                                                 .n_fds = sizeof fds / sizeof fds[0],
                                                 .timeout_ms = j->timeout_ms,
+                                                .on_line = on_line,
                                                 .on_end = on_end,
                                                 .owner = j},
                           &j->helper, e);
@@ -162,13 +273,16 @@ static int spawn(struct compile_job *j, int file_fd, struct err *e)
 
 static int launch(struct compile_job *j, struct err *e)
 {
-    int file_fd = -1;
+    int file_fd = -1, golden_fd = -1;
     int rc = j->c->blobs->ops->open(j->c->blobs, &j->digest, &file_fd, e); // the process verifies it
+    if (!rc && j->golden)
+        rc = j->c->blobs->ops->open(j->c->blobs, j->golden, &golden_fd, e);
     if (!rc)
         rc = shm_new("slipway-model", 0, &j->image_fd, e);
     if (!rc)
-        rc = spawn(j, file_fd, e);
+        rc = spawn(j, file_fd, golden_fd, e);
     close_fd(&file_fd);
+    close_fd(&golden_fd);
     return rc ? err_wrap(e, "compile the model") : 0;
 }
 
@@ -196,6 +310,8 @@ int compile_job_start(struct controller *c, struct compile_job *j, struct err *e
 {
     j->c = c;
     j->image_fd = -1;
+    buf_init(&j->report, 2 * HELPER_REPORT_MAX);
+    buf_init(&j->steps, 2 * HELPER_REPORT_MAX);
     if (j->is_urgent && c->n_jobs_waiting >= LIMIT_COMPILES_QUEUED + LIMIT_DEPLOYMENTS)
         return err_set(e, ERR_BUSY, "%u versions wait to be checked already", c->n_jobs_waiting);
     list_add(&c->jobs_waiting, j);
@@ -219,4 +335,10 @@ void compile_job_cancel(struct compile_job *j)
     release(j);
     close_fd(&j->image_fd);
     start_next(c);
+}
+
+void compile_job_done(struct compile_job *j)
+{
+    buf_done(&j->report);
+    buf_done(&j->steps);
 }

@@ -1,19 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compiling a version's model file in a throw-away process: one job for each, a few at once.
+// Compiling a version's model file and trying it out in a throw-away process: one job for each, a few at
+// once.
 #pragma once
 
 #include "registry/registry.h"
 #include "role/controller/controller.h"
 #include "role/controller/version_settings.h"
 
-// Embedded in what needs the image. The caller fills digest, settings, is_urgent and on_done; job and fields
-// belong to compile_job.c until on_done was called or the job was cancelled.
+enum { COMPILE_STEP_BYTES = 24 };
+
+// Embedded in what needs the image. The caller fills what stands above the result; job and fields belong to
+// compile_job.c until on_done was called or the job was cancelled, and compile_job_done frees what it holds.
 struct compile_job {
     struct registry_digest digest;
     // Of the version, for what runs in replicas; read as the job starts. NULL: as they are at first.
     const struct version_settings *settings;
-    const char *files; // external data as in role/model_files.h; read likewise; NULL: none
-    bool is_urgent;    // somebody waits for it: before those that are not
+    const char *files;                    // external data as in role/model_files.h; read likewise; NULL: none
+    const struct registry_digest *golden; // of the golden rows; NULL: there are none. Read as the job starts.
+    bool is_urgent;                       // somebody waits for it: before those that are not
+    bool is_known;       // it was tried in full when it was pushed: now only its golden rows are computed
+    uint32_t batch_rows; // of one that is known, and runs in replicas: so many rows may be together
+    // Of a step that ended, as JSON; NULL: nobody wants to know. It may cancel the job.
+    void (*on_step)(struct compile_job *j, struct str step);
     // Called once: NULL and a sealed image (the callee's now), or why there is none.
     void (*on_done)(struct compile_job *j, const struct err *e);
     // The result
@@ -21,7 +29,14 @@ struct compile_job {
     uint64_t image_bytes;
     const struct engine *engine;
     char format[64];
+    struct buf report; // of the admission, as JSON; admission/report.h
+    bool is_rejected;  // there is an image, and the version must not serve: why
+    char rejected_step[COMPILE_STEP_BYTES];
+    struct err why;
 
+    char step[COMPILE_STEP_BYTES]; // that began last
+    bool is_whole;                 // the image is written
+    struct buf steps;              // that ended, separated by commas
     struct controller *c;
     struct compile_job *next;
     bool is_queued, is_running;
@@ -32,3 +47,4 @@ struct compile_job {
 // Queues the job. ERR_BUSY when too many urgent ones wait already.
 int compile_job_start(struct controller *c, struct compile_job *j, struct err *e) ERR_CHECKED;
 void compile_job_cancel(struct compile_job *j); // kills it; not started or done is fine
+void compile_job_done(struct compile_job *j);   // frees the report; zeroed is fine

@@ -15,7 +15,7 @@ struct helper; // of the controller; gone once on_end was called or it was cance
 struct helper_end {
     int status;        // exit code, or minus the signal that ended it
     bool is_late;      // it did not end in time and is being killed; status says nothing then
-    struct str report; // what it wrote, maybe nothing; borrowed for the call
+    struct str report; // all that it wrote, maybe nothing; borrowed for the call
 };
 
 struct helper_spec {
@@ -23,6 +23,7 @@ struct helper_spec {
     const int *fds;    // what it gets as PROC_FIRST_FD …; behind them the pipe for its report
     size_t n_fds;      // at most HELPER_FDS_MAX
     uint64_t timeout_ms;
+    void (*on_line)(void *owner, struct str line); // of its report, as they come; NULL: nobody wants them
     void (*on_end)(void *owner, const struct helper_end *end); // called once
     void *owner;
 };

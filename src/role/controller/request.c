@@ -129,6 +129,7 @@ void request_free(struct request *r)
         return;
     buf_done(&r->body);
     buf_done(&r->out);
+    buf_done(&r->lines);
     free(r->path);
     free(r->once_text);
     free(r);
@@ -136,8 +137,9 @@ void request_free(struct request *r)
 
 void request_pump(struct request *r)
 {
-    while (r->is_answered && !r->is_over && msg_conn_pending(&r->peer->conn) < PENDING_HIGH) {
-        int more = r->out.n ? 1 : r->refill ? r->refill(r) : 0;
+    while ((r->is_answered || r->lines.n) && !r->is_over && msg_conn_pending(&r->peer->conn) < PENDING_HIGH) {
+        struct buf *from = r->lines.n ? &r->lines : &r->out;
+        int more = from->n ? 1 : r->refill ? r->refill(r) : 0;
         if (more < 0) {
             peer_close(r->peer);
             return;
@@ -147,14 +149,28 @@ void request_pump(struct request *r)
                 request_end(r);
             break;
         }
-        size_t n = r->out.n < IPC_BODY_MAX ? r->out.n : IPC_BODY_MAX;
-        if (!peer_send(r->peer, IPC_BODY, (struct str){r->out.p, n}, NULL, 0))
+        size_t n = from->n < IPC_BODY_MAX ? from->n : IPC_BODY_MAX;
+        if (!peer_send(r->peer, IPC_BODY, (struct str){from->p, n}, NULL, 0))
             return;
-        buf_consume(&r->out, n);
+        buf_consume(from, n);
     }
     // A body that is still coming is read to its end, so that the gateway's writes do not fail.
     if (r->is_over && r->body_done && msg_conn_pending(&r->peer->conn) == 0)
         peer_close(r->peer);
+}
+
+void request_line(struct request *r, struct str json)
+{
+    static const struct str HEAD =
+        STR("{\"status\":200,\"content_type\":\"application/x-ndjson\",\"lines\":true}");
+    if (!r->takes_lines || r->is_over || r->is_answered)
+        return;
+    if (!r->has_lines && !peer_send(r->peer, IPC_RESPONSE, HEAD, NULL, 0))
+        return;
+    r->has_lines = true;
+    buf_put_str(&r->lines, json);
+    buf_putc(&r->lines, '\n');
+    request_pump(r);
 }
 
 void request_answer(struct request *r, int status, const char *content_type)
@@ -162,6 +178,11 @@ void request_answer(struct request *r, int status, const char *content_type)
     if (r->is_answered || r->is_over)
         return;
     r->is_answered = true;
+    if (r->has_lines) { // one more, whatever its status
+        buf_putc(&r->out, '\n');
+        request_pump(r);
+        return;
+    }
     char head[160], length[40] = "";
     if (r->has_length)
         snprintf(length, sizeof length, ",\"length\":%llu", (unsigned long long)r->length);
@@ -290,6 +311,7 @@ static int head_parse(struct request *r, yyjson_val *root, bool *ret_has_body, s
     struct str key = text_of(yyjson_obj_get(root, "idempotency_key"));
     if (key.n && once_keep(r, key, *ret_method))
         return err_set(e, ERR_NOMEM, "no memory for a request");
+    r->takes_lines = yyjson_is_true(yyjson_obj_get(root, "lines"));
     snprintf(r->request_id, sizeof r->request_id, STR_FMT, STR_ARG(id));
     return 0;
 }
@@ -321,6 +343,7 @@ int request_start(struct peer *p, struct str payload, struct err *e)
     *r = (struct request){.peer = p, .c = p->c};
     buf_init(&r->body, LIMIT_MANIFEST_BYTES);
     buf_init(&r->out, ANSWER_MAX);
+    buf_init(&r->lines, ANSWER_MAX);
     struct str method = {0}, path = {0};
     bool has_body = false;
     int rc = head_parse(r, yyjson_doc_get_root(doc), &has_body, &method, &path, e);

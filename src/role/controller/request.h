@@ -21,11 +21,14 @@ struct request {
     struct str args[REQUEST_ARGS_MAX]; // the path's variable segments, decoded
     struct str query;                  // still encoded
     bool is_head;                      // answered without a body
+    bool takes_lines;                  // the caller wants to see what happens as lines of JSON
     char request_id[REQUEST_ID_MAX];
     char *path; // owned; args and query point into it
     struct buf body;
     bool body_done, is_answered, is_over; // is_over: abandoned or wholly sent
     struct buf out;                       // of the answer, not yet sent
+    struct buf lines;                     // that go before the answer, not yet sent
+    bool has_lines;                       // lines went out already; the answer will be the last one
     bool has_length;                      // the answer's length is known, so that it need not be gathered
     uint64_t length;
     // Appends more of a long answer to out: 1, 0 at its end, -1 when it cannot be completed, which the caller
@@ -61,6 +64,9 @@ void request_answer(struct request *r, int status, const char *content_type);
 void request_fail(struct request *r, const struct err *e);
 // The same with more members of the error object: "\"changes\":{…}".
 void request_fail_with(struct request *r, const struct err *e, struct str members);
+// Sends a line of JSON before the answer, when the caller takes lines: the status is 200 from then on, and
+// what request_answer or request_fail say is the last line. The request may be gone after this.
+void request_line(struct request *r, struct str json);
 // Who asks, for the audit.
 struct registry_cause request_cause(const struct request *r);
 // Why, in the words of who asks: kept for request_cause.

@@ -13,12 +13,16 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+#include <yyjson.h>
 
 enum { READ_ARENA_BYTES = 256 << 20, SIGNATURE_MAX = 64 << 20 };
 
 // One version being brought back.
 struct revival {
     struct compile_job job;
+    struct registry_digest golden; // the job's, where it has any
+    struct version_settings settings;
     struct deployment *deployment;
     struct revival *next;
 };
@@ -29,6 +33,7 @@ static void revival_free(struct controller *c, struct revival *v)
     while (*at != v)
         at = &(*at)->next;
     *at = v->next;
+    compile_job_done(&v->job);
     free(v);
 }
 
@@ -46,6 +51,8 @@ static void on_compiled(struct compile_job *j, const struct err *why)
     struct controller *c = j->c;
     struct deployment *d = v->deployment;
     struct err e;
+    if (!why && j->is_rejected)
+        why = &j->why;
     if (!why) {
         struct buf signature; // the registry has the one that was agreed at the push
         buf_init(&signature, SIGNATURE_MAX);
@@ -53,6 +60,8 @@ static void on_compiled(struct compile_job *j, const struct err *why)
             why = &e;
         buf_done(&signature);
     }
+    if (j->image_fd >= 0) // of one that is rejected
+        close(j->image_fd);
     if (why)
         failed(c, d, why);
     else
@@ -90,10 +99,72 @@ static int list_files(struct deployment *d, const struct registry_version *v, st
     return rc;
 }
 
+static int serve_in_replicas(struct controller *c, struct deployment *d, struct err *e)
+{
+    int rc = replicas_serve(c, d, n_to_begin_with(c, d), e);
+    if (!rc && d->n_wanted == 0)
+        d->state = DEPLOYMENT_READY; // it was loaded when it was pushed; a request starts it
+    return rc;
+}
+
+// The golden rows of what runs in replicas were computed again: by the library and the program that are there
+// now. What ran on meanwhile, since before this process was started, is ended when they do not hold.
+static void on_checked(struct compile_job *j, const struct err *why)
+{
+    struct revival *v = (struct revival *)((char *)j - offsetof(struct revival, job));
+    struct controller *c = j->c;
+    struct deployment *d = v->deployment;
+    struct err e;
+    if (!why && j->is_rejected)
+        why = &j->why;
+    if (j->image_fd >= 0)
+        close(j->image_fd);
+    if (!why && !d->is_declared && serve_in_replicas(c, d, &e))
+        why = &e;
+    if (why) {
+        replicas_withdraw(c, d);
+        d->is_declared = false;
+        failed(c, d, why);
+    }
+    revival_free(c, v);
+    gateways_publish(c);
+}
+
+// How many rows may be together, as the interface says.
+static uint32_t batch_rows(struct str interface)
+{
+    yyjson_doc *doc = yyjson_read(interface.p, interface.n, 0);
+    uint64_t n = yyjson_get_uint(yyjson_obj_get(yyjson_doc_get_root(doc), "max_batch_rows"));
+    yyjson_doc_free(doc);
+    return n < UINT32_MAX ? (uint32_t)n : 0;
+}
+
+static int check_golden(struct controller *c, struct deployment *d, const struct registry_version *v,
+                        const struct registry_artifact *golden, struct err *e)
+{
+    struct revival *r = calloc(1, sizeof *r);
+    if (!r)
+        return err_set(e, ERR_NOMEM, "no memory to check the golden rows");
+    *r = (struct revival){.job = {.digest = d->digest,
+                                  .settings = &r->settings,
+                                  .files = d->files,
+                                  .golden = &r->golden,
+                                  .is_known = true,
+                                  .batch_rows = batch_rows(v->signature_json),
+                                  .on_done = on_checked},
+                          .golden = golden->digest,
+                          .settings = d->settings,
+                          .deployment = d,
+                          .next = c->revivals};
+    c->revivals = r;
+    return compile_job_start(c, &r->job, e);
+}
+
 // What runs in replicas is not compiled again: they load the model, the registry has its interface.
 static int revive_in_replicas(struct controller *c, struct deployment *d,
                               const struct registry_version *listed, struct err *e)
 {
+    const struct registry_artifact *golden = registry_version_artifact(listed, REGISTRY_ROLE_GOLDEN);
     struct arena a;
     struct registry_version v;
     char number[16];
@@ -110,8 +181,18 @@ static int revive_in_replicas(struct controller *c, struct deployment *d,
     d->digest = registry_version_artifact(listed, REGISTRY_ROLE_MODEL)->digest;
     if (!rc)
         rc = list_files(d, listed, e);
+    if (!rc && golden)
+        rc = check_golden(c, d, &v, golden, e);
     arena_done(&a);
     return rc;
+}
+
+static bool is_being_checked(const struct controller *c, const struct deployment *d)
+{
+    for (const struct revival *v = c->revivals; v; v = v->next)
+        if (v->deployment == d)
+            return true;
+    return false;
 }
 
 // When all are known, because which of them are loaded depends on the others.
@@ -123,10 +204,10 @@ static void declare_replicas(struct controller *c)
         struct err why;
         if (!d || d->state != DEPLOYMENT_LOADING || !d->engine || !d->engine->runtime)
             continue;
-        if (replicas_serve(c, d, n_to_begin_with(c, d), &why))
+        if (is_being_checked(c, d) && replicas_running(c, d) == 0)
+            continue; // its golden rows first
+        if (serve_in_replicas(c, d, &why))
             failed(c, d, &why);
-        else if (d->n_wanted == 0)
-            d->state = DEPLOYMENT_READY; // it was loaded when it was pushed; a request starts it
     }
 }
 
@@ -151,7 +232,14 @@ static int revive(struct controller *c, const struct registry_version *v, struct
         failed(c, d, &why);
         return 0;
     }
-    *r = (struct revival){.job = {.digest = file->digest, .on_done = on_compiled}, .deployment = d};
+    const struct registry_artifact *golden = registry_version_artifact(v, REGISTRY_ROLE_GOLDEN);
+    *r = (struct revival){.job = {.digest = file->digest,
+                                  .golden = golden ? &r->golden : NULL,
+                                  .is_known = true,
+                                  .on_done = on_compiled},
+                          .deployment = d};
+    if (golden)
+        r->golden = golden->digest;
     r->next = c->revivals;
     c->revivals = r;
     return compile_job_start(c, &r->job, e);

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Creating a version: manifest → blob is there for good → compiled and checked in a throw-away process →
+// Creating a version: manifest → blobs are there for good → compiled and tried in a throw-away process →
 // where its engine needs them, a replica has loaded it → committed → published → answered once every gateway
-// runs it. Until the commit a failure leaves nothing behind.
+// runs it. Until the commit a failure leaves nothing behind. What was compiled and then failed is committed
+// too, as rejected: it has a number and its reasons, and never serves.
+#include "api/predict.h"
 #include "engine/engine.h"
+#include "role/compile.h"
 #include "role/controller/agreement.h"
 #include "role/controller/change.h"
 #include "role/controller/compile_job.h"
@@ -46,6 +49,7 @@ static void push_free(struct request *r)
     store_job_cancel(&p->blob);
     if (p->job.c)
         compile_job_cancel(&p->job);
+    compile_job_done(&p->job);
     verification_cancel(&p->verification);
     if (p->blob_fd >= 0)
         close(p->blob_fd);
@@ -136,6 +140,7 @@ static struct registry_version version_of(const struct push *p, const struct reg
         .settings_json = buf_str(&p->manifest.settings_json),
         .metrics_json = buf_str(&p->manifest.metrics_json),
         .reasons_json = STR("[]"),
+        .admission_json = buf_str(&p->job.report),
         .trained_from = p->manifest.trained_from,
         .replaces = routing_alias_target(&r->c->routing, r->args[0], STR("champion")),
         .created_by = cause->actor,
@@ -209,6 +214,68 @@ static void finish(struct push *p)
         request_fail(p->r, &e);
     else
         serve(p, &v);
+}
+
+// [{"step":"golden","code":"rejected","message":"…","hint":"…"}]
+static void put_reasons(const struct compile_job *j, struct buf *out)
+{
+    buf_puts(out, "[{\"step\":");
+    buf_put_json_str(out, str_of(j->rejected_step));
+    buf_printf(out, ",\"code\":\"%s\",\"message\":", err_name(j->why.code));
+    buf_put_json_str(out, str_of(j->why.msg));
+    buf_puts(out, ",\"hint\":");
+    buf_put_json_str(out, str_of(j->why.hint));
+    buf_puts(out, "}]");
+}
+
+// The error with what the version is now and what was found out; it goes into the registry with the version.
+static void put_rejection(struct push *p, const struct registry_version *v)
+{
+    struct request *r = p->r;
+    struct err why = p->job.why;
+    why.code = ERR_REJECTED;
+    (void)err_wrap(&why, "version %u of '" STR_FMT "' is rejected at the step %s", v->number,
+                   STR_ARG(v->model), p->job.rejected_step);
+    api_error_encode(&why, str_of(r->request_id), &r->out);
+    if (r->out.n)
+        r->out.n--; // the object goes on
+    buf_printf(&r->out, ",\"version\":%u,\"step\":\"%s\",\"admission\":", v->number, p->job.rejected_step);
+    buf_put_str(&r->out, v->admission_json);
+    buf_putc(&r->out, '}');
+    change_promise(r, err_http_status(ERR_REJECTED));
+}
+
+// A version with reasons, and without a slot.
+static int commit_rejected(struct push *p, struct str reasons, struct err *e)
+{
+    struct request *r = p->r;
+    request_reason(r, p->manifest.reason);
+    struct registry_cause cause = request_cause(r);
+    struct registry_version v = version_of(p, &cause);
+    v.slot = REGISTRY_NO_SLOT;
+    v.state = STR("rejected");
+    v.reasons_json = reasons;
+    put_rejection(p, &v);
+    int rc = r->c->registry->ops->version_add(r->c->registry, &cause, &v, STR(""), &v.id, &v.number, e);
+    if (rc)
+        return rc;
+    log_event(&r->c->log, LOG_LEVEL_WARN, "version_rejected", LOG_STR("model", v.model),
+              LOG_INT("version", v.number), LOG_Z("step", p->job.rejected_step),
+              LOG_Z("message", p->job.why.msg), LOG_Z("request_id", r->request_id));
+    change_receipt(r);
+    request_answer(r, err_http_status(ERR_REJECTED), "application/json");
+    return 0;
+}
+
+static int reject(struct push *p, struct err *e)
+{
+    struct buf reasons;
+    buf_init(&reasons, LIMIT_MANIFEST_BYTES);
+    put_reasons(&p->job, &reasons);
+    int rc = reasons.failed ? err_set(e, ERR_NOMEM, "no memory for the reasons")
+                            : commit_rejected(p, buf_str(&reasons), e);
+    buf_done(&reasons);
+    return rc;
 }
 
 static void on_loaded(struct replicas_wait *w, const struct err *e)
@@ -290,11 +357,13 @@ static void on_verified(struct verification *v, const struct err *e)
 static void refuse(struct push *p, const struct err *why)
 {
     struct controller *c = p->r->c;
+    const struct registry_digest *damaged =
+        p->job.golden && strcmp(why->path, COMPILE_GOLDEN_PATH) == 0 ? p->job.golden : &p->job.digest;
     struct err e;
     p->why = *why;
     p->verification.on_done = on_verified;
-    if (why->code == ERR_DIGEST && !c->blobs->ops->open(c->blobs, &p->job.digest, &p->blob_fd, &e) &&
-        !verification_start(c, &p->verification, &p->job.digest, p->blob_fd, &e))
+    if (why->code == ERR_DIGEST && !c->blobs->ops->open(c->blobs, damaged, &p->blob_fd, &e) &&
+        !verification_start(c, &p->verification, damaged, p->blob_fd, &e))
         return;
     request_fail(p->r, &p->why);
 }
@@ -318,6 +387,12 @@ static bool agree(struct push *p)
     return false;
 }
 
+static void on_step(struct compile_job *j, struct str step)
+{
+    struct push *p = (struct push *)((char *)j - offsetof(struct push, job));
+    request_line(p->r, step);
+}
+
 static void on_compiled(struct compile_job *j, const struct err *why)
 {
     struct push *p = (struct push *)((char *)j - offsetof(struct push, job));
@@ -334,12 +409,14 @@ static void on_compiled(struct compile_job *j, const struct err *why)
         return;
     if (!rc)
         rc = promise(p, &e);
-    bool in_replicas = !rc && p->deployment->engine->runtime;
+    bool rejected = !rc && j->is_rejected, in_replicas = !rc && !rejected && p->deployment->engine->runtime;
+    if (rejected)
+        rc = reject(p, &e);
     if (in_replicas)
         rc = make_room_and_load(p, &e);
     if (rc)
         request_fail(r, &e);
-    else if (!in_replicas)
+    else if (!in_replicas && !rejected)
         finish(p);
 }
 
@@ -405,6 +482,10 @@ int version_create(struct request *r, struct err *e)
     p->job.settings = &p->manifest.settings;
     p->job.is_urgent = true;
     p->job.on_done = on_compiled;
+    p->job.on_step = on_step;
+    for (size_t i = 0; i < p->manifest.n_artifacts; i++)
+        if (p->manifest.artifacts[i].role == REGISTRY_ROLE_GOLDEN)
+            p->job.golden = &p->manifest.artifacts[i].digest;
     p->blob.on_done = on_blob_durable;
     return store_job_start(r->c, &p->blob, NULL, &p->manifest.artifacts[0].digest, e);
 }

@@ -15,6 +15,7 @@
 #include <yyjson.h>
 
 enum { ANSWER_MAX = 64 << 20, UPLOAD_PENDING_MAX = 1 << 20 };
+static const char LINES_TYPE[] = "application/x-ndjson";
 
 struct admin_call {
     struct conn *c;
@@ -31,8 +32,10 @@ struct admin_call {
     int status;
     char content_type[64];
     struct buf body;
-    bool is_streamed; // of known length: its head was sent, the body goes on as it comes
-    uint64_t left;    // bytes of it to come
+    bool is_streamed;    // its head was sent, the body goes on as it comes
+    bool is_chunked_out; // its length is not known
+    bool takes_lines;    // the client asked for lines of JSON
+    uint64_t left;       // bytes of it to come
 };
 
 static void call_free(struct admin_call *a)
@@ -73,7 +76,8 @@ static void stream_begin(struct admin_call *a, uint64_t length)
         return;
     decide_close(a);
     a->is_streamed = true;
-    a->left = a->method == HTTP_HEAD ? 0 : length;
+    a->is_chunked_out = length == (uint64_t)REPLY_CHUNKED;
+    a->left = a->method == HTTP_HEAD || a->is_chunked_out ? 0 : length;
     reply_begin(c, &req, a->status, str_of(a->content_type), length);
 }
 
@@ -85,6 +89,10 @@ static void stream_finish(struct admin_call *a, const struct err *e)
         conn_close(c);
         return;
     }
+    if (a->is_chunked_out)
+        reply_chunk(c, (struct str){0});
+    if (c->is_dead)
+        return;
     call_free(a);
     conn_answered(c, 1);
     conn_resume(c);
@@ -124,12 +132,16 @@ static int take_message(struct admin_call *a, const struct msg *m, bool *ret_don
             memcpy(a->content_type, type.p, type.n + 1);
         yyjson_val *length = yyjson_obj_get(root, "length");
         bool is_known = yyjson_is_uint(length) && a->status == 200;
-        uint64_t n = yyjson_get_uint(length);
+        bool lines = yyjson_is_true(yyjson_obj_get(root, "lines")) && a->takes_lines;
+        uint64_t n = lines ? (uint64_t)REPLY_CHUNKED : yyjson_get_uint(length);
         yyjson_doc_free(doc);
-        if (is_known) {
+        if (is_known || lines) {
             stream_begin(a, n);
             return 0;
         }
+    } else if (m->type == IPC_BODY && a->is_chunked_out) {
+        reply_chunk(a->c, m->payload);
+        return 0;
     } else if (m->type == IPC_BODY && a->is_streamed) {
         if (m->payload.n > a->left)
             return err_set(e, ERR_INTERNAL, "the controller's answer is longer than it said");
@@ -235,7 +247,8 @@ static int send_head(struct admin_call *a, const struct http1_request *req, bool
     buf_put_json_str(&b, req->idempotency_key);
     buf_puts(&b, ",\"traceparent\":");
     buf_put_json_str(&b, req->traceparent);
-    buf_puts(&b, has_body ? ",\"body\":true}" : ",\"body\":false}");
+    buf_puts(&b, has_body ? ",\"body\":true" : ",\"body\":false");
+    buf_puts(&b, a->takes_lines ? ",\"lines\":true}" : "}");
     int rc = b.failed ? err_set(e, ERR_NOMEM, "forward the request")
                       : send_message(a, IPC_REQUEST, buf_str(&b), e);
     if (rc == 0 && !has_body)
@@ -277,6 +290,9 @@ int admin_start(struct conn *c, const struct http1_request *req, struct err *e)
                              .body_left = req->content_length,
                              .body_done = !has_body,
                              .watch = {fd, on_ready}};
+    // HTTP/1.0 has no chunks.
+    a->takes_lines = req->minor_version > 0 && req->method != HTTP_HEAD &&
+                     memmem(req->accept.p, req->accept.n, LINES_TYPE, sizeof LINES_TYPE - 1) != NULL;
     name_request(a, g, req);
     msg_conn_init(&a->conn, fd, IPC_PAYLOAD_MAX);
     buf_init(&a->body, ANSWER_MAX);

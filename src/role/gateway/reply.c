@@ -59,7 +59,10 @@ static void put_head(struct conn *c, const struct http1_request *req, int status
         put_allow(req, &g->out);
     if (length)
         buf_printf(&g->out, "Content-Type: " STR_FMT "\r\n", STR_ARG(content_type));
-    buf_printf(&g->out, "Content-Length: %llu\r\n\r\n", (unsigned long long)length);
+    if (length == (uint64_t)REPLY_CHUNKED)
+        buf_puts(&g->out, "Transfer-Encoding: chunked\r\n\r\n");
+    else
+        buf_printf(&g->out, "Content-Length: %llu\r\n\r\n", (unsigned long long)length);
 }
 
 static void count(struct conn *c, int status)
@@ -77,6 +80,17 @@ void reply_begin(struct conn *c, const struct http1_request *req, int status, st
     if (c->g->out.failed)
         conn_close(c);
     conn_send(c, buf_str(&c->g->out));
+}
+
+void reply_chunk(struct conn *c, struct str bytes)
+{
+    char head[24];
+    int n = snprintf(head, sizeof head, "%zx\r\n", bytes.n);
+    conn_send(c, (struct str){head, (size_t)n});
+    if (bytes.n && !c->is_dead)
+        conn_send(c, bytes);
+    if (!c->is_dead)
+        conn_send(c, STR("\r\n"));
 }
 
 void reply(struct conn *c, const struct http1_request *req, int status, struct str content_type,

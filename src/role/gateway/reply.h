@@ -8,9 +8,12 @@
 // Answers with a body of any type. req NULL: the request could not be read.
 void reply(struct conn *c, const struct http1_request *req, int status, struct str content_type,
            struct str body);
-// The head of an answer whose body, of `length` bytes, follows through conn_send; then conn_answered.
+enum { REPLY_CHUNKED = -1 };
+// The head of an answer whose body, of `length` bytes, follows through conn_send; then conn_answered. With
+// length REPLY_CHUNKED the body comes in chunks (reply_chunk), the last one empty.
 void reply_begin(struct conn *c, const struct http1_request *req, int status, struct str content_type,
                  uint64_t length);
+void reply_chunk(struct conn *c, struct str bytes);
 // Answers with the error body of the JSON protocols and the status of its code.
 void reply_error(struct conn *c, const struct http1_request *req, const struct err *e);
 

@@ -24,6 +24,8 @@ START_TEST(common_kinds_are_named_with_what_to_do)
 #define BYTES(text) text, sizeof(text) - 1
         {BYTES("\x80\4\x95....sklearn"), "pickle", "skl2onnx"},
         {BYTES("x\x9c\xff\xff"), "joblib", "skl2onnx"},
+        {BYTES("x^\xff\xff"), "joblib", "skl2onnx"},
+        {BYTES("x^ is no model"), "plain text", "save_model"},
         {BYTES("\x89HDF\r\n\x1a\n\0\0"), "HDF5", "onnx"},
         {BYTES("PK\3\4..archive/data.pkl"), "PyTorch", "torch.onnx.export"},
         {BYTES("PK\3\4..metadata.json..config.json"), "Keras", "onnx"},

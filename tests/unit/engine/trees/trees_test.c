@@ -125,5 +125,26 @@ START_TEST(other_bytes_are_refused)
 }
 END_TEST
 
+START_TEST(every_way_to_compute_gives_the_same_bits)
+{
+    void *mapped;
+    struct model *m = open_model(&mapped);
+    float rows[200][2], want[200], out[200];
+    uint32_t n = 0;
+    engine_trees.make_rows(m, 1, 200, rows);
+    engine_trees.predict(m, rows, 200, want);
+    bool spread = false;
+    for (int i = 1; i < 200; i++)
+        spread |= want[i] != want[0];
+    ck_assert(spread); // over the branches
+    for (const char *name; (name = engine_trees.predict_by(m, n, rows, 200, out)) != NULL; n++)
+        ck_assert_msg(memcmp(out, want, sizeof want) == 0, "%s", name);
+    ck_assert_uint_ge(n, 2);
+    engine_trees.close(m);
+    free(mapped);
+}
+END_TEST
+
 UNIT_MAIN("engine/trees/trees", any_number_of_rows_gives_the_same, a_model_file_becomes_predictions,
-          the_description_names_the_kernels, other_bytes_are_refused)
+          every_way_to_compute_gives_the_same_bits, the_description_names_the_kernels,
+          other_bytes_are_refused)

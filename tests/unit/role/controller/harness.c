@@ -121,6 +121,18 @@ static void fake_describe(const struct model *m, struct buf *json)
     buf_printf(json, "{\"features\":%u}", m->sig.n_features);
 }
 
+static void fake_predict(struct model *m, const void *rows, uint32_t n_rows, void *out)
+{
+    (void)rows;
+    memset(out, 0, (size_t)n_rows * m->sig.n_outputs * dtype_size(m->sig.output_dtype));
+}
+
+static void fake_make_rows(struct model *m, uint64_t seed, uint32_t n_rows, void *rows)
+{
+    (void)seed;
+    memset(rows, 0, (size_t)n_rows * m->sig.n_features * dtype_size(m->sig.input_dtype));
+}
+
 const struct engine engine_trees = {
     .name = "trees",
     .detect = fake_detect,
@@ -129,6 +141,8 @@ const struct engine engine_trees = {
     .close = fake_close,
     .signature = fake_signature,
     .describe = fake_describe,
+    .predict = fake_predict,
+    .make_rows = fake_make_rows,
 };
 
 // The engine that runs in replicas: its "library" reads the number of columns.
@@ -175,6 +189,22 @@ static uint32_t onnx_probe(struct session *s, double *ret_worst)
     return 32;
 }
 
+static const char *onnx_version(const struct library *l)
+{
+    (void)l;
+    return "1";
+}
+
+static int onnx_run(struct session *s, const struct run *r, struct err *e)
+{
+    static float zeros[2048];
+    int64_t n = r->inputs[0].shape[0];
+    (void)s, (void)e;
+    r->results[0] = (struct tensor){
+        .dtype = DTYPE_FP32, .n_dims = 1, .shape = {n}, .data = zeros, .bytes = (size_t)n * sizeof zeros[0]};
+    return 0;
+}
+
 static void onnx_close(struct session *s)
 {
     (void)s;
@@ -182,6 +212,8 @@ static void onnx_close(struct session *s)
 
 const struct runtime runtime_onnx = {.name = "onnx",
                                      .open = onnx_open,
+                                     .version = onnx_version,
+                                     .run = onnx_run,
                                      .load = onnx_load,
                                      .interface = onnx_interface,
                                      .probe_batching = onnx_probe,
