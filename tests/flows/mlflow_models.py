@@ -32,7 +32,7 @@ target = (frame.age + 10 * frame.income > 45).astype(int)
 rows = frame.head(5)
 says = {}
 
-end = time.monotonic() + 60
+end = time.monotonic() + 120
 while True:
     try:
         if requests.get(url + "/health", timeout=5).ok:
