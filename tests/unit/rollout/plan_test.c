@@ -217,7 +217,7 @@ static enum plan_event due_after(double seconds, uint64_t requests, enum verdict
 {
     struct judgement j = {.verdict = verdict, .unbalanced = unbalanced};
     struct plan_facts facts = {.canary_requests = requests};
-    return plan_due(&spec, &plan, plan.step_ns + (uint64_t)(seconds * 1e9), &j, &facts);
+    return plan_due(&spec, &plan, plan.step_ns + (uint64_t)(int64_t)(seconds * 1e9), &j, &facts);
 }
 
 START_TEST(a_step_needs_time_requests_and_no_open_question)
