@@ -260,6 +260,41 @@ static uint32_t any_version(struct work *w, struct str model)
     return number;
 }
 
+// The pool's blobs that versions need.
+static uint32_t needed(struct work *w)
+{
+    struct arena a;
+    struct err e;
+    struct registry_version *list;
+    size_t n = 0;
+    uint32_t mask = 0;
+    const struct registry_versions_query all = {0};
+    must(w, arena_init(&a, WORK_ARENA_BYTES, &e), &e, "list versions");
+    must(w, w->registry->ops->versions(w->registry, &all, &a, &list, &n, &e), &e, "list versions");
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < WORK_POOL; k++)
+            if (registry_digest_eq(&list[i].artifacts[0].digest, &w->pool[k].digest))
+                mask |= UINT32_C(1) << k;
+    arena_done(&a);
+    return mask;
+}
+
+static const char *collect(struct work *w)
+{
+    struct blobs *b = w->store;
+    struct err e;
+    uint32_t kept = needed(w);
+    for (size_t i = 0; i < WORK_POOL; i++) {
+        int rc = kept >> i & 1 ? ERR_NOT_FOUND : b->ops->discard(b, &w->pool[i].digest, UINT64_MAX, &e);
+        if (rc != ERR_NOT_FOUND)
+            must(w, rc, &e, "discard a blob");
+    }
+    w->steps[w->n_steps].blobs &= kept;
+    if (roll(w, 2) && b->ops->trash(b) >= 0)
+        must(w, blob_trash_empty(b->ops->trash(b), &e), &e, "empty the trash");
+    return "garbage collection";
+}
+
 static const char *promote(struct work *w)
 {
     struct str model = any_model(w);
@@ -315,9 +350,9 @@ static const char *delete_model(struct work *w)
 
 // Each as often as it stands here.
 static const char *(*const OPERATIONS[])(struct work *w) = {
-    store_dies, store_dies, upload,    upload,       upload,         push,         push,
-    push,       push,       promote,   promote,      promote,        promote,      promote,
-    roll_back,  roll_back,  roll_back, remove_alias, delete_version, delete_model, reopen};
+    store_dies, store_dies,   upload,  upload,  upload,         push,         push,      push,
+    push,       promote,      promote, promote, promote,        promote,      roll_back, roll_back,
+    roll_back,  remove_alias, collect, collect, delete_version, delete_model, reopen};
 
 static void begin_step(struct work *w)
 {

@@ -8,7 +8,7 @@ import faults
 import kills
 
 CHANGES = ["upload", "push", "push", "promote", "set_alias", "remove_alias", "roll_back", "delete_version",
-           "delete_model"]
+           "delete_model", "collect"]
 
 
 class Step:
