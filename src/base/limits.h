@@ -20,6 +20,7 @@ enum {
     LIMIT_ONCE_KEY_BYTES = 255, // Idempotency-Key
     LIMIT_ONCE_KEYS = 10000,    // that are remembered
     LIMIT_ONCE_HOURS = 24,      // for so long
+    LIMIT_RESERVE_BYTES = 8 << 20, // of the disk, kept for changes of names when it is full
     LIMIT_PAGE = 1000,          // rows of a list in one answer
     LIMIT_METRICS = 256,        // numbers that the trainer gives a version
     LIMIT_ARTIFACTS = 1024,     // files of a version

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `slipway models`: what the server has.
+#include "cli/change.h"
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/describe.h"
@@ -28,8 +29,11 @@ static int put(const struct args *a, yyjson_val *root, struct buf *out, struct e
         }
         return 0;
     }
-    if (yyjson_arr_size(models) > 0)
-        return put_models(models, out, e);
+    if (yyjson_arr_size(models) > 0) {
+        int rc = put_models(models, out, e);
+        cli_put_next(root, out);
+        return rc;
+    }
     buf_puts(out, "No models yet. Push one: slipway push NAME FILE\n");
     return 0;
 }
@@ -40,7 +44,14 @@ static int models_run(const struct args *a)
     struct err e;
     struct buf out;
     yyjson_doc *doc = NULL;
-    struct client_request q = {.method = "GET", .path = "/api/v1/models"};
+    struct buf path;
+    bool first = !args_has(a, "names") || args_has(a, "limit");
+    buf_init(&path, 4096);
+    buf_puts(&path, first ? "/api/v1/models" : "/api/v1/models?limit=1000");
+    cli_put_query(a, "limit", &first, &path);
+    cli_put_query(a, "after", &first, &path);
+    buf_putc(&path, '\0');
+    struct client_request q = {.method = "GET", .path = path.failed ? "/" : path.p};
     buf_init(&out, 64 << 20);
     int rc = client_init(&c, a, &e);
     if (rc)
@@ -53,6 +64,7 @@ static int models_run(const struct args *a)
     if (rc == 0)
         rc = term_write(&out, &e);
     yyjson_doc_free(doc);
+    buf_done(&path);
     buf_done(&out);
     client_done(&c);
     return rc ? term_fail(&e, args_has(a, "json")) : CLI_OK;
@@ -64,6 +76,7 @@ const struct verb verb_models = {
     .usage = "slipway models [flags]",
     .examples = "slipway models\nslipway models --json\nslipway models --url http://10.0.0.5:8080",
     .flags = (const struct flag[]){{.name = "names", .help = "Writes only the names, one a line."},
+                                   CLI_PAGE_FLAGS,
                                    CLI_CLIENT_FLAGS,
                                    {0}},
     .run = models_run,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `slipway show`: one model with its versions and aliases, or one version with its signature and engine.
 #include "cli/admission.h"
+#include "cli/change.h"
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/describe.h"
@@ -46,6 +47,7 @@ static int put_model(struct client *c, const char *model, yyjson_val *root, stru
     int rc = 0;
     if (yyjson_is_arr(yyjson_obj_get(root, "versions")))
         rc = put_versions(yyjson_obj_get(root, "versions"), out, e);
+    cli_put_next(root, out);
     if (rc || !*version)
         return rc;
     struct buf path;
@@ -113,6 +115,13 @@ static int show(struct client *c, const struct args *a, struct buf *out, struct 
     struct client_request q = {.method = "GET"};
     q.path = version ? client_path(&path, "/api/v1/models/", model, "/versions/", version, NULL)
                      : client_path(&path, "/api/v1/models/", model, NULL);
+    bool first = true;
+    if (!version) {
+        cli_put_query(a, "limit", &first, &path);
+        cli_put_query(a, "after", &first, &path);
+        buf_putc(&path, '\0');
+        q.path = path.failed ? "/" : path.p;
+    }
     int rc = client_json(c, &q, &doc, e);
     yyjson_val *root = yyjson_doc_get_root(doc);
     if (rc == 0 && args_has(a, "json")) {
@@ -155,6 +164,7 @@ const struct verb verb_show = {
         (const struct flag[]){
             {.name = "signature",
              .help = "Only the signature, as YAML that can be edited and pushed (of the champion)."},
+            CLI_PAGE_FLAGS,
             CLI_CLIENT_FLAGS,
             {0}},
     .min_words = 1,

@@ -183,10 +183,14 @@ struct registry;
 // Every change is one transaction with its audit row: after 0 it is durable, after an error it is absent.
 // When the storage fails while a change is committed, the store reopens itself and looks which of the two
 // holds; only if that fails too is the outcome open, and the error says so. ERR_IO, ERR_NO_SPACE, ERR_NOMEM
-// apply to all.
+// apply to all. After an error of the storage changes are refused with ERR_READ_ONLY until the database could
+// be opened anew, was checked, and took a write. When the disk is full, changes that add no version use a
+// reserve; those that add one wait until there is room for it again (`room`).
 struct registry_ops {
     void (*close)(struct registry *r); // NULL is fine
 
+    // ERR_NO_SPACE when the disk is so full that nothing should be added.
+    int (*room)(struct registry *r, struct err *e);
     // The id and number that a version of `model` would get now; nothing is taken.
     int (*version_next)(struct registry *r, struct str model, uint64_t *ret_id, uint32_t *ret_number,
                         struct err *e);
@@ -222,7 +226,11 @@ struct registry_ops {
     int (*rollback)(struct registry *r, const struct registry_cause *cause, struct str model,
                     struct str alias, uint32_t to, uint32_t expected, struct err *e);
 
-    // Models that have a version, by name.
+    // Models that have a version, by name: those after `after` (empty: from the first), at most `limit` (0:
+    // all).
+    int (*models_page)(struct registry *r, struct str after, uint32_t limit, struct arena *a,
+                       struct registry_model **ret, size_t *ret_n, struct err *e);
+    // All of them.
     int (*models)(struct registry *r, struct arena *a, struct registry_model **ret, size_t *ret_n,
                   struct err *e);
     // Without signature_json and admission_json. An unknown model has none.

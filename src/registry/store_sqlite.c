@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "os/file.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,11 +42,13 @@ static const char *const SQL[ST_LIMIT] = {
                         " coalesce((SELECT last_version FROM models WHERE name = ?), 0) + 1",
     [ST_MODEL_ID] = "SELECT id FROM models m WHERE name = ?"
                     " AND EXISTS (SELECT 1 FROM versions v WHERE v.model_id = m.id)",
+    // After ?1, at most ?2: in the order of the index on names, so that a page reads no more than it shows.
     [ST_MODELS] = "SELECT m.name, count(*), max(v.number), min(v.created_ns),"
                   " coalesce(max(v.number) FILTER (WHERE v.state <> 'rejected'), 0),"
                   " coalesce((SELECT c.number FROM aliases a JOIN versions c ON c.id = a.version_id"
                   "           WHERE a.model_id = m.id AND a.name = 'champion'), 0)"
-                  " FROM models m JOIN versions v ON v.model_id = m.id GROUP BY m.id ORDER BY m.name",
+                  " FROM models m JOIN versions v ON v.model_id = m.id WHERE m.name > ?1 GROUP BY m.name "
+                  "ORDER BY m.name LIMIT ?2",
     [ST_VERSION_ADD] = "INSERT INTO versions (model_id, number, slot, engine, format, signature,"
                        " description, tags, created_by, created_ns, settings, id, state, reasons, admission,"
                        " metrics, trained_from, replaces)"
@@ -128,11 +131,16 @@ static bool is_io_error(int rc)
            primary == SQLITE_CANTOPEN || primary == SQLITE_READONLY;
 }
 
+static int no_space(struct err *e)
+{
+    return err_set(e, ERR_NO_SPACE, "the registry's disk is full");
+}
+
 int store_error_from(int rc, const char *text, struct err *e)
 {
     switch (rc & 0xff) {
     case SQLITE_FULL:
-        return err_set(e, ERR_NO_SPACE, "the registry's disk is full");
+        return no_space(e);
     case SQLITE_NOMEM:
         return err_set(e, ERR_NOMEM, "no memory for the registry");
     case SQLITE_BUSY:
@@ -162,8 +170,12 @@ static void db_close(struct store *s)
 static int db_error(struct store *s, int rc, struct err *e)
 {
     int code = store_error_from(rc, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc), e);
-    if (is_io_error(rc))
+    if (is_io_error(rc)) {
+        if (s->db && sqlite3_system_errno(s->db) == ENOSPC)
+            code = no_space(e);
         db_close(s);
+        s->is_suspect = true;
+    }
     return code;
 }
 
@@ -231,8 +243,19 @@ static int db_open(struct store *s, struct err *e)
         code = err_set(e, ERR_IO, "'%s' cannot be opened for writing", s->path);
     else
         code = db_set_up(s->db, e);
+    if (code && s->db && sqlite3_system_errno(s->db) == ENOSPC)
+        code = no_space(e); // SQLite calls some of it an I/O error
+    if (code)
+        db_close(s);
+    return code;
+}
+
+// For changes: SQLite ignores errors when it syncs the directory of a new file.
+static int db_open_to_write(struct store *s, struct err *e)
+{
+    int code = db_open(s, e);
     if (!code)
-        code = file_sync(s->dir_fd, e); // SQLite ignores errors when it syncs the directory of a new file
+        code = file_sync(s->dir_fd, e);
     if (code)
         db_close(s);
     return code;
@@ -278,11 +301,40 @@ void store_bind_str(sqlite3_stmt *st, int at, struct str text)
     sqlite3_bind_text64(st, at, text.n ? text.p : "", text.n, SQLITE_STATIC, SQLITE_UTF8);
 }
 
+static int read_only(struct err *e)
+{
+    struct err why = *e;
+    err_set(e, ERR_READ_ONLY, "the registry takes no changes since its storage failed: %s", why.msg);
+    err_hint(e,
+             "Predictions go on. Changes are taken again as soon as the disk works; nothing has to restart.");
+    return ERR_READ_ONLY;
+}
+
+// After an error: opened anew, which checks it, and one write that changes nothing, down to the disk.
+static int prove(struct store *s, struct err *e)
+{
+    static const char WRITE[] = "BEGIN IMMEDIATE; UPDATE audit_head SET id = id; COMMIT";
+    int code = s->db ? 0 : db_open_to_write(s, e);
+    if (code)
+        return code == ERR_NO_SPACE || code == ERR_NOMEM ? code : read_only(e);
+    int rc = sqlite3_exec(s->db, WRITE, NULL, NULL, NULL);
+    if (rc == SQLITE_OK) {
+        s->is_suspect = false;
+        return 0;
+    }
+    code = db_error(s, rc, e);
+    if (s->db && !sqlite3_get_autocommit(s->db))
+        db_close(s); // closing rolls back
+    return code == ERR_NO_SPACE || code == ERR_NOMEM || code == ERR_BUSY ? code : read_only(e);
+}
+
 int store_begin(struct store *s, struct err *e)
 {
     s->audit_id = 0;
     sqlite3_stmt *st;
-    int rc = store_prepare(s, ST_BEGIN, &st, e);
+    int rc = s->is_suspect || !s->db ? prove(s, e) : 0;
+    if (!rc)
+        rc = store_prepare(s, ST_BEGIN, &st, e);
     return rc ? rc : store_run(s, st, e);
 }
 
@@ -303,7 +355,7 @@ static int resolve_commit(struct store *s, struct err *e)
     struct err why = *e, ignored;
     db_close(s);
     sqlite3_stmt *st;
-    int rc = db_open(s, &ignored);
+    int rc = db_open_to_write(s, &ignored);
     if (!rc)
         rc = store_prepare(s, ST_AUDIT_HEAD, &st, &ignored);
     int got = rc ? rc : store_step(s, st, &ignored);
@@ -387,12 +439,13 @@ int registry_sqlite_open(const char *data_dir, struct registry **ret, struct err
     if (!rc)
         rc = take_lock(s, e);
     if (!rc)
-        rc = db_open(s, e);
+        rc = db_open_to_write(s, e);
     if (rc) {
         store_close(&s->base);
         return err_wrap(e, "open the registry in '%s'", data_dir);
     }
     store_head_file_open(s);
+    store_reserve_make(s);
     *ret = &s->base;
     return 0;
 }

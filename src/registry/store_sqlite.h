@@ -74,6 +74,8 @@ struct store {
     sqlite3_stmt *statements[ST_LIMIT];
     int64_t audit_id;                  // of the row that the open transaction wrote; 0 before
     struct registry_digest audit_hash; // its hash
+    bool is_suspect;                   // the storage failed since it last took a write
+    bool has_reserve;                  // store_reserve.c
     int head_fd;                       // of audit.head; -1: it cannot be written, or says something else
 };
 
@@ -167,6 +169,14 @@ int store_rollback(struct registry *r, const struct registry_cause *cause, struc
                    uint32_t to, uint32_t expected, struct err *e) ERR_CHECKED;
 int store_alias_history(struct registry *r, const struct registry_history_query *which, struct arena *a,
                         struct registry_alias_change **ret, size_t *ret_n, struct err *e) ERR_CHECKED;
+
+int store_models_page(struct registry *r, struct str after, uint32_t limit, struct arena *a,
+                      struct registry_model **ret, size_t *ret_n, struct err *e) ERR_CHECKED;
+
+// store_reserve.c: space on the disk that is given back for changes which must work when it is full.
+int store_room(struct registry *r, struct err *e) ERR_CHECKED;
+void store_reserve_make(struct store *s);    // tries; nothing when it is there
+bool store_reserve_release(struct store *s); // false: there was none
 
 // store_sqlite_once.c
 int store_once_find(struct registry *r, struct str key, uint64_t now_wall_ns, struct arena *a,

@@ -241,17 +241,65 @@ static int model_remove(struct registry *r, const struct registry_cause *cause, 
     return store_end(s, rc, e);
 }
 
+// When the disk is full the reserve is given up for these, once: they make things better or put them right.
+static int alias_set(struct registry *r, const struct registry_cause *cause, struct str model,
+                     struct str alias, uint32_t number, struct err *e)
+{
+    int rc = store_alias_set(r, cause, model, alias, number, e);
+    if (rc == ERR_NO_SPACE && store_reserve_release((struct store *)r))
+        rc = store_alias_set(r, cause, model, alias, number, e);
+    return rc;
+}
+
+static int alias_remove(struct registry *r, const struct registry_cause *cause, struct str model,
+                        struct str alias, uint32_t *ret_was, struct err *e)
+{
+    int rc = store_alias_remove(r, cause, model, alias, ret_was, e);
+    if (rc == ERR_NO_SPACE && store_reserve_release((struct store *)r))
+        rc = store_alias_remove(r, cause, model, alias, ret_was, e);
+    return rc;
+}
+
+static int rollback(struct registry *r, const struct registry_cause *cause, struct str model,
+                    struct str alias, uint32_t to, uint32_t expected, struct err *e)
+{
+    int rc = store_rollback(r, cause, model, alias, to, expected, e);
+    if (rc == ERR_NO_SPACE && store_reserve_release((struct store *)r))
+        rc = store_rollback(r, cause, model, alias, to, expected, e);
+    return rc;
+}
+
+static int version_remove_anyway(struct registry *r, const struct registry_cause *cause, struct str model,
+                                 uint32_t number, bool force, struct err *e)
+{
+    int rc = version_remove(r, cause, model, number, force, e);
+    if (rc == ERR_NO_SPACE && store_reserve_release((struct store *)r))
+        rc = version_remove(r, cause, model, number, force, e);
+    return rc;
+}
+
+static int model_remove_anyway(struct registry *r, const struct registry_cause *cause, struct str model,
+                               struct err *e)
+{
+    int rc = model_remove(r, cause, model, e);
+    if (rc == ERR_NO_SPACE && store_reserve_release((struct store *)r))
+        rc = model_remove(r, cause, model, e);
+    return rc;
+}
+
 const struct registry_ops STORE_SQLITE_OPS = {
     .close = store_close,
     .version_next = version_next,
     .version_add = version_add,
-    .version_remove = version_remove,
-    .model_remove = model_remove,
-    .alias_set = store_alias_set,
-    .alias_remove = store_alias_remove,
+    .version_remove = version_remove_anyway,
+    .model_remove = model_remove_anyway,
+    .alias_set = alias_set,
+    .alias_remove = alias_remove,
     .rollback_find = store_rollback_find,
-    .rollback = store_rollback,
+    .rollback = rollback,
+    .room = store_room,
     .models = store_models,
+    .models_page = store_models_page,
     .versions = store_versions,
     .aliases = store_aliases,
     .alias_history = store_alias_history,

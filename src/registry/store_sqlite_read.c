@@ -42,12 +42,20 @@ void *store_list_add(struct store_list *l, struct arena *a)
 int store_models(struct registry *r, struct arena *a, struct registry_model **ret, size_t *ret_n,
                  struct err *e)
 {
+    return store_models_page(r, STR(""), 0, a, ret, ret_n, e);
+}
+
+int store_models_page(struct registry *r, struct str after, uint32_t limit, struct arena *a,
+                      struct registry_model **ret, size_t *ret_n, struct err *e)
+{
     struct store *s = (struct store *)r;
     struct store_list l = {.item_bytes = sizeof **ret};
     sqlite3_stmt *st;
     int rc = store_prepare(s, ST_MODELS, &st, e);
     if (rc)
         return rc;
+    store_bind_str(st, 1, after);
+    sqlite3_bind_int64(st, 2, limit ? (int64_t)limit : -1);
     while ((rc = store_step(s, st, e)) == 1) {
         struct registry_model *m = store_list_add(&l, a);
         struct str name = store_column_str(st, 0, a);

@@ -58,6 +58,10 @@ int blob_put_start(struct request *r, struct err *e)
     housekeeping_hold(r->c, &u->hold, &u->blob, 1);
     rc = r->c->blobs->ops->find(r->c->blobs, &digest, &u->size, e);
     if (rc == ERR_NOT_FOUND)
+        rc = r->c->registry->ops->room(r->c->registry, e); // before anything is half-written
+    else
+        return rc;
+    if (!rc)
         rc =
             r->c->blobs->ops->writer_open(r->c->blobs, r->c->args->settings->max_upload_bytes, &u->writer, e);
     return rc;

@@ -12,29 +12,46 @@
 
 enum { READ_ARENA_BYTES = 256 << 20 }; // address space; touched as far as it is used
 
+static void put_listed(const struct registry_model *m, struct buf *out)
+{
+    buf_puts(out, "{\"name\":");
+    buf_put_json_str(out, m->name);
+    buf_printf(out, ",\"versions\":%u,\"latest\":%u", m->n_versions, m->latest);
+    if (m->champion || m->latest_ready)
+        buf_printf(out, ",\"default\":%u", m->champion ? m->champion : m->latest_ready);
+    if (m->champion)
+        buf_printf(out, ",\"champion\":%u", m->champion);
+    describe_time("created", m->created_wall_ns, out);
+    buf_putc(out, '}');
+}
+
 int models_list(struct request *r, struct err *e)
 {
     struct arena a;
-    struct registry_model *list;
-    size_t n;
-    int rc = arena_init(&a, READ_ARENA_BYTES, e);
+    struct registry_model *list = NULL;
+    uint64_t limit = REQUEST_PAGE_DEFAULT;
+    char after[LIMIT_MODEL_NAME_BYTES + 1] = "";
+    const struct request_param params[] = {{"limit", .number = &limit, .max = LIMIT_PAGE},
+                                           {"after", .text = after, .size = sizeof after}};
+    size_t n = 0;
+    int rc = request_params(r, params, 2, e);
+    if (!rc && limit == 0)
+        rc = err_set(e, ERR_INVALID, "query parameter 'limit' must be from 1 to %d", LIMIT_PAGE);
+    if (!rc)
+        rc = arena_init(&a, READ_ARENA_BYTES, e);
     if (rc)
         return rc;
-    rc = r->c->registry->ops->models(r->c->registry, &a, &list, &n, e);
+    rc = r->c->registry->ops->models_page(r->c->registry, str_of(after), (uint32_t)limit + 1, &a, &list, &n,
+                                          e);
     buf_puts(&r->out, "{\"models\":[");
-    for (size_t i = 0; !rc && i < n; i++) {
-        const struct registry_model *m = &list[i];
-        buf_puts(&r->out, i ? ",{\"name\":" : "{\"name\":");
-        buf_put_json_str(&r->out, m->name);
-        buf_printf(&r->out, ",\"versions\":%u,\"latest\":%u", m->n_versions, m->latest);
-        if (m->champion || m->latest_ready)
-            buf_printf(&r->out, ",\"default\":%u", m->champion ? m->champion : m->latest_ready);
-        if (m->champion)
-            buf_printf(&r->out, ",\"champion\":%u", m->champion);
-        describe_time("created", m->created_wall_ns, &r->out);
-        buf_putc(&r->out, '}');
+    for (size_t i = 0; !rc && i < n && i < limit; i++) {
+        buf_puts(&r->out, i ? "," : "");
+        put_listed(&list[i], &r->out);
     }
-    buf_puts(&r->out, "]}");
+    buf_putc(&r->out, ']');
+    if (n > limit)
+        describe_text("next", list[limit - 1].name, &r->out);
+    buf_putc(&r->out, '}');
     arena_done(&a);
     if (rc)
         return rc;
@@ -42,12 +59,13 @@ int models_list(struct request *r, struct err *e)
     return 0;
 }
 
-static void put_model(struct request *r, const struct registry_version *versions, size_t n,
+// next: there are more than the n versions of this page.
+static void put_model(struct request *r, const struct registry_version *versions, size_t n, bool next,
                       const struct registry_alias *aliases, size_t n_aliases)
 {
-    uint32_t answers = routing_default(&r->c->routing, versions[0].model);
+    uint32_t answers = routing_default(&r->c->routing, r->args[0]);
     buf_puts(&r->out, "{\"name\":");
-    buf_put_json_str(&r->out, versions[0].model);
+    buf_put_json_str(&r->out, r->args[0]);
     buf_puts(&r->out, ",\"aliases\":{");
     for (size_t i = 0; i < n_aliases; i++) {
         buf_puts(&r->out, i ? "," : "");
@@ -69,7 +87,10 @@ static void put_model(struct request *r, const struct registry_version *versions
                 .deployment = routing_find(&r->c->routing, versions[i].model, versions[i].number)},
             &r->out);
     }
-    buf_puts(&r->out, "]}");
+    buf_putc(&r->out, ']');
+    if (next)
+        buf_printf(&r->out, ",\"next\":%u", versions[n - 1].number);
+    buf_putc(&r->out, '}');
 }
 
 int model_show(struct request *r, struct err *e)
@@ -79,18 +100,23 @@ int model_show(struct request *r, struct err *e)
     struct registry_version *versions, any;
     struct registry_alias *aliases;
     size_t n, n_aliases;
-    int rc = arena_init(&a, READ_ARENA_BYTES, e);
+    struct request_page page;
+    struct registry_versions_query which = {.model = r->args[0]};
+    int rc = request_page(r, &page, NULL, 0, e);
+    if (!rc)
+        rc = arena_init(&a, READ_ARENA_BYTES, e);
     if (rc)
         return rc;
+    which.before = page.after < UINT32_MAX ? (uint32_t)page.after : 0;
+    which.limit = (uint32_t)page.limit + 1;
     if (!rc)
-        rc = reg->ops->versions(reg, &(struct registry_versions_query){.model = r->args[0]}, &a, &versions,
-                                &n, e);
-    if (!rc && n == 0) // for its error, which names what is near
+        rc = reg->ops->versions(reg, &which, &a, &versions, &n, e);
+    if (!rc && n == 0 && !page.after) // for its error, which names what is near
         rc = reg->ops->version_find(reg, r->args[0], STR("1"), &a, &any, e);
     if (!rc)
         rc = reg->ops->aliases(reg, r->args[0], &a, &aliases, &n_aliases, e);
     if (!rc)
-        put_model(r, versions, n, aliases, n_aliases);
+        put_model(r, versions, n > page.limit ? page.limit : n, n > page.limit, aliases, n_aliases);
     arena_done(&a);
     if (rc)
         return rc;

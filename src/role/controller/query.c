@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { PARAMS_MAX = 8, PAGE_DEFAULT = 100 };
+enum { PARAMS_MAX = 8 };
 
 void request_reason(struct request *r, struct str reason)
 {
@@ -77,7 +77,7 @@ int request_page(const struct request *r, struct request_page *ret, const struct
 {
     struct request_param params[PARAMS_MAX] = {{"limit", .number = &ret->limit, .max = LIMIT_PAGE},
                                                {"after", .number = &ret->after, .max = INT64_MAX}};
-    *ret = (struct request_page){.limit = PAGE_DEFAULT};
+    *ret = (struct request_page){.limit = REQUEST_PAGE_DEFAULT};
     if (n_more)
         memcpy(params + 2, more, n_more * sizeof *more);
     int rc = request_params(r, params, 2 + n_more, e);

@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "role/controller/controller.h"
 
-enum { REQUEST_ARGS_MAX = 2, REQUEST_ID_MAX = 128 };
+enum { REQUEST_ARGS_MAX = 2, REQUEST_ID_MAX = 128, REQUEST_PAGE_DEFAULT = 100 };
 
 enum request_body {
     REQUEST_BODY_NONE,

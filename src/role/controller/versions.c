@@ -471,6 +471,8 @@ int version_create(struct request *r, struct err *e)
     if (!rc)
         rc = registry_model_name_check(r->args[0], e);
     if (!rc)
+        rc = r->c->registry->ops->room(r->c->registry, e);
+    if (!rc)
         rc = blobs_check(r, &p->manifest, e);
     if (!rc)
         rc = routing_reserve(&r->c->routing, r->args[0], &p->deployment, e);

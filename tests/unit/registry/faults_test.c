@@ -17,6 +17,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,7 +30,16 @@
 #define HAS_ASAN 0
 #endif
 
-enum kind { FAULT_NONE, FAULT_READ, FAULT_WRITE, FAULT_SYNC, FAULT_NAME, FAULT_ALLOC, FAULT_OPEN };
+enum kind {
+    FAULT_NONE,
+    FAULT_FULL,
+    FAULT_READ,
+    FAULT_WRITE,
+    FAULT_SYNC,
+    FAULT_NAME,
+    FAULT_ALLOC,
+    FAULT_OPEN
+};
 enum op { OP_OPEN, OP_BLOB, OP_VERSION, OP_ALIAS, OP_TEMP_ADD, OP_TEMP_REMOVE, OPS };
 
 // Shared with the process that dies.
@@ -58,15 +68,38 @@ static bool fails(enum kind kind)
     return true;
 }
 
+static const char *full_disk; // the data directory on it
+
+// FAULT_FULL: the disk is full while the reserve takes its space, and cannot be filled with it again.
+static bool is_full(void)
+{
+    char path[TEMPDIR_SIZE + 32];
+    struct stat st;
+    if (!plan || plan->kind != FAULT_FULL)
+        return false;
+    snprintf(path, sizeof path, "%s/registry.reserve", full_disk);
+    bool full = stat(path, &st) == 0 && st.st_size > 0;
+    errno = full ? ENOSPC : errno;
+    return full;
+}
+
+int fault_fallocate(int fd, off_t at, off_t n) __asm__("posix_fallocate64");
+int fault_fallocate(int fd, off_t at, off_t n)
+{
+    if (plan && plan->kind == FAULT_FULL)
+        return ENOSPC;
+    return syscall(SYS_ftruncate, fd, at + n) < 0 ? errno : 0; // thousands of times: without the space
+}
+
 ssize_t write(int fd, const void *p, size_t n)
 {
-    return fails(FAULT_WRITE) ? -1 : syscall(SYS_write, fd, p, n);
+    return fails(FAULT_WRITE) || is_full() ? -1 : syscall(SYS_write, fd, p, n);
 }
 
 ssize_t fault_pwrite(int fd, const void *p, size_t n, off_t at) __asm__("pwrite64");
 ssize_t fault_pwrite(int fd, const void *p, size_t n, off_t at)
 {
-    return fails(FAULT_WRITE) ? -1 : syscall(SYS_pwrite64, fd, p, n, at);
+    return fails(FAULT_WRITE) || is_full() ? -1 : syscall(SYS_pwrite64, fd, p, n, at);
 }
 
 ssize_t fault_pread(int fd, void *p, size_t n, off_t at) __asm__("pread64");
@@ -426,7 +459,7 @@ START_TEST(a_database_that_cannot_be_opened_for_writing_is_tried_again)
     plan = &here;
     ck_assert_int_eq(r->ops->models(r, &a, &models, &n, &e), ERR_IO); // closes it
     here = (struct plan){.kind = FAULT_OPEN, .error = EIO, .countdown = 1};
-    ck_assert_int_eq(r->ops->alias_set(r, &CAUSE, STR("churn"), STR("blue"), 1, &e), ERR_IO);
+    ck_assert_int_eq(r->ops->alias_set(r, &CAUSE, STR("churn"), STR("blue"), 1, &e), ERR_READ_ONLY);
     ck_assert(here.fired);
     plan = NULL;
     ck_assert_msg(r->ops->alias_set(r, &CAUSE, STR("churn"), STR("blue"), 1, &e) == 0, "%s", e.msg);
@@ -436,7 +469,69 @@ START_TEST(a_database_that_cannot_be_opened_for_writing_is_tried_again)
 }
 END_TEST
 
-UNIT_MAIN("registry/faults", after_an_io_error_the_handle_is_closed_and_opened_anew,
+START_TEST(after_an_error_of_the_disk_only_reading_goes_on_until_it_takes_a_write)
+{
+    struct registry *r;
+    struct registry_model *models;
+    struct arena a;
+    struct err e;
+    size_t n;
+    prepare();
+    static struct plan here;
+    ck_assert_int_eq(registry_sqlite_open(dir, &r, &e), 0);
+    ck_assert_int_eq(arena_init(&a, 1 << 20, &e), 0);
+    here = (struct plan){.kind = FAULT_SYNC, .error = EIO, .countdown = 1, .sticky = true};
+    plan = &here;
+    int first = r->ops->alias_set(r, &CAUSE, STR("churn"), STR("blue"), 1, &e);
+    int second = r->ops->alias_set(r, &CAUSE, STR("churn"), STR("blue"), 1, &e);
+    here.kind = FAULT_NONE; // Check writes, too
+    ck_assert_int_eq(first, ERR_IO);
+    ck_assert_int_eq(second, ERR_READ_ONLY);
+    ck_assert_ptr_nonnull(strstr(e.hint, "Predictions go on"));
+    here.kind = FAULT_SYNC;
+    int reading = r->ops->models(r, &a, &models, &n, &e);
+    here.kind = FAULT_NONE;
+    ck_assert_int_eq(reading, 0);
+    ck_assert_uint_eq(n, 1);
+    plan = NULL;
+    ck_assert_int_eq(r->ops->alias_set(r, &CAUSE, STR("churn"), STR("blue"), 1, &e), 0);
+    r->ops->close(r);
+    arena_done(&a);
+    tempdir_remove(dir);
+}
+END_TEST
+
+START_TEST(on_a_full_disk_names_can_be_moved_and_nothing_is_added)
+{
+    struct registry *r;
+    struct err e;
+    uint32_t was;
+    prepare();
+    static struct plan here;
+    ck_assert_int_eq(registry_sqlite_open(dir, &r, &e), 0);
+    ck_assert_int_eq(r->ops->room(r, &e), 0);
+    full_disk = dir;
+    here = (struct plan){.kind = FAULT_FULL, .error = ENOSPC, .countdown = 1, .sticky = true};
+    plan = &here;
+    int added = add(r, "churn", 1, "", &e);
+    int set = r->ops->alias_set(r, &CAUSE, STR("churn"), STR("blue"), 1, &e);
+    int room = r->ops->room(r, &e);
+    int removed = r->ops->alias_remove(r, &CAUSE, STR("churn"), STR("blue"), &was, &e);
+    plan = NULL;
+    ck_assert_int_eq(added, ERR_NO_SPACE);
+    ck_assert_msg(set == 0, "%s", e.msg);
+    ck_assert_int_eq(room, ERR_NO_SPACE);
+    ck_assert_int_eq(removed, 0);
+    ck_assert_int_eq(r->ops->room(r, &e), 0); // there is room again
+    ck_assert_int_eq(add(r, "churn", 1, "", &e), 0);
+    r->ops->close(r);
+    tempdir_remove(dir);
+}
+END_TEST
+
+UNIT_MAIN("registry/faults", after_an_error_of_the_disk_only_reading_goes_on_until_it_takes_a_write,
+          on_a_full_disk_names_can_be_moved_and_nothing_is_added,
+          after_an_io_error_the_handle_is_closed_and_opened_anew,
           a_database_that_cannot_be_opened_for_writing_is_tried_again, a_write_fails_once,
           the_disk_is_full_from_some_write_on, a_sync_fails_once, syncs_fail_from_some_call_on,
           a_change_of_names_fails_once, an_allocation_fails_once)
