@@ -67,7 +67,8 @@ def test_a_full_disk_refuses_pushes_and_goes_on_promoting(run):
             expected = run.client.state()
             effect(expected, do())
             assert run.client.state() == expected
-        assert run.client.predict(MODEL) == run.client.state()[MODEL][1]["champion"]
+        back = run.client.call("POST", f"/models/{MODEL}/rollback", json={}).json()["version"]
+        assert run.client.predict(MODEL) == back == run.client.state()[MODEL][1]["champion"]
     before = fill(run)
     run.end()  # a full disk does not keep a server from starting
     run.begin()
