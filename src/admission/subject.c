@@ -127,10 +127,26 @@ static int make_up_rows(struct subject *s, uint32_t n, uint64_t seed, struct exa
     return 0;
 }
 
+// Where rows cannot be told apart integers may be sizes, and some operators divide by a wrong one, which ends
+// the process.
+static bool may_be_sizes(const struct subject *s, const struct tensor_spec *spec)
+{
+    return !s->has_rows && spec->dtype >= DTYPE_UINT8 && spec->dtype <= DTYPE_INT64;
+}
+
 static int make_up_tensors(struct subject *s, uint32_t n, uint64_t seed, struct examples *x, struct err *e)
 {
     struct made_up way;
     struct err last = {0};
+    for (uint32_t k = 0; k < x->n_inputs; k++) {
+        const struct tensor_spec *spec = &s->interface->inputs[k];
+        if (spec->optional || !may_be_sizes(s, spec))
+            continue;
+        err_set(e, ERR_INVALID, "integers are not made up for input '" STR_FMT "', which may be sizes",
+                STR_ARG(spec->name));
+        err_hint(e, "Give it rows that it takes: --golden FILE.");
+        return ERR_INVALID;
+    }
     for (unsigned i = 0; made_up_way(i, &way); i++) {
         bool failed = false;
         for (uint32_t k = 0; k < x->n_inputs; k++) {

@@ -2,6 +2,7 @@
 // Every error ends in fields_wrong, which quotes the value, cut where it is long.
 #include "rollout/fields.h"
 
+#include "base/assert.h"
 #include "base/near.h"
 
 #include <math.h>
@@ -56,12 +57,13 @@ int fields_open(struct fields *f, yyjson_val *json, const char *const *known, st
             seen |= 1u << k;
             continue;
         }
+        struct str name = {yyjson_get_str(key), yyjson_get_len(key)};
+        ASSERT(name.p);
         int code = k < n ? ERR_DUPLICATE_KEY : ERR_UNKNOWN_FIELD;
-        err_set(e, code, "the field '%.*s' is %s", QUOTED_BYTES, yyjson_get_str(key),
-                k < n ? "there twice" : "not known");
+        err_set(e, code, "the field '%.*s' is %s", QUOTED_BYTES, name.p, k < n ? "there twice" : "not known");
         err_at(e, "%s", f->path);
         if (k == n)
-            hint_near((struct str){yyjson_get_str(key), yyjson_get_len(key)}, known, e);
+            hint_near(name, known, e);
         return code;
     }
     return 0;
@@ -78,6 +80,7 @@ int fields_wrong(const struct fields *f, const char *name, int code, struct err 
     char text[ERR_MSG_MAX / 2];
     yyjson_val *value = fields_get(f, name);
     char *quoted = value ? yyjson_val_write(value, YYJSON_WRITE_ALLOW_INVALID_UNICODE, NULL) : NULL;
+    ASSERT(expected);
     va_start(ap, expected);
     vsnprintf(text, sizeof text, expected, ap);
     va_end(ap);

@@ -29,9 +29,10 @@ static inline void codec_paused(void *ctx)
 // Three features: age (may be missing), income (may be missing), code (must not be missing).
 static inline void codec_init(struct codec *c, enum dtype dtype)
 {
-    *c = (struct codec){
-        .pause = {codec_paused, c, 3},
-        .features = {{STR("age"), true, false}, {STR("income"), true, false}, {STR("code"), false, true}}};
+    *c = (struct codec){.pause = {codec_paused, c, 3},
+                        .features = {{.name = STR("age"), .may_be_missing = true},
+                                     {.name = STR("income"), .may_be_missing = true},
+                                     {.name = STR("code"), .categorical = true}}};
     c->sig = (struct signature){.n_features = 3,
                                 .n_outputs = 1,
                                 .input_dtype = dtype,
