@@ -34,8 +34,10 @@ static void look(struct walk *w, const struct rollout_step *step, double most)
     uint64_t n = (uint64_t)fmin(beyond(w->requests * 0.03, per_event), fmax(most, 1));
     uint64_t canary = stats_random_binomial(w->random, n, share);
     counts_add(&w->tally.requests, weight, canary, n - canary);
-    counts_add(&w->tally.events, weight, stats_random_binomial(w->random, canary, w->canary_rate),
-               stats_random_binomial(w->random, n - canary, stable_rate));
+    // Drawn one after the other: the order in which arguments are computed is the compiler's.
+    uint64_t stable_events = stats_random_binomial(w->random, n - canary, stable_rate);
+    uint64_t canary_events = stats_random_binomial(w->random, canary, w->canary_rate);
+    counts_add(&w->tally.events, weight, canary_events, stable_events);
     w->requests += (double)n;
     w->exposed += (double)canary;
     judge_guard(&w->q->spec->rules, &w->q->spec->rules.guards[w->q->guard], &w->tally,

@@ -106,8 +106,8 @@ static int refuse_file(const struct scan_file *f, struct err *e)
         err_hint(e, "Save it in one file: onnx.save_model(onnx.load(\"model.onnx\"), \"one.onnx\", "
                     "save_as_external_data=False).");
     else
-        err_hint(e, "Push it under exactly that name, slipway push NAME MODEL --file FILE=NAME, or save the "
-                    "model in one file: onnx.save_model(model, \"one.onnx\", save_as_external_data=False).");
+        err_hint(e, "Push it under exactly that name (--file FILE=NAME), or save the model in one file: "
+                    "onnx.save_model(model, \"m.onnx\", save_as_external_data=False).");
     return ERR_UNSUPPORTED_MODEL;
 }
 

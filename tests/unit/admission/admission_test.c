@@ -50,6 +50,7 @@ START_TEST(a_sound_model_passes_every_step_in_order)
     ck_assert_uint_eq(A.report.n_latency, ADMISSION_PROFILE);
     for (uint32_t i = 0; i < ADMISSION_PROFILE; i++)
         ck_assert(A.report.latency[i].p50_us > 0 && A.report.latency[i].p99_us >= A.report.latency[i].p50_us);
+    model_done(&m);
 }
 END_TEST
 
@@ -62,6 +63,7 @@ START_TEST(without_golden_rows_the_step_is_skipped_and_said_so)
     RESULT("batch", ADMISSION_PASSED);
     RESULT("latency", ADMISSION_PASSED);
     ck_assert(!A.report.has_golden);
+    model_done(&m);
 }
 END_TEST
 
@@ -76,6 +78,7 @@ START_TEST(a_wrong_golden_row_rejects_and_ends_it)
     ck_assert_ptr_nonnull(
         strstr(A.why.msg, "golden row 1, output 'prediction': expected 11.5, got 11, 0.5 off"));
     ck_assert_str_eq(A.why.path, "$.outputs[1]");
+    model_done(&m);
 }
 END_TEST
 
@@ -87,6 +90,7 @@ START_TEST(at_a_later_load_golden_rows_and_kernels_are_enough)
     ck_assert_uint_eq(A.report.n_steps, 2);
     RESULT("golden", ADMISSION_PASSED);
     RESULT("batch", ADMISSION_PASSED);
+    model_done(&m);
 }
 END_TEST
 
@@ -101,6 +105,7 @@ START_TEST(rows_that_differ_among_others_reject_a_model_of_rows)
     RESULT("golden", ADMISSION_PASSED);
     RESULT("batch", ADMISSION_FAILED);
     ck_assert(!A.report.batched_equal);
+    model_done(&m);
 }
 END_TEST
 
@@ -112,6 +117,7 @@ START_TEST(a_kernel_that_computes_other_bits_rejects)
     admit(&m, GOLDEN, true);
     RESULT("batch", ADMISSION_FAILED);
     ck_assert_ptr_nonnull(strstr(A.why.msg, "'quick'"));
+    model_done(&m);
 }
 END_TEST
 
@@ -137,6 +143,7 @@ START_TEST(the_report_is_json)
     ck_assert_str_eq(yyjson_get_str(yyjson_obj_get(root, "library")), "a \"library\"");
     yyjson_doc_free(doc);
     buf_done(&b);
+    model_done(&m);
 }
 END_TEST
 

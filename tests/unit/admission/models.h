@@ -76,6 +76,11 @@ static inline void model_init(struct model *m, bool missing, uint32_t n_outputs)
     ck_assert_int_eq(signature_index(&m->sig, &e), 0);
 }
 
+static inline void model_done(struct model *m)
+{
+    map_done(&m->sig.by_name);
+}
+
 // How the model of tensors behaves.
 struct session {
     struct interface interface;
