@@ -344,8 +344,13 @@ static int check(struct handover *h, struct err *e)
         r.supervision_bytes != sizeof(struct supervision_message))
         return err_set(e, ERR_INVALID, "the running processes speak another protocol: restart the server");
     int rc = board_new(&board, &fd, e);
+    if (rc)
+        return rc;
+    close(fd);
+    board_done(board);
+    rc = loop_new(&loop, e);
     if (rc == 0)
-        rc = loop_new(&loop, e);
+        loop_free(loop);
     return rc;
 }
 
