@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "predlog/record.h"
+
+#include "unit.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { COLUMNS = 4, CAP = 4096 };
+
+static _Alignas(8) char memory[CAP + 64];
+
+static struct privacy *program(bool is_table, const char *rules, enum dtype t)
+{
+    struct privacy_rule list[8];
+    enum dtype dtypes[8];
+    struct str rest = str_of(rules);
+    uint32_t n = 0;
+    struct privacy *p;
+    for (; rest.n; n++, dtypes[n - 1] = t)
+        ck_assert_int_eq(privacy_rule_read(str_split(&rest, ' '), &list[n], NULL), 0);
+    ck_assert_int_eq(privacy_new(is_table, list, dtypes, n, STR("key"), &p, NULL), 0);
+    return p;
+}
+
+static struct record_head head(uint32_t rows)
+{
+    struct record_head h = {.ring_seq = 7,
+                            .wall_ns = 1234567890123456789,
+                            .id = {1, 2, 3},
+                            .schema = 99,
+                            .version = 3,
+                            .model = 5,
+                            .arm = 1,
+                            .kind = RECORD_PREDICTION,
+                            .status = 200,
+                            .weight_bp = 10000,
+                            .sample_weight = 1,
+                            .latency_us = 17,
+                            .rows = rows};
+    return h;
+}
+
+struct table {
+    float in[8][COLUMNS], out[8];
+    struct tensor ti, to;
+    struct record_plan plan;
+};
+
+static void table_init(struct table *t, const char *rules, uint32_t rows)
+{
+    for (uint32_t i = 0; i < 8; i++) {
+        for (uint32_t k = 0; k < COLUMNS; k++)
+            t->in[i][k] = (float)(10 * i + k);
+        t->out[i] = (float)i / 8;
+    }
+    t->ti = (struct tensor){.dtype = DTYPE_FP32,
+                            .n_dims = 2,
+                            .shape = {rows, COLUMNS},
+                            .data = t->in,
+                            .bytes = rows * sizeof t->in[0]};
+    t->to = (struct tensor){
+        .dtype = DTYPE_FP32, .n_dims = 1, .shape = {rows}, .data = t->out, .bytes = rows * sizeof t->out[0]};
+    t->plan = (struct record_plan){program(true, rules, DTYPE_FP32), program(true, "keep", DTYPE_FP32)};
+}
+
+static size_t table_write(struct table *t, uint32_t rows, size_t cap)
+{
+    struct record_head h = head(rows);
+    memset(memory, 0xee, sizeof memory);
+    size_t n = record_write(&h, &t->plan, &t->ti, 1, &t->to, 1, memory, cap);
+    for (size_t i = cap; i < sizeof memory; i++)
+        ck_assert_msg((uint8_t)memory[i] == 0xee, "written %zu behind the end", i - cap);
+    return n;
+}
+
+static struct record read_back(size_t n)
+{
+    struct record r;
+    struct err e;
+    ck_assert_msg(record_read(memory, n, &r, &e) == 0, "%s", e.msg);
+    ck_assert_uint_eq(r.head.bytes, n);
+    return r;
+}
+
+START_TEST(a_table_comes_back_as_it_was)
+{
+    struct table t;
+    struct record_block b;
+    table_init(&t, "keep keep keep keep", 3);
+    size_t n = table_write(&t, 3, CAP);
+    ck_assert_uint_le(n, record_bytes(&t.plan, &t.ti, 1, &t.to, 1));
+    struct record r = read_back(n);
+    ck_assert(r.head.ring_seq == 7 && r.head.schema == 99 && r.head.version == 3 && r.head.arm == 1);
+    ck_assert(r.head.rows == 3 && r.head.rows_kept == 3 && r.head.flags == 0 && r.head.status == 200);
+    ck_assert(record_block_next(&r.inputs, &b));
+    ck_assert(b.form == RECORD_VALUES && b.index == RECORD_TABLE && b.t.dtype == DTYPE_FP32);
+    ck_assert(b.t.n_dims == 2 && b.t.shape[0] == 3 && b.t.shape[1] == COLUMNS);
+    ck_assert_int_eq(memcmp(b.t.data, t.in, 3 * sizeof t.in[0]), 0);
+    ck_assert(!record_block_next(&r.inputs, &b));
+    ck_assert(record_block_next(&r.outputs, &b));
+    ck_assert(b.t.n_dims == 1 && b.t.shape[0] == 3);
+    ck_assert_int_eq(memcmp(b.t.data, t.out, 3 * sizeof t.out[0]), 0);
+    ck_assert(!record_block_next(&r.outputs, &b));
+}
+END_TEST
+
+START_TEST(what_may_not_be_kept_is_not_in_the_bytes)
+{
+    struct table t;
+    struct record_block b;
+    table_init(&t, "keep drop hash keep", 2);
+    t.in[0][1] = t.in[1][1] = 123456.75f;
+    t.in[0][2] = t.in[1][2] = 654321.25f;
+    size_t n = table_write(&t, 2, CAP);
+    struct record r = read_back(n);
+    ck_assert(!memmem(memory, n, &t.in[0][1], sizeof(float)));
+    ck_assert(!memmem(memory, n, &t.in[0][2], sizeof(float)));
+    ck_assert(record_block_next(&r.inputs, &b));
+    ck_assert(b.form == RECORD_VALUES && b.t.shape[0] == 2 && b.t.shape[1] == 2);
+    const float *plain = b.t.data;
+    ck_assert(plain[0] == t.in[0][0] && plain[1] == t.in[0][3] && plain[2] == t.in[1][0]);
+    ck_assert(record_block_next(&r.inputs, &b));
+    const uint64_t *hashes = b.t.data;
+    ck_assert(b.form == RECORD_HASHED && b.t.dtype == DTYPE_UINT64 && b.t.shape[1] == 1);
+    ck_assert(hashes[0] == hashes[1] && hashes[0] != 0);
+}
+END_TEST
+
+// At every capacity: nothing outside it, always readable, never more rows than fit, and marked.
+START_TEST(a_batch_is_cut_to_the_room_there_is)
+{
+    struct table t;
+    struct record_block b;
+    uint32_t before = 0;
+    table_init(&t, "keep keep hash keep", 8);
+    size_t all = record_bytes(&t.plan, &t.ti, 1, &t.to, 1);
+    for (size_t cap = 0; cap <= all + 16; cap++) {
+        size_t n = table_write(&t, 8, cap);
+        ck_assert_uint_le(n, cap);
+        ck_assert_int_eq(n == 0, cap < RECORD_HEAD_BYTES);
+        if (n == 0)
+            continue;
+        struct record r = read_back(n);
+        ck_assert_uint_ge(r.head.rows_kept, before);
+        ck_assert_int_eq(!(r.head.flags & RECORD_TRUNCATED), r.head.rows_kept == 8);
+        before = r.head.rows_kept;
+        if (r.head.rows_kept == 0)
+            continue;
+        ck_assert(record_block_next(&r.inputs, &b) && b.t.shape[0] == before);
+        ck_assert_int_eq(memcmp((const char *)b.t.data, t.in, 2 * sizeof(float)), 0);
+        ck_assert(record_block_next(&r.outputs, &b) && b.t.shape[0] == before);
+    }
+    ck_assert_uint_eq(before, 8);
+}
+END_TEST
+
+START_TEST(tensors_that_do_not_fit_leave_their_shape)
+{
+    static const char TEXTS[] = "\2\0\0\0hi\1\0\0\0x\0\0\0";
+    static float picture[600];
+    enum dtype dtypes[2] = {DTYPE_FP32, DTYPE_BYTES};
+    struct privacy_rule rules[2] = {{.what = PRIVACY_KEEP}, {.what = PRIVACY_KEEP}};
+    struct tensor in[2] = {
+        {.dtype = DTYPE_FP32, .n_dims = 3, .shape = {2, 10, 30}, .data = picture, .bytes = sizeof picture},
+        {.dtype = DTYPE_BYTES, .n_dims = 1, .shape = {2}, .data = TEXTS, .bytes = 11}};
+    struct privacy *p;
+    struct record_block b;
+    ck_assert_int_eq(privacy_new(false, rules, dtypes, 2, STR(""), &p, NULL), 0);
+    struct record_plan plan = {p, program(false, "hash", DTYPE_FP32)};
+    struct record_head h = head(2);
+    struct record r = read_back(record_write(&h, &plan, in, 2, in, 1, memory, 2048));
+    ck_assert(r.head.flags & RECORD_TRUNCATED);
+    ck_assert(record_block_next(&r.inputs, &b) && b.index == 0 && b.form == RECORD_LEFT_OUT);
+    ck_assert(b.t.shape[2] == 30 && b.t.bytes == 0 && b.t.dtype == DTYPE_FP32);
+    ck_assert(record_block_next(&r.inputs, &b) && b.index == 1 && b.form == RECORD_VALUES);
+    ck_assert_int_eq(memcmp(b.t.data, TEXTS, 11), 0);
+    ck_assert(record_block_next(&r.outputs, &b) && b.form == RECORD_LEFT_OUT);
+    for (size_t cap = 0; cap < 3000; cap += 3) {
+        memset(memory, 0xee, sizeof memory);
+        size_t n = record_write(&h, &plan, in, 2, in, 1, memory, cap);
+        ck_assert_uint_le(n, cap);
+        ck_assert_uint_eq((uint8_t)memory[cap], 0xee);
+        if (n)
+            read_back(n);
+    }
+}
+END_TEST
+
+START_TEST(failures_gaps_and_schemas)
+{
+    struct record_head h = head(4);
+    struct record_plan none = {0};
+    h.kind = RECORD_FAILURE;
+    h.status = 503;
+    struct record r = read_back(record_write(&h, &none, NULL, 0, NULL, 0, memory, CAP));
+    ck_assert(r.head.status == 503 && r.head.rows == 4 && r.head.rows_kept == 0);
+    ck_assert(r.inputs.n == 0 && r.outputs.n == 0 && !(r.head.flags & RECORD_TRUNCATED));
+    struct record_gap gap = {.reason = RECORD_GAP_OVERFLOW, .n_records = 12, .first_seq = 5, .last_seq = 16};
+    r = read_back(record_write_gap(&h, &gap, memory, CAP));
+    ck_assert(r.head.kind == RECORD_GAP && r.gap.n_records == 12 && r.gap.last_seq == 16);
+    ck_assert_str_eq(record_gap_reason_name(r.gap.reason), "overflow");
+    r = read_back(record_write_schema(&h, STR("{\"a\":1}"), memory, CAP));
+    ck_assert(r.head.kind == RECORD_SCHEMA && str_eq(r.schema_json, STR("{\"a\":1}")));
+    record_set_log_seq(memory, 77);
+    ck_assert_uint_eq(read_back(r.bytes.n).head.log_seq, 77);
+    ck_assert_uint_eq(record_write_gap(&h, &gap, memory, RECORD_GAP_BYTES - 1), 0);
+}
+END_TEST
+
+START_TEST(no_changed_byte_goes_unseen)
+{
+    struct table t;
+    struct record r;
+    struct err e;
+    table_init(&t, "keep keep hash keep", 2);
+    size_t n = table_write(&t, 2, CAP);
+    for (size_t i = 0; i < n; i++) {
+        memory[i] ^= 0x10;
+        ck_assert_msg(record_read(memory, n, &r, &e) != 0, "byte %zu", i);
+        memory[i] ^= 0x10;
+    }
+    for (size_t i = 0; i < n; i++)
+        ck_assert_int_eq(record_read(memory, i, &r, &e), ERR_TOO_LARGE);
+    ck_assert_int_eq(record_read(memory, n, &r, &e), 0);
+}
+END_TEST
+
+START_TEST(ids_are_read_and_written)
+{
+    uint8_t id[16];
+    char text[37];
+    ck_assert(record_id_read(STR("019aab3c-0f10-7b25-8abc-0123456789ab"), id));
+    ck_assert(id[0] == 0x01 && id[6] == 0x7b && id[15] == 0xab);
+    record_id_write(id, text);
+    ck_assert_str_eq(text, "019aab3c-0f10-7b25-8abc-0123456789ab");
+    ck_assert(!record_id_read(STR("019aab3c-0f10-7b25-8abc-0123456789a"), id));
+    ck_assert(!record_id_read(STR("019aab3c00f10-7b25-8abc-0123456789ab"), id));
+    ck_assert(!record_id_read(STR("019aab3c-0f10-7b25-8abc-0123456789aB"), id));
+}
+END_TEST
+
+UNIT_MAIN("predlog/record", a_table_comes_back_as_it_was, what_may_not_be_kept_is_not_in_the_bytes,
+          a_batch_is_cut_to_the_room_there_is, tensors_that_do_not_fit_leave_their_shape,
+          failures_gaps_and_schemas, no_changed_byte_goes_unseen, ids_are_read_and_written)
