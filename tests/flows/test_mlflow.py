@@ -33,10 +33,10 @@ class Tracking:
             [PYTHON, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
              "--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1",
              "--port", self.url.rsplit(":", 1)[1], "--workers", "1"],
-            stdout=self.log, stderr=self.log, env=env, start_new_session=True)
+            stdout=self.log, stderr=self.log, env=env, cwd=folder, start_new_session=True)
         try:
             done = subprocess.run([PYTHON, pathlib.Path(__file__).with_name("mlflow_models.py"), self.url, folder],
-                                  capture_output=True, text=True, timeout=300, env=env)
+                                  capture_output=True, text=True, timeout=300, env=env, cwd=folder)
             assert done.returncode == 0, done.stderr[-4000:] + (folder / "log").read_text()[-2000:]
             self.says = json.loads((folder / "says.json").read_text())
         except BaseException:
