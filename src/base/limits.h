@@ -69,6 +69,8 @@ enum {
     LIMIT_ROLLOUT_RECORD_BYTES = 1 << 20, // one transition with all its evidence
     LIMIT_ROLLOUT_ACTOR_BYTES = 128,
     LIMIT_ROLLOUT_NOTE_BYTES = 512, // why a person moved a rollout
+    // Metrics
+    LIMIT_METRICS_FEATURES = 200, // of one version that have a gauge of their own
     // JSON
     LIMIT_JSON_DEPTH = 64,
     LIMIT_INFER_ID_BYTES = 1024,  // request id of the Open Inference Protocol

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The number that a version has in all shards.
+// Slots of a shard: whose they are.
 #include "role/metrics.h"
+
+#include "base/assert.h"
+
+#include <string.h>
 
 uint64_t metrics_key(struct str model, uint32_t version)
 {
@@ -8,4 +12,26 @@ uint64_t metrics_key(struct str model, uint32_t version)
     for (size_t i = 0; i < model.n; i++)
         h = (h ^ (unsigned char)model.p[i]) * 1099511628211u;
     return ((h ^ version) * 1099511628211u) | 1; // 0 marks a slot never used
+}
+
+void metrics_series_claim(struct metrics_series *s, struct str model, uint32_t version)
+{
+    uint64_t key = metrics_key(model, version);
+    if (s->deployment == key)
+        return;
+    ASSERT(model.n < sizeof s->model);
+    // Others may be reading: the slot is nobody's while it changes.
+    __atomic_store_n(&s->deployment, 0, __ATOMIC_SEQ_CST);
+    memset(s, 0, sizeof *s);
+    memcpy(s->model, model.p, model.n);
+    s->version = version;
+    __atomic_store_n(&s->deployment, key, __ATOMIC_SEQ_CST);
+}
+
+void metrics_sizes_add(struct metrics_sizes *s, uint64_t rows, uint64_t n_requests)
+{
+    unsigned i = rows <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(rows - 1);
+    s->count += n_requests;
+    s->sum += rows * n_requests;
+    s->n[i < METRICS_SIZES ? i : METRICS_SIZES - 1] += n_requests;
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/hist.h"
+#include "base/limits.h"
 #include "base/str.h"
 
 #include <stddef.h>
@@ -15,17 +16,30 @@ enum {
     METRICS_RULE_KINDS = 4,
     METRICS_RULE_ACTIONS = 3,
     METRICS_CODE_CLASSES = 6, // index = status / 100; 0 for a connection that went away before its answer
+    METRICS_SIZES = 15,       // of batches: 1, 2, 4 … 8192 rows, and more
+    METRICS_BATCH_WHOLE = 1 << 20,
+    // Raised with each change of what follows: a program never reads counters that another one laid out.
+    METRICS_LAYOUT = 2,
+};
+
+// How many rows were computed together, counted once for each request.
+struct metrics_sizes {
+    uint64_t count, sum, n[METRICS_SIZES]; // n[i]: above 2^(i - 1), at most 2^i
 };
 
 // One deployment as one gateway saw it.
 struct metrics_series {
-    uint64_t deployment; // id the numbers belong to; a slot taken over by another deployment starts at zero
+    uint64_t deployment; // key the numbers belong to; a slot taken over by another deployment starts at zero
+    uint64_t left_mono_ns;                  // when it left this gateway's routes; 0 while it is served
+    char model[LIMIT_MODEL_NAME_BYTES + 1]; // ends in NUL
+    uint32_t version;
     uint64_t requests[METRICS_CODE_CLASSES];
     uint64_t rows;
     struct hist duration; // from the read of the request to the write of the answer
     struct hist queue;    // from the read to the start of the computation
     struct hist compute;  // of the batch the request was part of
-    struct hist batch;    // rows in the batch (a count, not a time)
+    struct metrics_sizes batch;
+    uint64_t batches; // computations, each METRICS_BATCH_WHOLE, split over its requests by their rows
     // Values that broke a rule of the signature, by enum rule_kind and enum rule_action (tensor/rule.h)
     uint64_t rules[METRICS_RULE_KINDS][METRICS_RULE_ACTIONS];
 
@@ -62,8 +76,13 @@ struct metrics_shard {
 // counters go on.
 uint64_t metrics_key(struct str model, uint32_t version);
 
-// Bytes of the segment for n gateways.
+// Makes a slot of one's own shard count for a version: from zero, unless it did already.
+void metrics_series_claim(struct metrics_series *s, struct str model, uint32_t version);
+
+void metrics_sizes_add(struct metrics_sizes *s, uint64_t rows, uint64_t n_requests);
+
+// Bytes of the segment for n gateways; another layout has another size.
 static inline size_t metrics_segment_bytes(unsigned n_gateways)
 {
-    return n_gateways * sizeof(struct metrics_shard);
+    return n_gateways * sizeof(struct metrics_shard) + METRICS_LAYOUT;
 }

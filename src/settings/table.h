@@ -64,6 +64,10 @@
       "Time between garbage collections; 0 leaves them to slipway gc.")                                      \
     X(BYTES, compile_memory_bytes, "compile_memory", "8GiB", 64 << 20, 1ull << 44, "", true,                 \
       "Most memory for checking and compiling a pushed model.")                                              \
+    X(DURATION, metrics_retire_ms, "metrics_retire", "1h", 0, 2592000000ull, "", true,                       \
+      "How long /metrics goes on showing what was counted of a version that is not served any more.")        \
+    X(ENUM, metrics_aliases, "metrics_aliases", "none", 0, 0, "none|triton|kserve|all", true,                \
+      "Shows figures in /metrics also under the names of those servers, for dashboards made for them.")      \
     X(STRING, onnxruntime_library, "onnxruntime_library", "", 0, 1023, "", false,                            \
       "Path of ONNX Runtime's library, libonnxruntime.so; empty looks beside the program and in the "        \
       "system.")

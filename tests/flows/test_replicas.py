@@ -344,7 +344,7 @@ def test_large_texts_of_many_answers_are_taken_in_one_turn(start_fake_server, tm
     threads = [threading.Thread(target=sleep) for _ in range(2)] + [threading.Thread(target=ask) for _ in range(6)]
     for t in threads:
         t.start()
-    wait_until(lambda: gauge(server, "slipway_requests_in_flight") == 8, "8 requests are with replicas")
+    wait_until(lambda: gauge(server, "slipway_inflight") == 8, "8 requests are with replicas")
     gateway, pids = server.child_pid("gateway"), replicas(server)
     os.kill(gateway, signal.SIGSTOP) # its answers gather meanwhile
     try:
@@ -391,7 +391,7 @@ def test_a_large_body_is_decoded_in_slices_between_which_others_are_answered(sta
         first, second, third = read_answers(s, 3)
     assert (first["predictions"], third["predictions"]) == ([answer(1)], [answer(2)])
     assert second["predictions"] == [[50, 100, 150]] * 4500
-    wait_until(lambda: gauge(server, "slipway_requests_in_flight") == 0, "no request is under way")
+    wait_until(lambda: gauge(server, "slipway_inflight") == 0, "no request is under way")
     assert not server.find("child_ended") and not server.find("replica_ended")
 
 
@@ -502,7 +502,7 @@ def test_clients_that_leave_at_any_moment_while_replicas_die_leave_nothing_behin
         stopping.set()
         for t in threads:
             t.join()
-    wait_until(lambda: gauge(server, "slipway_requests_in_flight") == 0, "no request is under way")
+    wait_until(lambda: gauge(server, "slipway_inflight") == 0, "no request is under way")
     for i in range(20):
         assert server.predict("m", {"instances": [row(i)]}).json()["predictions"] == [answer(i)]
     assert not server.find("child_ended", child="gateway")

@@ -99,10 +99,10 @@ def test_load_brings_replicas_and_its_end_takes_them_and_nobody_notices(start_fa
         wait_until(lambda: len(replicas(server)) == 3)
         wait_until(lambda: deployment(server)["starved"]) # four were asked for
         wait_until(lambda: metric(server, "slipway_starved") == [1])
-        assert metric(server, "slipway_requests_in_flight")[0] > 0
+        assert metric(server, "slipway_inflight")[0] > 0
     wait_until(lambda: len(replicas(server)) == 1)
     assert load.wrong == []
-    assert metric(server, "slipway_requests_in_flight") == [0] and metric(server, "slipway_queue_depth") == [0]
+    assert metric(server, "slipway_inflight") == [0] and metric(server, "slipway_queue_depth") == [0]
     assert server.predict("m", {"instances": [row(5)]}).json()["predictions"] == [answer(5)]
 
 
@@ -154,7 +154,7 @@ def test_a_request_says_how_long_it_waits(start_fake_server, model):
     server.push("m", model, replicas=1)
     slow = threading.Thread(target=server.predict, args=("m", {"instances": [[SLEEP, 1500, 0]]}))
     slow.start()
-    wait_until(lambda: metric(server, "slipway_requests_in_flight") == [1])
+    wait_until(lambda: metric(server, "slipway_inflight") == [1])
     got = server.predict("m", {"instances": [row(1)]}, headers={"Slipway-Timeout-Ms": "300"})
     assert got.status_code == 504 and got.json()["code"] == "deadline_exceeded", got.text
     assert slow.is_alive()

@@ -92,7 +92,7 @@ def test_old_and_new_gateway_count_for_themselves(start_fake_server, model, tmp_
 
     threads = [threading.Thread(target=ask, args=(6000,))]
     threads[0].start()
-    until(lambda: metrics(server, "slipway_requests_in_flight") == 1, "the old one has a request")
+    until(lambda: metrics(server, "slipway_inflight") == 1, "the old one has a request")
     n = len(server.find("child_ready", child="gateway"))
     done = []
     threads.append(threading.Thread(target=lambda: done.append(upgrade(server, "--binary", FAKE_SERVER))))
@@ -101,8 +101,8 @@ def test_old_and_new_gateway_count_for_themselves(start_fake_server, model, tmp_
     assert server.predict("m", {"instances": [row(1)]}).json()["predictions"] == [answer(1)]
     threads.append(threading.Thread(target=ask, args=(500,)))
     threads[2].start()
-    until(lambda: metrics(server, "slipway_requests_in_flight") == 2, "each has one")
+    until(lambda: metrics(server, "slipway_inflight") == 2, "each has one")
     for t in threads:
         t.join()
     assert statuses == [200, 200]
-    assert metrics(server, "slipway_requests_in_flight") == 0
+    assert metrics(server, "slipway_inflight") == 0

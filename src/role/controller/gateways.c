@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "role/board.h"
 #include "role/controller/peer.h"
+#include "role/controller/scaler.h"
 #include "role/controller/scaling.h"
 #include "role/ipc.h"
 
@@ -229,11 +230,13 @@ static int take_want(struct controller *c, const struct gateway_link *g, const s
 
 void gateways_scaled(struct controller *c, const struct deployment *d)
 {
-    char json[128];
-    int n =
-        snprintf(json, sizeof json, "{\"deployment\":%llu,\"wanted\":%u,\"starved\":%s,\"cold_starts\":%llu}",
-                 (unsigned long long)d->id, d->n_wanted, d->is_starved ? "true" : "false",
-                 (unsigned long long)d->n_cold_starts);
+    char json[192];
+    int n = snprintf(json, sizeof json,
+                     "{\"deployment\":%llu,\"wanted\":%u,\"starved\":%s,\"cold_starts\":%llu,\"target\":%.3f,"
+                     "\"panic\":%s}",
+                     (unsigned long long)d->id, d->n_wanted, d->is_starved ? "true" : "false",
+                     (unsigned long long)d->n_cold_starts, scaler_target(&d->settings),
+                     d->scaler && d->scaler->state.panicking ? "true" : "false");
     for (unsigned i = 0; i < c->args->n_gateways; i++) {
         struct gateway_link *g = &c->gateways[i];
         if (g->peer && g->sent[d->slot] == d->id && !msg_conn_pending(&g->peer->conn))

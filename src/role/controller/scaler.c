@@ -70,12 +70,17 @@ static uint32_t from_zero(const struct scaler *s, const struct scaler_facts *f, 
     return n < f->settings->max_replicas ? n : f->settings->max_replicas;
 }
 
+double scaler_target(const struct version_settings *v)
+{
+    return AUTOSCALE_DEFAULTS.target * v->concurrency;
+}
+
 static uint32_t by_load(struct scaler *s, const struct scaler_facts *f, uint32_t panic_window_s,
                         uint64_t now_s)
 {
     const struct version_settings *v = f->settings;
     struct autoscale_spec spec = AUTOSCALE_DEFAULTS;
-    spec.target *= v->concurrency;
+    spec.target = scaler_target(v);
     spec.stable_s = v->scale_window_s;
     spec.min = v->min_replicas;
     spec.max = v->max_replicas;

@@ -37,3 +37,5 @@ void scaler_sample(struct scaler *s, const struct scaler_counts *counts, uint64_
 void scaler_woken(struct scaler *s, uint64_t now_ns);
 // Replicas wanted, min … max. Call it every AUTOSCALE_TICK_S.
 uint32_t scaler_decide(struct scaler *s, const struct scaler_facts *f, uint64_t now_ns);
+// Requests under way that one replica should have.
+double scaler_target(const struct version_settings *v);

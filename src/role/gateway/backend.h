@@ -46,8 +46,9 @@ struct link {
 // What the controller told of its replicas, for /metrics.
 struct backend_scale {
     uint32_t wanted;
+    double target; // requests under way that one replica should have
     uint64_t cold_starts;
-    bool starved, known;
+    bool starved, panicking, known;
 };
 
 struct backend {

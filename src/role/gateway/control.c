@@ -7,6 +7,7 @@
 #include "os/msg.h"
 #include "os/sock.h"
 #include "role/gateway/backend.h"
+#include "role/gateway/metrics_page.h"
 #include "role/gateway/predict.h"
 #include "role/gateway/table.h"
 #include "role/ipc.h"
@@ -97,13 +98,18 @@ static int take_deploy(struct control *k, const struct msg *m, yyjson_val *json,
 static int take_scale(struct control *k, yyjson_val *json, struct err *e)
 {
     yyjson_val *id = yyjson_obj_get(json, "deployment"), *wanted = yyjson_obj_get(json, "wanted"),
-               *starved = yyjson_obj_get(json, "starved"), *cold = yyjson_obj_get(json, "cold_starts");
+               *starved = yyjson_obj_get(json, "starved"), *cold = yyjson_obj_get(json, "cold_starts"),
+               *target = yyjson_obj_get(json, "target"), *panic = yyjson_obj_get(json, "panic");
     if (!yyjson_is_uint(id) || !yyjson_is_uint(wanted) || !yyjson_is_bool(starved) || !yyjson_is_uint(cold))
         return err_set(e, ERR_INVALID, "a scale message is not as agreed");
     for (struct backend *b = k->g->backends; b; b = b->next)
         if (b->deployment == yyjson_get_uint(id))
-            b->scale = (struct backend_scale){(uint32_t)yyjson_get_uint(wanted), yyjson_get_uint(cold),
-                                              yyjson_get_bool(starved), true};
+            b->scale = (struct backend_scale){.wanted = (uint32_t)yyjson_get_uint(wanted),
+                                              .target = yyjson_get_num(target),
+                                              .cold_starts = yyjson_get_uint(cold),
+                                              .starved = yyjson_get_bool(starved),
+                                              .panicking = yyjson_get_bool(panic),
+                                              .known = true};
     return 0;
 }
 
@@ -131,6 +137,7 @@ static int take_routes(struct control *k, const struct msg *m, struct err *e)
     predict_finish(g);
     table_free(g->table);
     g->table = t;
+    metrics_page_routed(g);
     backends_routed(g);
     pool_sweep(k);
     if (k->has_failed)

@@ -11,15 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-// A slot that another deployment used before starts at zero.
-static void series_claim(struct metrics_series *s, uint64_t key)
-{
-    if (s->deployment == key)
-        return;
-    memset(s, 0, sizeof *s);
-    s->deployment = key;
-}
-
 enum { TEXT_PER_BYTE = 3 }; // "-1.2345678e-38," for 4 bytes, "-1.2345678901234567e-308," for 8
 
 // A model that this gateway computes itself: its image stays mapped.
@@ -84,7 +75,7 @@ int deployment_open(struct gateway *g, uint32_t id, struct str model, uint32_t v
         deployment_unref(d);
         return rc;
     }
-    series_claim(series, d->key);
+    metrics_series_claim(series, model, version);
     if (d->backend)
         backend_count_in(d->backend, series);
     *ret = d;

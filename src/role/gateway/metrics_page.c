@@ -1,371 +1,270 @@
 // SPDX-License-Identifier: Apache-2.0
-// Exposition. Names and buckets: OpenTelemetry's HTTP list, extended downwards for models that answer in
-// microseconds.
+// Which versions are on the page, and what was counted of their requests.
 #include "role/gateway/metrics_page.h"
 
-#include "role/board.h"
-#include "role/gateway/backend.h"
+#include "base/clock.h"
 #include "role/gateway/control.h"
+#include "role/gateway/metrics_parts.h"
 #include "role/gateway/table.h"
+#include "settings/settings.h"
 #include "tensor/rule.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-static const struct {
-    const char *le;
-    uint64_t ns;
-} DURATION_BUCKETS[] = {
-    {"1e-05", 10000},    {"2.5e-05", 25000},   {"5e-05", 50000},    {"0.0001", 100000},   {"0.00025", 250000},
-    {"0.0005", 500000},  {"0.001", 1000000},   {"0.0025", 2500000}, {"0.005", 5000000},   {"0.01", 10000000},
-    {"0.025", 25000000}, {"0.05", 50000000},   {"0.1", 100000000},  {"0.25", 250000000},  {"0.5", 500000000},
-    {"1", 1000000000},   {"2.5", 2500000000u}, {"5", 5000000000u},  {"10", 10000000000u},
-};
-enum { N_DURATION_BUCKETS = sizeof DURATION_BUCKETS / sizeof DURATION_BUCKETS[0] };
+static const char *const EDGES[HIST_EDGES + 1] = {"1e-05", "2.5e-05", "5e-05", "0.0001", "0.00025", "0.0005",
+                                                  "0.001", "0.0025",  "0.005", "0.01",   "0.025",   "0.05",
+                                                  "0.075", "0.1",     "0.25",  "0.5",    "0.75",    "1",
+                                                  "2.5",   "5",       "7.5",   "10",     "+Inf"};
 
-static void put_help(struct buf *out, const char *name, const char *type, const char *help)
+// ---- which versions ----
+
+static struct metrics_entry *find(struct metrics_page *p, uint64_t key)
 {
-    buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+    for (size_t i = 0; i < p->n; i++)
+        if (p->entries[i].key == key)
+            return &p->entries[i];
+    return NULL;
 }
 
-static void put_labels(struct buf *out, const struct deployment *d)
+static void add_served(struct metrics_page *p)
 {
-    // Model names and versions are made of letters, digits, '.', '_' and '-': nothing to escape.
-    buf_printf(out, "model=\"%s\",version=\"%s\",arm=\"stable\"", d->model, d->version);
-}
-
-// Calls put for each deployment that is served, once.
-static void for_each(struct gateway *g,
-                     void (*put)(struct gateway *, const struct deployment *, struct buf *), struct buf *out)
-{
-    for (uint32_t i = 0; i < g->table->n_models; i++)
-        for (uint32_t k = 0; k < g->table->models[i].n_versions; k++)
-            put(g, g->table->models[i].names[k].deployment, out);
-}
-
-// The deployment's series in shard i, or NULL while that gateway has not counted anything for it.
-static const struct metrics_series *series_of(const struct gateway *g, unsigned i, const struct deployment *d)
-{
-    const struct metrics_series *s = &g->shards[i].series[d->series - g->metrics->series];
-    return s->deployment == d->key ? s : NULL;
-}
-
-static void put_requests(struct gateway *g, const struct deployment *d, struct buf *out)
-{
-    for (int class = 2; class < METRICS_CODE_CLASSES; class ++) {
-        uint64_t sum = 0;
-        for (unsigned i = 0; i < g->n_gateways; i++)
-            sum += series_of(g, i, d) ? series_of(g, i, d)->requests[class] : 0;
-        if (class == 3 || (sum == 0 && class != 2))
-            continue;
-        buf_puts(out, "slipway_requests_total{");
-        put_labels(out, d);
-        buf_printf(out, ",code=\"%dxx\"} %llu\n", class, (unsigned long long)sum);
-    }
-}
-
-static void put_number(const struct deployment *d, const char *name, uint64_t value, struct buf *out)
-{
-    buf_printf(out, "%s{", name);
-    put_labels(out, d);
-    buf_printf(out, "} %llu\n", (unsigned long long)value);
-}
-
-static void put_rows(struct gateway *g, const struct deployment *d, struct buf *out)
-{
-    uint64_t sum = 0;
-    for (unsigned i = 0; i < g->n_gateways; i++)
-        sum += series_of(g, i, d) ? series_of(g, i, d)->rows : 0;
-    buf_puts(out, "slipway_rows_total{");
-    put_labels(out, d);
-    buf_printf(out, "} %llu\n", (unsigned long long)sum);
-}
-
-static void put_rules(struct gateway *g, const struct deployment *d, struct buf *out)
-{
-    _Static_assert((int)RULE_KINDS == METRICS_RULE_KINDS && (int)RULE_ACTIONS == METRICS_RULE_ACTIONS,
-                   "as counted");
-    if (!d->rules)
-        return;
-    for (int k = 0; k < RULE_KINDS; k++)
-        for (int a = 0; a < RULE_ACTIONS; a++) {
-            uint64_t sum = 0;
-            for (unsigned i = 0; i < g->n_gateways; i++)
-                sum += series_of(g, i, d) ? series_of(g, i, d)->rules[k][a] : 0;
-            buf_puts(out, "slipway_signature_values_total{");
-            put_labels(out, d);
-            buf_printf(out, ",kind=\"%s\",action=\"%s\"} %llu\n", rule_kind_name((enum rule_kind)k),
-                       rule_action_name((enum rule_action)a), (unsigned long long)sum);
+    const struct table *t = p->g->table;
+    for (uint32_t i = 0; i < t->n_models; i++)
+        for (uint32_t k = 0; k < t->models[i].n_versions && p->n < METRICS_SERIES; k++) {
+            const struct deployment *d = t->models[i].names[k].deployment;
+            struct metrics_entry *x = &p->entries[p->n++];
+            *x = (struct metrics_entry){
+                .key = d->key, .slot = (unsigned)(d->series - p->g->metrics->series), .d = d};
+            x->version = d->series->version;
+            memcpy(x->model, d->series->model, sizeof x->model);
         }
 }
 
-static void put_hist(struct gateway *g, const struct deployment *d, const char *name, size_t offset,
-                     struct buf *out)
+// A version that some gateway served until not long ago. Its number is looked at again after its name was
+// copied: the slot may be given to another one meanwhile.
+static void add_retired(struct metrics_page *p, const struct metrics_series *s, unsigned slot,
+                        uint64_t now_ns)
 {
-    struct hist *sum = calloc(1, sizeof *sum);
-    if (!sum) {
-        out->failed = true;
+    uint64_t key = __atomic_load_n(&s->deployment, __ATOMIC_SEQ_CST);
+    uint64_t left_ns = __atomic_load_n(&s->left_mono_ns, __ATOMIC_RELAXED);
+    if (key == 0 || left_ns == 0 || now_ns >= left_ns + p->g->settings->metrics_retire_ms * UINT64_C(1000000))
         return;
-    }
-    for (unsigned i = 0; i < g->n_gateways; i++) {
-        const struct metrics_series *s = series_of(g, i, d);
-        if (s)
-            hist_merge(sum, (const struct hist *)((const char *)s + offset));
-    }
-    for (int b = 0; b <= N_DURATION_BUCKETS; b++) {
-        bool last = b == N_DURATION_BUCKETS;
-        buf_printf(out, "%s_bucket{", name);
-        put_labels(out, d);
-        buf_printf(out, ",le=\"%s\"} %llu\n", last ? "+Inf" : DURATION_BUCKETS[b].le,
-                   (unsigned long long)(last ? sum->count : hist_count_below(sum, DURATION_BUCKETS[b].ns)));
-    }
-    buf_printf(out, "%s_sum{", name);
-    put_labels(out, d);
-    buf_printf(out, "} %.9f\n%s_count{", (double)sum->sum_ns * 1e-9, name);
-    put_labels(out, d);
-    buf_printf(out, "} %llu\n", (unsigned long long)sum->count);
-    free(sum);
-}
-
-static void put_duration(struct gateway *g, const struct deployment *d, struct buf *out)
-{
-    put_hist(g, d, "slipway_request_duration_seconds", offsetof(struct metrics_series, duration), out);
-}
-
-static void put_queue(struct gateway *g, const struct deployment *d, struct buf *out)
-{
-    put_hist(g, d, "slipway_queue_duration_seconds", offsetof(struct metrics_series, queue), out);
-}
-
-static void put_compute(struct gateway *g, const struct deployment *d, struct buf *out)
-{
-    put_hist(g, d, "slipway_compute_duration_seconds", offsetof(struct metrics_series, compute), out);
-}
-
-static void put_batch(struct gateway *g, const struct deployment *d, struct buf *out)
-{
-    struct hist *sum = calloc(1, sizeof *sum);
-    if (!sum) {
-        out->failed = true;
+    if (p->n == METRICS_SERIES || find(p, key))
         return;
-    }
-    for (unsigned i = 0; i < g->n_gateways; i++)
-        if (series_of(g, i, d))
-            hist_merge(sum, &series_of(g, i, d)->batch);
-    for (uint64_t le = 1; le <= 8192; le *= 2) {
-        buf_puts(out, "slipway_batch_size_bucket{");
-        put_labels(out, d);
-        buf_printf(out, ",le=\"%llu\"} %llu\n", (unsigned long long)le,
-                   (unsigned long long)hist_count_below(sum, le));
-    }
-    buf_puts(out, "slipway_batch_size_bucket{");
-    put_labels(out, d);
-    buf_printf(out, ",le=\"+Inf\"} %llu\nslipway_batch_size_sum{", (unsigned long long)sum->count);
-    put_labels(out, d);
-    buf_printf(out, "} %llu\nslipway_batch_size_count{", (unsigned long long)sum->sum_ns);
-    put_labels(out, d);
-    buf_printf(out, "} %llu\n", (unsigned long long)sum->count);
-    free(sum);
+    struct metrics_entry *x = &p->entries[p->n];
+    *x = (struct metrics_entry){.key = key, .slot = slot, .version = s->version};
+    memcpy(x->model, s->model, LIMIT_MODEL_NAME_BYTES);
+    if (__atomic_load_n(&s->deployment, __ATOMIC_SEQ_CST) == key)
+        p->n++;
 }
 
-// One number of the series, added up over the gateways.
-static void put_sum(struct gateway *g, const struct deployment *d, const char *name, size_t offset,
-                    struct buf *out)
+static int by_name(const void *a, const void *b)
+{
+    const struct metrics_entry *x = a, *y = b;
+    int c = strcmp(x->model, y->model);
+    return c ? c : (x->version > y->version) - (x->version < y->version);
+}
+
+static void collect(struct metrics_page *p)
+{
+    uint64_t now_ns = clock_mono_ns();
+    add_served(p);
+    for (unsigned i = 0; i < p->g->n_gateways; i++)
+        for (unsigned slot = 0; slot < METRICS_SERIES; slot++)
+            add_retired(p, &p->g->shards[i].series[slot], slot, now_ns);
+    qsort(p->entries, p->n, sizeof p->entries[0], by_name);
+}
+
+void metrics_page_routed(struct gateway *g)
+{
+    bool served[METRICS_SERIES] = {0};
+    uint64_t now_ns = clock_mono_ns();
+    for (uint32_t i = 0; i < g->table->n_models; i++)
+        for (uint32_t k = 0; k < g->table->models[i].n_versions; k++)
+            served[g->table->models[i].names[k].deployment->series - g->metrics->series] = true;
+    for (unsigned slot = 0; slot < METRICS_SERIES; slot++) {
+        struct metrics_series *s = &g->metrics->series[slot];
+        uint64_t left_ns = served[slot] ? 0 : s->left_mono_ns ? s->left_mono_ns : now_ns;
+        __atomic_store_n(&s->left_mono_ns, s->deployment ? left_ns : 0, __ATOMIC_RELAXED);
+    }
+}
+
+// ---- parts ----
+
+const struct metrics_series *metrics_series_of(const struct metrics_page *p, unsigned i,
+                                               const struct metrics_entry *x)
+{
+    const struct metrics_series *s = &p->g->shards[i].series[x->slot];
+    return __atomic_load_n(&s->deployment, __ATOMIC_RELAXED) == x->key ? s : NULL;
+}
+
+uint64_t metrics_sum(const struct metrics_page *p, const struct metrics_entry *x, size_t offset)
 {
     uint64_t sum = 0;
-    if (!d->backend)
-        return;
-    for (unsigned i = 0; i < g->n_gateways; i++) {
-        const struct metrics_series *s = series_of(g, i, d);
+    for (unsigned i = 0; i < p->g->n_gateways; i++) {
+        const struct metrics_series *s = metrics_series_of(p, i, x);
         sum += s ? *(const uint64_t *)((const char *)s + offset) : 0;
     }
-    put_number(d, name, sum, out);
+    return sum;
 }
 
-static void put_in_flight(struct gateway *g, const struct deployment *d, struct buf *out)
+void metrics_hist_add(struct metrics_page *p, const struct metrics_entry *x, size_t offset)
 {
-    put_sum(g, d, "slipway_requests_in_flight", offsetof(struct metrics_series, in_flight), out);
-}
-
-static void put_depth(struct gateway *g, const struct deployment *d, struct buf *out)
-{
-    put_sum(g, d, "slipway_queue_depth", offsetof(struct metrics_series, waiting), out);
-}
-
-static void put_wanted(struct gateway *g, const struct deployment *d, struct buf *out)
-{
-    (void)g;
-    if (d->backend && d->backend->scale.known)
-        put_number(d, "slipway_replicas_wanted", d->backend->scale.wanted, out);
-}
-
-static void put_starved(struct gateway *g, const struct deployment *d, struct buf *out)
-{
-    (void)g;
-    if (d->backend && d->backend->scale.known)
-        put_number(d, "slipway_starved", d->backend->scale.starved, out);
-}
-
-static void put_cold_starts(struct gateway *g, const struct deployment *d, struct buf *out)
-{
-    (void)g;
-    if (d->backend && d->backend->scale.known)
-        put_number(d, "slipway_cold_starts_total", d->backend->scale.cold_starts, out);
-}
-
-static void put_scaling(struct gateway *g, struct buf *out)
-{
-    put_help(out, "slipway_requests_in_flight", "gauge",
-             "Requests to a model in replicas that are waiting or being computed.");
-    for_each(g, put_in_flight, out);
-    put_help(out, "slipway_queue_depth", "gauge", "Of them, those that wait for a replica with room.");
-    for_each(g, put_depth, out);
-    put_help(out, "slipway_replicas_wanted", "gauge", "Replicas that a version should have now.");
-    for_each(g, put_wanted, out);
-    put_help(out, "slipway_starved", "gauge",
-             "1 while a version gets fewer replicas than its load asks for.");
-    for_each(g, put_starved, out);
-    put_help(out, "slipway_cold_starts_total", "counter",
-             "Times that a version without replicas was started by a request.");
-    for_each(g, put_cold_starts, out);
-}
-
-static void put_total(struct gateway *g, const char *name, const char *type, const char *help, size_t offset,
-                      struct buf *out)
-{
-    uint64_t sum = 0;
-    for (unsigned i = 0; i < g->n_gateways; i++)
-        sum += *(const uint64_t *)((const char *)&g->shards[i] + offset);
-    put_help(out, name, type, help);
-    buf_printf(out, "%s %llu\n", name, (unsigned long long)sum);
-}
-
-static void put_server(struct gateway *g, struct buf *out)
-{
-    put_total(g, "slipway_connections", "gauge", "Open client connections.",
-              offsetof(struct metrics_shard, connections), out);
-    put_total(g, "slipway_connections_total", "counter", "Client connections accepted.",
-              offsetof(struct metrics_shard, connections_total), out);
-    put_total(g, "slipway_connections_refused_total", "counter", "Client connections refused at the limit.",
-              offsetof(struct metrics_shard, refused_total), out);
-    put_total(g, "slipway_received_bytes_total", "counter", "Bytes read from clients.",
-              offsetof(struct metrics_shard, bytes_in), out);
-    put_total(g, "slipway_sent_bytes_total", "counter", "Bytes written to clients.",
-              offsetof(struct metrics_shard, bytes_out), out);
-    put_help(out, "slipway_other_requests_total", "counter",
-             "Requests that no model answered: health, metadata, registry, errors.");
-    for (int class = 2; class < METRICS_CODE_CLASSES; class ++) {
-        uint64_t sum = 0;
-        for (unsigned i = 0; i < g->n_gateways; i++)
-            sum += g->shards[i].unrouted[class];
-        buf_printf(out, "slipway_other_requests_total{code=\"%dxx\"} %llu\n", class, (unsigned long long)sum);
+    for (unsigned i = 0; i < p->g->n_gateways; i++) {
+        const struct metrics_series *s = metrics_series_of(p, i, x);
+        if (s)
+            hist_merge(&p->sum, (const struct hist *)((const char *)s + offset));
     }
 }
 
-static bool is_child(const struct board_row *r)
+void metrics_labels_put(struct exposition *x, const struct metrics_entry *entry)
 {
-    return r->kind == BOARD_GATEWAY || r->kind == BOARD_CONTROLLER;
+    exposition_label(x, "model", str_of(entry->model));
+    exposition_label_u64(x, "version", entry->version);
+    exposition_label(x, "arm", STR("stable"));
 }
 
-static void put_replica_labels(const struct board_row *r, struct buf *out)
+static struct exposition begin(struct metrics_page *p, const struct metrics_entry *entry, const char *name,
+                               const char *suffix)
 {
-    buf_printf(out, "model=\"%s\",version=\"%u\",process=\"%s\",index=\"%u\"", r->model, r->version,
-               board_kind_name(r->kind), r->index);
+    struct exposition x = exposition_begin(p->out, name, suffix);
+    metrics_labels_put(&x, entry);
+    return x;
 }
 
-// Calls put for each loader and replica.
-static void for_each_replica(const struct gateway *g, void (*put)(const struct board_row *, struct buf *),
-                             struct buf *out)
+void metrics_hist_put(struct metrics_page *p, const char *name,
+                      void (*put_labels)(struct exposition *, const struct metrics_entry *),
+                      const struct metrics_entry *entry)
 {
-    for (unsigned i = 0; i < board_n_rows(g->board); i++) {
-        struct board_row r = board_read(g->board, i);
-        if (r.state != BOARD_EMPTY && !is_child(&r))
-            put(&r, out);
+    struct exposition x;
+    for (unsigned e = 0; e <= HIST_EDGES; e++) {
+        x = exposition_begin(p->out, name, "_bucket");
+        put_labels(&x, entry);
+        exposition_label(&x, "le", str_of(EDGES[e]));
+        exposition_end_u64(&x, e < HIST_EDGES ? hist_count_at_edge(&p->sum, e) : p->sum.count);
+    }
+    x = exposition_begin(p->out, name, "_sum");
+    put_labels(&x, entry);
+    exposition_end_ns(&x, p->sum.sum_ns);
+    x = exposition_begin(p->out, name, "_count");
+    put_labels(&x, entry);
+    exposition_end_u64(&x, p->sum.count);
+}
+
+// ---- families ----
+
+static void put_requests(struct metrics_page *p)
+{
+    static const char *const CLASSES[METRICS_CODE_CLASSES] = {
+        [2] = "2xx", [4] = "4xx", [5] = "5xx"}; // a prediction is never answered by the others
+    exposition_family(p->out, "slipway_requests_total", "counter", "Prediction requests by answer.");
+    for (size_t i = 0; i < p->n; i++)
+        for (size_t class = 0; class < METRICS_CODE_CLASSES; class ++) {
+            if (!CLASSES[class])
+                continue;
+            struct exposition x = begin(p, &p->entries[i], "slipway_requests_total", "");
+            exposition_label(&x, "code", str_of(CLASSES[class]));
+            exposition_end_u64(
+                &x, metrics_sum(p, &p->entries[i],
+                                offsetof(struct metrics_series, requests) + class * sizeof(uint64_t)));
+        }
+}
+
+static void put_counter(struct metrics_page *p, const char *name, const char *help, size_t offset)
+{
+    exposition_family(p->out, name, "counter", help);
+    for (size_t i = 0; i < p->n; i++) {
+        struct exposition x = begin(p, &p->entries[i], name, "");
+        exposition_end_u64(&x, metrics_sum(p, &p->entries[i], offset));
     }
 }
 
-static void put_replica_state(const struct board_row *r, struct buf *out)
+static void put_rules(struct metrics_page *p)
 {
-    for (uint32_t state = BOARD_EMPTY + 1; state < BOARD_STATES; state++) {
-        buf_puts(out, "slipway_replica_state{");
-        put_replica_labels(r, out);
-        buf_printf(out, ",state=\"%s\"} %d\n", board_state_name(state), r->state == state);
+    _Static_assert((int)RULE_KINDS == METRICS_RULE_KINDS && (int)RULE_ACTIONS == METRICS_RULE_ACTIONS,
+                   "as counted");
+    exposition_family(p->out, "slipway_signature_values_total", "counter",
+                      "Values that broke a rule of the signature, and what became of them.");
+    for (size_t i = 0; i < p->n; i++)
+        for (size_t n = 0; p->entries[i].d && p->entries[i].d->rules && n < (size_t)RULE_KINDS * RULE_ACTIONS;
+             n++) {
+            struct exposition x = begin(p, &p->entries[i], "slipway_signature_values_total", "");
+            exposition_label(&x, "kind", str_of(rule_kind_name((enum rule_kind)(n / RULE_ACTIONS))));
+            exposition_label(&x, "action", str_of(rule_action_name((enum rule_action)(n % RULE_ACTIONS))));
+            exposition_end_u64(&x,
+                               metrics_sum(p, &p->entries[i],
+                                           offsetof(struct metrics_series, rules) + n * sizeof(uint64_t)));
+        }
+}
+
+static void put_hist(struct metrics_page *p, const char *name, const char *help, size_t offset)
+{
+    exposition_family(p->out, name, "histogram", help);
+    for (size_t i = 0; i < p->n; i++) {
+        memset(&p->sum, 0, sizeof p->sum);
+        metrics_hist_add(p, &p->entries[i], offset);
+        metrics_hist_put(p, name, metrics_labels_put, &p->entries[i]);
     }
 }
 
-static void put_replica_restarts(const struct board_row *r, struct buf *out)
+static void put_batches(struct metrics_page *p)
 {
-    buf_puts(out, "slipway_replica_restarts_total{");
-    put_replica_labels(r, out);
-    buf_printf(out, "} %u\n", r->restarts);
-}
-
-static void put_replica_load(const struct board_row *r, struct buf *out)
-{
-    buf_puts(out, "slipway_replica_load_seconds{");
-    put_replica_labels(r, out);
-    buf_printf(out, "} %.6f\n", (double)r->load_ns / 1e9);
-}
-
-static void put_replicas(const struct gateway *g, struct buf *out)
-{
-    put_help(out, "slipway_replica_state", "gauge",
-             "1 for the state that a loader or replica is in, else 0.");
-    for_each_replica(g, put_replica_state, out);
-    put_help(out, "slipway_replica_restarts_total", "counter",
-             "Times a loader or replica died and was started again.");
-    for_each_replica(g, put_replica_restarts, out);
-    put_help(out, "slipway_replica_load_seconds", "gauge", "How long it took to be ready.");
-    for_each_replica(g, put_replica_load, out);
-}
-
-static void put_processes(struct gateway *g, struct buf *out)
-{
-    put_help(out, "slipway_process_up", "gauge", "1 while the process is ready.");
-    for (unsigned i = 0; i < board_n_rows(g->board); i++) {
-        struct board_row r = board_read(g->board, i);
-        if (!is_child(&r))
-            continue;
-        buf_printf(out, "slipway_process_up{process=\"%s\",index=\"%u\"} %d\n", board_kind_name(r.kind),
-                   r.index, r.state == BOARD_READY);
+    static const char NAME[] = "slipway_batch_size";
+    exposition_family(p->out, NAME, "histogram", "Rows computed together with a request.");
+    for (size_t i = 0; i < p->n; i++) {
+        const struct metrics_entry *entry = &p->entries[i];
+        size_t at = offsetof(struct metrics_series, batch);
+        uint64_t n = 0;
+        struct exposition x;
+        for (size_t k = 0; k < METRICS_SIZES; k++) {
+            n += metrics_sum(p, entry, at + offsetof(struct metrics_sizes, n) + k * sizeof(uint64_t));
+            x = begin(p, entry, NAME, "_bucket");
+            if (k + 1 < METRICS_SIZES)
+                exposition_label_u64(&x, "le", UINT64_C(1) << k);
+            else
+                exposition_label(&x, "le", STR("+Inf"));
+            exposition_end_u64(&x, n);
+        }
+        x = begin(p, entry, NAME, "_sum");
+        exposition_end_u64(&x, metrics_sum(p, entry, at + offsetof(struct metrics_sizes, sum)));
+        x = begin(p, entry, NAME, "_count");
+        exposition_end_u64(&x, n);
     }
-    put_help(out, "slipway_process_restarts_total", "counter",
-             "Times the process died and was started again.");
-    for (unsigned i = 0; i < board_n_rows(g->board); i++) {
-        struct board_row r = board_read(g->board, i);
-        if (!is_child(&r))
-            continue;
-        buf_printf(out, "slipway_process_restarts_total{process=\"%s\",index=\"%u\"} %u\n",
-                   board_kind_name(r.kind), r.index, r.restarts);
-    }
+}
+
+static void put_all(struct metrics_page *p)
+{
+    exposition_family(p->out, "slipway_build_info", "gauge", "Always 1; the version is in the label.");
+    struct exposition x = exposition_begin(p->out, "slipway_build_info", "");
+    exposition_label(&x, "version", STR(SLIPWAY_VERSION));
+    exposition_end_u64(&x, 1);
+    put_requests(p);
+    put_counter(p, "slipway_rows_total", "Rows predicted.", offsetof(struct metrics_series, rows));
+    put_rules(p);
+    put_hist(p, "slipway_request_duration_seconds", "From the read of a request to the write of its answer.",
+             offsetof(struct metrics_series, duration));
+    put_hist(p, "slipway_queue_duration_seconds",
+             "From the read of a request to the start of its computation.",
+             offsetof(struct metrics_series, queue));
+    put_hist(p, "slipway_compute_duration_seconds", "Computation of the batch a request was part of.",
+             offsetof(struct metrics_series, compute));
+    put_batches(p);
+    metrics_replicas_put(p);
+    metrics_server_put(p);
+    metrics_aliases_put(p);
 }
 
 void metrics_page_put(struct gateway *g, struct buf *out)
 {
-    put_help(out, "slipway_build_info", "gauge", "Always 1; the version is in the label.");
-    buf_puts(out, "slipway_build_info{version=\"" SLIPWAY_VERSION "\"} 1\n");
-    put_help(out, "slipway_requests_total", "counter", "Prediction requests by answer.");
-    for_each(g, put_requests, out);
-    put_help(out, "slipway_rows_total", "counter", "Rows predicted.");
-    for_each(g, put_rows, out);
-    put_help(out, "slipway_signature_values_total", "counter",
-             "Values that broke a rule of the signature, and what became of them.");
-    for_each(g, put_rules, out);
-    put_help(out, "slipway_request_duration_seconds", "histogram",
-             "From the read of a request to the write of its answer.");
-    for_each(g, put_duration, out);
-    put_help(out, "slipway_queue_duration_seconds", "histogram",
-             "From the read of a request to the start of its computation.");
-    for_each(g, put_queue, out);
-    put_help(out, "slipway_compute_duration_seconds", "histogram",
-             "Computation of the batch a request was part of.");
-    for_each(g, put_compute, out);
-    put_help(out, "slipway_batch_size", "histogram", "Rows computed together with a request.");
-    for_each(g, put_batch, out);
-    put_scaling(g, out);
-    put_server(g, out);
-    put_processes(g, out);
-    put_replicas(g, out);
-    put_help(out, "slipway_controller_connected", "gauge", "1 while this gateway hears from the controller.");
-    buf_printf(out, "slipway_controller_connected{gateway=\"%u\"} %d\n", g->index,
-               control_is_connected(g->control));
+    struct metrics_page *p = calloc(1, sizeof *p);
+    if (!p) {
+        out->failed = true;
+        return;
+    }
+    p->g = g;
+    p->out = out;
+    collect(p);
+    put_all(p);
+    free(p);
 }

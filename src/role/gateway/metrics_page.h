@@ -4,6 +4,9 @@
 
 #include "role/gateway/gateway.h"
 
-// Appends the page. Labels are model, version, arm and code class only, of the deployments that are served
-// now.
+// Appends the page. Labels are model, version, arm and code class only, of the versions that are served now
+// or were not long ago: never what a client named.
 void metrics_page_put(struct gateway *g, struct buf *out);
+// After the table was swapped: notes which versions left it and when. They stay on the page for the setting
+// metrics_retire.
+void metrics_page_routed(struct gateway *g);

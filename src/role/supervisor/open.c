@@ -93,6 +93,17 @@ static int open_metrics(struct supervisor *s, struct err *e)
     return code;
 }
 
+// An upgrade to a program that counts otherwise: its counters start at zero, as monitoring expects of a
+// restart.
+static int renew_metrics(struct supervisor *s, struct err *e)
+{
+    struct stat st;
+    if (fstat(s->metrics_fd, &st) == 0 && (size_t)st.st_size == metrics_segment_bytes(supervisor_n_shards(s)))
+        return 0;
+    close(s->metrics_fd);
+    return open_metrics(s, e);
+}
+
 static int count_gateways(const struct settings *settings, unsigned *ret_n, struct err *e)
 {
     *ret_n = settings->gateways ? settings->gateways : n_cores();
@@ -201,7 +212,9 @@ int supervisor_reopen(struct supervisor *s, struct handover *h, struct msg_conn 
     if (!s->url)
         return err_set(e, ERR_NOMEM, "out of memory");
     file_lock_sign(s->lock_fd);
-    int code = succession_restore_sources(s, h, e);
+    int code = renew_metrics(s, e);
+    if (code == 0)
+        code = succession_restore_sources(s, h, e);
     if (code == 0)
         code = name_control(s, e);
     if (code == 0)

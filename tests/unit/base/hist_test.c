@@ -31,18 +31,36 @@ START_TEST(merged_histograms_equal_one)
 }
 END_TEST
 
-START_TEST(counting_below_a_limit_is_cumulative)
+// Counted one by one beside it: values around each edge, and all over.
+START_TEST(counts_at_the_edges_are_exact)
 {
-    static struct hist h;
-    hist_add(&h, 10);
-    hist_add(&h, 1000);
-    hist_add(&h, UINT64_MAX);
-    ck_assert_uint_eq(hist_count_below(&h, 9), 0);
-    ck_assert_uint_eq(hist_count_below(&h, 10), 1);
-    ck_assert_uint_eq(hist_count_below(&h, 2000), 2);
-    ck_assert_uint_eq(h.count, 3);
+    static struct hist h, parts[2];
+    static uint64_t at_most[HIST_EDGES];
+    uint64_t n = 0;
+    for (unsigned i = 0; i < HIST_EDGES; i++)
+        for (int64_t off = -40; off <= 40; off++, n++)
+            for (unsigned k = 0; k < 1 + (unsigned)(off & 3); k++) {
+                uint64_t v = hist_edge(i) + (uint64_t)(off * (int64_t)(1 + hist_edge(i) / 2000));
+                hist_add(&h, v);
+                hist_add_n(&parts[k & 1], v, 3);
+                for (unsigned e = 0; e < HIST_EDGES; e++)
+                    at_most[e] += v <= hist_edge(e);
+            }
+    for (uint64_t v = 1, k = 0; k < 60; v = v * 2 + k++) {
+        hist_add(&h, v);
+        hist_add_n(&parts[0], v, 3);
+        for (unsigned e = 0; e < HIST_EDGES; e++)
+            at_most[e] += v <= hist_edge(e);
+    }
+    hist_merge(&parts[0], &parts[1]);
+    for (unsigned e = 0; e < HIST_EDGES; e++) {
+        ck_assert_uint_gt(at_most[e], 0);
+        ck_assert_uint_eq(hist_count_at_edge(&h, e), at_most[e]);
+        ck_assert_uint_eq(hist_count_at_edge(&parts[0], e), 3 * at_most[e]);
+        ck_assert(e == 0 || hist_edge(e) > hist_edge(e - 1));
+    }
 }
 END_TEST
 
 UNIT_MAIN("base/hist", quantiles_are_within_their_bucket, merged_histograms_equal_one,
-          counting_below_a_limit_is_cumulative)
+          counts_at_the_edges_are_exact)
