@@ -2,13 +2,14 @@
 """kill -9 of the supervisor: the children go on, and a new supervisor takes them over."""
 
 import os
-import pathlib
 import signal
 import threading
 import time
 
 import pytest
 import requests
+
+import proc
 
 
 class Predictions:
@@ -64,11 +65,7 @@ def supervisors(server):
     """Processes of this server that are neither gateway nor controller."""
     found = []
     for pid in server.pids():
-        try:
-            words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except FileNotFoundError:
-            continue
-        if len(words) > 1 and words[1] in (b"serve", b"@supervisor"):
+        if proc.words(pid)[1:2] in ([b"serve"], [b"@supervisor"]):
             found.append(pid)
     return found
 
@@ -79,13 +76,6 @@ def kill_supervisor(server, n):
     took_ms = server.wait_event("supervisor_replaced", n=n)["took_ms"]
     assert len(supervisors(server)) == 1
     return took_ms
-
-
-def runs(pid):
-    try:
-        return bool(pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()) # empty: ended, not reaped
-    except FileNotFoundError:
-        return False
 
 
 def processes(server, kind):
@@ -185,7 +175,7 @@ def test_without_both_gateways_serve_a_while_and_make_way(served, churn, start_s
     pids = {other.child_pid("gateway", i) for i in (0, 1)}
     assert set(processes(other, "gateway").values()) == pids
     end = time.monotonic() + 20
-    while any(map(runs, gateways)):
+    while any(map(proc.is_alive, gateways)):
         assert time.monotonic() < end
     assert time.monotonic() - killed_at >= 4
     with pytest.raises(requests.ConnectionError):

@@ -15,6 +15,8 @@ import time
 import pytest
 import requests
 
+import proc
+
 ABORT, LOOP, SLEEP, ALL_MEMORY, NAN, OF_BATCH, ERROR, MORE_ROWS, WRONG_TYPE, LOST, MUTE, LONG_TEXT = range(-1001, -1013, -1)
 INTERFACE = {"platform": "fake", "max_batch_rows": 64,
              "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 3]}],
@@ -44,12 +46,8 @@ def answer(i):
 
 def replicas(server):
     """The process ids of replicas that serve now."""
-    alive = []
-    for event in server.find("replica_ready"):
-        stat = f"/proc/{event['child_pid']}/cmdline"
-        if os.path.exists(stat) and b"replica" in open(stat, "rb").read():
-            alive.append(event["child_pid"])
-    return alive
+    pids = [event["child_pid"] for event in server.find("replica_ready")]
+    return [pid for pid in pids if b"replica" in b" ".join(proc.words(pid))]
 
 
 class Prober:

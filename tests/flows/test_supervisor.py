@@ -3,7 +3,6 @@
 
 import datetime
 import os
-import pathlib
 import signal
 import socket
 import stat
@@ -12,6 +11,8 @@ import time
 
 import pytest
 import requests
+
+import proc
 
 GATEWAYS, CONTROLLER = "gateway", "controller"
 
@@ -232,20 +233,13 @@ def test_a_port_in_use_is_refused(start_fake, tmp_path):
     assert "in use" in second.wait_event("start_failed")["error"]
 
 
-def alive(pid):
-    try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):  # before or while it is read
-        return False
-
-
 def test_children_end_when_supervisor_and_controller_are_gone_and_the_directory_is_free_again(start_fake):
     server = start_fake("--gateways", 2)
     pids = [server.child_pid(GATEWAYS, 0), server.child_pid(GATEWAYS, 1), server.child_pid(CONTROLLER)]
     server.process.kill()
     server.process.wait()
     deadline = time.monotonic() + 20
-    while any(map(alive, pids)):
+    while any(map(proc.is_alive, pids)):
         assert time.monotonic() < deadline
     assert states(start_fake("--gateways", 1)) == ["ready", "ready"]
 
