@@ -2,16 +2,18 @@
 // The predict protocol of TensorFlow Serving's REST API and KServe V1: {"instances": rows} or {"inputs": rows
 // or columns}, answered with {"predictions": …}. The bodies of GET /v1/models are in metadata.c; shapes and
 // policy for clients in docs/api.md.
-#include "api/fields.h"
+#include "api/kserve_v1_request.h"
 #include "api/named_row.h"
 
 #include "base/assert.h"
 
 #include <string.h>
 
-enum field { INSTANCES, INPUTS, SIGNATURE_NAME, PARAMETERS, N_FIELDS };
-static const struct str FIELDS[N_FIELDS] = {STR("instances"), STR("inputs"), STR("signature_name"),
-                                            STR("parameters")};
+// The request so far.
+struct predict {
+    struct decode d;
+    struct predict_request *ret;
+};
 
 static int read_row(struct decode *d, enum json_kind k, struct named_row *named, void *row, struct err *e)
 {
@@ -165,68 +167,42 @@ static int read_columns(struct decode *d, struct err *e)
     return rc ? rc : decode_fill_absent(d, seen, e);
 }
 
-static int read_field(struct decode *d, uint32_t field, struct predict_request *ret, struct err *e)
+static int read_instances(void *context, struct err *e)
 {
-    enum json_kind k = json_scan_kind(&d->json);
-    switch (field) {
-    case INPUTS:
-        ret->columns = true;
-        if (k == JSON_OBJECT)
-            return read_columns(d, e);
-        return k == JSON_ARRAY ? read_rows(d, e)
-                               : decode_unexpected(d, "an array of rows or an object of columns", e);
-    case INSTANCES:
-        return k == JSON_ARRAY ? read_rows(d, e) : decode_unexpected(d, "an array of rows", e);
-    case SIGNATURE_NAME:
-        return field_signature_name(d, e);
-    default:
-        return field_parameters(d, e);
-    }
+    struct predict *p = context;
+    return read_rows(&p->d, e);
 }
 
-static int read_request(struct decode *d, struct predict_request *ret, struct err *e)
+static int read_inputs(void *context, enum json_kind k, struct err *e)
 {
-    const uint32_t both = 1u << INSTANCES | 1u << INPUTS;
-    uint32_t seen = 0, field;
-    bool first = true;
-    if (json_scan_kind(&d->json) != JSON_OBJECT)
-        return decode_unexpected(d, "an object with the key instances or inputs", e);
-    int rc = json_scan_enter(&d->json, e);
-    while (rc == 0) {
-        rc = decode_field(d, FIELDS, N_FIELDS, &seen, "request", &first, &field, e);
-        if (rc <= 0)
-            break;
-        if ((seen & both) == both)
-            rc = err_set(e, ERR_DUPLICATE_KEY, "a request has instances or inputs, not both");
-        else
-            rc = read_field(d, field, ret, e);
-        if (rc)
-            path_key_before(e, FIELDS[field]);
-    }
-    if (rc == 0)
-        rc = json_scan_finish(&d->json, e);
-    if (rc == 0 && (seen & both) == 0)
-        rc = err_set(e, ERR_WRONG_COUNT, "the request has neither instances nor inputs: nothing to predict");
-    return rc;
+    struct predict *p = context;
+    p->ret->columns = true;
+    if (k == JSON_OBJECT)
+        return read_columns(&p->d, e);
+    return k == JSON_ARRAY ? read_rows(&p->d, e)
+                           : decode_unexpected(&p->d, "an array of rows or an object of columns", e);
 }
+
+static const struct v1_codec CODEC = {read_instances, read_inputs};
 
 int kserve_v1_decode(struct str body, const struct json_pause *pause, const struct signature *sig,
                      struct rows *rows, struct arena *scratch, struct predict_request *ret, struct err *e)
 {
-    struct decode d;
+    struct predict p = {.ret = ret};
+    struct decode *d = &p.d;
     ASSERT(rows->dtype == sig->input_dtype && rows->n_features == sig->n_features);
-    decode_init(&d, body, sig, rows, scratch);
-    json_scan_pauses(&d.json, pause);
+    decode_init(d, body, sig, rows, scratch);
+    json_scan_pauses(&d->json, pause);
     *ret = (struct predict_request){.no_outputs_listed = true};
-    int rc = read_request(&d, ret, e);
+    int rc = v1_request_decode(d, &CODEC, &p, e);
     if (sig->takes_text)
-        rc = decode_finish_rules(&d, rc, ret->columns ? ".inputs" : ".instances", ret, e);
+        rc = decode_finish_rules(d, rc, ret->columns ? ".inputs" : ".instances", ret, e);
     if (rc) {
         path_before(e, "$");
-        rows_truncate(rows, d.first_row);
+        rows_truncate(rows, d->first_row);
         return rc;
     }
-    ret->n_rows = rows->n_rows - d.first_row;
+    ret->n_rows = rows->n_rows - d->first_row;
     return 0;
 }
 
@@ -255,16 +231,7 @@ void kserve_v1_encode(const struct predict_request *req, const struct predict_an
         buf_putc(out, '}');
         return;
     }
-    // TensorFlow's clients read `outputs` here, KServe's `predictions`.
-    buf_puts(out, "{\"outputs\":");
-    size_t from = out->n;
+    size_t from = v1_answer_columns(out);
     put_rows(a, out);
-    size_t n = out->failed ? 0 : out->n - from;
-    buf_puts(out, ",\"predictions\":");
-    char *copy = buf_reserve(out, n + 1);
-    if (!copy)
-        return;
-    memcpy(copy, out->p + from, n);
-    copy[n] = '}';
-    buf_advance(out, n + 1);
+    v1_answer_columns_end(out, from);
 }

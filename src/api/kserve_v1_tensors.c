@@ -2,16 +2,12 @@
 // TensorFlow Serving's REST API and KServe V1 for models of tensors. `instances` is a list of rows: the
 // values of the one input, or objects by input name; `inputs` has whole tensors. Rows as objects are read
 // once when it is known how large a row is, else twice: first to measure.
-#include "api/fields.h"
+#include "api/kserve_v1_request.h"
 #include "api/ruled_tensor.h"
 #include "api/tensor_read.h"
 #include "api/tensor_write.h"
 
 #include <string.h>
-
-enum field { INSTANCES, INPUTS, SIGNATURE_NAME, PARAMETERS, N_FIELDS };
-static const struct str FIELDS[N_FIELDS] = {STR("instances"), STR("inputs"), STR("signature_name"),
-                                            STR("parameters")};
 
 // The request so far.
 struct predict {
@@ -260,8 +256,9 @@ static int no_unnamed_input(struct predict *p, struct err *e)
 }
 
 // A list of rows.
-static int read_instances(struct predict *p, struct err *e)
+static int read_instances(void *context, struct err *e)
 {
+    struct predict *p = context;
     struct json_scan look = p->d.json;
     int rc = json_scan_enter(&look, e), k = unnamed_input(p->i);
     if (rc)
@@ -300,8 +297,9 @@ static int read_columns(struct predict *p, struct err *e)
 }
 
 // Tensors by name, one tensor, or rows as objects.
-static int read_inputs(struct predict *p, enum json_kind kind, struct err *e)
+static int read_inputs(void *context, enum json_kind kind, struct err *e)
 {
+    struct predict *p = context;
     struct json_scan look = p->d.json;
     int rc, k = unnamed_input(p->i);
     p->ret->columns = true;
@@ -317,48 +315,11 @@ static int read_inputs(struct predict *p, enum json_kind kind, struct err *e)
     return k < 0 ? no_unnamed_input(p, e) : read_whole(p, (uint32_t)k, e);
 }
 
-static int read_field(struct predict *p, uint32_t field, struct err *e)
-{
-    enum json_kind kind = json_scan_kind(&p->d.json);
-    switch (field) {
-    case INPUTS:
-        return read_inputs(p, kind, e);
-    case INSTANCES:
-        return kind == JSON_ARRAY ? read_instances(p, e) : decode_unexpected(&p->d, "an array of rows", e);
-    case SIGNATURE_NAME:
-        return field_signature_name(&p->d, e);
-    default:
-        return field_parameters(&p->d, e);
-    }
-}
+static const struct v1_codec CODEC = {read_instances, read_inputs};
 
 static int read_request(struct predict *p, struct err *e)
 {
-    const uint32_t both = 1u << INSTANCES | 1u << INPUTS;
-    struct decode *d = &p->d;
-    uint32_t seen = 0, field;
-    bool first = true;
-    if (json_scan_kind(&d->json) != JSON_OBJECT)
-        return decode_unexpected(d, "an object with the key instances or inputs", e);
-    int rc = json_scan_enter(&d->json, e);
-    while (rc == 0) {
-        rc = json_scan_item(&d->json, '}', &first, e);
-        if (rc <= 0)
-            break;
-        rc = decode_key(d, FIELDS, N_FIELDS, &seen, "request", &field, e);
-        if (rc)
-            return rc;
-        if ((seen & both) == both)
-            rc = err_set(e, ERR_DUPLICATE_KEY, "a request has instances or inputs, not both");
-        else
-            rc = read_field(p, field, e);
-        if (rc)
-            path_key_before(e, FIELDS[field]);
-    }
-    if (rc == 0)
-        rc = json_scan_finish(&d->json, e);
-    if (rc == 0 && (seen & both) == 0)
-        rc = err_set(e, ERR_WRONG_COUNT, "the request has neither instances nor inputs: nothing to predict");
+    int rc = v1_request_decode(&p->d, &CODEC, p, e);
     if (rc)
         return rc;
     rc = finish_inputs(p->i, p->ret, e);
@@ -460,16 +421,7 @@ void kserve_v1_tensors_encode(const struct tensors_request *req, const struct te
         put_rows(&r, req->n_rows);
         return;
     }
-    // TensorFlow's clients read `outputs` here, KServe's `predictions`.
-    buf_puts(out, "{\"outputs\":");
-    size_t from = out->n;
+    size_t from = v1_answer_columns(out);
     put_values(&r, 0);
-    size_t n = out->failed ? 0 : out->n - from;
-    buf_puts(out, ",\"predictions\":");
-    char *copy = buf_reserve(out, n + 1);
-    if (!copy)
-        return;
-    memcpy(copy, out->p + from, n);
-    copy[n] = '}';
-    buf_advance(out, n + 1);
+    v1_answer_columns_end(out, from);
 }

@@ -1,41 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Open Inference Protocol (KServe V2) over REST, tensors in JSON: one input with all features, or one
-// input for each feature. Values go straight into the rows, which is why the shape is wanted before the data;
-// data that comes first is checked, passed over and read at the end of its tensor. Parameters are
-// kserve_v2_parameters.c, metadata is metadata.c.
+// input for each feature. Values go straight into the rows. The frame of the request is kserve_v2_request.c,
+// metadata is metadata.c.
 #include "api/fields.h"
-#include "api/kserve_v2_parameters.h"
+#include "api/kserve_v2_request.h"
 
 #include "base/assert.h"
 
-enum request_field { ID, PARAMETERS, INPUTS, OUTPUTS, N_REQUEST_FIELDS };
-static const struct str REQUEST_FIELDS[] = {STR("id"), STR("parameters"), STR("inputs"), STR("outputs")};
-enum input_field { NAME, SHAPE, DATATYPE, INPUT_PARAMETERS, DATA, N_INPUT_FIELDS };
-static const struct str INPUT_FIELDS[] = {STR("name"), STR("shape"), STR("datatype"), STR("parameters"),
-                                          STR("data")};
-enum output_field { OUTPUT_NAME, OUTPUT_PARAMETERS, N_OUTPUT_FIELDS };
-static const struct str OUTPUT_FIELDS[] = {STR("name"), STR("parameters")};
-
 enum { DIMS_MAX = 2 };
-
-struct input_tensor {
-    struct str name;
-    enum dtype dtype;
-    uint64_t shape[DIMS_MAX];
-    uint32_t n_dims;
-    const char *data; // where it starts, if it came before what is needed to read it
-};
 
 // The request so far.
 struct infer {
     struct decode d;
-    struct predict_request *ret;
-    uint32_t n_inputs;
+    struct v2_request request;
     bool whole;    // the one input had all features
     uint8_t *seen; // (n_features) features that came as columns; NULL before the first
 };
 
-static int read_shape(struct decode *d, struct input_tensor *t, struct err *e)
+static int read_shape(struct decode *d, struct v2_input *t, struct err *e)
 {
     bool first = true;
     uint64_t dim = 0;
@@ -51,7 +33,7 @@ static int read_shape(struct decode *d, struct input_tensor *t, struct err *e)
         if (rc)
             path_index_before(e, n);
         else if (n++ < DIMS_MAX)
-            t->shape[n - 1] = dim;
+            t->shape[n - 1] = (int64_t)dim;
     }
     if (rc == 0 && (n == 0 || n > DIMS_MAX))
         rc = err_set(e, ERR_WRONG_COUNT,
@@ -61,7 +43,7 @@ static int read_shape(struct decode *d, struct input_tensor *t, struct err *e)
     return rc;
 }
 
-static int read_datatype(struct decode *d, struct input_tensor *t, struct err *e)
+static int read_datatype(struct decode *d, struct v2_input *t, struct err *e)
 {
     struct str name;
     int rc = field_string(d, &name, e);
@@ -78,8 +60,8 @@ static int read_datatype(struct decode *d, struct input_tensor *t, struct err *e
 }
 
 // [[row], [row], …]
-static int read_nested(struct decode *d, const struct input_tensor *t, uint64_t n_rows, uint32_t width,
-                       char *to, size_t stride, uint32_t feature, struct err *e)
+static int read_nested(struct decode *d, const struct v2_input *t, uint64_t n_rows, uint32_t width, char *to,
+                       size_t stride, uint32_t feature, struct err *e)
 {
     bool first = true;
     uint64_t i = 0;
@@ -107,7 +89,7 @@ static int read_nested(struct decode *d, const struct input_tensor *t, uint64_t 
 }
 
 // A flat array into cells that lie a row apart.
-static int read_flat_column(struct decode *d, const struct input_tensor *t, uint64_t n_rows, char *to,
+static int read_flat_column(struct decode *d, const struct v2_input *t, uint64_t n_rows, char *to,
                             size_t stride, uint32_t feature, struct err *e)
 {
     bool first = true;
@@ -135,8 +117,7 @@ static int read_flat_column(struct decode *d, const struct input_tensor *t, uint
     return rc;
 }
 
-static int read_data(struct decode *d, const struct input_tensor *t, bool whole, uint32_t feature,
-                     struct err *e)
+static int read_data(struct decode *d, const struct v2_input *t, bool whole, uint32_t feature, struct err *e)
 {
     if (json_scan_kind(&d->json) != JSON_ARRAY)
         return decode_unexpected(d, "an array", e);
@@ -159,8 +140,8 @@ static int read_data(struct decode *d, const struct input_tensor *t, bool whole,
 }
 
 // Whether the tensor holds all features, and if not, which one.
-static int find_features(struct infer *r, const struct input_tensor *t, bool *ret_whole,
-                         uint32_t *ret_feature, struct err *e)
+static int find_features(struct infer *r, const struct v2_input *t, bool *ret_whole, uint32_t *ret_feature,
+                         struct err *e)
 {
     const struct signature *sig = r->d.sig;
     uint32_t n = sig->n_features;
@@ -173,7 +154,7 @@ static int find_features(struct infer *r, const struct input_tensor *t, bool *re
         path_before(e, ".shape");
         return ERR_WRONG_COUNT;
     }
-    if (r->whole || (*ret_whole && r->n_inputs > 0))
+    if (r->whole || (*ret_whole && r->request.n_inputs > 0))
         return err_set(e, ERR_WRONG_COUNT,
                        "an input with all features stands alone, but there are several inputs");
     if (*ret_whole)
@@ -189,12 +170,12 @@ static int find_features(struct infer *r, const struct input_tensor *t, bool *re
 }
 
 // The first input makes the rows.
-static int make_rows(struct infer *r, const struct input_tensor *t, uint32_t width, struct err *e)
+static int make_rows(struct infer *r, const struct v2_input *t, uint32_t width, struct err *e)
 {
     struct decode *d = &r->d;
     uint64_t n = t->shape[0], body_bytes = (uint64_t)(d->json.end - d->json.start);
     void *first;
-    if (r->n_inputs > 0)
+    if (r->request.n_inputs > 0)
         return n == d->rows->n_rows - d->first_row
                    ? 0
                    : err_set(e, ERR_WRONG_COUNT, "this input has %llu rows, the first has %u",
@@ -208,8 +189,9 @@ static int make_rows(struct infer *r, const struct input_tensor *t, uint32_t wid
     return n ? rows_append(d->rows, (uint32_t)n, &first, e) : 0;
 }
 
-static int read_tensor_data(struct infer *r, const struct input_tensor *t, struct err *e)
+static int read_tensor_data(void *context, const struct v2_input *t, struct err *e)
 {
+    struct infer *r = context;
     struct decode *d = &r->d;
     bool whole;
     uint32_t feature;
@@ -232,7 +214,7 @@ static int read_tensor_data(struct infer *r, const struct input_tensor *t, struc
             return err_set(e, ERR_NOMEM, "no room to tell %u features apart", d->sig->n_features);
     }
     if (d->input_of)
-        d->input_of[feature] = r->n_inputs;
+        d->input_of[feature] = r->request.n_inputs;
     rc = read_data(d, t, whole, feature, e);
     if (rc) {
         path_before(e, ".data");
@@ -244,153 +226,42 @@ static int read_tensor_data(struct infer *r, const struct input_tensor *t, struc
     return 0;
 }
 
-static int read_input_field(struct infer *r, struct input_tensor *t, uint32_t field, uint32_t seen,
-                            struct err *e)
+static int inputs_end(void *context, struct err *e)
 {
-    const uint32_t needed = 1u << NAME | 1u << SHAPE | 1u << DATATYPE;
-    struct decode *d = &r->d;
-    switch (field) {
-    case NAME:
-        return field_string(d, &t->name, e);
-    case SHAPE:
-        return read_shape(d, t, e);
-    case DATATYPE:
-        return read_datatype(d, t, e);
-    case INPUT_PARAMETERS:
-        return v2_parameters_decode(d, V2_INPUT, e);
-    default:
-        if ((seen & needed) == needed)
-            return 0; // read by the caller, who has the path
-        t->data = d->json.p;
-        return json_scan_skip(&d->json, e);
-    }
+    struct infer *r = context;
+    if (r->request.n_inputs == 0)
+        return err_set(e, ERR_WRONG_COUNT, "there is no input");
+    return r->whole ? 0 : decode_fill_absent(&r->d, r->seen, e);
 }
 
-static int finish_input(struct infer *r, struct input_tensor *t, uint32_t seen, struct err *e)
+static int want_output(void *context, struct str name, struct err *e)
 {
-    struct decode *d = &r->d;
-    for (uint32_t i = 0; i < N_INPUT_FIELDS; i++)
-        if (i != INPUT_PARAMETERS && !(seen & 1u << i))
-            return err_set(e, ERR_WRONG_COUNT, "the input has no '" STR_FMT "'", STR_ARG(INPUT_FIELDS[i]));
-    if (!t->data)
+    const struct infer *r = context;
+    struct str known = str_of(r->d.sig->output_name);
+    if (str_eq(name, known))
         return 0;
-    const char *after = d->json.p;
-    uint32_t depth = d->json.depth++;
-    json_scan_seek(&d->json, t->data);
-    int rc = read_tensor_data(r, t, e);
-    json_scan_seek(&d->json, after);
-    d->json.depth = depth;
-    return rc;
-}
-
-static int read_input(void *context, struct err *e)
-{
-    struct infer *r = context;
-    struct decode *d = &r->d;
-    struct input_tensor t = {0};
-    uint32_t seen = 0, field;
-    bool first = true;
-    if (json_scan_kind(&d->json) != JSON_OBJECT)
-        return decode_unexpected(d, "an object with name, shape, datatype and data", e);
-    int rc = json_scan_enter(&d->json, e);
-    while (rc == 0) {
-        rc = decode_field(d, INPUT_FIELDS, N_INPUT_FIELDS, &seen, "input", &first, &field, e);
-        if (rc == 0)
-            return finish_input(r, &t, seen, e);
-        if (rc < 0)
-            break;
-        rc = read_input_field(r, &t, field, seen, e);
-        if (rc)
-            path_key_before(e, INPUT_FIELDS[field]);
-        else if (field == DATA && !t.data)
-            rc = read_tensor_data(r, &t, e);
-    }
-    return rc;
-}
-
-static int read_output(void *context, struct err *e)
-{
-    struct infer *r = context;
-    struct decode *d = &r->d;
-    struct str known = str_of(d->sig->output_name), wanted = {0};
-    uint32_t seen = 0, field;
-    bool first = true;
-    if (json_scan_kind(&d->json) != JSON_OBJECT)
-        return decode_unexpected(d, "an object with the name of an output", e);
-    int rc = json_scan_enter(&d->json, e);
-    while (rc == 0) {
-        rc = decode_field(d, OUTPUT_FIELDS, N_OUTPUT_FIELDS, &seen, "output", &first, &field, e);
-        if (rc <= 0)
-            break;
-        rc = field == OUTPUT_NAME ? field_string(d, &wanted, e) : v2_parameters_decode(d, V2_OUTPUT, e);
-        if (rc)
-            path_key_before(e, OUTPUT_FIELDS[field]);
-    }
-    if (rc || str_eq(wanted, known))
-        return rc;
-    err_set(e, ERR_UNKNOWN_OUTPUT, "the model has no output '" STR_FMT "'", STR_ARG(wanted));
+    err_set(e, ERR_UNKNOWN_OUTPUT, "the model has no output '" STR_FMT "'", STR_ARG(name));
     err_hint(e, "Its output is '" STR_FMT "'.", STR_ARG(known));
-    path_before(e, ".name");
     return ERR_UNKNOWN_OUTPUT;
 }
 
-static int read_field(struct infer *r, uint32_t field, struct err *e)
-{
-    uint32_t n_outputs;
-    int rc;
-    if (field != INPUTS && json_scan_kind(&r->d.json) == JSON_NULL) { // clients write absent fields so
-        json_scan_word(&r->d.json, JSON_NULL);
-        return 0;
-    }
-    switch (field) {
-    case ID:
-        return field_id(&r->d, &r->ret->id, e);
-    case PARAMETERS:
-        return v2_parameters_decode(&r->d, V2_REQUEST, e);
-    case OUTPUTS:
-        rc = field_list(&r->d, read_output, r, &n_outputs, e);
-        r->ret->no_outputs_listed = n_outputs == 0;
-        return rc;
-    default:
-        rc = field_list(&r->d, read_input, r, &r->n_inputs, e);
-        if (rc == 0 && r->n_inputs == 0)
-            return err_set(e, ERR_WRONG_COUNT, "there is no input");
-        return rc || r->whole ? rc : decode_fill_absent(&r->d, r->seen, e);
-    }
-}
-
-static int read_request(struct infer *r, struct err *e)
-{
-    struct decode *d = &r->d;
-    uint32_t seen = 0, field;
-    bool first = true;
-    if (json_scan_kind(&d->json) != JSON_OBJECT)
-        return decode_unexpected(d, "an object with the key inputs", e);
-    int rc = json_scan_enter(&d->json, e);
-    while (rc == 0) {
-        rc = decode_field(d, REQUEST_FIELDS, N_REQUEST_FIELDS, &seen, "request", &first, &field, e);
-        if (rc <= 0)
-            break;
-        rc = read_field(r, field, e);
-        if (rc)
-            path_key_before(e, REQUEST_FIELDS[field]);
-    }
-    if (rc == 0)
-        rc = json_scan_finish(&d->json, e);
-    if (rc == 0 && !(seen & 1u << INPUTS))
-        rc = err_set(e, ERR_WRONG_COUNT, "the request has no inputs: nothing to predict");
-    return rc;
-}
+static const struct v2_codec CODEC = {.read_shape = read_shape,
+                                      .read_datatype = read_datatype,
+                                      .read_data = read_tensor_data,
+                                      .inputs_end = inputs_end,
+                                      .want_output = want_output};
 
 int kserve_v2_decode(struct str body, const struct json_pause *pause, const struct signature *sig,
                      struct rows *rows, struct arena *scratch, struct predict_request *ret, struct err *e)
 {
-    struct infer r = {.ret = ret};
+    struct infer r = {.request = {.d = &r.d, .codec = &CODEC, .context = &r}};
     ASSERT(rows->dtype == sig->input_dtype && rows->n_features == sig->n_features);
     decode_init(&r.d, body, sig, rows, scratch);
     json_scan_pauses(&r.d.json, pause);
-    *ret = (struct predict_request){.no_outputs_listed = true};
-    int rc = read_request(&r, e);
+    *ret = (struct predict_request){0};
+    int rc = v2_request_decode(&r.request, e);
+    ret->id = r.request.id;
+    ret->no_outputs_listed = r.request.n_outputs == 0;
     if (sig->takes_text)
         rc = decode_finish_rules(&r.d, rc, ".inputs", ret, e);
     if (rc) {

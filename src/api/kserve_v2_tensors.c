@@ -1,22 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The Open Inference Protocol (KServe V2) over REST for models of tensors, in JSON. As in kserve_v2.c, data
-// that comes before the shape is checked, passed over and read at the end of its tensor.
+// The Open Inference Protocol (KServe V2) over REST for models of tensors, in JSON. The frame of the request
+// is kserve_v2_request.c.
 #include "api/fields.h"
 #include "api/kserve_v2_parameters.h"
+#include "api/kserve_v2_request.h"
 #include "api/ruled_tensor.h"
 #include "api/tensor_write.h"
 
 #include "base/near.h"
 
 #include <string.h>
-
-enum request_field { ID, PARAMETERS, INPUTS, OUTPUTS, N_REQUEST_FIELDS };
-static const struct str REQUEST_FIELDS[] = {STR("id"), STR("parameters"), STR("inputs"), STR("outputs")};
-enum input_field { NAME, SHAPE, DATATYPE, INPUT_PARAMETERS, DATA, N_INPUT_FIELDS };
-static const struct str INPUT_FIELDS[] = {STR("name"), STR("shape"), STR("datatype"), STR("parameters"),
-                                          STR("data")};
-enum output_field { OUTPUT_NAME, OUTPUT_PARAMETERS, N_OUTPUT_FIELDS };
-static const struct str OUTPUT_FIELDS[] = {STR("name"), STR("parameters")};
 
 // The request so far.
 struct infer {
@@ -26,16 +19,7 @@ struct infer {
     struct tensors_request *ret;
 };
 
-// An input so far.
-struct input {
-    struct str name;
-    enum dtype dtype;
-    uint32_t n_dims;
-    int64_t shape[TENSOR_DIMS_MAX];
-    const char *data; // where it starts, if it came before what is needed to read it
-};
-
-static int read_shape(struct decode *d, struct input *t, struct err *e)
+static int read_shape(struct decode *d, struct v2_input *t, struct err *e)
 {
     bool first = true;
     uint64_t dim = 0;
@@ -59,7 +43,7 @@ static int read_shape(struct decode *d, struct input *t, struct err *e)
     return rc;
 }
 
-static int read_datatype(struct decode *d, struct input *t, struct err *e)
+static int read_datatype(struct decode *d, struct v2_input *t, struct err *e)
 {
     struct str name;
     int rc = field_string(d, &name, e);
@@ -101,8 +85,9 @@ static int read_data(struct infer *r, struct tensor_read *t, struct err *e)
     return rc;
 }
 
-static int read_tensor(struct infer *r, const struct input *in, struct err *e)
+static int read_tensor(void *context, const struct v2_input *in, struct err *e)
 {
+    struct infer *r = context;
     struct tensor_read t;
     const char *step = ".name";
     uint32_t k = 0;
@@ -132,74 +117,15 @@ static int read_tensor(struct infer *r, const struct input *in, struct err *e)
     return rc;
 }
 
-static int read_input_field(struct infer *r, struct input *t, uint32_t field, uint32_t seen, struct err *e)
-{
-    const uint32_t needed = 1u << NAME | 1u << SHAPE | 1u << DATATYPE;
-    struct decode *d = &r->d;
-    switch (field) {
-    case NAME:
-        return field_string(d, &t->name, e);
-    case SHAPE:
-        return read_shape(d, t, e);
-    case DATATYPE:
-        return read_datatype(d, t, e);
-    case INPUT_PARAMETERS:
-        return v2_parameters_decode(d, V2_INPUT | V2_STRINGS, e);
-    default:
-        if ((seen & needed) == needed)
-            return 0; // read by the caller, who has the path
-        t->data = d->json.p;
-        return json_scan_skip(&d->json, e);
-    }
-}
-
-static int finish_input(struct infer *r, struct input *t, uint32_t seen, struct err *e)
-{
-    struct decode *d = &r->d;
-    for (uint32_t i = 0; i < N_INPUT_FIELDS; i++)
-        if (i != INPUT_PARAMETERS && !(seen & 1u << i))
-            return err_set(e, ERR_WRONG_COUNT, "the input has no '" STR_FMT "'", STR_ARG(INPUT_FIELDS[i]));
-    if (!t->data)
-        return 0;
-    const char *after = d->json.p;
-    uint32_t depth = d->json.depth++;
-    json_scan_seek(&d->json, t->data);
-    int rc = read_tensor(r, t, e);
-    json_scan_seek(&d->json, after);
-    d->json.depth = depth;
-    return rc;
-}
-
-static int read_input(void *context, struct err *e)
+static int inputs_end(void *context, struct err *e)
 {
     struct infer *r = context;
-    struct decode *d = &r->d;
-    struct input t = {0};
-    uint32_t seen = 0, field;
-    bool first = true;
-    if (json_scan_kind(&d->json) != JSON_OBJECT)
-        return decode_unexpected(d, "an object with name, shape, datatype and data", e);
-    int rc = json_scan_enter(&d->json, e);
-    while (rc == 0) {
-        rc = json_scan_item(&d->json, '}', &first, e);
-        if (rc == 0)
-            return finish_input(r, &t, seen, e);
-        if (rc < 0)
-            break;
-        rc = decode_key(d, INPUT_FIELDS, N_INPUT_FIELDS, &seen, "input", &field, e);
-        if (rc)
-            break;
-        rc = read_input_field(r, &t, field, seen, e);
-        if (rc)
-            path_key_before(e, INPUT_FIELDS[field]);
-        else if (field == DATA && !t.data)
-            rc = read_tensor(r, &t, e);
-    }
-    return rc;
+    return finish_inputs(r->i, r->ret, e);
 }
 
-static int want_output(struct infer *r, struct str name, struct err *e)
+static int want_output(void *context, struct str name, struct err *e)
 {
+    struct infer *r = context;
     struct str names[TENSORS_MAX];
     int found = interface_output(r->i, name);
     if (found >= 0 && !(r->ret->outputs & (uint64_t)1 << found)) {
@@ -219,84 +145,12 @@ static int want_output(struct infer *r, struct str name, struct err *e)
     return ERR_UNKNOWN_OUTPUT;
 }
 
-static int read_output(void *context, struct err *e)
-{
-    struct infer *r = context;
-    struct decode *d = &r->d;
-    struct str wanted = {0};
-    uint32_t seen = 0, field;
-    bool first = true;
-    if (json_scan_kind(&d->json) != JSON_OBJECT)
-        return decode_unexpected(d, "an object with the name of an output", e);
-    int rc = json_scan_enter(&d->json, e);
-    while (rc == 0) {
-        rc = json_scan_item(&d->json, '}', &first, e);
-        if (rc <= 0)
-            break;
-        rc = decode_key(d, OUTPUT_FIELDS, N_OUTPUT_FIELDS, &seen, "output", &field, e);
-        if (rc)
-            return rc;
-        rc = field == OUTPUT_NAME ? field_string(d, &wanted, e) : v2_parameters_decode(d, V2_OUTPUT, e);
-        if (rc)
-            path_key_before(e, OUTPUT_FIELDS[field]);
-    }
-    if (rc)
-        return rc;
-    rc = want_output(r, wanted, e);
-    if (rc)
-        path_before(e, ".name");
-    return rc;
-}
-
-static int read_field(struct infer *r, uint32_t field, struct err *e)
-{
-    uint32_t n;
-    if (field != INPUTS && json_scan_kind(&r->d.json) == JSON_NULL) { // clients write absent fields so
-        json_scan_word(&r->d.json, JSON_NULL);
-        return 0;
-    }
-    switch (field) {
-    case ID:
-        return field_id(&r->d, &r->ret->id, e);
-    case PARAMETERS:
-        return v2_parameters_decode(&r->d, V2_REQUEST, e);
-    case OUTPUTS:
-        return field_list(&r->d, read_output, r, &n, e);
-    default:
-        return field_list(&r->d, read_input, r, &n, e);
-    }
-}
-
-static int read_request(struct infer *r, struct err *e)
-{
-    struct decode *d = &r->d;
-    uint32_t seen = 0, field;
-    bool first = true;
-    if (json_scan_kind(&d->json) != JSON_OBJECT)
-        return decode_unexpected(d, "an object with the key inputs", e);
-    int rc = json_scan_enter(&d->json, e);
-    while (rc == 0) {
-        rc = json_scan_item(&d->json, '}', &first, e);
-        if (rc <= 0)
-            break;
-        rc = decode_key(d, REQUEST_FIELDS, N_REQUEST_FIELDS, &seen, "request", &field, e);
-        if (rc)
-            return rc;
-        rc = read_field(r, field, e);
-        if (rc)
-            path_key_before(e, REQUEST_FIELDS[field]);
-    }
-    if (rc == 0)
-        rc = json_scan_finish(&d->json, e);
-    if (rc == 0 && !(seen & 1u << INPUTS))
-        rc = err_set(e, ERR_WRONG_COUNT, "the request has no inputs: nothing to predict");
-    if (rc)
-        return rc;
-    rc = finish_inputs(r->i, r->ret, e);
-    if (rc)
-        path_before(e, ".inputs");
-    return rc;
-}
+static const struct v2_codec CODEC = {.input_parameters = V2_STRINGS,
+                                      .read_shape = read_shape,
+                                      .read_datatype = read_datatype,
+                                      .read_data = read_tensor,
+                                      .inputs_end = inputs_end,
+                                      .want_output = want_output};
 
 int kserve_v2_tensors_decode(struct str body, const struct json_pause *pause, const struct interface *i,
                              struct tensor_sink *sink, struct arena *scratch, struct tensors_request *ret,
@@ -308,7 +162,9 @@ int kserve_v2_tensors_decode(struct str body, const struct json_pause *pause, co
     *ret = (struct tensors_request){.inputs = arena_calloc(scratch, i->n_inputs, sizeof *ret->inputs)};
     if (!ret->inputs)
         return err_set(e, ERR_NOMEM, "no room for %u inputs", i->n_inputs);
-    int rc = read_request(&r, e);
+    struct v2_request request = {.d = &r.d, .codec = &CODEC, .context = &r};
+    int rc = v2_request_decode(&request, e);
+    ret->id = request.id;
     ret->n_warnings = r.d.n_warnings;
     ret->counts = r.d.counts;
     if (rc)
