@@ -8,14 +8,16 @@ import signal
 import threading
 import time
 
+import pytest
 import requests
 
 from conftest import BINARY, FAKE_SERVER
 from test_replicas import SLEEP, model, row, answer  # noqa: F401, model is a fixture
 from test_upgrade import copy_of, exe, processes, served  # noqa: F401, served is a fixture
-from upgrades import Connections, upgrade
+from upgrades import FAKE, Connections, upgrade
 
 OTHER = b"9.9.9"
+FAKES = FAKE.parent  # fake_other_ipc and fake_other_link: tests/fakes/other_protocol.h
 
 
 def other_version(own, tmp_path):
@@ -55,6 +57,28 @@ def test_another_version_of_the_same_protocol_takes_over(served, churn, tmp_path
     done = upgrade(served, "--binary", str(copy_of(pathlib.Path(BINARY).resolve(), tmp_path / "slipway-own")))
     assert done.returncode == 0, done.stderr
     assert requests.get(f"{served.url}/v2", timeout=10).json()["version"] == own
+
+
+@pytest.mark.parametrize("protocol", ["ipc", "link"])
+def test_a_build_of_another_protocol_is_refused_and_takes_over_by_a_restart(start_server, churn, tmp_path, protocol):
+    own, other = pathlib.Path(BINARY).resolve(), copy_of(FAKES / f"fake_other_{protocol}", tmp_path / "slipway-other")
+    server = start_server("--gateways", 2, data_dir=tmp_path / "data")
+    server.push("churn", churn.path)
+    pids = processes(server)
+    with Connections(server, churn, rate=200) as stream:
+        done = upgrade(server, "--binary", str(other))
+        stream.more(50)
+    assert done.returncode == 1 and not stream.failed, (done.stdout, stream.failed[:3])
+    assert "another protocol: stop the server and start this program" in done.stderr
+    assert processes(server) == pids and exe(server.process.pid) == str(own)
+    assert server.stop() == 0
+    # Which is what the operator does then; and it would not go on as our program either.
+    server = start_server("--gateways", 2, data_dir=tmp_path / "data", command=(str(other), "serve"))
+    with Connections(server, churn, rate=200) as stream:
+        done = upgrade(server, "--binary", str(copy_of(own, tmp_path / "slipway-own")))
+        stream.more(50)
+    assert done.returncode == 1 and "another protocol" in done.stderr and not stream.failed
+    assert exe(server.process.pid) == str(other)
 
 
 def test_a_supervisor_killed_midway_leaves_a_server_that_answers_and_can_be_upgraded(start_server, churn, tmp_path):
@@ -99,7 +123,7 @@ def test_old_and_new_gateway_count_for_themselves(start_fake_server, model, tmp_
     threads[1].start()
     server.wait_event("child_ready", lambda e: e["child"] == "gateway", n=n + 1)
     assert server.predict("m", {"instances": [row(1)]}).json()["predictions"] == [answer(1)]
-    threads.append(threading.Thread(target=ask, args=(500,)))
+    threads.append(threading.Thread(target=ask, args=(2000,)))
     threads[2].start()
     until(lambda: metrics(server, "slipway_inflight") == 2, "each has one")
     for t in threads:

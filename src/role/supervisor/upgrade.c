@@ -342,7 +342,9 @@ static int check(struct handover *h, struct err *e)
     if (r.ipc_protocol != IPC_PROTOCOL || r.link_protocol != LINK_PROTOCOL ||
         r.supervision_protocol != SUPERVISION_PROTOCOL ||
         r.supervision_bytes != sizeof(struct supervision_message))
-        return err_set(e, ERR_INVALID, "the running processes speak another protocol: restart the server");
+        return err_set(
+            e, ERR_INVALID,
+            "the running processes speak another protocol: stop the server and start this program");
     int rc = board_new(&board, &fd, e);
     if (rc)
         return rc;

@@ -55,7 +55,8 @@ START_TEST(one_that_speaks_otherwise_is_refused_in_words)
     for (size_t i = 0; i < 5; i++) {
         char said[400];
         ck_assert(!goes_on(&others[i], said));
-        ck_assert_str_eq(said, "the running processes speak another protocol: restart the server");
+        ck_assert_str_eq(
+            said, "the running processes speak another protocol: stop the server and start this program");
     }
 }
 END_TEST

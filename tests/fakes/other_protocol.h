@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// Included before all else into every source that names a protocol's number: the program that is linked of
+// them is the real one, but speaks the next protocol with its other processes or over its rings.
+#pragma once
+
+#include "role/ipc.h"
+#include "role/link.h"
+
+// A macro is not expanded within itself: what is left there is the header's own number.
+#define IPC_PROTOCOL  (IPC_PROTOCOL + OTHER_IPC)
+#define LINK_PROTOCOL (LINK_PROTOCOL + OTHER_LINK)
