@@ -16,6 +16,7 @@ import tempfile
 import time
 
 import models
+import recovery
 import servers
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -315,6 +316,14 @@ def section_swap(args, folder):
             f"{spread(ratios)}  target 1.5: {verdict(statistics.median(ratios), 1.5, True)}; {wrong(results)} wrong")
 
 
+def section_recovery(args, folder):
+    heading("Until a process that ended has a successor that is ready, ms, by the server's own log")
+    path = models.make_network(WORK, "net2", (20, 1))
+    limits = {"gateway, kill -9": 200, "replica, kill -9": 300, "replica, stopped": 2000}
+    for label, times in recovery.measure(args.binary, folder, path, 3).items():
+        row(label, spread(times, 0), "", f"target {limits[label]}: {verdict(max(times), limits[label], True)}")
+
+
 NETWORKS = {"logistic regression, 20 features": (20, 1), "MLP 20-64-32-1": (20, 64, 32, 1)}
 
 
@@ -353,8 +362,8 @@ def section_instructions(args, folder):
 
 SECTIONS = {"engine": section_engine, "shapes": section_shapes, "exact": section_exact, "server": section_server,
             "rows": section_rows, "start": section_start, "idle": section_idle, "swap": section_swap, "onnx": section_onnx,
-            "instructions": section_instructions}
-NEEDS_FOLDER = {"server", "rows", "start", "idle", "swap", "onnx", "instructions"}
+            "recovery": section_recovery, "instructions": section_instructions}
+NEEDS_FOLDER = {"recovery", "server", "rows", "start", "idle", "swap", "onnx", "instructions"}
 
 
 def main():

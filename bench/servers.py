@@ -117,11 +117,11 @@ def call(url, data=None, method=None):
         return answer.read(), answer.headers
 
 
-def push(base, name, path):
+def push(base, name, path, **settings):
     data = pathlib.Path(path).read_bytes()
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
     call(f"{base}/api/v1/blobs/{digest}", data, "PUT")
-    manifest = {"artifacts": [{"name": pathlib.Path(path).name, "digest": digest, "size": len(data)}]}
+    manifest = {"artifacts": [{"name": pathlib.Path(path).name, "digest": digest, "size": len(data)}], **settings}
     return json.loads(call(f"{base}/api/v1/models/{name}/versions", json.dumps(manifest).encode(), "POST")[0])
 
 

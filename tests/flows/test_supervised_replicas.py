@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real supervisor over fake loaders and replicas (tests/fakes/fake_children.c): what runs, what happens when
-they die, hang, cannot load or lie, and when gateways and the controller are replaced meanwhile."""
+they die, hang, cannot load or lie, and when gateways and the controller are replaced meanwhile. How long that takes is
+measured by dev/bench recovery."""
 
 import os
 import pathlib
@@ -73,29 +74,27 @@ def test_replicas_are_forks_of_one_loader_and_children_of_the_supervisor(start_f
     assert not pathlib.Path(f"/proc/{first.pid}").exists() and not pathlib.Path(f"/proc/{loader.pid}").exists()
 
 
-def test_a_killed_replica_is_replaced_within_100_ms_and_the_other_is_left_alone(start_fake):
+def test_a_killed_replica_is_replaced_and_the_other_is_left_alone(start_fake):
     server = start_fake("--gateways", 1)
     declare(server, "7 churn 3 2 1 1500 ok")
     for _ in range(10):
         victim, other = ready(server, 2)
-        before = time.monotonic()
         os.kill(victim.pid, signal.SIGKILL)
         until(lambda: rows(server, "replica")[0].replica, lambda n: n > victim.replica)
         after = ready(server, 2)
-        assert time.monotonic() - before < 0.3
         assert after[1].pid == other.pid
         assert after[0].why == "ended by signal 9"
     assert links(server) == {r.replica for r in after}
 
 
-def test_a_stopped_replica_is_noticed_within_2_s(start_fake):
+def test_a_stopped_replica_is_noticed_and_replaced(start_fake):
     server = start_fake("--gateways", 1)
     declare(server, "7 churn 3 2 1 1500 ok")
     victim, _ = ready(server, 2)
     stopped = time.monotonic()
     os.kill(victim.pid, signal.SIGSTOP)
     until(lambda: rows(server, "replica")[0].replica, lambda n: n > victim.replica)
-    assert 1.4 < time.monotonic() - stopped < 2.1
+    assert time.monotonic() - stopped > 1.4
     replica = ready(server, 2)[0]
     assert replica.why == "hung: no answer for 1500 ms"
 

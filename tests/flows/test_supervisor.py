@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real supervisor over fake children (tests/fakes/fake_children.c): what happens when they die, hang, drain."""
+"""The real supervisor over fake children (tests/fakes/fake_children.c): what happens when they die, hang, drain.
+How long it takes is measured by dev/bench recovery."""
 
-import datetime
 import os
 import signal
 import socket
@@ -23,10 +23,6 @@ def ask(server, path="/", timeout=20):
 
 def states(server):
     return ask(server).split()[2:]
-
-
-def wall(event):
-    return datetime.datetime.fromisoformat(event["ts"].replace("Z", "+00:00")).timestamp()
 
 
 class Stream:
@@ -65,28 +61,24 @@ class Stream:
             t.join()
 
 
-def test_killed_gateway_is_replaced_within_200_ms_and_no_connection_is_refused(start_fake):
+def test_killed_gateway_is_replaced_and_no_connection_is_refused(start_fake):
     server = start_fake("--gateways", 2)
-    took = []
     with Stream(server) as stream:
         for n in range(1, 4):
             while stream.answered < 100 * n:
                 pass
-            killed_at = server.kill_child(GATEWAYS, 0)
-            ready = server.wait_child("child_ready", GATEWAYS, 0, n=n + 1)
-            took.append(wall(ready) - killed_at)
+            server.kill_child(GATEWAYS, 0)
+            server.wait_child("child_ready", GATEWAYS, 0, n=n + 1)
     assert stream.refused == 0
     assert stream.answered >= 300
     # Only what the dead process had accepted is lost: at most one connection of each client a death.
     assert stream.cut <= 2 * 3
-    assert max(took) < 0.2, took
 
 
-def test_the_first_restart_is_immediate(start_fake):
+def test_a_death_and_its_restart_are_said(start_fake):
     server = start_fake("--gateways", 1)
     server.kill_child(GATEWAYS)
     restarted = server.wait_child("child_restarted", GATEWAYS)
-    assert wall(restarted) - wall(server.find("child_ended")[0]) < 0.04
     assert server.find("child_ended")[0]["signal"] == signal.SIGKILL
     assert restarted["restarts"] == 1
 
