@@ -105,7 +105,6 @@ static int read_output(void *context, struct err *e)
 
 static int read_field(struct v2_request *r, uint32_t field, struct err *e)
 {
-    int rc;
     if (field != INPUTS && json_scan_kind(&r->d->json) == JSON_NULL) { // clients write absent fields so
         json_scan_word(&r->d->json, JSON_NULL);
         return 0;
@@ -118,8 +117,7 @@ static int read_field(struct v2_request *r, uint32_t field, struct err *e)
     case OUTPUTS:
         return field_list(r->d, read_output, r, &r->n_outputs, e);
     default:
-        rc = field_list(r->d, read_input, r, &r->n_inputs, e);
-        return rc ? rc : r->codec->inputs_end(r->context, e);
+        return field_list(r->d, read_input, r, &r->n_inputs, e);
     }
 }
 
@@ -143,5 +141,10 @@ int v2_request_decode(struct v2_request *r, struct err *e)
         rc = json_scan_finish(&d->json, e);
     if (rc == 0 && !(seen & 1u << INPUTS))
         rc = err_set(e, ERR_WRONG_COUNT, "the request has no inputs: nothing to predict");
+    if (rc)
+        return rc;
+    rc = r->codec->inputs_end(r->context, e);
+    if (rc)
+        path_before(e, ".inputs");
     return rc;
 }

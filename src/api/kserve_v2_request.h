@@ -23,7 +23,7 @@ struct v2_codec {
     int (*read_datatype)(struct decode *d, struct v2_input *in, struct err *e);
     // `data` of an input all of whose other fields are known; the path begins with that of the input's field.
     int (*read_data)(void *context, const struct v2_input *in, struct err *e);
-    int (*inputs_end)(void *context, struct err *e); // of the list
+    int (*inputs_end)(void *context, struct err *e); // all of the request was read
     int (*want_output)(void *context, struct str name, struct err *e);
 };
 
