@@ -19,12 +19,58 @@
 //                             loaded. "default" is absent when the version that should answer is not loaded.
 //                             A model whose default version makes room for another has "replacing":true.
 //                             A version whose replicas may all end while nobody asks has "may_be_empty":true.
+//                             A model whose requests are split between versions has a "split", see below.
 //     gateway    IPC_ACK      {"generation":12}            once every later request is routed by this table
 //     gateway    IPC_WANT     {"deployment":7}             requests for it wait and it has no replica; again
 //                             twice a second while that is so
 //     controller IPC_SCALE    {"deployment":7,"wanted":2,"starved":false,"cold_starts":1}   what became of
 //     the
 //                             number of its replicas, for /metrics; after each change
+//
+//     gateway    IPC_COHORTS  what a split or a shadow gave, see below; about once a second while there is
+//                             one, and until the last of its requests is counted
+//
+//   "split" of a model: requests that name no version, or the alias, are divided. All deployments it names
+//   were sent. Unknown fields are passed over; those with a default may be absent.
+//     {"rollout":12,"epoch":3,            epoch grows with each change of weights, gates or shadow
+//      "salt":"<32 hex digits>",          the 16 bytes of the key of rollout/split.h
+//      "key":"none|header|query|json",    "none": each request is drawn
+//      "key_name":"x-user",               or a path that json_path_check (wire/json_path.h) takes: a name it
+//                                         refuses makes the gateway draw
+//      "alias":"champion",                absent: only requests that name no version
+//      "baseline":7,
+//      "arms":[{"name":"canary","deployment":9,"weight":1000}],   at most GUARD_ARMS_MAX, in basis points;
+//                                         own buckets from 0 in this order. [] or weight 0: nobody is drawn,
+//                                         testers may still ask
+//      "shadow":{"deployment":9,"share":10000,"budget_percent":20},   or absent. share of the baseline's
+//                                         requests in basis points; budget: of a gateway's time
+//      "shield":false,                    the baseline answers what an arm fails
+//      "guards":["errors","latency","latency","invalid_output"],  names of enum guard_metric, in the order of
+//                                         the judge_rules; events below are in this order
+//      "latency":[{"guard":1,"stable_ns":100,"canary_ns":110}],   the frozen gates; a guard without has no
+//                                         event
+//      "timeout_ns":30000000000,          an outcome that did not come by then is an error, and slow
+//      "range":[0,1]}                     of sound outputs; absent: all that are finite
+//   A request may ask for an arm by the header "Slipway-Arm: canary" (or "stable"); an arm that is not there
+//   is an error. Answers say "Slipway-Arm: canary" while there is a split.
+//
+//   IPC_COHORTS: all numbers but rollout, epoch and closed_until_ns are what came since the last message.
+//     {"rollout":12,"epoch":3,            the gateway's newest
+//      "closed_until_ns":N,               monotonic: ticks opened before that were all sent
+//      "ended":false,                     true: the last message, nothing is under way any more
+//      "ticks":[{"opened_ns":N,"weight":100000,"arm":0,"requests":[c,s],"events":[[c,s],…]}],
+//                                         by the requests' seconds of arrival. weight in millionths, that of
+//                                         the pair of this arm and the baseline: with several arms a
+//                                         baseline request stands in each. Pairs of a shadow are ticks of
+//                                         arm 0 with the weight 500000: [n,n] requests, and events of one
+//                                         alone
+//      "assigned":[[arm,weight,c,s],…],   requests by the arm drawn, at once; weight as above
+//      "drawn":[[arm,weight,c,s],…],      likewise, but each sticky key once in the rollout: for the check of
+//                                         the sample ratio, which needs independent draws
+//      "overridden":n,                    asked for an arm: in nothing above
+//      "fallbacks":n,                     failed by an arm and answered by the baseline
+//      "stable_hist":{"412":3,…},         durations of the baseline's requests, by bucket of base/hist.h
+//      "pairs":{…}}                       of the shadow, as rollout/pairs.h reads it; absent without any
 //
 //   A deployment's number is its version's for ever, over restarts of the controller too; a slot belongs to
 //   one deployment at a time. Generations grow within one connection. They may skip: a slow gateway gets the
@@ -54,6 +100,7 @@ enum ipc_type {
     IPC_RESPONSE,
     IPC_WANT,
     IPC_SCALE,
+    IPC_COHORTS,
 };
 
 enum { IPC_PROTOCOL = 1, IPC_BODY_MAX = 64 << 10, IPC_PAYLOAD_MAX = 16 << 20 };

@@ -569,6 +569,7 @@ int http1_request_parse(const char *p, size_t n, struct http1_request *ret, stru
     if (used <= 0)
         return used < 0 ? used : http1_more_or_too_large(n, e);
     p += used;
+    const char *fields = p;
     struct str name = {0}, value = {0};
     int rc, n_fields = 0;
     while ((rc = field_take(&p, end, n, &n_fields, &name, &value, e)) == 1) {
@@ -579,7 +580,18 @@ int http1_request_parse(const char *p, size_t n, struct http1_request *ret, stru
     if (rc != HTTP1_FIELDS_END)
         return rc;
     ret->head_bytes = (size_t)(p - start);
+    ret->fields = (struct str){fields, (size_t)(p - fields)};
     return request_finish(ret, &seen, e);
+}
+
+bool http1_field_find(const struct http1_request *r, struct str name, struct str *ret)
+{
+    const char *p = r->fields.p, *end = p + r->fields.n;
+    struct str have;
+    while (p && http1_field_next(&p, end, &have, ret) == FIELD_ONE)
+        if (str_eq_nocase(have, name))
+            return true;
+    return false;
 }
 
 const char *http_method_name(enum http_method m)

@@ -42,12 +42,16 @@ struct http1_request {
     struct str idempotency_key;         // empty when absent
     uint64_t timeout_ms;                // Slipway-Timeout-Ms; 0 when absent
     size_t head_bytes;                  // bytes up to and with the empty line
+    struct str fields;                  // the field lines and the empty line, for http1_field_find
 };
 
 // Parses one request head at the start of p. Returns 1 when ret is filled, 0 when more bytes are needed, or
 // an error: ERR_BAD_HTTP, ERR_HEADER_TOO_LARGE, ERR_URI_TOO_LONG, ERR_HTTP_VERSION, ERR_EXPECTATION: answer
 // it, then close.
 int http1_request_parse(const char *p, size_t n, struct http1_request *ret, struct err *e) ERR_CHECKED;
+
+// The value of the first field of this name, which is compared as names are; false when there is none.
+bool http1_field_find(const struct http1_request *r, struct str name, struct str *ret);
 
 // A chunked body, decoded as bytes arrive. Zero-initialise; keep between calls.
 struct http1_chunked {

@@ -5,6 +5,7 @@
 #include "role/gateway/call.h"
 #include "role/gateway/control.h"
 #include "role/gateway/links.h"
+#include "role/gateway/split.h"
 #include "role/gateway/table.h"
 
 #include <stdio.h>
@@ -116,6 +117,10 @@ void backends_routed(struct gateway *g)
         mark_routed(m->fallback);
         for (uint32_t k = 0; k < m->n_names; k++)
             mark_routed(m->names[k].deployment);
+        for (uint32_t k = 0; m->split && k < m->split->n_arms; k++)
+            mark_routed(m->split->arms[k]);
+        if (m->split)
+            mark_routed(m->split->shadow);
     }
 }
 

@@ -207,8 +207,9 @@ static void put_answer(struct call *k, struct conn *c, const struct tensor *resu
                                .version = str_of(d->version),
                                .prediction_id = {k->id, IDS_UUID_SIZE - 1},
                                .results = results};
-    struct reply_prediction head = {a.version,      a.prediction_id,   k->request_id,
-                                    c->close_after, k->old_keep_alive, k->request.n_warnings};
+    struct reply_prediction head = {
+        a.version, a.prediction_id, k->request_id, c->close_after, k->old_keep_alive, k->request.n_warnings,
+        {0}};
     buf_clear(out);
     reply_prediction_begin(g, &head, out, &body);
     k->encode(&k->request, &a, out);

@@ -32,6 +32,7 @@ struct conn {
     struct buf out;       // answers the socket did not take yet
     size_t need;          // do not look at `in` before it has this many bytes
     bool counted;         // the answer to come is counted for its deployment
+    struct str arm;       // of a rollout, to be said in the error that is answered next
     uint32_t unanswered;  // requests taken whose answers are not sent yet
     // A chunked body being gathered: in.p[0 … head | payload so far | not decoded)
     struct http1_chunked chunked;

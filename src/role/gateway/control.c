@@ -10,6 +10,7 @@
 #include "role/gateway/metrics_page.h"
 #include "role/gateway/predict.h"
 #include "role/gateway/table.h"
+#include "role/gateway/trial.h"
 #include "role/ipc.h"
 #include "settings/settings.h"
 
@@ -135,9 +136,12 @@ static int take_routes(struct control *k, const struct msg *m, struct err *e)
         return 0;
     }
     predict_finish(g);
+    table_divide(g->table, false);
     table_free(g->table);
     g->table = t;
     metrics_page_routed(g);
+    table_divide(t, true);
+    trials_routed(g);
     backends_routed(g);
     pool_sweep(k);
     if (k->has_failed)
@@ -283,11 +287,16 @@ void control_free(struct control *k)
 void control_want(struct control *k, uint64_t deployment)
 {
     char json[64];
-    struct err e;
     int n = snprintf(json, sizeof json, "{\"deployment\":%llu}", (unsigned long long)deployment);
+    control_tell(k, IPC_WANT, (struct str){json, (size_t)n});
+}
+
+void control_tell(struct control *k, uint16_t type, struct str json)
+{
+    struct err e;
     if (!k->connected)
         return;
-    int rc = msg_conn_send(&k->conn, IPC_WANT, (struct str){json, (size_t)n}, NULL, 0, &e);
+    int rc = msg_conn_send(&k->conn, type, json, NULL, 0, &e);
     if (rc == 0 && msg_conn_pending(&k->conn))
         rc = loop_change(k->g->loop, &k->watch, EPOLLIN | EPOLLOUT, &e);
     if (rc && rc != ERR_BUSY)

@@ -3,6 +3,7 @@
 // last table goes on serving and a new connection is tried.
 #pragma once
 
+#include "base/str.h"
 #include "role/gateway/gateway.h"
 
 // Connects, now or as soon as the controller is there. on_table is called after each new table that is
@@ -12,4 +13,6 @@ void control_free(struct control *k); // NULL is fine
 // Tells the controller that requests for the deployment wait and that it has no replica here. Nothing happens
 // without a controller: it looks for itself when it is back.
 void control_want(struct control *k, uint64_t deployment);
+// Sends a message of this type; nothing happens without a controller, or when it does not read.
+void control_tell(struct control *k, uint16_t type, struct str json);
 bool control_is_connected(const struct control *k);

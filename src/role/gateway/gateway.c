@@ -15,6 +15,7 @@
 #include "role/gateway/links.h"
 #include "role/gateway/predict.h"
 #include "role/gateway/table.h"
+#include "role/gateway/trial.h"
 #include "role/role.h"
 #include "settings/settings.h"
 
@@ -125,6 +126,7 @@ static void on_sweep(struct timer *t)
     predict_finish(g);
     conn_sweep(g);
     backends_sweep(g);
+    trials_report(g);
     drain_if_orphaned((struct process *)g);
     if (g->draining && (g->n_conns == 0 || now >= g->drain_deadline_ns))
         loop_stop(g->loop);
@@ -182,6 +184,7 @@ static int start(struct process *p, struct err *e)
     if (rc)
         return rc;
     ids_maker_init(&g->ids);
+    g->n_draws = ids_random(&g->ids);
     loop_on_turn_end(g->loop, on_turn_end, g);
     p->signals.on_ready = on_signal;
     rc = signals_open((const int[]){SIGTERM, SIGINT}, 2, &p->signals.fd, e);
@@ -208,6 +211,7 @@ static void stop(struct process *p)
     links_free(g);
     control_free(g->control);
     table_free(g->table);
+    trials_free(g);
     backends_close(g);
     loop_free(g->loop);
     arena_done(&g->arena);

@@ -25,6 +25,7 @@ struct pending;
 struct settings;
 struct links;
 struct table;
+struct trial;
 
 enum {
     GATEWAY_READ_BYTES = 64 << 10, // taken from a socket at once
@@ -70,6 +71,8 @@ struct gateway {
     // Routing (table.c, control.c)
     struct table *table; // never NULL; swapped whole
     struct control *control;
+    struct trial *trials; // rollouts whose requests are divided, or not all counted yet
+    uint64_t n_draws;     // from a random number on, so that no two gateways draw alike
 
     struct backend *backends;  // replicas of deployments that do not run inline
     struct links *supervision; // where replicas are introduced (links.c)

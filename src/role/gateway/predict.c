@@ -138,9 +138,13 @@ void predict_encode(struct gateway *g, struct pending *p, bool last, struct buf 
                                .prediction_id = {p->id, IDS_UUID_SIZE - 1},
                                .outputs = d->outputs + p->first_row * row_bytes,
                                .n_rows = p->request.n_rows};
-    struct reply_prediction head = {a.version,         a.prediction_id,
-                                    p->request_id,     last && p->conn->close_after,
-                                    p->old_keep_alive, p->request.n_warnings};
+    struct reply_prediction head = {a.version,
+                                    a.prediction_id,
+                                    p->request_id,
+                                    last && p->conn->close_after,
+                                    p->old_keep_alive,
+                                    p->request.n_warnings,
+                                    {0}};
     reply_prediction_begin(g, &head, out, &body);
     p->encode(&p->request, &a, out);
     reply_prediction_end(out, body);

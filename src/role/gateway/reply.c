@@ -57,6 +57,9 @@ static void put_head(struct conn *c, const struct http1_request *req, int status
                                                : "");
     if (status == 405 && req)
         put_allow(req, &g->out);
+    if (c->arm.n)
+        buf_printf(&g->out, "Slipway-Arm: " STR_FMT "\r\n", STR_ARG(c->arm));
+    c->arm = (struct str){0};
     if (length)
         buf_printf(&g->out, "Content-Type: " STR_FMT "\r\n", STR_ARG(content_type));
     if (length == (uint64_t)REPLY_CHUNKED)
@@ -137,10 +140,17 @@ static __attribute__((noinline, cold)) char *put_warnings(char *to, uint32_t n)
     return to + num_write_i64(n, to);
 }
 
+static __attribute__((noinline, cold)) char *put_arm(char *to, struct str arm)
+{
+    to = PUT(to, "\r\nSlipway-Arm: ");
+    return put(to, arm.p, arm.n);
+}
+
 void reply_prediction_begin(struct gateway *g, const struct reply_prediction *p, struct buf *out,
                             size_t *ret_body)
 {
-    char *start = buf_reserve(out, 384 + p->version.n + p->prediction_id.n + p->request_id.n), *to = start;
+    char *start = buf_reserve(out, 384 + p->version.n + p->prediction_id.n + p->request_id.n + p->arm.n),
+         *to = start;
     *ret_body = 0;
     if (!to)
         return;
@@ -154,6 +164,8 @@ void reply_prediction_begin(struct gateway *g, const struct reply_prediction *p,
         to = PUT(to, "\r\nX-Request-Id: ");
         to = put(to, p->request_id.p, p->request_id.n);
     }
+    if (p->arm.n)
+        to = put_arm(to, p->arm);
     if (p->n_warnings)
         to = put_warnings(to, p->n_warnings);
     if (p->close)

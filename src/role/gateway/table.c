@@ -4,6 +4,7 @@
 
 #include "base/near.h"
 #include "role/gateway/backend.h"
+#include "role/gateway/split.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +62,9 @@ static int model_parse(struct table_model *m, yyjson_val *row, struct deployment
     if (fallback)
         m->fallback = deployment_ref(fallback);
     m->is_replacing = yyjson_is_true(yyjson_obj_get(row, "replacing"));
+    yyjson_val *split = yyjson_obj_get(row, "split");
+    if (rc == 0 && split)
+        rc = split_read(split, pool, n_pool, &m->split, e);
     return rc;
 }
 
@@ -108,6 +112,13 @@ struct table *table_empty(void)
     return calloc(1, sizeof(struct table));
 }
 
+void table_divide(struct table *t, bool on)
+{
+    for (uint32_t i = 0; i < t->n_models; i++)
+        if (t->models[i].split)
+            t->models[i].split->baseline->split = on ? t->models[i].split : NULL;
+}
+
 void table_free(struct table *t)
 {
     if (!t)
@@ -119,6 +130,7 @@ void table_free(struct table *t)
             free(m->names[k].name);
         }
         deployment_unref(m->fallback);
+        split_free(m->split);
         free(m->names);
         free(m->name);
     }

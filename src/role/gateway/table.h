@@ -27,6 +27,7 @@ struct deployment {
     struct backend *backend;
     struct metrics_series *series; // in this gateway's shard
     uint64_t row_bytes;            // memory that one row takes: inputs, outputs and their text
+    const struct split *split;     // of its model, while it is the baseline; in the table that is served by
 
     // This turn (predict.c)
     struct rows rows; // all requests' rows, one batch
@@ -40,6 +41,7 @@ struct deployment {
 
 struct backend;
 struct gateway;
+struct split;
 
 struct table_name {
     char *name; // version number or alias, owned
@@ -52,6 +54,7 @@ struct table_model {
     bool is_replacing;           // then NULL for the moment, by a policy
     struct table_name *names;    // versions first, then aliases
     uint32_t n_versions, n_names;
+    struct split *split; // owned; NULL: requests that name no version go to the fallback
 };
 
 struct table {
@@ -79,6 +82,9 @@ void deployment_unref(struct deployment *d); // frees with the last reference; N
 int table_parse(struct str json, struct deployment *const *pool, size_t n_pool, struct table **ret,
                 struct err *e) ERR_CHECKED;
 struct table *table_empty(void); // NULL without memory
+// From now on requests are divided by this table, of all that may name the same deployments; with false not
+// any more.
+void table_divide(struct table *t, bool on);
 void table_free(struct table *t);
 // The deployment for a request; version empty = the model's default. ERR_UNKNOWN_MODEL and
 // ERR_UNKNOWN_VERSION list near names; ERR_UNAVAILABLE when the model has no version that is ready. The

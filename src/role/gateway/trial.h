@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// A rollout as this gateway sees it: gives each request its arm, and counts what becomes of it by its second
+// of arrival, for the controller (IPC_COHORTS). Lives from table to table, until the last of its requests has
+// ended.
+#pragma once
+
+#include "api/routes.h"
+#include "role/gateway/conn.h"
+#include "role/gateway/split.h"
+
+struct deployment;
+struct trial;
+
+// One request's part in a rollout.
+struct trial_part {
+    struct trial_part *next; // of those that are free
+    struct trial *trial;
+    struct split_choice choice;
+    uint32_t weight_bp;   // of its arm when it was chosen
+    bool failed, invalid; // known already
+    bool is_fallback;     // its arm failed, the baseline answers
+    uint64_t start_ns;
+    uint32_t counted;                 // the arms in whose cohorts it is
+    uint64_t cohorts[GUARD_ARMS_MAX]; //
+};
+
+struct trial_outcome {
+    bool failed, invalid;
+    uint64_t end_ns; // 0: now
+};
+
+// Gives a request its arm, when its model is divided and it names no version: *d, the baseline, becomes the
+// arm's deployment and *ret its part, which ends with trial_end; else both stay as they are. ERR_INVALID when
+// it asks for an arm that is not there; ERR_NOMEM.
+int trial_begin(struct conn *c, const struct http1_request *req, const struct route_match *m, struct str body,
+                struct deployment **d, struct trial_part **ret, struct err *e) ERR_CHECKED;
+// The request is answered, or its client left. NULL is fine.
+void trial_end(struct trial_part *p, const struct trial_outcome *o);
+// Whether the baseline shall answer what the request's arm failed: then *ret is it, and the failure is noted.
+// False for NULL, without a shield, and for requests of the baseline itself.
+bool trial_shield(struct trial_part *p, const struct trial_outcome *o, struct deployment **ret);
+// Whether a shield stands before its arm.
+bool trial_is_shielded(const struct trial_part *p);
+// The name of its arm, for the answer; empty for NULL. Lives as long as the part.
+struct str trial_arm(const struct trial_part *p);
+
+// After the table was swapped: rollouts begin, change and end.
+void trials_routed(struct gateway *g);
+// Sends what can be sent. Every GATEWAY_SWEEP_MS.
+void trials_report(struct gateway *g);
+void trials_free(struct gateway *g);
