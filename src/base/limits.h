@@ -75,6 +75,9 @@ enum {
     LIMIT_JSON_DEPTH = 64,
     LIMIT_INFER_ID_BYTES = 1024,  // request id of the Open Inference Protocol
     LIMIT_NEAR_CANDIDATES = 1024, // names compared to find the one meant: quadratic in their lengths
+    // Drift
+    LIMIT_PROFILE_BYTES = 32 << 20, // a baseline as it is stored
+    LIMIT_PROFILE_COLUMNS = 1024,   // inputs and outputs of a version that are watched
     // Models
     LIMIT_MODEL_FILES_BYTES = 64 << 10, // the list of files with weights beside the model's own
     LIMIT_MODEL_FEATURES = 100000,

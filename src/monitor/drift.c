@@ -161,14 +161,20 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static double exceeded_by(double *distances, uint32_t n, double alpha)
+{
+    qsort(distances, n, sizeof distances[0], ascending);
+    uint32_t rank = (uint32_t)ceil((1 - alpha) * n);
+    return distances[rank >= n ? n - 1 : rank];
+}
+
 double drift_w1_noise(const uint64_t *ref, const uint64_t *cur, const double *edges, size_t n_bins,
                       double alpha, uint32_t n_draws, struct stats_random *random)
 {
-    enum { DRAWS_MAX = 1000 };
-    double pooled[DRIFT_BINS_MAX], distances[DRAWS_MAX];
+    double pooled[DRIFT_BINS_MAX], distances[DRIFT_DRAWS_MAX];
     uint64_t a[DRIFT_BINS_MAX], b[DRIFT_BINS_MAX];
     double n = sum_of(ref, n_bins), m = sum_of(cur, n_bins);
-    ASSERT(n_bins <= DRIFT_BINS_MAX && n_draws > 0 && n_draws <= DRAWS_MAX);
+    ASSERT(n_bins <= DRIFT_BINS_MAX && n_draws > 0 && n_draws <= DRIFT_DRAWS_MAX);
     for (size_t i = 0; i < n_bins; i++)
         pooled[i] = ((double)ref[i] + (double)cur[i]) / (n + m);
     for (uint32_t k = 0; k < n_draws; k++) {
@@ -176,9 +182,37 @@ double drift_w1_noise(const uint64_t *ref, const uint64_t *cur, const double *ed
         draw(pooled, n_bins, (uint64_t)m, random, b);
         distances[k] = drift_w1(a, b, edges, n_bins);
     }
-    qsort(distances, n_draws, sizeof distances[0], ascending);
-    uint32_t rank = (uint32_t)ceil((1 - alpha) * n_draws);
-    return distances[rank >= n_draws ? n_draws - 1 : rank];
+    return exceeded_by(distances, n_draws, alpha);
+}
+
+// One draw of the difference of two distribution functions, and the area below it.
+static double bridge_area(const double *roots, const double *edges, size_t n_bins, double scale,
+                          struct stats_random *random)
+{
+    double steps[DRIFT_BINS_MAX], mean = 0, before = 0, sum = 0;
+    for (size_t i = 0; i < n_bins; i++) {
+        steps[i] = stats_random_normal(random);
+        mean += roots[i] * steps[i];
+    }
+    for (size_t i = 0; i < n_bins; i++) {
+        double after = before + scale * roots[i] * (steps[i] - roots[i] * mean);
+        sum += area(before, after, edges[i + 1] - edges[i]);
+        before = after;
+    }
+    return sum;
+}
+
+double drift_w1_floor(const uint64_t *ref, const uint64_t *cur, const double *edges, size_t n_bins,
+                      double alpha, uint32_t n_draws, struct stats_random *random)
+{
+    double roots[DRIFT_BINS_MAX], distances[DRIFT_DRAWS_MAX];
+    double n = sum_of(ref, n_bins), m = sum_of(cur, n_bins), scale = sqrt(1 / n + 1 / m);
+    ASSERT(n_bins <= DRIFT_BINS_MAX && n_draws > 0 && n_draws <= DRIFT_DRAWS_MAX);
+    for (size_t i = 0; i < n_bins; i++)
+        roots[i] = sqrt(((double)ref[i] + (double)cur[i]) / (n + m));
+    for (uint32_t k = 0; k < n_draws; k++)
+        distances[k] = bridge_area(roots, edges, n_bins, scale, random);
+    return exceeded_by(distances, n_draws, alpha);
 }
 
 static double weight_sum(const double *weights, size_t n)

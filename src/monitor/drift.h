@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { DRIFT_BINS_MAX = 1024 };
+enum { DRIFT_BINS_MAX = 1024, DRIFT_DRAWS_MAX = 1000 };
 
 // Shares with half a count added to every bin, so that an empty one does not decide all.
 void drift_shares(const uint64_t *counts, size_t n_bins, double *ret);
@@ -38,6 +38,10 @@ double drift_w1(const uint64_t *ref, const uint64_t *cur, const double *edges, s
 // What that exceeds with probability alpha by chance: the pooled bins drawn again n_draws times (at most
 // 1,000).
 double drift_w1_noise(const uint64_t *ref, const uint64_t *cur, const double *edges, size_t n_bins,
+                      double alpha, uint32_t n_draws, struct stats_random *random);
+// The same from normal draws with the covariance of such counts, a hundredth of the cost: for windows of a
+// hundred values and more. n_draws at most 1,000.
+double drift_w1_floor(const uint64_t *ref, const uint64_t *cur, const double *edges, size_t n_bins,
                       double alpha, uint32_t n_draws, struct stats_random *random);
 // Wasserstein distance of weighted points, x and y ascending; weights NULL: all one. Exact, for small
 // samples.

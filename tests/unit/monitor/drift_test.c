@@ -118,6 +118,26 @@ START_TEST(noise_floors_are_exceeded_as_often_as_they_say)
 }
 END_TEST
 
+// The fast floor against the slow one, of bins of any sizes.
+START_TEST(both_noise_floors_of_wasserstein_agree)
+{
+    enum { BINS = 100 };
+    double edges[BINS + 1];
+    uint64_t ref[BINS], cur[BINS];
+    struct stats_random r;
+    stats_random_init(&r, 23);
+    for (int i = 0; i < 12; i++) {
+        size_t n_bins = i % 2 ? BINS : 7;
+        even_edges(n_bins, edges);
+        draw_normal(&r, 0, edges, n_bins, i < 6 ? 10000 : 500, ref);
+        draw_normal(&r, i % 3 * .3, edges, n_bins, i % 4 ? 300 : 3000, cur);
+        double slow = drift_w1_noise(ref, cur, edges, n_bins, .05, 400, &r);
+        double fast = drift_w1_floor(ref, cur, edges, n_bins, .05, 1000, &r);
+        ck_assert_double_eq_tol(fast / slow, 1, .2);
+    }
+}
+END_TEST
+
 START_TEST(an_alert_needs_effect_and_noise_and_persistence)
 {
     struct drift_alert a = {0};
@@ -196,6 +216,7 @@ END_TEST
 
 UNIT_MAIN("monitor/drift", distances_reproduce_the_reference, tests_of_two_samples_reproduce_the_reference,
           wasserstein_distances_reproduce_the_reference, smoothed_shares_sum_to_one,
-          noise_floors_are_exceeded_as_often_as_they_say, an_alert_needs_effect_and_noise_and_persistence,
+          noise_floors_are_exceeded_as_often_as_they_say, both_noise_floors_of_wasserstein_agree,
+          an_alert_needs_effect_and_noise_and_persistence,
           a_week_without_drift_is_quiet_and_a_shift_is_found_in_three_hours,
           bins_hold_equal_shares_and_repeated_values_one)

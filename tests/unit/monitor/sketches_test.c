@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+// The error bounds that the sketches promise, of streams in several orders, and that they add.
+#include "monitor/distinct.h"
+#include "monitor/kll.h"
+#include "monitor/tops.h"
+#include "unit.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum order { SHUFFLED, ASCENDING, DESCENDING, ORDERS };
+
+static uint64_t value_at(enum order order, uint64_t i, uint64_t n)
+{
+    if (order == ASCENDING)
+        return i;
+    if (order == DESCENDING)
+        return n - 1 - i;
+    return i * 7919 % n; // n has no factor 7919
+}
+
+// The largest error of any rank, as a share of n, of a sketch of 0 … n - 1.
+static double worst_rank(const struct kll *s, uint64_t n)
+{
+    size_t size;
+    double worst = 0, below = 0;
+    struct kll_point *p = kll_sorted(s, &size);
+    ck_assert_ptr_nonnull(p);
+    for (size_t i = 0; i < size; i++) {
+        worst = fmax(worst, fabs(below - p[i].value) / (double)n);
+        below += (double)p[i].weight;
+        worst = fmax(worst, fabs(below - p[i].value - 1) / (double)n);
+    }
+    ck_assert_double_eq(below, (double)n); // weights sum to n
+    free(p);
+    return worst;
+}
+
+START_TEST(ranks_of_a_kll_are_within_its_bound)
+{
+    enum { N = 200000, RUNS = 20 };
+    const uint32_t ks[] = {200, 512};
+    for (size_t j = 0; j < 2; j++)
+        for (enum order order = 0; order < ORDERS; order++) {
+            int beyond = 0;
+            double mean = 0;
+            for (uint64_t seed = 0; seed < RUNS; seed++) {
+                struct kll s;
+                kll_init(&s, ks[j], seed);
+                for (uint64_t i = 0; i < N; i++)
+                    kll_add(&s, (double)value_at(order, i, N));
+                double worst = worst_rank(&s, N);
+                beyond += worst > KLL_RANK_ERROR / ks[j];
+                mean += worst / RUNS;
+                ck_assert_uint_le(kll_bytes(&s), 8 * (8 * ks[j] + 16 * s.n_levels));
+                kll_done(&s);
+            }
+            ck_assert_int_le(beyond, 1); // 99 % confidence, of 20
+            ck_assert_double_gt(mean, 0);
+        }
+}
+END_TEST
+
+START_TEST(a_small_kll_is_exact)
+{
+    struct kll s;
+    size_t size;
+    kll_init(&s, 512, 1);
+    for (int i = 0; i < 500; i++)
+        kll_add(&s, i * 7 % 500);
+    struct kll_point *p = kll_sorted(&s, &size);
+    ck_assert_uint_eq(size, 500);
+    for (size_t i = 0; i < size; i++) {
+        ck_assert_double_eq(p[i].value, (double)i);
+        ck_assert_uint_eq(p[i].weight, 1);
+    }
+    ck_assert_double_eq(kll_quantile(p, size, 0), 0);
+    ck_assert_double_eq(kll_quantile(p, size, .5), 250);
+    ck_assert_double_eq(kll_quantile(p, size, 1), 499);
+    free(p);
+    kll_done(&s);
+}
+END_TEST
+
+START_TEST(klls_add)
+{
+    enum { PARTS = 16, EACH = 12500, N = PARTS * EACH };
+    int beyond = 0;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct kll all;
+        kll_init(&all, 200, seed);
+        for (int part = 0; part < PARTS; part++) {
+            struct kll s;
+            kll_init(&s, 200, seed * 100 + part);
+            for (uint64_t i = 0; i < EACH; i++) // each part of its own range
+                kll_add(&s, (double)(part * EACH + i));
+            kll_merge(&all, &s);
+            kll_done(&s);
+        }
+        ck_assert_uint_eq(all.n, N);
+        beyond += worst_rank(&all, N) > KLL_RANK_ERROR / 200;
+        kll_done(&all);
+    }
+    ck_assert_int_le(beyond, 1);
+}
+END_TEST
+
+START_TEST(distinct_counts_are_within_three_deviations)
+{
+    const double deviation = 1.04 / sqrt(DISTINCT_REGISTERS);
+    static struct distinct d;
+    for (double n = 1; n <= 3e6; n = ceil(n * 2.7)) {
+        int beyond = 0, runs = n > 1e5 ? 5 : 40;
+        double bias = 0;
+        for (int run = 0; run < runs; run++) {
+            memset(&d, 0, sizeof d);
+            for (uint64_t i = 0; i < (uint64_t)n; i++) {
+                uint64_t hash = distinct_hash(i + ((uint64_t)run << 40));
+                distinct_add(&d, hash);
+                if (i % 3 == 0)
+                    distinct_add(&d, hash); // again: no change
+            }
+            double off = distinct_count(&d) / n - 1;
+            bias += off / runs;
+            beyond += fabs(off) > 3 * deviation;
+        }
+        ck_assert_int_le(beyond, 1);
+        ck_assert_double_lt(fabs(bias), 4 * deviation / sqrt(runs));
+    }
+    memset(&d, 0, sizeof d);
+    ck_assert_double_eq(distinct_count(&d), 0);
+}
+END_TEST
+
+START_TEST(distinct_counts_add)
+{
+    static struct distinct a, b;
+    for (uint64_t i = 0; i < 30000; i++)
+        distinct_add(i < 20000 ? &a : &b, distinct_hash(i));
+    for (uint64_t i = 10000; i < 20000; i++) // in both
+        distinct_add(&b, distinct_hash(i));
+    distinct_merge(&a, &b);
+    ck_assert_double_eq_tol(distinct_count(&a), 30000, 30000 * 3 * 0.01625);
+}
+END_TEST
+
+// Zipf: value i comes n / i times, in a mixed order.
+START_TEST(the_most_frequent_values_are_held_with_bounded_errors)
+{
+    enum { VALUES = 20000, K = 256 };
+    static uint32_t left[VALUES];
+    struct tops t;
+    uint64_t n = 0;
+    ck_assert(tops_init(&t, K));
+    for (int i = 0; i < VALUES; i++)
+        n += left[i] = (uint32_t)(40000 / (i + 1));
+    for (bool more = true; more;) {
+        more = false;
+        for (int i = 0; i < VALUES; i++)
+            if (left[i] && (left[i]--, more = true)) {
+                char label[16];
+                int length = snprintf(label, sizeof label, "v%d", i);
+                tops_add(&t, (uint64_t)i, (struct str){label, (size_t)length}, 1);
+            }
+    }
+    tops_sort(&t);
+    ck_assert(!t.is_exact);
+    ck_assert_uint_eq(t.n, n);
+    uint64_t sum = 0;
+    bool seen[K] = {0};
+    for (uint32_t i = 0; i < t.n_items; i++) {
+        uint64_t is = 40000 / (t.items[i].key + 1);
+        sum += t.items[i].n;
+        ck_assert_uint_ge(t.items[i].n, is);
+        ck_assert_uint_le(t.items[i].n - t.items[i].error, is);
+        ck_assert_uint_le(t.items[i].error, n / K);
+        if (t.items[i].key < K)
+            seen[t.items[i].key] = true;
+    }
+    ck_assert_uint_eq(sum, n);
+    for (uint64_t i = 0; 40000 / (i + 1) > n / K; i++)
+        ck_assert(seen[i]);
+    ck_assert_str_eq(t.items[0].label, "v0");
+    tops_done(&t);
+}
+END_TEST
+
+START_TEST(few_values_are_counted_exactly_and_labels_are_cut_between_characters)
+{
+    struct tops t;
+    char long_label[50];
+    memset(long_label, 'x', sizeof long_label);
+    memcpy(long_label + 38, "\xc3\xa9", 2); // would be cut in two
+    ck_assert(tops_init(&t, 3));
+    tops_add(&t, 1, (struct str){long_label, sizeof long_label}, 5);
+    tops_add(&t, 2, STR(""), 7);
+    tops_add(&t, 1, STR("other"), 1);
+    tops_sort(&t);
+    ck_assert(t.is_exact);
+    ck_assert_uint_eq(t.items[0].key, 2);
+    ck_assert_uint_eq(t.items[1].n, 6);
+    ck_assert_uint_eq(strlen(t.items[1].label), 38);
+    tops_done(&t);
+}
+END_TEST
+
+UNIT_MAIN("monitor/sketches", ranks_of_a_kll_are_within_its_bound, a_small_kll_is_exact, klls_add,
+          distinct_counts_are_within_three_deviations, distinct_counts_add,
+          the_most_frequent_values_are_held_with_bounded_errors,
+          few_values_are_counted_exactly_and_labels_are_cut_between_characters)
