@@ -71,6 +71,11 @@ enum {
     LIMIT_ROLLOUT_NOTE_BYTES = 512, // why a person moved a rollout
     // Metrics
     LIMIT_METRICS_FEATURES = 200, // of one version that have a gauge of their own
+    // The prediction log
+    LIMIT_LOG_MANIFEST_BYTES = 1 << 28, // the list of its sealed files
+    LIMIT_LOG_LINE_BYTES = 1 << 28,     // the lines of one record
+    LIMIT_LOG_COLUMNS = 200000,         // of an exported table
+    LIMIT_LOG_LAST = 100000,            // lines that are asked for from the end
     // JSON
     LIMIT_JSON_DEPTH = 64,
     LIMIT_INFER_ID_BYTES = 1024,  // request id of the Open Inference Protocol

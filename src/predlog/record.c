@@ -311,18 +311,32 @@ static int check_blocks(struct str blocks, struct err *e)
     return rc ? ERR_INVALID : 0;
 }
 
+static const char *fault_of(const struct record_head *h)
+{
+    if (h->bytes < RECORD_HEAD_BYTES || h->bytes % 8 || h->bytes > RECORD_BYTES_MAX)
+        return "its length is impossible";
+    size_t body = h->bytes - RECORD_HEAD_BYTES;
+    if (h->input_bytes > body || h->output_bytes > body - h->input_bytes ||
+        padded((size_t)h->input_bytes + h->output_bytes) != body)
+        return "its parts are not as long as it is";
+    if (!(h->sample_weight >= 1) || !isfinite(h->sample_weight))
+        return "it weighs nothing";
+    if (h->rows_kept > h->rows)
+        return "more rows are kept than there were";
+    return h->kind >= RECORD_PREDICTION && h->kind <= RECORD_SCHEMA ? NULL : "of an unknown kind";
+}
+
+bool record_is_likely(const void *p)
+{
+    struct record_head h;
+    memcpy(&h, p, sizeof h);
+    return !fault_of(&h);
+}
+
 static int read_body(struct record *r, struct err *e)
 {
     const struct record_head *h = &r->head;
-    size_t body = h->bytes - RECORD_HEAD_BYTES;
     const char *p = r->bytes.p + RECORD_HEAD_BYTES;
-    if (h->input_bytes > body || h->output_bytes > body - h->input_bytes ||
-        padded((size_t)h->input_bytes + h->output_bytes) != body)
-        return bad(e, "its parts are not as long as it is");
-    if (!(h->sample_weight >= 1) || !isfinite(h->sample_weight))
-        return bad(e, "it weighs nothing");
-    if (h->rows_kept > h->rows)
-        return bad(e, "more rows are kept than there were");
     switch (h->kind) {
     case RECORD_PREDICTION:
     case RECORD_FAILURE:
@@ -351,8 +365,9 @@ int record_read(const void *p, size_t n, struct record *ret, struct err *e)
     if (n < RECORD_HEAD_BYTES)
         return err_set(e, ERR_TOO_LARGE, "%zu bytes are not a whole record", n);
     memcpy(h, p, sizeof *h);
-    if (h->bytes < RECORD_HEAD_BYTES || h->bytes % 8 || h->bytes > RECORD_BYTES_MAX)
-        return bad(e, "its length is impossible");
+    const char *fault = fault_of(h);
+    if (fault)
+        return bad(e, fault);
     if (h->bytes > n)
         return err_set(e, ERR_TOO_LARGE, "%zu bytes are not the whole record of %u", n, h->bytes);
     if (crc32c(0, (const char *)p + CRC_FROM, h->bytes - CRC_FROM) != h->crc)

@@ -134,6 +134,9 @@ struct record_block {
 // the blocks can be walked; memory that another process may change must be copied first. ERR_TOO_LARGE: fewer
 // bytes than the record has (more may come); ERR_INVALID: no record, with what is wrong.
 int record_read(const void *p, size_t n, struct record *ret, struct err *e) ERR_CHECKED;
+// Whether RECORD_HEAD_BYTES bytes at p look like the head of one: for who searches, before a checksum is
+// made.
+bool record_is_likely(const void *p);
 // The next block of r.inputs or r.outputs, which is advanced; false at the end.
 bool record_block_next(struct str *rest, struct record_block *ret);
 
