@@ -70,7 +70,9 @@ enum {
     LIMIT_ROLLOUT_ACTOR_BYTES = 128,
     LIMIT_ROLLOUT_NOTE_BYTES = 512, // why a person moved a rollout
     // Metrics
-    LIMIT_METRICS_FEATURES = 200, // of one version that have a gauge of their own
+    LIMIT_METRICS_FEATURES = 200,       // of one version that have a gauge of their own
+    LIMIT_METRICS_TEXT_BYTES = 4 << 20, // what the monitor adds to the page
+    LIMIT_TRACES_WAITING = 4096,        // requests whose spans wait to be sent
     // The prediction log
     LIMIT_LOG_MANIFEST_BYTES = 1 << 28, // the list of its sealed files
     LIMIT_LOG_LINE_BYTES = 1 << 28,     // the lines of one record

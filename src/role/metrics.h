@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/str.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,7 +20,7 @@ enum {
     METRICS_SIZES = 15,       // of batches: 1, 2, 4 … 8192 rows, and more
     METRICS_BATCH_WHOLE = 1 << 20,
     // Raised with each change of what follows: a program never reads counters that another one laid out.
-    METRICS_LAYOUT = 2,
+    METRICS_LAYOUT = 3,
 };
 
 // How many rows were computed together, counted once for each request.
@@ -81,8 +82,27 @@ void metrics_series_claim(struct metrics_series *s, struct str model, uint32_t v
 
 void metrics_sizes_add(struct metrics_sizes *s, uint64_t rows, uint64_t n_requests);
 
+// What the monitor adds to the page: whole families, as text. Behind the shards; written by the monitor
+// alone.
+struct metrics_text {
+    uint64_t seq;   // odd while it is being written
+    uint64_t bytes; // of text
+    char text[LIMIT_METRICS_TEXT_BYTES];
+};
+
 // Bytes of the segment for n gateways; another layout has another size.
 static inline size_t metrics_segment_bytes(unsigned n_gateways)
 {
-    return n_gateways * sizeof(struct metrics_shard) + METRICS_LAYOUT;
+    return n_gateways * sizeof(struct metrics_shard) + sizeof(struct metrics_text) + METRICS_LAYOUT;
 }
+static inline struct metrics_text *metrics_text_of(void *segment, unsigned n_gateways)
+{
+    return (struct metrics_text *)((char *)segment + n_gateways * sizeof(struct metrics_shard));
+}
+
+// Replaces the text. One that is too long is not taken: false.
+bool metrics_text_write(struct metrics_text *t, struct str text);
+// Appends the text as it was at one time. One that is being written all the while (its writer may have died)
+// is left out: false.
+struct buf;
+bool metrics_text_read(const struct metrics_text *t, struct buf *out);

@@ -86,7 +86,7 @@ enum supervision_type {
 
 enum {
     SUPERVISION_PROTOCOL = 2, // of all that is said here and in the structs below
-    SUPERVISION_PAYLOAD_MAX = 4096,
+    SUPERVISION_PAYLOAD_MAX = 16384,
     SUPERVISION_WORD_BYTES = 32,
     SUPERVISION_DIGEST_BYTES = 72,
     SUPERVISION_WHY_BYTES = 256
