@@ -30,6 +30,7 @@ enum record_flag {
     RECORD_SAMPLED = 2,   // it stands for `sample_weight` like it
     RECORD_FALLBACK = 4,  // answered by another version than the one meant
     RECORD_OVERRIDE = 8,  // the request named its arm
+    RECORD_TRACED = 16,   // its traceparent (wire/traceparent.h) says that the trace is recorded
 };
 
 struct record_head {

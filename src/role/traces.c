@@ -6,7 +6,6 @@
 #include "base/clock.h"
 #include "base/siphash.h"
 #include "role/http_post.h"
-#include "settings/settings.h"
 #include "wire/exposition.h"
 
 #include <stdio.h>
@@ -30,7 +29,7 @@ struct entry {
 
 struct traces {
     struct log *log;
-    const struct settings *settings;
+    struct traces_options options;
     struct http_post post;
     struct entry ring[LIMIT_TRACES_WAITING];
     uint64_t first, next;       // of the ring, % LIMIT_TRACES_WAITING
@@ -43,17 +42,22 @@ struct traces {
 
 static void on_done(struct http_post *p, int status, const struct err *why);
 
-int traces_new(struct loop *l, struct log *log, const struct settings *s, struct traces **ret, struct err *e)
+int traces_new(struct loop *l, struct log *log, struct traces **ret, struct err *e)
 {
     struct traces *t = calloc(1, sizeof *t);
     if (!t)
         return err_set(e, ERR_NOMEM, "no memory for traces");
     t->log = log;
-    t->settings = s;
+    t->options.endpoint = "";
     http_post_init(&t->post, l, TIMEOUT_MS, BATCH_BYTES);
     t->post.on_done = on_done;
     *ret = t;
     return 0;
+}
+
+void traces_set(struct traces *t, struct traces_options o)
+{
+    t->options = o;
 }
 
 void traces_free(struct traces *t)
@@ -79,14 +83,13 @@ static bool is_own(const struct otlp_request *r)
 static bool is_drawn(const struct traces *t, const struct otlp_request *r)
 {
     static const struct siphash_key KEY = {0x7472616365, 0};
-    return siphash(KEY, (struct str){(const char *)r->id, sizeof r->id}) % RATE_WHOLE <
-           t->settings->trace_per_10000;
+    return siphash(KEY, (struct str){(const char *)r->id, sizeof r->id}) % RATE_WHOLE < t->options.per_10000;
 }
 
 void traces_take(struct traces *t, const struct otlp_request *r, bool is_sampled)
 {
     bool own = is_own(r);
-    if (t->settings->otlp_endpoint[0] == '\0' || (own ? !is_drawn(t, r) : !is_sampled))
+    if (t->options.endpoint[0] == '\0' || (own ? !is_drawn(t, r) : !is_sampled))
         return;
     t->counts.taken++;
     if (n_waiting(t) == LIMIT_TRACES_WAITING) {
@@ -117,7 +120,7 @@ static void let_go(struct traces *t, uint64_t *counter)
 static void tell_failure(struct traces *t, int status, const char *why)
 {
     if (!t->has_failed)
-        log_event(t->log, LOG_LEVEL_WARN, "traces_not_sent", LOG_Z("endpoint", t->settings->otlp_endpoint),
+        log_event(t->log, LOG_LEVEL_WARN, "traces_not_sent", LOG_Z("endpoint", t->options.endpoint),
                   LOG_INT("status", status), LOG_Z("reason", why));
     t->has_failed = true;
 }
@@ -181,7 +184,7 @@ void traces_tick(struct traces *t, uint64_t now_mono_ns)
     bool is_retry = t->n_failed > 0;
     if (t->n_sending || n == 0 || (now_mono_ns < t->due_ns && (is_retry || n < BATCH)))
         return;
-    if (http_post_url_parse(str_of(t->settings->otlp_endpoint), "/v1/traces", &to, &e)) {
+    if (http_post_url_parse(str_of(t->options.endpoint), "/v1/traces", &to, &e)) {
         if (!t->is_misset)
             log_event(t->log, LOG_LEVEL_ERROR, "traces_not_sent", LOG_Z("reason", e.msg));
         t->is_misset = true;

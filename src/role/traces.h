@@ -10,8 +10,12 @@
 
 #include <stdbool.h>
 
-struct settings;
 struct traces;
+
+struct traces_options {
+    const char *endpoint; // "http://127.0.0.1:4318"; "": nothing is exported
+    uint32_t per_10000;   // requests without a traceparent
+};
 
 // Requests, three spans each: taken = exported + dropped + refused + waiting.
 struct traces_counts {
@@ -22,9 +26,10 @@ struct traces_counts {
     uint64_t waiting;
 };
 
-// The settings are looked at again with each use. ERR_NOMEM.
-int traces_new(struct loop *l, struct log *log, const struct settings *s, struct traces **ret,
-               struct err *e) ERR_CHECKED;
+// ERR_NOMEM.
+int traces_new(struct loop *l, struct log *log, struct traces **ret, struct err *e) ERR_CHECKED;
+// From now on; the strings are borrowed. Before the first call nothing is exported.
+void traces_set(struct traces *t, struct traces_options o);
 void traces_free(struct traces *t); // NULL is fine; what waits is lost
 
 // One answered request. r->trace: what its traceparent said, whose flag is is_sampled; all zero for a request

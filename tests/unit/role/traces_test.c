@@ -16,7 +16,7 @@
 enum { BODY_MAX = 4 << 20, DEADLINE_S = 20 };
 
 static struct loop *loop;
-static struct settings settings;
+static char endpoint[SOCK_ADDRESS_SIZE + 8];
 static struct log quiet;
 static struct traces *traces;
 static struct timer beat;
@@ -102,22 +102,21 @@ static void on_beat(struct timer *t)
     ck_assert_int_eq(loop_timer_set(loop, t, now + 5000000, &e), 0);
 }
 
-static void start(const char *rate)
+static void start(uint32_t per_10000)
 {
     struct err e;
     struct sockaddr_storage a;
     socklen_t size;
-    settings_init(&settings);
-    ck_assert_int_eq(settings_set(&settings, STR("trace_per_10000"), str_of(rate), &e), 0);
     ck_assert_int_eq(settings_address_parse(STR("127.0.0.1:0"), &a, &size, &e), 0);
     ck_assert_int_eq(sock_listen_tcp(&a, 1, &collector.listener.fd, &e), 0);
-    sock_address_url(&a, settings.otlp_endpoint);
+    sock_address_url(&a, endpoint);
     quiet = (struct log){open("/dev/null", O_WRONLY | O_CLOEXEC), LOG_LEVEL_ERROR, "test", -1};
     collector.listener.on_ready = on_connection;
     collector.status = 200;
     ck_assert_int_eq(loop_new(&loop, &e), 0);
     ck_assert_int_eq(loop_add(loop, &collector.listener, EPOLLIN, &e), 0);
-    ck_assert_int_eq(traces_new(loop, &quiet, &settings, &traces, &e), 0);
+    ck_assert_int_eq(traces_new(loop, &quiet, &traces, &e), 0);
+    traces_set(traces, (struct traces_options){endpoint, per_10000});
 }
 
 static void run(bool (*until)(void))
@@ -157,7 +156,7 @@ static bool none_waits(void)
 
 START_TEST(batches_arrive_and_are_counted)
 {
-    start("10000");
+    start(10000);
     for (uint64_t i = 0; i < 1200; i++)
         take(i, false, false);
     run(none_waits);
@@ -175,7 +174,7 @@ END_TEST
 START_TEST(who_names_a_trace_decides_and_the_rest_is_drawn)
 {
     enum { N = 40000 };
-    start("2500");
+    start(2500);
     for (uint64_t i = 0; i < N; i++)
         take(i, true, false);
     ck_assert_uint_eq(traces_count(traces).taken, 0);
@@ -187,7 +186,7 @@ START_TEST(who_names_a_trace_decides_and_the_rest_is_drawn)
     uint64_t drawn = traces_count(traces).taken - 100;
     ck_assert_uint_gt(drawn, N / 4 - 520); // 6 standard deviations
     ck_assert_uint_lt(drawn, N / 4 + 520);
-    settings.otlp_endpoint[0] = '\0';
+    endpoint[0] = '\0';
     take(1, true, true);
     ck_assert_uint_eq(traces_count(traces).taken, drawn + 100);
     finish();
@@ -196,7 +195,7 @@ END_TEST
 
 START_TEST(memory_is_bounded_and_what_does_not_fit_is_counted)
 {
-    start("10000");
+    start(10000);
     for (uint64_t i = 0; i < 3 * LIMIT_TRACES_WAITING; i++)
         take(i, false, false);
     struct traces_counts c = traces_count(traces);
@@ -221,7 +220,7 @@ START_TEST(a_collector_that_is_away_for_a_moment_gets_all_of_it)
 {
     const int first[] = {503, 0};
     for (int i = 0; i < 2; i++) {
-        start("10000");
+        start(10000);
         collector.status = first[i];
         collector.n_requests = collector.n_spans = 0;
         for (uint64_t k = 0; k < 600; k++)
@@ -237,7 +236,7 @@ END_TEST
 
 START_TEST(what_is_refused_is_not_sent_again)
 {
-    start("10000");
+    start(10000);
     collector.status = 400;
     take(1, false, false);
     run(none_waits);
@@ -249,14 +248,14 @@ END_TEST
 
 START_TEST(nobody_there_costs_only_the_traces)
 {
-    start("10000");
+    start(10000);
     loop_remove(loop, &collector.listener);
     close(collector.listener.fd);
     collector.listener.fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     take(1, false, false);
     run(none_waits);
     ck_assert_uint_eq(traces_count(traces).dropped, 1);
-    snprintf(settings.otlp_endpoint, sizeof settings.otlp_endpoint, "https://collector.example:4318");
+    traces_set(traces, (struct traces_options){"https://collector.example:4318", 10000});
     take(2, false, false);
     run(none_waits);
     ck_assert_uint_eq(traces_count(traces).dropped, 2);
