@@ -13,7 +13,8 @@
 //
 // The controller declares what DATA_DIR/declare says, when it starts and when the file changes: lines
 // "DEPLOYMENT MODEL VERSION REPLICAS THREADS HANG_MS BEHAVIOUR", or "withdraw DEPLOYMENT". Behaviours of
-// replicas: ok; fail (cannot load); crash (once ready); liar (its loader names another process as its fork).
+// replicas: ok; fail (cannot load); crash (once ready); liar (its loader names another process as its fork);
+// late (stops itself before it is ready, until somebody lets it go on).
 //
 // With the file DATA_DIR/fail-gateways there, gateways exit at once; with DATA_DIR/fail-controller the
 // controller does.
@@ -392,6 +393,8 @@ static int fake_replica(const struct replica_args *a)
         say(&r, SUPERVISION_FAILED, &(struct supervision_failed){.why = "operator Foo(17) is not known"});
         return 1;
     }
+    if (strcmp(r.behaviour, "late") == 0)
+        raise(SIGSTOP);
     say_loaded(&r);
     for (;;) {
         struct pollfd p = {.fd = r.c.fd, .events = POLLIN};

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models that keep their weights in files beside them: only what was pushed is read, under the name that the model uses."""
 
+import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -72,6 +74,24 @@ def test_weights_beside_the_model_are_pushed_with_it_and_survive_deaths_and_rest
     assert same(server, x, want)
     # With more than one thread each replica loads them itself.
     assert push(server, "m", path, "--threads", 2).returncode == 0 and same(server, x, want)
+
+
+def test_a_damaged_file_of_weights_never_answers(start_server, tmp_path):
+    path, x, want = save(tmp_path / "model")
+    server = start_server(data_dir=tmp_path / "data")
+    assert push(server, "m", path).returncode == 0 and same(server, x, want)
+    server.stop()
+    digest = hashlib.sha256((path.parent / "weights.bin").read_bytes()).hexdigest()
+    (blob,) = [f for f in (tmp_path / "data" / "blobs").rglob("*") if f.name in (digest, digest[2:])]
+    blob.chmod(0o600)
+    data = bytearray(blob.read_bytes())
+    data[len(data) // 2] ^= 1
+    blob.write_bytes(data)
+    server = start_server(data_dir=tmp_path / "data")
+    failed = server.wait_event("version_failed")
+    assert "weights.bin" in json.dumps(failed) and "damaged" in json.dumps(failed), failed
+    got = server.predict("m", {"instances": x.tolist()})
+    assert got.status_code == 503, got.text
 
 
 def test_a_file_may_lie_elsewhere_and_be_called_otherwise(start_server, tmp_path):

@@ -5,6 +5,7 @@ measured by dev/bench recovery."""
 
 import os
 import pathlib
+import resource
 import signal
 import time
 
@@ -119,6 +120,25 @@ def test_a_restarted_gateway_is_linked_to_all_replicas(start_fake):
     server.kill_child("gateway")
     server.wait_child("child_ready", "gateway", n=2)
     assert [r.pid for r in ready(server, 3)] == [r.pid for r in before]
+
+
+def test_a_supervisor_without_descriptors_links_a_replica_when_it_has_some(start_fake):
+    server = start_fake("--gateways", 1)
+    supervisor = server.process.pid
+    declare(server, "7 churn 3 1 2 20000 late")  # of two threads: it loads for itself
+    until(lambda: [r.state for r in rows(server, "replica")], ["starting"])
+    (replica,) = rows(server, "replica")
+    until(lambda: pathlib.Path(f"/proc/{replica.pid}/stat").read_text().rsplit(")", 1)[1].split()[0], "T")
+    taken, limits = set(map(int, os.listdir(f"/proc/{supervisor}/fd"))), resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
+    one_more = next(n for n in range(4096) if n not in taken) + 1  # a link takes two
+    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (one_more, limits[1]))
+    try:
+        os.kill(replica.pid, signal.SIGCONT)
+        server.wait_event("link_failed", n=2)
+        assert links(server) == set()
+    finally:
+        resource.prlimit(supervisor, resource.RLIMIT_NOFILE, limits)
+    assert ready(server, 1)[0].pid == replica.pid
 
 
 def test_a_new_controller_finds_its_replicas_unchanged_and_others_withdrawn(start_fake):

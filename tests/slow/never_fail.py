@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The promise "never a failed request" at full length: dev/slow never_fail [--quick] [SCENARIO…].
+"""The promise "never a failed request" at full length: dev/slow never_fail [--quick] [--promotions N] [--requests N] [SCENARIO…].
 
 A real server with a small ONNX model, clients in processes of their own that check the value and the version of every
 answer at 70 % of the highest rate that they reach, and one thing after another killed, stopped, promoted or drained.
@@ -101,83 +101,110 @@ class Server:
 
 
 ANSWER = re.compile(rb"HTTP/1.1 (\d+) .*?Slipway-Model-Version: (\d+)\r.*?Content-Length: +(\d+)\r\n(?:.*?\r\n)?\r\n", re.S)
-REFUSED = re.compile(rb"HTTP/1.1 (\d+) .*?\r\n\r\n", re.S)
 
 
-def ask(port, rate, stop, champion, results):
-    """One client: a connection, requests at an even rate, every answer checked. Sends its tallies when told to stop."""
-    rng = np.random.default_rng(os.getpid())
-    rows = rng.integers(-50, 50, size=(N_ROWS, N_FEATURES)).astype(np.float32)
-    sums = rows.sum(axis=1)
-    bodies = [json.dumps({"instances": [row.tolist()]}).encode() for row in rows]
-    sent = [b"POST /v1/models/m:predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(b) + b for b in bodies]
-    tally = {"asked": 0, "right": 0, "wrong": 0, "mixed": 0, "stale": 0, "refused": 0, "broken": 0, "no_connection": 0,
-             "examples": []}
-    sock, due, i = None, time.monotonic(), 0
+def read_answer(sock, got):
+    """The next answer: its head, its bytes, and what was read beyond it. An answer of another status ends the connection."""
+    while (end := got.find(b"\r\n\r\n") + 4) < 4:
+        got = got + more(sock)
+    head = ANSWER.match(got[:end])
+    if not head or int(head[1]) != 200:
+        return None, got, b""
+    while len(got) < (need := end + int(head[3])):
+        got = got + more(sock)
+    return head, got[:need], got[need:]
 
-    def note(what, detail):
-        tally[what] += 1
-        if len(tally["examples"]) < 3:
-            tally["examples"].append(f"{what}: {detail!r:.200}")
 
-    while not stop.is_set():
-        if rate:
-            due += 1 / rate
-            time.sleep(max(0, due - time.monotonic()))
-        k, i = i % N_ROWS, i + 1
-        acknowledged = champion.value
-        try:
-            if sock is None:
-                sock = socket.create_connection(("127.0.0.1", port), timeout=20)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError as e:
-            note("no_connection", e)
-            continue
-        tally["asked"] += 1
-        try:
-            sock.sendall(sent[k])
-            got, head, need = b"", None, None
-            while need is None or len(got) < need:
-                more = sock.recv(65536)
-                if not more:
-                    raise OSError("closed")
-                got += more
-                head = head or ANSWER.match(got)
-                if head:
-                    need = head.end() + int(head[3])
-                elif (other := REFUSED.match(got)) and int(other[1]) != 200:
-                    break
-        except OSError as e:
-            if not (stop.is_set() or champion.value < 0):
-                note("broken", e)
-            sock.close()
-            sock = None
-            continue
-        if not head or int(head[1]) != 200:
-            note("refused", got)
-            sock.close()
-            sock = None
-            continue
-        value, version = json.loads(got[head.end():])["predictions"][0][0], int(head[2])
-        if version < acknowledged:
-            note("stale", (version, acknowledged))
-        factor = 1 if version % 2 else 3
-        if value != float(sums[k] * factor):
-            note("mixed" if value in (float(sums[k]), float(3 * sums[k])) else "wrong", (value, float(sums[k]), version))
+def more(sock):
+    got = sock.recv(65536)
+    if not got:
+        raise OSError("closed")
+    return got
+
+
+class Client:
+    """One connection, requests at an even rate, `depth` of them at once, every answer checked."""
+
+    def __init__(self, port, rate, depth, stop, champion):
+        self.port, self.rate, self.depth, self.stop, self.champion = port, rate, depth, stop, champion
+        rows = np.random.default_rng(os.getpid()).integers(-50, 50, size=(N_ROWS, N_FEATURES)).astype(np.float32)
+        self.sums = rows.sum(axis=1)
+        bodies = [json.dumps({"instances": [row.tolist()]}).encode() for row in rows]
+        self.sent = [b"POST /v1/models/m:predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(b) + b for b in bodies]
+        self.tally = {"asked": 0, "right": 0, "wrong": 0, "mixed": 0, "stale": 0, "refused": 0, "broken": 0, "no_connection": 0,
+                      "examples": []}
+        self.sock, self.i = None, 0
+
+    def note(self, what, detail):
+        self.tally[what] += 1
+        if len(self.tally["examples"]) < 3:
+            self.tally["examples"].append(f"{what}: {detail!r:.200}")
+
+    def close(self):
+        self.sock.close()
+        self.sock = None
+
+    def check(self, k, head, body, acknowledged):
+        value, version, total = json.loads(body)["predictions"][0][0], int(head[2]), float(self.sums[k])
+        # Asked after a promotion was acknowledged, and answered before the next one began.
+        if 0 < acknowledged == self.champion.value and version != acknowledged:
+            self.note("stale", (version, acknowledged))
+        if value == total * (1 if version % 2 else 3):
+            self.tally["right"] += 1
         else:
-            tally["right"] += 1
-        if b"Connection: close" in got[:head.end()]:
-            sock.close()
-            sock = None
-    results.put(tally)
+            self.note("mixed" if value in (total, 3 * total) else "wrong", (value, total, version))
+
+    def ask(self):
+        """`depth` requests and their answers."""
+        acknowledged, got = self.champion.value, b""
+        numbers = [(self.i + n) % N_ROWS for n in range(self.depth)]
+        self.i += self.depth
+        self.tally["asked"] += self.depth
+        self.sock.sendall(b"".join(self.sent[k] for k in numbers))
+        for k in numbers:
+            head, answer, got = read_answer(self.sock, got)
+            if not head or int(head[1]) != 200:
+                self.note("refused", answer)
+                return self.close()
+            self.check(k, head, answer[head.end():], acknowledged)
+        if b"Connection: close" in answer[:head.end()]:
+            self.close()
+
+    def run(self, n_right, k):
+        due = time.monotonic()
+        while not self.stop.is_set():
+            if self.rate:
+                due += self.depth / self.rate
+                time.sleep(max(0, due - time.monotonic()))
+            try:
+                if self.sock is None:
+                    self.sock = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+                    self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except OSError as e:
+                self.note("no_connection", e)
+                continue
+            try:
+                self.ask()
+            except OSError as e:
+                if not (self.stop.is_set() or self.champion.value < 0):
+                    self.note("broken", e)
+                self.close()
+            n_right[k] = self.tally["right"]
+
+
+def ask(port, rate, depth, stop, champion, n_right, k, results):
+    client = Client(port, rate, depth, stop, champion)
+    client.run(n_right, k)
+    results.put(client.tally)
 
 
 class Clients:
-    def __init__(self, server, n, rate_each):
+    def __init__(self, server, n, rate_each, depth=1):
         self.stop, self.results = multiprocessing.Event(), multiprocessing.Queue()
-        self.champion = multiprocessing.Value("q", 0)
-        self.processes = [multiprocessing.Process(target=ask, args=(server.port, rate_each, self.stop, self.champion, self.results))
-                          for _ in range(n)]
+        self.champion = multiprocessing.Value("q", 0)  # 0: being changed, or not to be looked at
+        self.n_right = multiprocessing.Array("q", n, lock=False)
+        self.processes = [multiprocessing.Process(target=ask, args=(server.port, rate_each, depth, self.stop, self.champion, self.n_right,
+                                                                    k, self.results)) for k in range(n)]
         for p in self.processes:
             p.start()
         time.sleep(1)
@@ -194,8 +221,9 @@ class Clients:
 
 
 class Scenario:
-    def __init__(self, folder, quick):
-        self.folder, self.quick = folder, quick
+    def __init__(self, folder, args):
+        self.folder, self.quick = folder, args.quick
+        self.n_promotions, self.n_requests = args.promotions, args.requests
         make_model(folder / "one.onnx", 1)
         make_model(folder / "three.onnx", 3)
 
@@ -204,12 +232,12 @@ class Scenario:
         server.push(self.folder / "one.onnx", replicas=replicas)
         return server
 
-    def clients(self, server, n=4):
+    def clients(self, server, n=4, depth=1):
         """Clients that together ask at 70 % of the highest rate they reach."""
-        probe = Clients(server, n, 0)
+        probe = Clients(server, n, 0, depth)
         time.sleep(2)
         most = probe.end()["right"] / 3
-        return Clients(server, n, 0.7 * most / n), most
+        return Clients(server, n, 0.7 * most / n, depth), most
 
     def replicas(self):
         """kill -9 of a replica, with two: no failed request."""
@@ -253,18 +281,19 @@ class Scenario:
         """Promotions under load: no error, no mixture, nothing of the old version after the acknowledgement."""
         server = self.serve()
         server.push(self.folder / "three.onnx", replicas=2, promote=False)
-        clients, most = self.clients(server)
-        count, end = 10 if self.quick else 200, 0
-        for i in range(count):
-            server.promote(2)
-            clients.champion.value = 2  # from here on every answer of a new request is of version 2
-            time.sleep(0.2 if self.quick else 0.3)
+        clients, most = self.clients(server, depth=8)  # else the clients take longer than what they look at
+        count = 0
+        while count < self.n_promotions or sum(clients.n_right) < self.n_requests:
+            version = 2 - count % 2
             clients.champion.value = 0
-            server.promote(1)
+            server.promote(version)
+            clients.champion.value = version  # from here on every answer of a new request is of that version
+            count += 1
             time.sleep(0.2 if self.quick else 0.3)
         total = clients.end()
         server.stop()
-        return total, f"{2 * count} promotions, {total['asked']} requests", total["asked"] == total["right"] and total["stale"] == 0
+        good = total["asked"] == total["right"] and total["stale"] == 0
+        return total, f"{count} promotions, {total['asked']} requests", good
 
     def drain(self):
         """SIGTERM under load: no failed request on an open connection."""
@@ -292,13 +321,17 @@ SCENARIOS = ("replicas", "controller", "gateway", "promotion", "drain")
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few repetitions")
+    parser.add_argument("--promotions", type=int, help="of the scenario promotion, at least; default 200, 20 with --quick")
+    parser.add_argument("--requests", type=int, help="of the same, at least; default 1000000, 10000 with --quick")
     parser.add_argument("scenario", nargs="*", choices=[[], *SCENARIOS], help="default: all")
     args = parser.parse_args()
+    args.promotions = args.promotions or (20 if args.quick else 200)
+    args.requests = args.requests or (10_000 if args.quick else 1_000_000)
     failed = False
     for name in args.scenario or SCENARIOS:
         with tempfile.TemporaryDirectory() as folder:
             begin = time.monotonic()
-            total, what, good = getattr(Scenario(pathlib.Path(folder), args.quick), name)()
+            total, what, good = getattr(Scenario(pathlib.Path(folder), args), name)()
             counts = " ".join(f"{k} {v}" for k, v in total.items() if k != "examples")
             print(f"{'ok  ' if good else 'FAIL'} {name}: {what}; {counts} ({time.monotonic() - begin:.0f} s)", flush=True)
             for example in total["examples"][:5]:
