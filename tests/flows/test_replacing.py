@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import signal
 import threading
 import time
 
@@ -117,6 +118,31 @@ def test_in_place_of_the_old_one_with_a_gap(start_fake_server, heavy):
     got = push(server, heavy("big", 60), policy="resource-preserving")
     assert got.status_code == 507 and "in place of version 2" in got.json()["error"], got.text
     assert deployments(server)[2]["ready"] == 1
+
+
+def test_the_new_one_is_not_loaded_before_the_memory_of_the_old_one_is_free(start_fake_server, heavy):
+    server = start_fake_server("--gateways", 1)
+    assert push(server, heavy("one", 4), policy="resource-preserving", hang_ms=60000).status_code == 201
+
+    def loaders(version):
+        return [p["pid"] for p in requests.get(f"{server.url}/api/v1/status", timeout=10).json()["processes"]
+                if p["kind"] == "loader" and p["version"] == version]
+
+    (old,), got = loaders(1), []
+    os.kill(old, signal.SIGSTOP)  # so that it does not end when it is asked to
+    try:
+        second = heavy("two", 4)
+        thread = threading.Thread(target=lambda: got.append(push(server, second, policy="resource-preserving")))
+        thread.start()
+        server.wait_event("gap_began")
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            assert not loaders(2)
+    finally:
+        os.kill(old, signal.SIGCONT)
+    thread.join()
+    assert got[0].status_code == 201, got[0].text
+    assert loaders(2) and not os.path.exists(f"/proc/{old}")
 
 
 def test_the_old_one_comes_back_when_the_new_one_cannot_be_loaded(start_fake_server, heavy):

@@ -126,8 +126,7 @@ def test_a_supervisor_without_descriptors_links_a_replica_when_it_has_some(start
     server = start_fake("--gateways", 1)
     supervisor = server.process.pid
     declare(server, "7 churn 3 1 2 20000 late")  # of two threads: it loads for itself
-    until(lambda: [r.state for r in rows(server, "replica")], ["starting"])
-    (replica,) = rows(server, "replica")
+    (replica,) = until(lambda: rows(server, "replica"), lambda found: [r for r in found if r.pid])
     until(lambda: pathlib.Path(f"/proc/{replica.pid}/stat").read_text().rsplit(")", 1)[1].split()[0], "T")
     taken, limits = set(map(int, os.listdir(f"/proc/{supervisor}/fd"))), resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
     one_more = next(n for n in range(4096) if n not in taken) + 1  # a link takes two
@@ -135,10 +134,12 @@ def test_a_supervisor_without_descriptors_links_a_replica_when_it_has_some(start
     try:
         os.kill(replica.pid, signal.SIGCONT)
         server.wait_event("link_failed", n=2)
+        server.wait_event("state_not_saved")
         assert links(server) == set()
     finally:
         resource.prlimit(supervisor, resource.RLIMIT_NOFILE, limits)
     assert ready(server, 1)[0].pid == replica.pid
+    server.wait_event("state_saved")
 
 
 def test_a_new_controller_finds_its_replicas_unchanged_and_others_withdrawn(start_fake):

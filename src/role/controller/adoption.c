@@ -137,9 +137,20 @@ static void on_ended(struct watch *w, uint32_t events)
     try_again(a);
 }
 
+// A set that broke off, because the supervisor lacked descriptors, came before this one.
+static void drop_first(struct kept *k, unsigned n_left)
+{
+    unsigned n = k->n > n_left ? k->n - n_left : 0;
+    for (unsigned i = 0; i < n; i++)
+        close(k->fds[i]);
+    k->n -= n;
+    memmove(k->fds, &k->fds[n], k->n * sizeof k->fds[0]);
+}
+
 // The new set is whole: it replaces the old one.
 static int take_state(struct adoption *a, struct supervision_message *m, struct err *e)
 {
+    drop_first(&a->coming, m->state.n_kept);
     if (m->state.n_kept != a->coming.n || a->coming.n == 0)
         return err_set(e, ERR_INVALID, "%u descriptors came with a state of %u", a->coming.n,
                        m->state.n_kept);

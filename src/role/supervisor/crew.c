@@ -457,6 +457,7 @@ static void on_sweep(struct timer *t)
     struct supervisor *s = c->sup;
     struct err e;
     crew_link_again(c);
+    s->unsaved |= s->save_failed;
     pid_t pid = proc_ended();
     if (pid > 0 && !is_known(c, pid)) // those that are known are reaped when their descriptor says so
         (void)waitpid(pid, NULL, WNOHANG);

@@ -57,9 +57,10 @@ struct supervisor {
     struct upgrade *upgrade; // NULL: none
     struct watch signals;
     struct timer drain_due, watchdog;
-    bool moved;     // a child moved in this turn: supervisor.c acts at its end
-    bool unsaved;   // something changed that the controller's copy does not have yet (succession.c)
-    bool announced; // "ready" was said
+    bool moved;       // a child moved in this turn: supervisor.c acts at its end
+    bool unsaved;     // something changed that the controller's copy does not have yet (succession.c)
+    bool save_failed; // the last copy could not be made: tried again in each sweep (crew.c)
+    bool announced;   // "ready" was said
     bool stopping;
     int exit_code;
 };

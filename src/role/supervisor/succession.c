@@ -123,16 +123,17 @@ void succession_save(struct supervisor *s)
         return;
     s->unsaved = false;
     struct handover *h = handover_new();
-    if (!h) {
-        log_event(&s->log, LOG_LEVEL_ERROR, "state_not_saved", LOG_Z("error", "out of memory"));
-        return;
-    }
-    succession_put(s, h);
-    int rc = handover_send(h, &controller->supervision, &e);
+    if (h)
+        succession_put(s, h);
+    int rc = h ? handover_send(h, &controller->supervision, &e) : err_set(&e, ERR_NOMEM, "out of memory");
     if (rc == 0 && msg_conn_pending(&controller->supervision))
         rc = loop_change(s->loop, &controller->says, EPOLLIN | EPOLLOUT, &e);
-    if (rc && rc != ERR_UNAVAILABLE) // else it has died, and the next one gets it
+    bool failed = rc && rc != ERR_UNAVAILABLE; // else it has died, and the next one gets it
+    if (failed)
         log_event(&s->log, LOG_LEVEL_ERROR, "state_not_saved", LOG_Z("error", e.msg));
+    else if (s->save_failed)
+        log_event(&s->log, LOG_LEVEL_INFO, "state_saved");
+    s->save_failed = failed;
     handover_free(h);
 }
 
