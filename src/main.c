@@ -15,6 +15,7 @@
 
 static const struct entry_mains MAINS = {.gateway = gateway_main,
                                          .controller = controller_main,
+                                         .monitor = monitor_main,
                                          .replica = replica_main,
                                          .supervisor = supervisor_successor_main};
 

@@ -34,10 +34,8 @@ static const char *const STATE_NAMES[BOARD_STATES] = {
 };
 
 static const char *const KIND_NAMES[BOARD_KINDS] = {
-    [BOARD_GATEWAY] = "gateway",
-    [BOARD_CONTROLLER] = "controller",
-    [BOARD_LOADER] = "loader",
-    [BOARD_REPLICA] = "replica",
+    [BOARD_GATEWAY] = "gateway", [BOARD_CONTROLLER] = "controller", [BOARD_LOADER] = "loader",
+    [BOARD_REPLICA] = "replica", [BOARD_MONITOR] = "monitor",
 };
 
 // Bit `to` of MOVES[from]; the drawing is in board.h.

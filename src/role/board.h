@@ -12,13 +12,20 @@
 
 enum {
     BOARD_ROWS_MAX = 1024,
-    BOARD_CHILDREN_MAX = 128, // rows of gateways and the controller, the first ones
+    BOARD_CHILDREN_MAX = 128, // rows of gateways, controller and monitor, the first ones
     BOARD_MODEL_BYTES = 136,
     BOARD_WHY_BYTES = 256,
 };
 
 // A loader holds a model in memory and forks its replicas.
-enum board_kind { BOARD_GATEWAY = 1, BOARD_CONTROLLER, BOARD_LOADER, BOARD_REPLICA, BOARD_KINDS };
+enum board_kind {
+    BOARD_GATEWAY = 1,
+    BOARD_CONTROLLER,
+    BOARD_LOADER,
+    BOARD_REPLICA,
+    BOARD_MONITOR,
+    BOARD_KINDS
+};
 
 //                  ┌──── successor started ────┐
 //                  v                           │

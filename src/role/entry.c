@@ -35,7 +35,8 @@ enum replica_word {
 };
 
 static const char GATEWAY[] = "@gateway", CONTROLLER[] = "@controller", SUPERVISOR[] = "@supervisor",
-                  UPGRADED[] = "@upgraded", CHECK[] = "@check", REPLICA[] = "@replica";
+                  UPGRADED[] = "@upgraded", MONITOR[] = "@monitor", CHECK[] = "@check",
+                  REPLICA[] = "@replica";
 static const char KIND_LOADER[] = "loader", KIND_REPLICA[] = "replica";
 
 static char *flag_dup(const struct settings *s, size_t i)
@@ -110,9 +111,15 @@ void entry_argv_free(char **argv)
 
 bool entry_is_role(int argc, char *const *argv)
 {
-    return argc > 1 && (strcmp(argv[1], GATEWAY) == 0 || strcmp(argv[1], CONTROLLER) == 0 ||
-                        strcmp(argv[1], SUPERVISOR) == 0 || strcmp(argv[1], UPGRADED) == 0 ||
-                        strcmp(argv[1], CHECK) == 0 || strcmp(argv[1], REPLICA) == 0);
+    return argc > 1 &&
+           (strcmp(argv[1], GATEWAY) == 0 || strcmp(argv[1], CONTROLLER) == 0 ||
+            strcmp(argv[1], MONITOR) == 0 || strcmp(argv[1], SUPERVISOR) == 0 ||
+            strcmp(argv[1], UPGRADED) == 0 || strcmp(argv[1], CHECK) == 0 || strcmp(argv[1], REPLICA) == 0);
+}
+
+void entry_monitor_path(const struct settings *s, char ret[ENTRY_PATH_BYTES])
+{
+    snprintf(ret, ENTRY_PATH_BYTES, "%s/run/monitor.sock", s->data_dir);
 }
 
 // Reads "--key=value" as settings_put_flag wrote it.
@@ -206,6 +213,8 @@ int entry_main(const struct entry_mains *m, int argc, char *const *argv)
         return refuse("wrong arguments");
     if (read_flags(&settings, argc, argv, FIXED_WORDS, &e))
         return refuse(e.msg);
+    static char monitor_path[ENTRY_PATH_BYTES];
+    entry_monitor_path(&settings, monitor_path);
     if (strcmp(argv[1], GATEWAY) == 0)
         return m->gateway(&(struct gateway_args){
             .index = (unsigned)index,
@@ -215,6 +224,20 @@ int entry_main(const struct entry_mains *m, int argc, char *const *argv)
             .metrics_fd = ENTRY_FD_METRICS,
             .ready_fd = ENTRY_FD_READY,
             .supervision_fd = ENTRY_FD_SUPERVISION,
+            .log_fd = ENTRY_FD_LOG,
+            .control_path = argv[4],
+            .monitor_path = monitor_path,
+            .settings = &settings,
+        });
+    if (strcmp(argv[1], MONITOR) == 0)
+        return m->monitor(&(struct monitor_args){
+            .n_gateways = (unsigned)n_gateways,
+            .listen_fd = ENTRY_FD_LISTEN,
+            .board_fd = ENTRY_FD_BOARD,
+            .metrics_fd = ENTRY_FD_METRICS,
+            .ready_fd = ENTRY_FD_READY,
+            .supervision_fd = ENTRY_FD_SUPERVISION,
+            .log_fd = ENTRY_FD_LOG,
             .control_path = argv[4],
             .settings = &settings,
         });

@@ -22,6 +22,7 @@ enum entry_fd {
     ENTRY_FD_LISTEN,
     ENTRY_FD_SUPERVISION,
     ENTRY_FD_METRICS,
+    ENTRY_FD_LOG,
 };
 // Of a loader or replica.
 enum entry_replica_fd {
@@ -43,17 +44,22 @@ enum entry_succession {
 struct entry_mains {
     int (*gateway)(const struct gateway_args *a);
     int (*controller)(const struct controller_args *a);
+    int (*monitor)(const struct monitor_args *a);
     int (*replica)(const struct replica_args *a);
     int (*supervisor)(struct settings *s, enum entry_succession how, int fd); // supervisor_successor_main
 };
 
-// An argument list for proc_spawn; entry_argv_free when done. `role` is "@gateway", "@controller" or
-// "@supervisor", "@check" or "@upgraded" (control_path: the number of the descriptor). NULL without memory.
+// An argument list for proc_spawn; entry_argv_free when done. `role` is "@gateway", "@controller",
+// "@monitor", "@supervisor", "@check" or "@upgraded" (control_path: the number of the descriptor). NULL
+// without memory.
 char **entry_argv_new(const char *role, unsigned index, unsigned n_gateways, const char *control_path,
                       const struct settings *s);
 // The same for a loader or replica; descriptors and title of `a` are not looked at.
 char **entry_replica_argv_new(const struct replica_args *a);
 void entry_argv_free(char **argv); // NULL is fine
+// The monitor's Unix socket, beside the controller's.
+enum { ENTRY_PATH_BYTES = 1024 + 32 };
+void entry_monitor_path(const struct settings *s, char ret[ENTRY_PATH_BYTES]);
 // Whether argv[1] names a role.
 bool entry_is_role(int argc, char *const *argv);
 // Runs the role that argv[1] names and returns its exit code; 2 when argv is not as entry_argv_new made it.

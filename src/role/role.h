@@ -12,14 +12,16 @@
 struct settings;
 
 struct gateway_args {
-    unsigned index;            // 0 … n_gateways - 1
-    unsigned n_gateways;       //
-    int listen_fd;             // TCP, listening, SO_REUSEPORT, non-blocking, TCP_NODELAY inherited by accept
-    int board_fd;              // role/board: map with board_attach
-    int metrics_fd;            // memfd, sealed size, all gateways' slots; write only slot `index`
-    int ready_fd;              // role_ready(ready_fd) once
-    int supervision_fd;        // role/supervision: links to replicas come here; -1: none
+    unsigned index;      // 0 … n_gateways - 1
+    unsigned n_gateways; //
+    int listen_fd;       // TCP, listening, SO_REUSEPORT, non-blocking, TCP_NODELAY inherited by accept
+    int board_fd;        // role/board: map with board_attach
+    int metrics_fd;      // memfd, sealed size, all gateways' slots; write only slot `index`
+    int ready_fd;        // role_ready(ready_fd) once
+    int supervision_fd;  // role/supervision: links to replicas come here; -1: none
+    int log_fd; // memfd, sealed size: rings of the prediction log, one a gateway; -1: nothing is logged
     const char *control_path;  // of the controller's Unix socket: sock_unix_connect, again when it went away
+    const char *monitor_path;  // likewise
     struct settings *settings; // its own; SUPERVISION_SETTINGS changes them
 };
 
@@ -31,6 +33,16 @@ struct controller_args {
     int ready_fd;
     int supervision_fd;        // role/supervision: what shall run in replicas is said here; -1: nothing can
     struct settings *settings; // likewise
+};
+
+// What is watched: the prediction log, and all that follows from it.
+struct monitor_args {
+    unsigned n_gateways;
+    int listen_fd; // Unix stream, listening, non-blocking: admin requests (role/ipc.h)
+    int board_fd, metrics_fd, ready_fd, supervision_fd;
+    int log_fd; // of all gateways
+    const char *control_path;
+    struct settings *settings;
 };
 
 // A process that runs a model for others: the loader, which loads it and then only forks replicas from itself
@@ -59,7 +71,8 @@ struct replica_args {
 };
 
 // Tells the supervisor that this child serves, and closes ready_fd: a gateway once it has its first routing
-// table and accepts, the controller once the registry is open and it accepts. -1 is fine: nothing to tell.
+// table and accepts, the controller once the registry is open and it accepts, the
+// monitor once it accepts. -1 is fine: nothing to tell.
 //
 // SIGTERM asks a child to finish: a gateway accepts what is waiting in its listener, closes it, answers what
 // is in flight and returns 0; the controller finishes what was acknowledged and returns 0. A child that
@@ -75,4 +88,5 @@ void role_title_set(char *title, size_t title_bytes, const char *text);
 // The mains; each returns the exit code of its process.
 int gateway_main(const struct gateway_args *args);
 int controller_main(const struct controller_args *args);
+int monitor_main(const struct monitor_args *args);
 int replica_main(const struct replica_args *args);

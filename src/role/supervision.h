@@ -17,7 +17,7 @@
 //                           which is next; else why not
 //     SUPERVISION_REPLICA   struct supervision_replica    a replica changed its state
 //
-//   supervisor → gateway, controller
+//   supervisor → gateway, controller, monitor
 //     SUPERVISION_SETTINGS  struct supervision_settings   SIGHUP changed some: the receiver takes over those
 //                           that are reloadable (settings_reload)
 //   supervisor → controller, and from it to a new supervisor, when the old one died
@@ -26,7 +26,7 @@
 //     SUPERVISION_STATE     struct supervision_state + 1 descriptor, a sealed memfd: how everything stands
 //                           (supervisor/handover.h). It and what came by KEEP since the last STATE replace
 //                           all that was kept before, at once, so that they always belong together.
-//   supervisor → gateway, controller
+//   supervisor → gateway, controller, monitor
 //     SUPERVISION_BOARD     (empty) + 1 descriptor: the board of a new supervisor
 //
 //   supervisor → gateway, replica
@@ -194,6 +194,7 @@ enum supervision_sender {
     SUPERVISION_FROM_SUPERVISOR = 2,
     SUPERVISION_FROM_REPLICA = 4,
     SUPERVISION_FROM_GATEWAY = 8,
+    SUPERVISION_FROM_MONITOR = 16, // which says nothing
 };
 
 // Two connected sockets, close-on-exec and non-blocking. ERR_IO.

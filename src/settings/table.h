@@ -62,6 +62,8 @@
       "Files that no version needs stay so long after they were stored or asked for.")                       \
     X(DURATION, gc_interval_ms, "gc_interval", "1h", 0, 2592000000ull, "", true,                             \
       "Time between garbage collections; 0 leaves them to slipway gc.")                                      \
+    X(BYTES, log_ring_bytes, "log_ring", "16MiB", 64 << 10, 1 << 30, "", false,                              \
+      "Memory of each gateway for predictions that are to be logged; a power of two, or the next one.")      \
     X(BYTES, compile_memory_bytes, "compile_memory", "8GiB", 64 << 20, 1ull << 44, "", true,                 \
       "Most memory for checking and compiling a pushed model.")                                              \
     X(DURATION, metrics_retire_ms, "metrics_retire", "1h", 0, 2592000000ull, "", true,                       \

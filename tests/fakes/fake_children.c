@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A server whose gateways and controller are fakes: the real supervisor, entry, board and loop, and children
+// A server whose gateways, controller and monitor are fakes: the real supervisor, entry, board and loop, and children
 // that tests can make slow, crash or hang. Used by tests/flows/test_supervisor.py.
 //
 //   GET /            200, "PID INDEX STATE-OF-EACH-BOARD-ROW…"
@@ -406,8 +406,27 @@ static int fake_replica(const struct replica_args *a)
     }
 }
 
+static int fake_monitor(const struct monitor_args *a)
+{
+    struct msg_conn c;
+    struct err e;
+    signal(SIGTERM, on_term);
+    supervision_init(&c, a->supervision_fd);
+    role_ready(a->ready_fd);
+    for (struct supervision_message m;;) {
+        struct pollfd p = {.fd = c.fd, .events = POLLIN};
+        poll(&p, 1, -1);
+        if (msg_conn_fill(&c, &e))
+            return 0; // the supervisor has gone
+        while (supervision_take(&c, SUPERVISION_FROM_SUPERVISOR, &m, &e) == 1)
+            for (unsigned i = 0; i < m.n_fds; i++)
+                close(m.fds[i]);
+    }
+}
+
 static const struct entry_mains MAINS = {.gateway = fake_gateway,
                                          .controller = fake_controller,
+                                         .monitor = fake_monitor,
                                          .replica = fake_replica,
                                          .supervisor = supervisor_successor_main};
 

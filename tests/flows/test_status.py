@@ -28,7 +28,7 @@ def test_status_shows_every_process_with_its_memory(start_server, churn):
     server = start_server("--gateways", 2)
     server.push("churn", churn.path)
     shown = processes(server)
-    assert set(shown) == {("gateway", 0), ("gateway", 1), ("controller", 0)}
+    assert set(shown) == {("gateway", 0), ("gateway", 1), ("controller", 0), ("monitor", 0)}
     for p in shown.values():
         assert p["state"] == "ready" and p["restarts"] == 0 and p["pid"] > 0 and "reason" not in p
         assert 0 < p["memory"]["own"] < p["memory"]["resident"]

@@ -4,9 +4,9 @@
 
 #include "base/clock.h"
 #include "role/controller/gateways.h"
-#include "role/controller/peer.h"
 #include "role/controller/replace.h"
 #include "role/controller/replicas.h"
+#include "role/peer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -92,7 +92,7 @@ static int compare(const struct registry_once *was, const struct registry_once *
 
 static int check_others(const struct request *r, struct err *e)
 {
-    for (const struct peer *p = r->c->peers; p; p = p->next) {
+    for (const struct peer *p = r->c->peers.all; p; p = p->next) {
         const struct request *other = p->request;
         if (!other || other == r || other->is_over || other->is_answered || !other->is_once ||
             !str_eq(other->once.key, r->once.key))

@@ -9,7 +9,6 @@
 #include "role/controller/adoption.h"
 #include "role/controller/helper.h"
 #include "role/controller/housekeeping.h"
-#include "role/controller/peer.h"
 #include "role/controller/replace.h"
 #include "role/controller/replicas.h"
 #include "role/controller/scaling.h"
@@ -33,7 +32,7 @@ static unsigned n_processors(void)
 
 void controller_drain_step(struct controller *c)
 {
-    if (c->draining && c->n_requests == 0)
+    if (c->draining && c->peers.n_requests == 0)
         loop_stop(c->loop);
 }
 
@@ -43,16 +42,16 @@ static void on_signal(struct watch *w, uint32_t events)
     struct controller *c = (struct controller *)((char *)w - offsetof(struct controller, signals));
     if (signals_read(w->fd) != SIGTERM || c->draining)
         return;
-    log_event(&c->log, LOG_LEVEL_INFO, "draining", LOG_INT("requests", c->n_requests));
-    c->draining = true;
-    peers_stop_listening(c);
+    log_event(&c->log, LOG_LEVEL_INFO, "draining", LOG_INT("requests", c->peers.n_requests));
+    c->draining = c->peers.is_draining = true;
+    peers_stop_listening(&c->peers);
     controller_drain_step(c);
 }
 
 static void on_turn_end(void *ctx)
 {
     struct controller *c = ctx;
-    peers_free_dead(c);
+    peers_free_dead(&c->peers);
     controller_drain_step(c);
 }
 
@@ -72,6 +71,8 @@ static int set_up(struct controller *c, struct err *e)
     int rc = c->args->board_fd >= 0 ? board_attach(c->args->board_fd, &c->board, e) : 0;
     if (!rc)
         rc = loop_new(&c->loop, e);
+    if (!rc)
+        controller_peers_init(c);
     if (!rc)
         rc = signals_open(SIGNALS, sizeof SIGNALS / sizeof SIGNALS[0], &c->signals.fd, e);
     if (!rc)
@@ -103,7 +104,7 @@ static int set_up(struct controller *c, struct err *e)
 static void tear_down(struct controller *c)
 {
     if (c->loop) {
-        peers_close_all(c);
+        peers_close_all(&c->peers);
         startup_cancel(c);
         housekeeping_close(c);
         replicas_close(c);
@@ -141,7 +142,7 @@ int controller_main(const struct controller_args *args)
         rc = startup_begin(&c, &e);
     if (!rc) {
         loop_on_turn_end(c.loop, on_turn_end, &c);
-        peers_listen(&c);
+        peers_listen(&c.peers);
         role_ready(args->ready_fd);
         rc = loop_run(c.loop, &e);
     }

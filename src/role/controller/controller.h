@@ -9,6 +9,7 @@
 #include "os/msg.h"
 #include "registry/registry.h"
 #include "role/controller/routing.h"
+#include "role/peer.h"
 #include "role/role.h"
 
 #include <stdbool.h>
@@ -20,7 +21,6 @@ struct board;
 struct compile_job;
 struct helper;
 struct housekeeping;
-struct peer;
 struct publication;
 struct replacing;
 struct revival;
@@ -49,15 +49,11 @@ struct controller {
     struct blobs *blobs;
     struct routing routing;
     struct gateway_link *gateways; // (args->n_gateways)
-    struct watch listener, signals;
+    struct gateway_link monitor;   // the same, without images
+    struct watch signals;
     bool draining; // SIGTERM came: no new requests, ends with the last one that runs
 
-    struct peer *peers, *dead_peers; // peer.c
-    unsigned n_peers, n_requests;
-    bool listener_full; // not watched, because there are too many peers
-    bool accept_paused; // not watched until accept_due, because there is no descriptor for another
-    bool accept_paused_said;
-    struct timer accept_due;
+    struct peers peers;
 
     struct helper *helpers; // helper.c: all throw-away processes, also those that are being killed
 
@@ -84,5 +80,7 @@ struct controller {
     struct timer publication_timer;
 };
 
+// Once c->loop is there: who may connect, and what is answered (routes.c).
+void controller_peers_init(struct controller *c);
 // Ends the process once nothing is in progress; called whenever something ended while draining.
 void controller_drain_step(struct controller *c);

@@ -9,10 +9,10 @@
 
 #include "base/clock.h"
 #include "role/board.h"
-#include "role/controller/peer.h"
 #include "role/controller/scaler.h"
 #include "role/controller/scaling.h"
 #include "role/ipc.h"
+#include "role/peer.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +22,8 @@ enum {
     TICK_MS = 50,         // how often waiting publications look at clocks and at the board
     RECONNECT_MS = 2000,  // within which a living gateway is back
     ROUTES_MAX = 8 << 20, // bytes of a table
+    DEPLOY_MAX = LIMIT_INTERFACE_BYTES + 4096,
+    SCHEMA_ARENA_BYTES = 64 << 20,
 };
 
 static unsigned index_of(const struct controller *c, const struct gateway_link *g)
@@ -29,19 +31,65 @@ static unsigned index_of(const struct controller *c, const struct gateway_link *
     return (unsigned)(g - c->gateways);
 }
 
+static bool is_monitor(const struct controller *c, const struct gateway_link *g)
+{
+    return g == &c->monitor;
+}
+
+// For the log.
+static struct log_field name_of(const struct controller *c, const struct gateway_link *g)
+{
+    return is_monitor(c, g) ? LOG_Z("of", "monitor") : LOG_INT("gateway", index_of(c, g));
+}
+
+// The monitor gets what stands in the registry of a version's columns, not the image.
+static int put_schema(struct controller *c, const struct deployment *d, struct buf *out, struct err *e)
+{
+    struct arena a;
+    struct registry_version v;
+    char number[12];
+    snprintf(number, sizeof number, "%u", d->version);
+    int rc = arena_init(&a, SCHEMA_ARENA_BYTES, e);
+    if (rc)
+        return rc;
+    rc = c->registry->ops->version_find(c->registry, str_of(d->model), str_of(number), &a, &v, e);
+    if (rc == 0) {
+        out->n--; // the brace that ends the object
+        buf_puts(out, ",\"signature\":");
+        buf_put_str(out, v.signature_json);
+        buf_putc(out, '}');
+    }
+    arena_done(&a);
+    return rc;
+}
+
+static bool send_deployment(struct controller *c, struct gateway_link *g, const struct deployment *d,
+                            struct buf *b)
+{
+    const int fds[] = {d->image_fd, d->rules_fd};
+    struct err e;
+    buf_clear(b);
+    routing_deploy_encode(d, b);
+    if (!is_monitor(c, g))
+        return !b->failed && peer_send(g->peer, IPC_DEPLOY, buf_str(b), fds, d->rules_fd < 0 ? 1 : 2);
+    if (put_schema(c, d, b, &e)) {
+        log_event(&c->log, LOG_LEVEL_ERROR, "schema_failed", LOG_Z("model", d->model),
+                  LOG_INT("version", d->version), LOG_Z("message", e.msg));
+        return true; // it goes on without
+    }
+    return !b->failed && peer_send(g->peer, IPC_DEPLOY, buf_str(b), NULL, 0);
+}
+
 static bool send_deployments(struct controller *c, struct gateway_link *g)
 {
     struct buf b;
-    buf_init(&b, 4096);
+    buf_init(&b, DEPLOY_MAX);
     bool ok = true;
     for (size_t i = 0; ok && i < LIMIT_DEPLOYMENTS; i++) {
         const struct deployment *d = c->routing.slots[i];
         if (!d || d->state != DEPLOYMENT_READY || g->sent[i] == d->id)
             continue;
-        buf_clear(&b);
-        routing_deploy_encode(d, &b);
-        const int fds[] = {d->image_fd, d->rules_fd};
-        ok = !b.failed && peer_send(g->peer, IPC_DEPLOY, buf_str(&b), fds, d->rules_fd < 0 ? 1 : 2);
+        ok = send_deployment(c, g, d, &b);
         if (ok) // else the connection is gone, and with it what it knew
             g->sent[i] = d->id;
     }
@@ -49,7 +97,7 @@ static bool send_deployments(struct controller *c, struct gateway_link *g)
     return ok;
 }
 
-void gateway_pump(struct controller *c, struct gateway_link *g)
+static void pump(struct controller *c, struct gateway_link *g)
 {
     if (!g->peer || g->sent_generation == c->routing.generation || msg_conn_pending(&g->peer->conn))
         return;
@@ -61,7 +109,7 @@ void gateway_pump(struct controller *c, struct gateway_link *g)
     if (send_deployments(c, g)) {
         routing_routes_encode(&c->routing, &b);
         if (b.failed) {
-            log_event(&c->log, LOG_LEVEL_ERROR, "routes_failed", LOG_INT("gateway", index_of(c, g)));
+            log_event(&c->log, LOG_LEVEL_ERROR, "routes_failed", name_of(c, g));
             peer_close(g->peer); // it comes back and asks anew
         } else if (peer_send(g->peer, IPC_ROUTES, buf_str(&b), NULL, 0)) {
             g->sent_generation = c->routing.generation;
@@ -76,28 +124,36 @@ void gateways_publish(struct controller *c)
 {
     c->routing.generation++;
     for (unsigned i = 0; i < c->args->n_gateways; i++)
-        gateway_pump(c, &c->gateways[i]);
+        pump(c, &c->gateways[i]);
+    pump(c, &c->monitor);
+}
+
+void gateway_drained(struct peer *p)
+{
+    pump(p->peers->owner, p->routing);
 }
 
 int gateway_hello(struct peer *p, struct str payload, struct err *e)
 {
-    struct controller *c = p->c;
+    struct controller *c = p->peers->owner;
     yyjson_doc *doc = yyjson_read(payload.p, payload.n, 0);
     yyjson_val *root = yyjson_doc_get_root(doc), *gateway = yyjson_obj_get(root, "gateway");
-    bool good = yyjson_is_uint(gateway) && yyjson_get_uint(gateway) < c->args->n_gateways &&
-                yyjson_get_uint(yyjson_obj_get(root, "protocol")) == IPC_PROTOCOL;
+    bool is_monitors = yyjson_equals_str(yyjson_obj_get(root, "role"), "monitor");
+    bool good =
+        (is_monitors || (yyjson_is_uint(gateway) && yyjson_get_uint(gateway) < c->args->n_gateways)) &&
+        yyjson_get_uint(yyjson_obj_get(root, "protocol")) == IPC_PROTOCOL;
     uint64_t index = good ? yyjson_get_uint(gateway) : 0;
     bool has_table = yyjson_get_uint(yyjson_obj_get(root, "generation")) > 0;
     yyjson_doc_free(doc);
     if (!good)
         return err_set(e, ERR_INVALID, "a gateway's greeting is not as agreed");
-    struct gateway_link *g = &c->gateways[index];
+    struct gateway_link *g = is_monitors ? &c->monitor : &c->gateways[index];
     if (g->peer)
         peer_close(g->peer); // its successor is here before its end was noticed
     *g = (struct gateway_link){.peer = p, .since_ns = clock_mono_ns(), .has_table = has_table};
-    p->gateway = g;
-    log_event(&c->log, LOG_LEVEL_DEBUG, "gateway_connected", LOG_INT("gateway", index));
-    gateway_pump(c, g);
+    p->routing = g;
+    log_event(&c->log, LOG_LEVEL_DEBUG, "gateway_connected", name_of(c, g));
+    pump(c, g);
     return 0;
 }
 
@@ -244,8 +300,10 @@ void gateways_scaled(struct controller *c, const struct deployment *d)
     }
 }
 
-int gateway_message(struct controller *c, struct gateway_link *g, const struct msg *m, struct err *e)
+int gateway_message(struct peer *p, const struct msg *m, struct err *e)
 {
+    struct controller *c = p->peers->owner;
+    struct gateway_link *g = p->routing;
     if (m->type == IPC_WANT)
         return take_want(c, g, m, e);
     yyjson_doc *doc = m->type == IPC_ACK ? yyjson_read(m->payload.p, m->payload.n, 0) : NULL;
@@ -260,8 +318,10 @@ int gateway_message(struct controller *c, struct gateway_link *g, const struct m
     return 0;
 }
 
-void gateway_lost(struct controller *c, struct gateway_link *g)
+void gateway_lost(struct peer *p)
 {
-    log_event(&c->log, LOG_LEVEL_DEBUG, "gateway_lost", LOG_INT("gateway", index_of(c, g)));
+    struct controller *c = p->peers->owner;
+    struct gateway_link *g = p->routing;
+    log_event(&c->log, LOG_LEVEL_DEBUG, "gateway_lost", name_of(c, g));
     *g = (struct gateway_link){.since_ns = clock_mono_ns()};
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeps the gateways' routing tables current, and says when all of them run a change.
+// Keeps the routing tables of gateways and monitor current, and says when all of them run a change.
 #pragma once
 
 #include "role/controller/controller.h"
@@ -27,11 +27,10 @@ void gateways_forget(struct controller *c, struct publication *p); // not waitin
 // the next time will do.
 void gateways_scaled(struct controller *c, const struct deployment *d);
 
-// For peer.c.
+// What struct peers_ops asks for.
 int gateway_hello(struct peer *p, struct str payload, struct err *e) ERR_CHECKED;
-int gateway_message(struct controller *c, struct gateway_link *g, const struct msg *m,
-                    struct err *e) ERR_CHECKED;
-void gateway_lost(struct controller *c, struct gateway_link *g);
+int gateway_message(struct peer *p, const struct msg *m, struct err *e) ERR_CHECKED;
+void gateway_drained(struct peer *p);
+void gateway_lost(struct peer *p);
 // Whether the gateway of that number is on the board: numbers are twice as many as gateways, for upgrades.
 bool gateway_is_current(const struct controller *c, unsigned i);
-void gateway_pump(struct controller *c, struct gateway_link *g);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// One forwarded request: head, body, end to the controller; status, body, end back.
+// One forwarded request: head, body, end to the controller or the monitor; status, body, end back.
 #include "role/gateway/admin.h"
 
 #include "os/msg.h"
 #include "os/sock.h"
+#include "role/gateway/admin_owner.h"
 #include "role/gateway/predict.h"
 #include "role/gateway/reply.h"
 #include "role/ipc.h"
@@ -144,7 +145,7 @@ static int take_message(struct admin_call *a, const struct msg *m, bool *ret_don
         return 0;
     } else if (m->type == IPC_BODY && a->is_streamed) {
         if (m->payload.n > a->left)
-            return err_set(e, ERR_INTERNAL, "the controller's answer is longer than it said");
+            return err_set(e, ERR_INTERNAL, "the answer is longer than was said");
         a->left -= m->payload.n;
         conn_send(a->c, m->payload);
         return 0;
@@ -154,7 +155,7 @@ static int take_message(struct admin_call *a, const struct msg *m, bool *ret_don
         *ret_done = true;
     }
     return a->status < 200 || a->status > 599 || a->body.failed
-               ? err_set(e, ERR_INTERNAL, "the controller's answer is not as agreed")
+               ? err_set(e, ERR_INTERNAL, "the answer of the process asked is not as agreed")
                : 0;
 }
 
@@ -175,7 +176,7 @@ static int read_answer(struct admin_call *a, bool *ret_done, struct err *e)
     }
     if (rc == ERR_UNAVAILABLE && !*ret_done)
         err_set(e, ERR_UNAVAILABLE,
-                "the controller ended before it answered; look at the state of what you changed");
+                "the process that should answer ended before it did; look at the state of what you changed");
     return *ret_done ? 0 : rc;
 }
 
@@ -274,9 +275,12 @@ int admin_start(struct conn *c, const struct http1_request *req, struct err *e)
     bool has_body = req->chunked || req->content_length > 0;
     if (str_starts(req->path, STR("/api/v1/upgrade")) && !sock_peer_is_local(c->watch.fd))
         return err_set(e, ERR_REFUSED, "an upgrade can be asked for on the server's own machine only");
-    if (sock_unix_connect(g->control_path, &fd, e))
+    bool is_monitors = admin_owner_of(req->path) == ADMIN_MONITOR;
+    if (sock_unix_connect(is_monitors ? g->monitor_path : g->control_path, &fd, e))
         return err_set(e, ERR_UNAVAILABLE,
-                       "the controller is not running; predictions go on, changes have to wait");
+                       is_monitors
+                           ? "the monitor is not running; predictions go on, and are logged when it is back"
+                           : "the controller is not running; predictions go on, changes have to wait");
     struct admin_call *a = calloc(1, sizeof *a);
     if (!a) {
         close(fd);

@@ -235,6 +235,7 @@ int gateway_main(const struct gateway_args *args)
         .index = args->index,
         .n_gateways = args->n_gateways,
         .control_path = args->control_path,
+        .monitor_path = args->monitor_path,
         .log = {STDERR_FILENO, (enum log_level)args->settings->log_level, "gateway", (int)args->index}};
     int rc = start(p, &e);
     if (rc == 0)

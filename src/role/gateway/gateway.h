@@ -53,7 +53,7 @@ struct gateway {
     struct metrics_shard *shards;  // (n_gateways), all gateways' counters
     struct metrics_shard *metrics; // this gateway's own shard
     unsigned index, n_gateways;
-    const char *control_path;
+    const char *control_path, *monitor_path;
 
     // Connections (conn.c)
     struct watch listener;

@@ -40,6 +40,15 @@ void child_environ(char *ret[CHILD_ENVIRON_MAX])
     ret[n] = NULL;
 }
 
+static const struct {
+    const char *role;
+    enum supervision_sender sender;
+} KINDS[BOARD_KINDS] = {
+    [BOARD_GATEWAY] = {"@gateway", SUPERVISION_FROM_GATEWAY},
+    [BOARD_CONTROLLER] = {"@controller", SUPERVISION_FROM_CONTROLLER},
+    [BOARD_MONITOR] = {"@monitor", SUPERVISION_FROM_MONITOR},
+};
+
 static bool is_gateway(const struct child *c)
 {
     return c->row.kind == BOARD_GATEWAY;
@@ -91,7 +100,7 @@ static void stop_listening(struct child *c)
 static int hear(struct child *c, struct err *e)
 {
     struct supervision_message m;
-    enum supervision_sender from = is_gateway(c) ? SUPERVISION_FROM_GATEWAY : SUPERVISION_FROM_CONTROLLER;
+    enum supervision_sender from = KINDS[c->row.kind].sender;
     int got = 0;
     while (c->says.fd >= 0 && (got = supervision_take(&c->supervision, from, &m, e)) > 0) {
         if (m.type == SUPERVISION_UPGRADE)
@@ -275,8 +284,8 @@ static int spawn(struct child *c, int ready_fd, int supervision_fd, struct err *
     struct supervisor *s = c->sup;
     char *env[CHILD_ENVIRON_MAX];
     child_environ(env);
-    char **argv = entry_argv_new(is_gateway(c) ? "@gateway" : "@controller", child_shard(c),
-                                 supervisor_n_shards(s), s->control_path, s->settings);
+    char **argv = entry_argv_new(KINDS[c->row.kind].role, child_shard(c), supervisor_n_shards(s),
+                                 s->control_path, s->settings);
     if (!argv)
         return err_set(e, ERR_NOMEM, "out of memory");
     int fds[] = {
@@ -285,6 +294,7 @@ static int spawn(struct child *c, int ready_fd, int supervision_fd, struct err *
         [ENTRY_FD_LISTEN - PROC_FIRST_FD] = c->listen_fd,
         [ENTRY_FD_SUPERVISION - PROC_FIRST_FD] = supervision_fd,
         [ENTRY_FD_METRICS - PROC_FIRST_FD] = s->metrics_fd,
+        [ENTRY_FD_LOG - PROC_FIRST_FD] = s->log_fd,
     };
     struct proc_spec spec = {
         .argv = argv, .envp = env, .fds = fds, .n_fds = sizeof fds / sizeof fds[0], .outlives_us = true};
@@ -349,7 +359,7 @@ void child_start(struct child *c)
         move(c, BOARD_STARTING);
         if (is_gateway(c))
             crew_gateway_started(c->sup->crew, c->row.index);
-        else
+        else if (c->row.kind == BOARD_CONTROLLER)
             crew_controller_started(c->sup->crew);
         return;
     }
@@ -389,7 +399,7 @@ void child_renew(struct child *c)
 
 bool child_is_renewed(const struct child *c)
 {
-    return c->row.state == BOARD_READY || c->row.state == BOARD_FAILED;
+    return (c->row.state == BOARD_READY && !c->is_stopped_for_renewal) || c->row.state == BOARD_FAILED;
 }
 
 void child_stop(struct child *c, int sig)
@@ -429,9 +439,9 @@ void child_save(const struct child *c, struct handover *h)
         .handle = handover_keep(h, is_old ? c->old.pidfd : c->proc.pidfd),
         .listener = handover_keep(h, c->listen_fd),
         // The controller's is the one that all this goes through, unless this process itself goes on.
-        .supervision = handover_keep(h, is_old                            ? c->old_supervision.fd
-                                        : is_gateway(c) || h->is_for_exec ? c->says.fd
-                                                                          : -1),
+        .supervision = handover_keep(h, is_old ? c->old_supervision.fd
+                                        : c->row.kind != BOARD_CONTROLLER || h->is_for_exec ? c->says.fd
+                                                                                            : -1),
     };
     if (is_old) {
         r.row.pid = c->old.pid;

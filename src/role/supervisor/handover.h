@@ -20,7 +20,7 @@
 
 struct supervisor;
 
-enum { HANDOVER_FORMAT = 1, HANDOVER_FDS_MAX = 4096, HANDOVER_BYTES_MAX = 4 << 20 };
+enum { HANDOVER_FORMAT = 2, HANDOVER_FDS_MAX = 4096, HANDOVER_BYTES_MAX = 4 << 20 };
 
 enum handover_type {
     HANDOVER_SERVER = 1,
@@ -44,6 +44,7 @@ struct handover_server { // the first
     char url[128];
     uint32_t ipc_protocol, link_protocol, supervision_bytes; // what the children speak
     uint32_t supervision_protocol;
+    int32_t log; // the rings of the prediction log
 };
 
 struct handover_child { // one for each, in the order of their slots

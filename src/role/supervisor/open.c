@@ -4,6 +4,8 @@
 #include "os/shm.h"
 #include "os/signals.h"
 #include "os/sock.h"
+#include "role/entry.h"
+#include "role/log_memory.h"
 #include "role/metrics.h"
 #include "role/supervisor/crew.h"
 #include "role/supervisor/handover.h"
@@ -57,10 +59,15 @@ static int name_control(struct supervisor *s, struct err *e)
     return err_set(e, ERR_NOMEM, "out of memory");
 }
 
-static int open_control(struct supervisor *s, int *ret_fd, struct err *e)
+// The Unix listeners.
+static int open_control(struct supervisor *s, struct err *e)
 {
+    char monitor_path[ENTRY_PATH_BYTES];
+    entry_monitor_path(s->settings, monitor_path);
     int code = name_control(s, e);
-    return code ? code : sock_listen_unix(s->control_path, 0600, ret_fd, e);
+    if (code == 0)
+        code = sock_listen_unix(s->control_path, 0600, &supervisor_controller(s)->listen_fd, e);
+    return code ? code : sock_listen_unix(monitor_path, 0600, &supervisor_monitor(s)->listen_fd, e);
 }
 
 static int open_listeners(struct supervisor *s, struct err *e)
@@ -90,6 +97,8 @@ static int open_metrics(struct supervisor *s, struct err *e)
     int code = shm_new("slipway-metrics", metrics_segment_bytes(supervisor_n_shards(s)), &s->metrics_fd, e);
     if (code == 0)
         code = shm_seal(s->metrics_fd, SHM_SEAL_SIZE, e);
+    if (code == 0)
+        code = log_memory_new(supervisor_n_shards(s), s->settings->log_ring_bytes, &s->log_fd, e);
     return code;
 }
 
@@ -107,19 +116,30 @@ static int renew_metrics(struct supervisor *s, struct err *e)
 static int count_gateways(const struct settings *settings, unsigned *ret_n, struct err *e)
 {
     *ret_n = settings->gateways ? settings->gateways : n_cores();
-    if (*ret_n > BOARD_CHILDREN_MAX - 1) {
+    enum { MOST = BOARD_CHILDREN_MAX - 2 };
+    if (*ret_n > MOST) {
         if (settings->gateways)
             return err_set(e, ERR_OUT_OF_RANGE, "%u gateways are more than the %d that one server runs",
-                           *ret_n, BOARD_CHILDREN_MAX - 1);
-        *ret_n = BOARD_CHILDREN_MAX - 1;
+                           *ret_n, MOST);
+        *ret_n = MOST;
     }
     return 0;
+}
+
+struct child *supervisor_controller(struct supervisor *s)
+{
+    return &s->children[s->n_gateways];
+}
+
+struct child *supervisor_monitor(struct supervisor *s)
+{
+    return &s->children[s->n_gateways + 1];
 }
 
 static void init_children(struct supervisor *s, unsigned n_gateways)
 {
     s->n_gateways = n_gateways;
-    s->n_children = s->n_gateways + 1;
+    s->n_children = s->n_gateways + 2;
     for (unsigned i = 0; i < s->n_children; i++) {
         bool gateway = i < s->n_gateways;
         s->children[i] = (struct child){
@@ -130,7 +150,9 @@ static void init_children(struct supervisor *s, unsigned n_gateways)
             .says_ready.fd = -1,
             .says.fd = -1,
             .listen_fd = -1,
-            .row = {.kind = gateway ? BOARD_GATEWAY : BOARD_CONTROLLER,
+            .row = {.kind = gateway              ? BOARD_GATEWAY
+                            : i == s->n_gateways ? BOARD_CONTROLLER
+                                                 : BOARD_MONITOR,
                     .index = gateway ? i : 0,
                     .replica = gateway ? i : 0},
         };
@@ -167,7 +189,7 @@ static int open_own(struct supervisor *s, struct err *e)
 
 static void begin_open(struct supervisor *s)
 {
-    s->lock_fd = s->signal_fd = s->board_fd = s->metrics_fd = s->self_fd = -1;
+    s->lock_fd = s->signal_fd = s->board_fd = s->metrics_fd = s->log_fd = s->self_fd = -1;
     raise_descriptor_limit();
 }
 
@@ -183,7 +205,7 @@ int supervisor_open(struct supervisor *s, struct err *e)
     if (code == 0)
         code = open_listeners(s, e);
     if (code == 0)
-        code = open_control(s, &s->children[s->n_gateways].listen_fd, e);
+        code = open_control(s, e);
     if (code == 0)
         code = open_metrics(s, e);
     return code ? code : open_own(s, e);
@@ -195,20 +217,21 @@ int supervisor_reopen(struct supervisor *s, struct handover *h, struct msg_conn 
     begin_open(s);
     if (handover_peek(h) == HANDOVER_SERVER)
         handover_next(h, &r, sizeof r);
-    if (r.format != HANDOVER_FORMAT || r.n_gateways == 0 || r.n_gateways > BOARD_CHILDREN_MAX - 1)
+    if (r.format != HANDOVER_FORMAT || r.n_gateways == 0 || r.n_gateways > BOARD_CHILDREN_MAX - 2)
         return err_set(e, ERR_INVALID, "the server's state is of another form: %u, not %d", r.format,
                        HANDOVER_FORMAT);
     init_children(s, r.n_gateways);
     s->lock_fd = handover_take(h, r.lock);
     s->metrics_fd = handover_take(h, r.metrics);
+    s->log_fd = handover_take(h, r.log);
     s->announced = r.announced;
     s->stopping = r.stopping;
     s->exit_code = r.exit_code;
     s->started_mono_ns = r.started_mono_ns;
     r.url[sizeof r.url - 1] = '\0';
     s->url = strdup(r.url);
-    if (s->lock_fd < 0 || s->metrics_fd < 0)
-        return err_set(e, ERR_INVALID, "the server's state came without its lock or its counters");
+    if (s->lock_fd < 0 || s->metrics_fd < 0 || s->log_fd < 0)
+        return err_set(e, ERR_INVALID, "the server's state came without its lock, its counters or its log");
     if (!s->url)
         return err_set(e, ERR_NOMEM, "out of memory");
     file_lock_sign(s->lock_fd);
@@ -233,6 +256,7 @@ static void close_if_open(int fd)
 
 void supervisor_close(struct supervisor *s)
 {
+    char monitor_path[ENTRY_PATH_BYTES];
     upgrade_free(s);
     crew_free(s->crew);
     for (unsigned i = 0; i < s->n_children; i++) {
@@ -247,6 +271,9 @@ void supervisor_close(struct supervisor *s)
     }
     if (s->control_path)
         unlink(s->control_path);
+    entry_monitor_path(s->settings, monitor_path);
+    if (s->control_path)
+        unlink(monitor_path);
     free(s->control_path);
     free(s->url);
     free(s->own_flags);
@@ -254,6 +281,7 @@ void supervisor_close(struct supervisor *s)
     loop_free(s->loop);
     close_if_open(s->board_fd);
     close_if_open(s->metrics_fd);
+    close_if_open(s->log_fd);
     close_if_open(s->signal_fd);
     close_if_open(s->self_fd);
     close_if_open(s->lock_fd); // the last: until here the directory is ours

@@ -28,14 +28,14 @@ struct child {
     struct timer restart_due;
     struct restart restart;
     struct board_row row; // what the board shows
-    int listen_fd;        // TCP of a gateway, Unix of the controller; -1 once given up
+    int listen_fd;        // TCP of a gateway, Unix of the others; -1 once given up
     // While it is replaced by an upgrade: the one before, which serves until this one is ready, and then
     // drains
     struct proc old;
     struct watch old_ended;
     uint64_t old_started_mono_ns;
     struct msg_conn old_supervision; // kept open, not read
-    bool is_stopped_for_renewal;     // of the controller
+    bool is_stopped_for_renewal;     // of one that ends before its successor begins
 };
 
 struct supervisor {
@@ -45,13 +45,13 @@ struct supervisor {
     int n_flags; // where they came from, to read them again
     char *const *flags;
     uint64_t started_mono_ns;
-    int lock_fd, signal_fd, board_fd, metrics_fd;
+    int lock_fd, signal_fd, board_fd, metrics_fd, log_fd;
     int self_fd; // handle of this process: the controller sees by it that we have ended
     struct board *board;
     char *control_path;
     char *url;
     char **own_flags;                // flags, when a predecessor left them
-    unsigned n_gateways, n_children; // children: gateways 0 … n_gateways - 1, then the controller
+    unsigned n_gateways, n_children; // children: gateways 0 … n_gateways - 1, then controller and monitor
     struct child children[BOARD_CHILDREN_MAX];
     struct crew *crew;       // what runs in replicas
     struct upgrade *upgrade; // NULL: none
@@ -65,6 +65,8 @@ struct supervisor {
     int exit_code;
 };
 
+struct child *supervisor_controller(struct supervisor *s);
+struct child *supervisor_monitor(struct supervisor *s);
 // Gateways that may live at once: each place twice, for the time of an upgrade. They and the controller know
 // them by these numbers only.
 unsigned supervisor_n_shards(const struct supervisor *s);
@@ -112,7 +114,7 @@ void child_start(struct child *c);
 // taken; else NULL.
 void child_save(const struct child *c, struct handover *h);
 void child_restore(struct child *c, struct handover *h, struct msg_conn *conn);
-// Replaces it by one that is started now: a gateway serves until its successor is ready, the controller ends
+// Replaces it by one that is started now: a gateway serves until its successor is ready, the others end
 // first. A gateway that has no ready successor after all its attempts goes on itself.
 void child_renew(struct child *c);
 bool child_is_renewed(const struct child *c); // the successor is ready

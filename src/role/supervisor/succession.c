@@ -105,6 +105,7 @@ void succession_put(const struct supervisor *s, struct handover *h)
         .link_protocol = LINK_PROTOCOL,
         .supervision_bytes = sizeof(struct supervision_message),
         .supervision_protocol = SUPERVISION_PROTOCOL,
+        .log = handover_keep(h, s->log_fd),
     };
     snprintf(r.url, sizeof r.url, "%s", s->url);
     handover_put(h, HANDOVER_SERVER, &r, sizeof r);

@@ -116,7 +116,8 @@ static void on_signal(struct watch *w, uint32_t events)
 static void follow_up(struct supervisor *s)
 {
     bool no_gateway = count(s, 0, s->n_gateways, BOARD_FAILED) == s->n_gateways;
-    bool no_controller = count(s, s->n_gateways, s->n_children, BOARD_FAILED) == 1;
+    bool no_controller = supervisor_controller(s)->row.state == BOARD_FAILED;
+    uint32_t monitor = supervisor_monitor(s)->row.state; // without it nothing is watched, but all is answered
     if (s->stopping) {
         if (count(s, 0, s->n_gateways, BOARD_STOPPED) == s->n_gateways) {
             stop_all(s, s->n_gateways, SIGTERM);
@@ -129,7 +130,8 @@ static void follow_up(struct supervisor *s)
         log_event(&s->log, LOG_LEVEL_ERROR, "giving_up",
                   LOG_Z("reason", no_gateway ? "every gateway failed" : "the controller never became ready"));
         begin_stop(s, EXIT_FAILURE);
-    } else if (!s->announced && count(s, 0, s->n_children, BOARD_READY) == s->n_children) {
+    } else if (!s->announced && count(s, 0, s->n_gateways + 1, BOARD_READY) == s->n_gateways + 1 &&
+               (monitor == BOARD_READY || monitor == BOARD_FAILED)) {
         announce_ready(s);
     }
 }

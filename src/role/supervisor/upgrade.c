@@ -35,7 +35,7 @@ struct upgrade {
     struct watch check_ended;
     int report_fd;
     struct timer due; // of the state
-    unsigned at;      // ROLLING: the gateway that is being replaced
+    unsigned at;      // ROLLING: the child that is being replaced
     bool is_begun;    // it is
     bool is_crew_begun;
 };
@@ -265,12 +265,13 @@ void upgrade_roll(struct supervisor *s)
     s->moved = true;
 }
 
-// One gateway at a time: the others serve what a slow start would keep waiting.
+// One gateway at a time: the others serve what a slow start would keep waiting. Then the monitor, whose work
+// waits in the rings meanwhile; the controller is the last of all.
 static void roll(struct upgrade *u)
 {
     struct supervisor *s = u->sup;
-    while (u->at < s->n_gateways) {
-        struct child *c = &s->children[u->at];
+    while (u->at <= s->n_gateways) {
+        struct child *c = u->at < s->n_gateways ? &s->children[u->at] : supervisor_monitor(s);
         if (!u->is_begun) {
             u->is_begun = true;
             child_renew(c);

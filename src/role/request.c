@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Admin requests: the table of routes, reading the body, sending the answer as fast as the gateway takes it.
-#include "role/controller/request.h"
+// Admin requests: finding the route, reading the body, sending the answer as fast as the gateway takes it.
+#include "role/request.h"
 
 #include "api/predict.h"
-#include "base/clock.h"
-#include "role/controller/change.h"
-#include "role/controller/peer.h"
 #include "role/ipc.h"
+#include "role/peer.h"
 #include "wire/url.h"
 
 #include <stdio.h>
@@ -18,30 +16,6 @@ enum {
     ANSWER_MAX = 256 << 20,   // bytes of one answer held in memory
     PENDING_HIGH = 256 << 10, // bytes queued for the gateway before it must read some
 };
-
-static const struct request_route ROUTES[] = {
-    {"PUT", "/api/v1/blobs/{}", REQUEST_BODY_STREAM, blob_put_start, blob_put_take, blob_put},
-    {"GET", "/api/v1/blobs/{}", REQUEST_BODY_NONE, NULL, NULL, blob_get},
-    {"HEAD", "/api/v1/blobs/{}", REQUEST_BODY_NONE, NULL, NULL, blob_get},
-    {"GET", "/api/v1/models", REQUEST_BODY_NONE, NULL, NULL, models_list},
-    {"GET", "/api/v1/models/{}", REQUEST_BODY_NONE, NULL, NULL, model_show},
-    {"DELETE", "/api/v1/models/{}", REQUEST_BODY_NONE, NULL, NULL, model_delete},
-    {"POST", "/api/v1/models/{}/versions", REQUEST_BODY_JSON, NULL, NULL, version_create},
-    {"GET", "/api/v1/models/{}/versions/{}", REQUEST_BODY_NONE, NULL, NULL, version_show},
-    {"DELETE", "/api/v1/models/{}/versions/{}", REQUEST_BODY_NONE, NULL, NULL, version_delete},
-    {"GET", "/api/v1/models/{}/aliases", REQUEST_BODY_NONE, NULL, NULL, aliases_list},
-    {"PUT", "/api/v1/models/{}/aliases/{}", REQUEST_BODY_JSON, NULL, NULL, alias_put},
-    {"DELETE", "/api/v1/models/{}/aliases/{}", REQUEST_BODY_NONE, NULL, NULL, alias_delete},
-    {"GET", "/api/v1/models/{}/history", REQUEST_BODY_NONE, NULL, NULL, alias_history},
-    {"GET", "/api/v1/models/{}/aliases/{}/history", REQUEST_BODY_NONE, NULL, NULL, alias_history},
-    {"POST", "/api/v1/models/{}/rollback", REQUEST_BODY_JSON, NULL, NULL, alias_rollback},
-    {"GET", "/api/v1/audit", REQUEST_BODY_NONE, NULL, NULL, audit_list},
-    {"GET", "/api/v1/audit/verify", REQUEST_BODY_NONE, NULL, NULL, audit_verify},
-    {"POST", "/api/v1/housekeeping/gc", REQUEST_BODY_JSON, NULL, NULL, garbage_collect},
-    {"POST", "/api/v1/upgrade", REQUEST_BODY_JSON, NULL, NULL, upgrade_start},
-    {"GET", "/api/v1/status", REQUEST_BODY_NONE, NULL, NULL, status_show},
-};
-enum { N_ROUTES = sizeof ROUTES / sizeof ROUTES[0] };
 
 // Matches segment by segment; the variable ones go to args, still encoded.
 static bool path_matches(struct str pattern, struct str path, struct str *args)
@@ -60,17 +34,18 @@ static bool path_matches(struct str pattern, struct str path, struct str *args)
 static int route_find(struct request *r, struct str method, struct str path, struct err *e)
 {
     char allowed[64] = "";
-    for (size_t i = 0; i < N_ROUTES; i++) {
+    const struct request_route *routes = r->peer->peers->ops->routes;
+    for (size_t i = 0; i < r->peer->peers->ops->n_routes; i++) {
         struct str args[REQUEST_ARGS_MAX] = {{0}};
-        if (!path_matches(str_of(ROUTES[i].pattern), path, args))
+        if (!path_matches(str_of(routes[i].pattern), path, args))
             continue;
-        if (str_eq(str_of(ROUTES[i].method), method)) {
-            r->route = &ROUTES[i];
+        if (str_eq(str_of(routes[i].method), method)) {
+            r->route = &routes[i];
             memcpy(r->args, args, sizeof args);
             return 0;
         }
         size_t used = strlen(allowed);
-        snprintf(allowed + used, sizeof allowed - used, "%s%s", used ? ", " : "", ROUTES[i].method);
+        snprintf(allowed + used, sizeof allowed - used, "%s%s", used ? ", " : "", routes[i].method);
     }
     if (!allowed[0])
         return err_set(e, ERR_NO_ROUTE, "nothing is served at '" STR_FMT "'", STR_ARG(path));
@@ -97,21 +72,12 @@ static int args_decode(struct request *r, struct err *e)
     return 0;
 }
 
-struct registry_cause request_cause(const struct request *r)
-{
-    return (struct registry_cause){.actor = STR("anonymous"),
-                                   .request_id = str_of(r->request_id),
-                                   .wall_ns = clock_wall_ns(),
-                                   .reason = str_of(r->reason),
-                                   .once = r->is_once ? &r->once : NULL};
-}
-
 static void request_end(struct request *r)
 {
     if (r->is_over)
         return;
     r->is_over = true;
-    r->c->n_requests--;
+    r->peer->peers->n_requests--;
     if (r->state_free)
         r->state_free(r);
     r->state_free = NULL;
@@ -212,7 +178,7 @@ void request_fail_with(struct request *r, const struct err *e, struct str member
         buf_putc(&r->out, '}');
     }
     if (err_http_status(e->code) >= 500)
-        log_event(&r->c->log, LOG_LEVEL_ERROR, "request_failed", LOG_Z("request_id", r->request_id),
+        log_event(r->peer->peers->log, LOG_LEVEL_ERROR, "request_failed", LOG_Z("request_id", r->request_id),
                   LOG_Z("code", err_name(e->code)), LOG_Z("message", e->msg));
     request_answer(r, err_http_status(e->code), "application/json");
 }
@@ -233,7 +199,7 @@ static void request_run(struct request *r)
         request_pump(r); // refused earlier; now the connection may end
         return;
     }
-    int rc = is_change(r) ? change_once(r, &e) : 0;
+    int rc = is_change(r) && r->peer->peers->ops->once ? r->peer->peers->ops->once(r, &e) : 0;
     if (rc == 0)
         rc = r->route->handle(r, &e);
     if (rc < 0)
@@ -340,7 +306,7 @@ int request_start(struct peer *p, struct str payload, struct err *e)
         yyjson_doc_free(doc);
         return err_set(e, r ? ERR_INVALID : ERR_NOMEM, "a request's head cannot be read");
     }
-    *r = (struct request){.peer = p, .c = p->c};
+    *r = (struct request){.peer = p, .owner = p->peers->owner};
     buf_init(&r->body, LIMIT_MANIFEST_BYTES);
     buf_init(&r->out, ANSWER_MAX);
     buf_init(&r->lines, ANSWER_MAX);
@@ -353,7 +319,7 @@ int request_start(struct peer *p, struct str payload, struct err *e)
         return rc;
     }
     p->request = r;
-    p->c->n_requests++;
+    p->peers->n_requests++;
     r->body_done = !has_body;
     struct err why = {0};
     if (request_begin(r, method, path, has_body, &why))

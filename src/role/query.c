@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The query of an admin request, read by a table of parameters.
-#include "role/controller/request.h"
+#include "role/request.h"
 
 #include "base/near.h"
 #include "wire/url.h"

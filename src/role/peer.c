@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Accepting connections, reading their messages, writing what waits.
-#include "role/controller/peer.h"
+#include "role/peer.h"
 
 #include "base/clock.h"
-#include "role/controller/gateways.h"
-#include "role/controller/request.h"
 #include "role/ipc.h"
+#include "role/request.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -31,37 +30,37 @@ static int watch_update(struct peer *p, struct err *e)
     if (events == p->events)
         return 0;
     p->events = events;
-    return loop_change(p->c->loop, &p->watch, events, e);
+    return loop_change(p->peers->loop, &p->watch, events, e);
 }
 
 static void log_peer(struct peer *p, const struct err *e)
 {
     if (e->code != ERR_UNAVAILABLE) // the usual end of a connection
-        log_event(&p->c->log, LOG_LEVEL_ERROR, "control_connection_failed", LOG_Z("message", e->msg));
+        log_event(p->peers->log, LOG_LEVEL_ERROR, "control_connection_failed", LOG_Z("message", e->msg));
 }
 
 void peer_close(struct peer *p)
 {
     if (p->is_dead)
         return;
-    struct controller *c = p->c;
+    struct peers *ps = p->peers;
     p->is_dead = true;
-    loop_remove(c->loop, &p->watch);
+    loop_remove(ps->loop, &p->watch);
     msg_conn_done(&p->conn);
-    if (p->gateway)
-        gateway_lost(c, p->gateway);
+    if (p->routing)
+        ps->ops->lost(p);
     if (p->request)
         request_abandon(p->request);
-    p->gateway = NULL;
+    p->routing = NULL;
     *p->link = p->next;
     if (p->next)
         p->next->link = p->link;
-    p->next = c->dead_peers;
-    c->dead_peers = p;
-    c->n_peers--;
-    if (c->listener_full)
-        peers_listen(c);
-    controller_drain_step(c);
+    p->next = ps->dead;
+    ps->dead = p;
+    ps->n_peers--;
+    if (ps->is_full)
+        peers_listen(ps);
+    ps->ops->ended(ps->owner);
 }
 
 bool peer_send(struct peer *p, uint16_t type, struct str payload, const int *fds, uint16_t n_fds)
@@ -81,12 +80,12 @@ bool peer_send(struct peer *p, uint16_t type, struct str payload, const int *fds
 
 static int take_message(struct peer *p, const struct msg *m, struct err *e)
 {
-    if (p->gateway)
-        return gateway_message(p->c, p->gateway, m, e);
+    if (p->routing)
+        return p->peers->ops->message(p, m, e);
     if (p->request)
         return request_message(p->request, m, e);
-    if (m->type == IPC_HELLO)
-        return gateway_hello(p, m->payload, e);
+    if (m->type == IPC_HELLO && p->peers->ops->hello)
+        return p->peers->ops->hello(p, m->payload, e);
     if (m->type == IPC_REQUEST)
         return request_start(p, m->payload, e);
     return err_set(e, ERR_INVALID, "a connection began with message type %u", m->type);
@@ -101,7 +100,7 @@ static int read_messages(struct peer *p, struct err *e)
             return rc;
         rc = take_message(p, &m, e);
         for (int i = 0; i < m.n_fds; i++)
-            close(m.fds[i]); // nobody has a descriptor to give to the controller
+            close(m.fds[i]); // nobody has a descriptor to give
         if (rc)
             return rc;
     }
@@ -114,8 +113,8 @@ static void on_ready(struct watch *w, uint32_t events)
     struct err e;
     int rc = events & EPOLLOUT ? msg_conn_flush(&p->conn, &e) : 0;
     if (!rc && events & EPOLLOUT) {
-        if (p->gateway)
-            gateway_pump(p->c, p->gateway);
+        if (p->routing)
+            p->peers->ops->pump(p);
         else if (p->request)
             request_pump(p->request);
     }
@@ -132,102 +131,102 @@ static void on_ready(struct watch *w, uint32_t events)
     }
 }
 
-static void peer_new(struct controller *c, int fd)
+static void peer_new(struct peers *ps, int fd)
 {
     struct err e;
     struct peer *p = calloc(1, sizeof *p);
     if (!p) {
         close(fd);
-        log_event(&c->log, LOG_LEVEL_ERROR, "control_connection_failed", LOG_Z("message", "no memory"));
+        log_event(ps->log, LOG_LEVEL_ERROR, "control_connection_failed", LOG_Z("message", "no memory"));
         return;
     }
-    *p = (struct peer){.watch = {fd, on_ready}, .c = c, .events = EPOLLIN};
+    *p = (struct peer){.watch = {fd, on_ready}, .peers = ps, .events = EPOLLIN};
     msg_conn_init(&p->conn, fd, IPC_PAYLOAD_MAX);
-    if (loop_add(c->loop, &p->watch, EPOLLIN, &e)) {
+    if (loop_add(ps->loop, &p->watch, EPOLLIN, &e)) {
         log_peer(p, &e);
         msg_conn_done(&p->conn);
         free(p);
         return;
     }
-    p->next = c->peers;
-    p->link = &c->peers;
+    p->next = ps->all;
+    p->link = &ps->all;
     if (p->next)
         p->next->link = &p->next;
-    c->peers = p;
-    c->n_peers++;
+    ps->all = p;
+    ps->n_peers++;
 }
 
 static void on_accept_due(struct timer *t)
 {
-    struct controller *c = (struct controller *)((char *)t - offsetof(struct controller, accept_due));
-    c->accept_paused = false;
-    if (!c->listener_full)
-        peers_listen(c);
+    struct peers *ps = (struct peers *)((char *)t - offsetof(struct peers, accept_due));
+    ps->is_paused = false;
+    if (!ps->is_full)
+        peers_listen(ps);
 }
 
 // Out of descriptors: the listener stays ready, so that watching it would only turn the loop. What waits in
 // its queue is taken when something was closed, here or in another process.
-static void pause_accepting(struct controller *c, int why)
+static void pause_accepting(struct peers *ps, int why)
 {
     struct err e;
-    if (!c->accept_paused_said)
-        log_event(&c->log, LOG_LEVEL_WARN, "accept_paused", LOG_Z("reason", strerrordesc_np(why)));
-    c->accept_paused_said = true;
-    c->accept_due.on_due = on_accept_due;
-    if (loop_timer_set(c->loop, &c->accept_due, clock_mono_ns() + ACCEPT_PAUSE_MS * UINT64_C(1000000), &e))
+    if (!ps->is_pause_said)
+        log_event(ps->log, LOG_LEVEL_WARN, "accept_paused", LOG_Z("reason", strerrordesc_np(why)));
+    ps->is_pause_said = true;
+    ps->accept_due.on_due = on_accept_due;
+    if (loop_timer_set(ps->loop, &ps->accept_due, clock_mono_ns() + ACCEPT_PAUSE_MS * UINT64_C(1000000), &e))
         return; // then it goes on turning
-    peers_stop_listening(c);
-    c->accept_paused = true;
+    peers_stop_listening(ps);
+    ps->is_paused = true;
 }
 
 static void on_connection(struct watch *w, uint32_t events)
 {
     (void)events;
-    struct controller *c = (struct controller *)((char *)w - offsetof(struct controller, listener));
+    struct peers *ps = (struct peers *)((char *)w - offsetof(struct peers, listener));
     for (int i = 0; i < ACCEPT_PER_TURN; i++) {
-        if (c->n_peers >= PEERS_MAX) { // the others wait in the listener's queue
-            peers_stop_listening(c);
-            c->listener_full = true;
+        if (ps->n_peers >= PEERS_MAX) { // the others wait in the listener's queue
+            peers_stop_listening(ps);
+            ps->is_full = true;
             return;
         }
         int fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-                pause_accepting(c, errno);
+                pause_accepting(ps, errno);
             return; // else nothing is there, or it has gone again
         }
-        c->accept_paused_said = false;
-        peer_new(c, fd);
+        ps->is_pause_said = false;
+        peer_new(ps, fd);
     }
 }
 
-void peers_listen(struct controller *c)
+void peers_listen(struct peers *ps)
 {
     struct err e;
-    c->listener_full = false;
-    c->listener = (struct watch){c->args->control_listen_fd, on_connection};
-    if (!c->draining && !c->accept_paused && loop_add(c->loop, &c->listener, EPOLLIN, &e))
-        log_event(&c->log, LOG_LEVEL_ERROR, "control_listener_failed", LOG_Z("message", e.msg));
+    ps->is_full = false;
+    ps->listener = (struct watch){ps->listen_fd, on_connection};
+    if (!ps->is_draining && !ps->is_paused && loop_add(ps->loop, &ps->listener, EPOLLIN, &e))
+        log_event(ps->log, LOG_LEVEL_ERROR, "control_listener_failed", LOG_Z("message", e.msg));
 }
 
-void peers_stop_listening(struct controller *c)
+void peers_stop_listening(struct peers *ps)
 {
-    loop_remove(c->loop, &c->listener);
+    loop_remove(ps->loop, &ps->listener);
 }
 
-void peers_free_dead(struct controller *c)
+void peers_free_dead(struct peers *ps)
 {
-    while (c->dead_peers) {
-        struct peer *p = c->dead_peers;
-        c->dead_peers = p->next;
+    while (ps->dead) {
+        struct peer *p = ps->dead;
+        ps->dead = p->next;
         request_free(p->request);
         free(p);
     }
 }
 
-void peers_close_all(struct controller *c)
+void peers_close_all(struct peers *ps)
 {
-    while (c->peers)
-        peer_close(c->peers);
-    peers_free_dead(c);
+    while (ps->all)
+        peer_close(ps->all);
+    peers_free_dead(ps);
 }

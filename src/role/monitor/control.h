@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+// The connection to the controller that says what is served. While the controller is away, what was known
+// stays, and a new connection is tried.
+#pragma once
+
+#include "role/monitor/monitor.h"
+
+// Connects, now or as soon as the controller is there. ERR_NOMEM.
+int control_start(struct monitor *m, struct err *e) ERR_CHECKED;
+void control_free(struct control *k); // NULL is fine

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// The monitor process: takes the records of predictions out of the gateways' rings, makes them durable, and
+// hands each to what watches (feed.h). One event loop; answers its own admin requests over run/monitor.sock.
+// This header is for the files of this folder; others start it through monitor_main in role/role.h.
+#pragma once
+
+#include "base/log.h"
+#include "os/loop.h"
+#include "os/msg.h"
+#include "role/peer.h"
+#include "role/role.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct board;
+struct control;
+struct models;
+struct settings;
+
+enum { MONITOR_TICK_MS = 1000 };
+
+struct monitor {
+    const struct monitor_args *args;
+    struct settings *settings;
+    const char *data_dir;
+    struct loop *loop;
+    struct log log;
+    const struct board *board;
+    struct peers peers; // admin requests (routes.c)
+    struct watch signals;
+    struct watch says; // the supervisor (supervision.c); fd -1: none
+    struct msg_conn supervision;
+    struct timer tick;       // once a second: feed_tick
+    struct control *control; // the connection to the controller (control.c)
+    struct models *models;   // what that said (models.c)
+    bool draining;           // SIGTERM came: ends when all is durable and no request runs
+};
+
+// Ends the process once nothing is in progress; called whenever something ended while draining.
+void monitor_drain_step(struct monitor *m);
+// From now on no request is taken, what the rings have is taken over, then the process ends.
+void monitor_drain(struct monitor *m);
+
+// routes.c: who may connect, and what is answered.
+void monitor_peers_init(struct monitor *m);
+// supervision.c: new settings, a new board; without a supervisor the process ends.
+int supervision_start(struct monitor *m, struct err *e) ERR_CHECKED;
+void supervision_stop(struct monitor *m);

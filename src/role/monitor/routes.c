@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the monitor answers: the table of its routes. The gateway's list of what goes here is in
+// role/gateway/admin_owner.c.
+#include "role/monitor/routes.h"
+
+#include "role/monitor/log.h"
+
+static const struct request_route ROUTES[] = {
+    {"GET", "/api/v1/log", REQUEST_BODY_NONE, NULL, NULL, log_show},
+};
+enum { N_ROUTES = sizeof ROUTES / sizeof ROUTES[0] };
+
+static void on_ended(void *owner)
+{
+    monitor_drain_step(owner);
+}
+
+void monitor_peers_init(struct monitor *m)
+{
+    static const struct peers_ops OPS = {.routes = ROUTES, .n_routes = N_ROUTES, .ended = on_ended};
+    m->peers = (struct peers){
+        .loop = m->loop, .log = &m->log, .listen_fd = m->args->listen_fd, .ops = &OPS, .owner = m};
+}

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+// The handlers of the monitor's admin requests (role/request.h); the table is in routes.c.
+#pragma once
+
+#include "role/monitor/monitor.h"
+#include "role/request.h"
+
+int log_show(struct request *r, struct err *e);
