@@ -241,7 +241,7 @@ def test_children_inherit_nothing_but_what_they_need(start_fake):
     os.set_inheritable(leak, True)
     server = start_fake("--gateways", 1, env={"SECRET": "x", "TZ": "UTC"})
     os.close(leak)
-    # 0-2 standard, 3 board, 5 listener, 6 supervision, 7 metrics, its epoll, its signals, this connection; 4 (ready) is closed.
+    # 0-2 standard, 3 board, 5 listener, 6 supervision, 7 metrics, 8 log, its epoll, its signals, this connection; 4 (ready) is closed.
     assert len(ask(server, "/fds").split()) == 11
     assert {line.split("=")[0] for line in ask(server, "/env").split("\n") if line} <= {"TZ", "LANG", "LC_ALL", "TMPDIR"}
 
