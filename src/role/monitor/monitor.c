@@ -6,9 +6,9 @@
 #include "base/clock.h"
 #include "os/signals.h"
 #include "role/board.h"
-#include "role/monitor/control.h"
 #include "role/monitor/feed.h"
 #include "role/monitor/models.h"
+#include "role/monitor/served.h"
 #include "settings/settings.h"
 
 #include <stdlib.h>
@@ -67,11 +67,11 @@ static int set_up(struct monitor *m, struct err *e)
     if (rc == 0)
         rc = loop_add(m->loop, &m->signals, EPOLLIN, e);
     if (rc == 0)
-        rc = supervision_start(m, e);
+        rc = monitor_hear_supervisor(m, e);
     if (rc == 0)
         rc = models_new(&m->models, e);
     if (rc == 0)
-        rc = control_start(m, e);
+        rc = served_start(m, e);
     m->tick.on_due = on_tick;
     return rc ? rc
               : loop_timer_set(m->loop, &m->tick, clock_mono_ns() + MONITOR_TICK_MS * UINT64_C(1000000), e);
@@ -81,9 +81,9 @@ static void tear_down(struct monitor *m)
 {
     if (m->loop) {
         peers_close_all(&m->peers);
-        supervision_stop(m);
+        monitor_leave_supervisor(m);
     }
-    control_free(m->control);
+    served_free(m->served);
     models_free(m->models);
     if (m->signals.fd >= 0)
         close(m->signals.fd);

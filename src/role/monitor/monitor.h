@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 struct board;
-struct control;
+struct served;
 struct models;
 struct settings;
 
@@ -31,10 +31,10 @@ struct monitor {
     struct watch signals;
     struct watch says; // the supervisor (supervision.c); fd -1: none
     struct msg_conn supervision;
-    struct timer tick;       // once a second: feed_tick
-    struct control *control; // the connection to the controller (control.c)
-    struct models *models;   // what that said (models.c)
-    bool draining;           // SIGTERM came: ends when all is durable and no request runs
+    struct timer tick;      // once a second: feed_tick
+    struct served *served;   // the connection to the controller (served.c)
+    struct models *models;  // what that said (models.c)
+    bool draining;          // SIGTERM came: ends when all is durable and no request runs
 };
 
 // Ends the process once nothing is in progress; called whenever something ended while draining.
@@ -45,5 +45,5 @@ void monitor_drain(struct monitor *m);
 // routes.c: who may connect, and what is answered.
 void monitor_peers_init(struct monitor *m);
 // supervision.c: new settings, a new board; without a supervisor the process ends.
-int supervision_start(struct monitor *m, struct err *e) ERR_CHECKED;
-void supervision_stop(struct monitor *m);
+int monitor_hear_supervisor(struct monitor *m, struct err *e) ERR_CHECKED;
+void monitor_leave_supervisor(struct monitor *m);

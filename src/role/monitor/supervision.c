@@ -51,11 +51,11 @@ static void on_ready(struct watch *w, uint32_t events)
     if (rc == 0)
         return;
     log_event(&m->log, LOG_LEVEL_WARN, "orphaned", LOG_Z("message", e.msg));
-    supervision_stop(m);
+    monitor_leave_supervisor(m);
     loop_stop(m->loop);
 }
 
-int supervision_start(struct monitor *m, struct err *e)
+int monitor_hear_supervisor(struct monitor *m, struct err *e)
 {
     m->says = (struct watch){m->args->supervision_fd, on_ready};
     if (m->says.fd < 0)
@@ -64,7 +64,7 @@ int supervision_start(struct monitor *m, struct err *e)
     return loop_add(m->loop, &m->says, EPOLLIN, e);
 }
 
-void supervision_stop(struct monitor *m)
+void monitor_leave_supervisor(struct monitor *m)
 {
     if (m->says.fd < 0)
         return;

@@ -6,5 +6,5 @@
 #include "role/monitor/monitor.h"
 
 // Connects, now or as soon as the controller is there. ERR_NOMEM.
-int control_start(struct monitor *m, struct err *e) ERR_CHECKED;
-void control_free(struct control *k); // NULL is fine
+int served_start(struct monitor *m, struct err *e) ERR_CHECKED;
+void served_free(struct served *k); // NULL is fine

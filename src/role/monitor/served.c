@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Deployments arrive with their columns, then the routes that name them; both are acknowledged by nobody
 // waiting for it.
-#include "role/monitor/control.h"
+#include "role/monitor/served.h"
 
 #include "base/clock.h"
 #include "os/sock.h"
@@ -17,7 +17,7 @@
 // As gateways wait for a controller that is away, or that says what cannot be used.
 enum { RETRY_MS = 20, RETRY_AWAY_MAX_MS = 1000, RETRY_REFUSED_MAX_MS = 5000 };
 
-struct control {
+struct served {
     struct monitor *m;
     struct msg_conn conn;
     struct watch watch;
@@ -26,7 +26,7 @@ struct control {
     unsigned n_retries;         // since the last routes
 };
 
-static int acknowledge(struct control *k, struct str routes, struct err *e)
+static int acknowledge(struct served *k, struct str routes, struct err *e)
 {
     yyjson_doc *doc = yyjson_read(routes.p, routes.n, 0);
     char json[64];
@@ -37,7 +37,7 @@ static int acknowledge(struct control *k, struct str routes, struct err *e)
     return msg_conn_send(&k->conn, IPC_ACK, (struct str){json, (size_t)n}, NULL, 0, e);
 }
 
-static int take_message(struct control *k, const struct msg *m, struct err *e)
+static int take_message(struct served *k, const struct msg *m, struct err *e)
 {
     if (m->type == IPC_DEPLOY)
         return models_take_deploy(k->m->models, m->payload, e);
@@ -53,7 +53,7 @@ static int take_message(struct control *k, const struct msg *m, struct err *e)
     return rc ? rc : acknowledge(k, m->payload, e);
 }
 
-static void retry_later(struct control *k, uint64_t max_ms)
+static void retry_later(struct served *k, uint64_t max_ms)
 {
     struct err e;
     uint64_t ms = RETRY_MS;
@@ -62,14 +62,14 @@ static void retry_later(struct control *k, uint64_t max_ms)
     k->n_retries++;
     ms = ms < max_ms ? ms : max_ms;
     if (loop_timer_set(k->m->loop, &k->retry, clock_mono_ns() + ms * 1000000u, &e))
-        log_event(&k->m->log, LOG_LEVEL_ERROR, "control_lost", LOG_Z("message", e.msg));
+        log_event(&k->m->log, LOG_LEVEL_ERROR, "served_lost", LOG_Z("message", e.msg));
 }
 
-static void disconnect(struct control *k, const struct err *why)
+static void disconnect(struct served *k, const struct err *why)
 {
     bool is_away = why->code == ERR_UNAVAILABLE;
     if (!is_away && !k->has_failed)
-        log_event(&k->m->log, LOG_LEVEL_ERROR, "control_error", LOG_Z("message", why->msg));
+        log_event(&k->m->log, LOG_LEVEL_ERROR, "served_error", LOG_Z("message", why->msg));
     k->has_failed = k->has_failed || !is_away;
     loop_remove(k->m->loop, &k->watch);
     msg_conn_done(&k->conn);
@@ -77,7 +77,7 @@ static void disconnect(struct control *k, const struct err *why)
     retry_later(k, is_away ? RETRY_AWAY_MAX_MS : RETRY_REFUSED_MAX_MS);
 }
 
-static int read_messages(struct control *k, struct err *e)
+static int read_messages(struct served *k, struct err *e)
 {
     struct msg m;
     int rc;
@@ -93,7 +93,7 @@ static int read_messages(struct control *k, struct err *e)
 
 static void on_ready(struct watch *w, uint32_t events)
 {
-    struct control *k = (struct control *)((char *)w - offsetof(struct control, watch));
+    struct served *k = (struct served *)((char *)w - offsetof(struct served, watch));
     struct err e;
     int rc = events & EPOLLOUT ? msg_conn_flush(&k->conn, &e) : 0;
     if (rc == 0)
@@ -107,7 +107,7 @@ static void on_ready(struct watch *w, uint32_t events)
         disconnect(k, &e);
 }
 
-static int say_hello(struct control *k, struct err *e)
+static int say_hello(struct served *k, struct err *e)
 {
     char json[64];
     int n = snprintf(json, sizeof json, "{\"role\":\"monitor\",\"protocol\":%d}", IPC_PROTOCOL);
@@ -116,7 +116,7 @@ static int say_hello(struct control *k, struct err *e)
 
 static void connect_now(struct timer *t)
 {
-    struct control *k = (struct control *)((char *)t - offsetof(struct control, retry));
+    struct served *k = (struct served *)((char *)t - offsetof(struct served, retry));
     struct err e;
     int fd;
     if (sock_unix_connect(k->m->args->control_path, &fd, &e)) {
@@ -135,19 +135,19 @@ static void connect_now(struct timer *t)
         disconnect(k, &e);
 }
 
-int control_start(struct monitor *m, struct err *e)
+int served_start(struct monitor *m, struct err *e)
 {
-    struct control *k = calloc(1, sizeof *k);
+    struct served *k = calloc(1, sizeof *k);
     if (!k)
         return err_set(e, ERR_NOMEM, "the connection to the controller");
     k->m = m;
     k->retry.on_due = connect_now;
-    m->control = k;
+    m->served = k;
     connect_now(&k->retry);
     return 0;
 }
 
-void control_free(struct control *k)
+void served_free(struct served *k)
 {
     if (!k)
         return;
