@@ -73,20 +73,27 @@ START_TEST(the_monitors_text_is_read_whole_or_not_at_all)
 }
 END_TEST
 
-START_TEST(a_text_that_changes_while_it_is_read_is_never_mixed)
+enum { BYTES = 100000, READS = 300 };
+
+_Noreturn static void write_for_ever(void)
 {
-    enum { BYTES = 100000, READS = 300 };
-    struct buf out;
     static char bytes[BYTES];
-    int status;
-    buf_init(&out, 8 << 20);
-    map_text();
-    pid_t pid = fork();
-    for (unsigned char c = 0; pid == 0; c++) { // until it is ended
+    for (unsigned char c = 0;; c++) {
         memset(bytes, c, sizeof bytes);
         if (!metrics_text_write(text, (struct str){bytes, sizeof bytes - c}))
             _exit(1);
     }
+}
+
+START_TEST(a_text_that_changes_while_it_is_read_is_never_mixed)
+{
+    struct buf out;
+    int status;
+    buf_init(&out, 8 << 20);
+    map_text();
+    pid_t pid = fork();
+    if (pid == 0)
+        write_for_ever();
     unsigned n_changes = 0;
     char last = 0;
     for (int i = 0; i < READS;) {
