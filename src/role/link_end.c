@@ -104,9 +104,3 @@ void link_end_wake_other(const struct link_end *l)
     uint64_t one = 1;
     (void)!write(l->other_event, &one, sizeof one); // fails when it is full, and then it wakes
 }
-
-void link_end_woken(const struct link_end *l)
-{
-    uint64_t ignored;
-    (void)!read(l->own_event, &ignored, sizeof ignored);
-}

@@ -26,6 +26,6 @@ int link_end_attach(struct link_end *l, const struct link_open *o, const int fds
                     struct err *e) ERR_CHECKED;
 void link_end_done(struct link_end *l); // zeroed is fine
 
-// System calls that never block: wakes the other side; takes back what woke us.
+// One system call that never blocks: wakes the other side, which watches own_event for edges (EPOLLET) and
+// reads nothing.
 void link_end_wake_other(const struct link_end *l);
-void link_end_woken(const struct link_end *l);

@@ -202,7 +202,6 @@ static void on_wake(struct watch *w, uint32_t events)
 {
     (void)events;
     struct link *l = link_of_wake(w);
-    link_end_woken(&l->end);
     ring_wake(&l->end.out);
 }
 
@@ -324,7 +323,7 @@ static int propose(struct link *l, struct err *e)
     if (rc)
         return rc;
     l->wake = (struct watch){l->end.own_event, on_wake};
-    rc = loop_add(l->b->g->loop, &l->wake, EPOLLIN, e);
+    rc = loop_add(l->b->g->loop, &l->wake, EPOLLIN | EPOLLET, e);
     if (rc == 0)
         rc = msg_conn_send(&l->conn, LINK_OPEN, (struct str){(const char *)&open, sizeof open}, fds, LINK_FDS,
                            e);
