@@ -70,6 +70,10 @@
       "How long /metrics goes on showing what was counted of a version that is not served any more.")        \
     X(ENUM, metrics_aliases, "metrics_aliases", "none", 0, 0, "none|triton|kserve|all", true,                \
       "Shows figures in /metrics also under the names of those servers, for dashboards made for them.")      \
+    X(STRING, otlp_endpoint, "otlp_endpoint", "", 0, 1023, "", true,                                         \
+      "Where traces are sent by OTLP over HTTP, such as http://127.0.0.1:4318; empty: nowhere.")             \
+    X(INT, trace_per_10000, "trace_per_10000", "100", 0, 10000, "requests", true,                            \
+      "Of 10,000 requests that name no trace, so many are traced; those that name one decide themselves.")   \
     X(STRING, onnxruntime_library, "onnxruntime_library", "", 0, 1023, "", false,                            \
       "Path of ONNX Runtime's library, libonnxruntime.so; empty looks beside the program and in the "        \
       "system.")

@@ -264,6 +264,19 @@ def test_a_version_that_is_gone_stays_on_the_page_for_the_time_that_is_set(start
     assert value(page(server), "slipway_requests_total", version="2", code="2xx") == 6
 
 
+def test_what_the_monitor_knows_is_on_the_page_of_each_gateway(start_server):
+    server = start_server("--gateways", 2)
+    end = time.monotonic() + 20
+    for _ in range(6):
+        while "slipway_traces_total" not in (text := page(server)):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        checked = promtool("check", "metrics", input=text)
+        assert checked.returncode == 0, checked.stderr
+    assert {dict(l)["result"]: v for (_, l), v in samples(text, "slipway_traces_total").items()} == {
+        "exported": 0, "dropped": 0, "refused": 0}
+
+
 def test_names_of_other_servers_show_the_same_figures(start_server, churn):
     server = start_server("--metrics-aliases", "all", "--gateways", 2)
     asked(server, churn)

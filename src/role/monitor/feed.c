@@ -2,10 +2,12 @@
 // The order of the parts.
 #include "role/monitor/feed.h"
 
+#include "role/monitor/page.h"
+#include "role/monitor/spans.h"
+
 void feed_record(struct monitor *m, const struct record *r)
 {
-    (void)m;
-    (void)r;
+    spans_record(m, r);
 }
 
 void feed_models_changed(struct monitor *m)
@@ -15,8 +17,8 @@ void feed_models_changed(struct monitor *m)
 
 void feed_tick(struct monitor *m, uint64_t now_mono_ns)
 {
-    (void)m;
-    (void)now_mono_ns;
+    spans_tick(m, now_mono_ns);
+    page_tick(m);
 }
 
 void feed_stop(struct monitor *m)

@@ -8,7 +8,9 @@
 #include "role/board.h"
 #include "role/monitor/feed.h"
 #include "role/monitor/models.h"
+#include "role/monitor/page.h"
 #include "role/monitor/served.h"
+#include "role/monitor/spans.h"
 #include "settings/settings.h"
 
 #include <stdlib.h>
@@ -71,6 +73,10 @@ static int set_up(struct monitor *m, struct err *e)
     if (rc == 0)
         rc = models_new(&m->models, e);
     if (rc == 0)
+        rc = spans_open(m, e);
+    if (rc == 0)
+        rc = page_open(m, e);
+    if (rc == 0)
         rc = served_start(m, e);
     m->tick.on_due = on_tick;
     return rc ? rc
@@ -84,6 +90,8 @@ static void tear_down(struct monitor *m)
         monitor_leave_supervisor(m);
     }
     served_free(m->served);
+    spans_close(m);
+    page_close(m);
     models_free(m->models);
     if (m->signals.fd >= 0)
         close(m->signals.fd);

@@ -16,7 +16,9 @@
 struct board;
 struct served;
 struct models;
+struct page;
 struct settings;
+struct traces;
 
 enum { MONITOR_TICK_MS = 1000 };
 
@@ -31,10 +33,12 @@ struct monitor {
     struct watch signals;
     struct watch says; // the supervisor (supervision.c); fd -1: none
     struct msg_conn supervision;
-    struct timer tick;      // once a second: feed_tick
-    struct served *served;   // the connection to the controller (served.c)
-    struct models *models;  // what that said (models.c)
-    bool draining;          // SIGTERM came: ends when all is durable and no request runs
+    struct timer tick;     // once a second: feed_tick
+    struct served *served; // the connection to the controller (served.c)
+    struct models *models; // what that said (models.c)
+    struct page *page;     // for /metrics (page.c)
+    struct traces *traces; // to a collector (spans.c)
+    bool draining;         // SIGTERM came: ends when all is durable and no request runs
 };
 
 // Ends the process once nothing is in progress; called whenever something ended while draining.
