@@ -71,8 +71,10 @@ START_TEST(answers_and_failures_are_traced_as_their_callers_say)
     ck_assert_uint_eq(taken_of(RECORD_PREDICTION, true, RECORD_TRACED), 0);
     // Settings that are loaded again take effect.
     snprintf(settings.otlp_endpoint, sizeof settings.otlp_endpoint, "http://127.0.0.1:1");
+    settings.trace_per_10000 = 0;
     spans_tick(&m, 0);
     ck_assert_uint_eq(taken_of(RECORD_PREDICTION, true, RECORD_TRACED), 1);
+    ck_assert_uint_eq(taken_of(RECORD_PREDICTION, false, 0), 0);
     finish();
 }
 END_TEST
