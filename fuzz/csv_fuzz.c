@@ -4,7 +4,7 @@
 #include "fuzz.h"
 
 #include "base/buf.h"
-#include "cli/csv.h"
+#include "wire/csv.h"
 
 #include <string.h>
 

@@ -3,6 +3,7 @@
 // begin with @ and are no verbs.
 #include "base/clock.h"
 #include "cli/cli.h"
+#include "role/baseline.h"
 #include "role/compile.h"
 #include "role/entry.h"
 #include "role/role.h"
@@ -33,6 +34,8 @@ int main(int argc, char **argv)
         return entry_main(&MAINS, argc, argv);
     if (argc > 1 && strcmp(argv[1], COMPILE_ROLE) == 0)
         return compile_main(argc, argv);
+    if (argc > 1 && strcmp(argv[1], BASELINE_ROLE) == 0)
+        return baseline_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], STORE_ROLE) == 0)
         return store_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], SWEEP_ROLE) == 0)

@@ -7,7 +7,7 @@
 #include "base/err.h"
 #include "base/map.h"
 #include "base/num.h"
-#include "cli/csv.h"
+#include "wire/csv.h"
 
 #include <yyjson.h>
 

@@ -290,7 +290,8 @@ const struct verb verb_push = {
                      "serves only if it gives them too."},
             {.name = "baseline",
              .value = "FILE",
-             .help = "Rows like those of the training; kept with the version."},
+             .help = "Rows of the training, as CSV with a header, or a profile: what live traffic is compared "
+                     "with (slipway drift). Kept as a profile: bins and counts."},
             {.name = "metric",
              .value = "NAME=NUMBER",
              .help = "Of the training; kept with the version, may be repeated.",

@@ -32,6 +32,14 @@ def files_of(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in pathlib.Path(folder).rglob("*") if path.is_file()}
 
 
+def profile_of(names):
+    """A baseline as a server keeps it; what was a training file would come back as one of these."""
+    column = ('\n{"name":"%s","role":"input","kind":"category","n":4,"missing":0,"distinct":2,"whole":true,"range":[1.0,2.0],'
+              '"moments":[1.5,0.5,0.5],"quantiles":[%s],"complete":true,"values":[1.0,2.0],"keys":[0,0],"counts":[2,2,0]}')
+    columns = ",".join(column % (name, ",".join(["0.0"] * 9)) for name in names)
+    return ('{"slipway_profile":1,"source":"train.csv","rows":4,"columns":[%s]}\n' % columns).encode()
+
+
 @pytest.fixture
 def whole(churn, tmp_path):
     """A directory with everything that a version may have."""
@@ -40,7 +48,7 @@ def whole(churn, tmp_path):
     rows = churn.instances(3)
     contents = {  # in the order in which the server lists them: the model, the others by name
         ("model.json", "model"): churn.path.read_bytes(),
-        ("baseline.csv", "baseline"): (",".join(churn.names) + "\n" + "1,2,3,4,5,6\n" * 20).encode(),
+        ("baseline.profile.json", "baseline"): profile_of(churn.names),
         ("examples/one.json", "example"): json.dumps({"columns": churn.names, "data": rows[:1]}).encode(),
         ("golden.json", "golden"): json.dumps({"inputs": rows, "outputs": [float(v) for v in churn.expected[:3]],
                                                "tolerance": {"absolute": 1e-6, "relative": 1e-6}}).encode(),
@@ -180,7 +188,7 @@ def test_nothing_is_overwritten_unasked(server, whole, tmp_path):
 
     # What a failed export wrote is gone again.
     blob = next(path for path in (server.data_dir / "blobs").rglob("*") if path.is_file()
-                and sha256(path.read_bytes()) == sha256((whole / "baseline.csv").read_bytes()))
+                and sha256(path.read_bytes()) == sha256((whole / "baseline.profile.json").read_bytes()))
     blob.chmod(0o644)
     blob.write_bytes(b"x" + blob.read_bytes()[1:])
     done = slipway(server, "export", "churn", "-o", tmp_path / "b")

@@ -2,6 +2,7 @@
 """What the registry remembers and gives back: aliases and their history, rollback, audit, keys that make a change
 once, lists in pages. Over HTTP and on the command line."""
 
+import hashlib
 import json
 import sqlite3
 import threading
@@ -147,7 +148,10 @@ def test_one_key_from_many_clients_at_once_makes_one_version(server, churn):
 def test_files_of_other_roles_metrics_and_origin_are_kept_and_shown(run, server, churn):  # noqa: F811
     manifest = manifest_of(server, churn, metrics={"auc": 0.91}, trained_from="run 7", reason="monthly")
     file = manifest["artifacts"][0]
-    manifest["artifacts"].append({**file, "name": "rows.csv", "role": "baseline"})
+    rows = (",".join(churn.names) + "\n" + "1,2,3,4,5,6\n" * 20).encode()
+    digest = "sha256:" + hashlib.sha256(rows).hexdigest()
+    assert api(server, "PUT", f"/blobs/{digest}", data=rows).status_code == 201
+    manifest["artifacts"].append({"name": "rows.csv", "role": "baseline", "digest": digest, "size": len(rows)})
     made = api(server, "POST", "/models/churn/versions", json=manifest)
     assert made.status_code == 201, made.text
     shown = api(server, "GET", "/models/churn/versions/2").json()

@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 #include "role/compile.h"
 #include "role/controller/agreement.h"
+#include "role/controller/baseline_job.h"
 #include "role/controller/change.h"
 #include "role/controller/compile_job.h"
 #include "role/controller/describe.h"
@@ -33,6 +34,7 @@ struct push {
     struct store_job blob;
     size_t n_durable; // blobs of the manifest that are there for good
     struct compile_job job;
+    struct baseline_job baseline;     // the training file becomes a profile
     struct verification verification; // of a blob that is said to be damaged
     struct err why;
     int blob_fd;                   // for it; -1: none
@@ -50,6 +52,7 @@ static void push_free(struct request *r)
     if (p->job.c)
         compile_job_cancel(&p->job);
     compile_job_done(&p->job);
+    baseline_job_cancel(&p->baseline);
     verification_cancel(&p->verification);
     if (p->blob_fd >= 0)
         close(p->blob_fd);
@@ -393,6 +396,44 @@ static void on_step(struct compile_job *j, struct str step)
     request_line(p->r, step);
 }
 
+// What is left once the version is known to be good.
+static int load_and_finish(struct push *p, struct err *e)
+{
+    if (p->deployment->engine->runtime)
+        return make_room_and_load(p, e);
+    finish(p);
+    return 0;
+}
+
+static void on_baseline(struct baseline_job *j, const struct err *why)
+{
+    struct push *p = (struct push *)((char *)j - offsetof(struct push, baseline));
+    struct err e;
+    if (why)
+        request_fail(p->r, why);
+    else if (load_and_finish(p, &e))
+        request_fail(p->r, &e);
+}
+
+static void on_baseline_step(struct baseline_job *j, struct str step)
+{
+    struct push *p = (struct push *)((char *)j - offsetof(struct push, baseline));
+    request_line(p->r, step);
+}
+
+static int make_baseline(struct push *p, struct err *e)
+{
+    struct baseline_spec spec = {.deployment = p->deployment, .signature = buf_str(&p->signature)};
+    for (size_t i = 0; i < p->manifest.n_artifacts; i++)
+        if (p->manifest.artifacts[i].role == REGISTRY_ROLE_BASELINE)
+            spec.artifact = &p->manifest.artifacts[i];
+    if (!spec.artifact)
+        return load_and_finish(p, e);
+    p->baseline.on_done = on_baseline;
+    p->baseline.on_step = on_baseline_step;
+    return baseline_job_start(p->r->c, &p->baseline, &spec, e);
+}
+
 static void on_compiled(struct compile_job *j, const struct err *why)
 {
     struct push *p = (struct push *)((char *)j - offsetof(struct push, job));
@@ -409,15 +450,10 @@ static void on_compiled(struct compile_job *j, const struct err *why)
         return;
     if (!rc)
         rc = promise(p, &e);
-    bool rejected = !rc && j->is_rejected, in_replicas = !rc && !rejected && p->deployment->engine->runtime;
-    if (rejected)
-        rc = reject(p, &e);
-    if (in_replicas)
-        rc = make_room_and_load(p, &e);
+    if (!rc)
+        rc = j->is_rejected ? reject(p, &e) : make_baseline(p, &e);
     if (rc)
         request_fail(r, &e);
-    else if (!in_replicas && !rejected)
-        finish(p);
 }
 
 // The version is about to depend on its blobs, and who stored one may have died before its name was durable:

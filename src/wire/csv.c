@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // CSV records.
-#include "cli/csv.h"
+#include "wire/csv.h"
 
 #include "base/limits.h"
 

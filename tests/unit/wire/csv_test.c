@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // CSV records as RFC 4180 has them, whole and in pieces.
-#include "cli/csv.h"
+#include "wire/csv.h"
 
 #include "unit.h"
 
@@ -152,6 +152,6 @@ START_TEST(as_many_fields_as_allowed_are_taken)
 }
 END_TEST
 
-UNIT_MAIN("cli/csv", records_in_one_pass_equal_records_by_bytes, as_many_fields_as_allowed_are_taken,
+UNIT_MAIN("wire/csv", records_in_one_pass_equal_records_by_bytes, as_many_fields_as_allowed_are_taken,
           records_are_cut_as_the_rfc_says, an_incomplete_record_can_be_read_again,
           too_many_fields_are_refused)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drift: a training file becomes a baseline at push."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import requests
+
+from test_cli import run  # noqa: F401 (a fixture)
+
+ROWS = 4000
+
+
+def train_csv(path, names, rows, extra=()):
+    """Missing values as nothing, more columns than the model has."""
+    with open(path, "w") as out:
+        out.write(",".join(["id", *names, *extra]) + "\n")
+        for i, row in enumerate(rows):
+            cells = ["" if np.isnan(v) else repr(float(v)) for v in row]
+            out.write(",".join([f'"row ""{i}"""', *cells, *["x"] * len(extra)]) + "\r\n")
+    return path
+
+
+def like_training(rng, n):
+    x = rng.normal(size=(n, 6)).astype(np.float32)
+    x[rng.random(x.shape) < 0.1] = np.nan
+    return x
+
+
+def profile_of(server, model="churn", version=1):
+    shown = requests.get(f"{server.url}/api/v1/models/{model}/versions/{version}", timeout=60).json()
+    kept = [a for a in shown["artifacts"] if a["role"] == "baseline"]
+    assert len(kept) == 1
+    blob = next(p for p in (pathlib.Path(server.data_dir) / "blobs").rglob("*") if p.name in (kept[0]["digest"][7:], kept[0]["digest"][9:]))
+    return kept[0], json.loads(blob.read_bytes())
+
+
+def test_a_training_file_becomes_a_profile_of_inputs_and_outputs(server, churn, run, tmp_path):  # noqa: F811
+    import xgboost
+
+    x = like_training(np.random.default_rng(5), ROWS)
+    done = run("push", "churn", churn.path, "--baseline", train_csv(tmp_path / "train.csv", churn.names, x, ["label"]), server=server)
+    assert done.returncode == 0, done.stderr
+    assert "4000 rows of train.csv; 6 of 6 inputs, 1 output; 2 columns not used" in done.stdout
+    artifact, profile = profile_of(server)
+    assert artifact["name"] == "train.csv.profile.json"
+    assert [c["name"] for c in profile["columns"]] == [*churn.names, "prediction"]
+    booster = xgboost.Booster(model_file=churn.path)
+    outputs = booster.predict(xgboost.DMatrix(x, feature_names=churn.names))
+    for column, values in zip(profile["columns"], [*x.T, outputs], strict=True):
+        real = values[~np.isnan(values)]
+        assert (column["n"], column["missing"]) == (len(real), len(values) - len(real))
+        assert column["range"] == pytest.approx([real.min(), real.max()], rel=1e-6)
+        assert column["moments"][0] == pytest.approx(real.mean(dtype=float), abs=1e-5)
+        low, high = np.quantile(real, [.25, .75])
+        assert column["moments"][2] == pytest.approx((high - low) / 1.349, rel=0.01)
+        edges, counts = np.array(column["edges"]), np.array(column["counts"])
+        expected = np.histogram(real.astype(np.float64), np.r_[edges[:-1], np.inf])[0]
+        assert counts.tolist() == expected.tolist()  # fewer values than the sketch holds: exact
+
+
+def test_a_profile_comes_back_as_it_went_out(server, churn, run, tmp_path):  # noqa: F811
+    x = like_training(np.random.default_rng(6), 300)
+    assert run("push", "churn", churn.path, "--baseline", train_csv(tmp_path / "train.csv", churn.names, x), server=server).returncode == 0
+    assert run("export", "churn", "-o", tmp_path / "out", server=server).returncode == 0
+    assert run("push", "again", tmp_path / "out", server=server).returncode == 0
+    assert profile_of(server)[0] == profile_of(server, "again")[0]
+
+
+@pytest.mark.parametrize("content, message", [
+    ("age,income\n1,x\n", "row 1 of the baseline has 'x' in column 'income'"),
+    ("age,income\n1\n", "row 1 of the baseline has 1 fields, and the header has 2"),
+    ("a,b\n1,2\n", "no column with the name of an input"),
+    ("PAR1....PAR1", "Parquet"),
+    ("\x00\x01\x02", "no CSV file"),
+    ('{"slipway_profile":1,"source":"x","rows":1,"columns":[7]}', "profile is not sound"),
+])
+def test_what_is_no_baseline_is_refused_and_leaves_no_version(server, churn, run, tmp_path, content, message):  # noqa: F811
+    (tmp_path / "train.csv").write_text(content)
+    done = run("push", "churn", churn.path, "--baseline", tmp_path / "train.csv", server=server, rc=1)
+    assert message in done.stderr, done.stderr
+    assert requests.get(f"{server.url}/api/v1/models/churn", timeout=60).status_code == 404
