@@ -35,8 +35,10 @@ static enum json_kind sort_of(enum json_kind k)
     return k == JSON_ARRAY || k == JSON_OBJECT ? k : JSON_NUMBER;
 }
 
-static int read_rows(struct decode *d, struct err *e)
+static int read_rows(void *context, struct err *e)
 {
+    struct predict *p = context;
+    struct decode *d = &p->d;
     struct named_row named = {0};
     enum json_kind sort = JSON_NUMBER;
     bool first = true;
@@ -167,30 +169,25 @@ static int read_columns(struct decode *d, struct err *e)
     return rc ? rc : decode_fill_absent(d, seen, e);
 }
 
-static int read_instances(void *context, struct err *e)
-{
-    struct predict *p = context;
-    return read_rows(&p->d, e);
-}
-
 static int read_inputs(void *context, enum json_kind k, struct err *e)
 {
     struct predict *p = context;
     p->ret->columns = true;
     if (k == JSON_OBJECT)
         return read_columns(&p->d, e);
-    return k == JSON_ARRAY ? read_rows(&p->d, e)
+    return k == JSON_ARRAY ? read_rows(p, e)
                            : decode_unexpected(&p->d, "an array of rows or an object of columns", e);
 }
 
-static const struct v1_codec CODEC = {read_instances, read_inputs};
+static const struct v1_codec CODEC = {read_rows, read_inputs};
 
 int kserve_v1_decode(struct str body, const struct json_pause *pause, const struct signature *sig,
                      struct rows *rows, struct arena *scratch, struct predict_request *ret, struct err *e)
 {
-    struct predict p = {.ret = ret};
+    struct predict p; // decode_init sets the rest
     struct decode *d = &p.d;
     ASSERT(rows->dtype == sig->input_dtype && rows->n_features == sig->n_features);
+    p.ret = ret;
     decode_init(d, body, sig, rows, scratch);
     json_scan_pauses(&d->json, pause);
     *ret = (struct predict_request){.no_outputs_listed = true};
