@@ -4,7 +4,8 @@
 // of its FP32 inputs and of the lengths of its BYTES inputs:
 //   FP32 [-1, n]   sum × 1, sum × 2, … sum × n; with n unknown three of them, in memory of its own
 //   BYTES [-1]     the sum as text
-// A row whose first value is one of enum fake_mode does something else.
+// A row whose first value is one of enum fake_mode does something else. Weights that say "twist FIRST MODE
+// SECOND" make rows whose first value is FIRST such rows, as if MODE and SECOND were their values.
 #include "fake_runtime.h"
 
 #include "engine/runtime.h"
@@ -24,7 +25,8 @@ struct session {
     struct interface *interface;
     char *weights;
     size_t n_weights;
-    char *own[TENSORS_MAX]; // results that did not go into the room
+    int twist_first, twist_mode, twist_second; // mode 0: none
+    char *own[TENSORS_MAX];                    // results that did not go into the room
 };
 
 static int fake_open(const char *path, struct library **ret, struct err *e)
@@ -52,6 +54,12 @@ static int fake_load(struct library *l, const void *bytes, size_t size, const st
     s->n_weights = size;
     memcpy(s->weights, bytes, size);
     *ret = s;
+    size_t n_json = strnlen(s->weights, size);
+    char twist[64] = "";
+    if (n_json < size)
+        snprintf(twist, sizeof twist, "%.*s", (int)(size - n_json - 1), s->weights + n_json + 1);
+    if (sscanf(twist, "twist %d %d %d", &s->twist_first, &s->twist_mode, &s->twist_second) != 3)
+        s->twist_mode = 0;
     return interface_decode((struct str){s->weights, strnlen(s->weights, size)}, &s->interface, e);
 }
 
@@ -67,8 +75,20 @@ static float first_value(const struct run *r, int64_t row)
     return ((const float *)t->data)[row * width];
 }
 
-static float second_value(const struct run *r, int64_t row)
+static bool is_twisted(const struct session *s, const struct run *r, int64_t row)
 {
+    return s->twist_mode && (int)first_value(r, row) == s->twist_first;
+}
+
+static int mode_of(const struct session *s, const struct run *r, int64_t row)
+{
+    return is_twisted(s, r, row) ? s->twist_mode : (int)first_value(r, row);
+}
+
+static float second_value(const struct session *s, const struct run *r, int64_t row)
+{
+    if (is_twisted(s, r, row))
+        return (float)s->twist_second;
     return ((const float *)r->inputs[0].data)[row * r->inputs[0].shape[1] + 1];
 }
 
@@ -99,16 +119,16 @@ static void take_all_memory(void)
         memset(p, 1, 1 << 20);
 }
 
-static int misbehave(const struct run *r, int64_t row, struct err *e)
+static int misbehave(const struct session *s, const struct run *r, int64_t row, struct err *e)
 {
-    switch ((int)first_value(r, row)) {
+    switch (mode_of(s, r, row)) {
     case FAKE_ABORT:
         abort();
     case FAKE_LOOP:
         for (volatile int i = 0;; i++)
             ;
     case FAKE_SLEEP: {
-        long ms = (long)second_value(r, row);
+        long ms = (long)second_value(s, r, row);
         nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
         return 0;
     }
@@ -124,10 +144,10 @@ static int misbehave(const struct run *r, int64_t row, struct err *e)
     }
 }
 
-static bool any_row(const struct run *r, int64_t n, enum fake_mode mode)
+static bool any_row(const struct session *s, const struct run *r, int64_t n, enum fake_mode mode)
 {
     for (int64_t row = 0; row < n; row++)
-        if ((int)first_value(r, row) == (int)mode)
+        if (mode_of(s, r, row) == (int)mode)
             return true;
     return false;
 }
@@ -156,9 +176,9 @@ static void put_numbers(struct session *s, struct run *r, uint32_t k, int64_t n,
     for (int64_t row = 0; row < n_out; row++) {
         int64_t from = row < n ? row : 0;
         double sum = sum_of(s, r, from);
-        if ((int)first_value(r, from) == FAKE_NAN)
+        if (mode_of(s, r, from) == FAKE_NAN)
             sum = (double)NAN;
-        if ((int)first_value(r, from) == FAKE_OF_BATCH)
+        if (mode_of(s, r, from) == FAKE_OF_BATCH)
             sum += (double)n;
         for (int64_t c = 0; c < width; c++)
             to[row * width + c] = (float)(sum * (double)(c + 1));
@@ -175,12 +195,12 @@ static void put_texts(struct session *s, struct run *r, uint32_t k, int64_t n)
     enum { MAX = 32 };
     size_t at = 0, longest = MAX;
     for (int64_t row = 0; row < n; row++)
-        if ((int)first_value(r, row) == FAKE_LONG_TEXT)
-            longest = (size_t)second_value(r, row) > longest ? (size_t)second_value(r, row) : longest;
+        if (mode_of(s, r, row) == FAKE_LONG_TEXT)
+            longest = (size_t)second_value(s, r, row) > longest ? (size_t)second_value(s, r, row) : longest;
     char *to = place(s, r, k, (size_t)n * (4 + longest));
     for (int64_t row = 0; row < n; row++) {
-        if ((int)first_value(r, row) == FAKE_LONG_TEXT) {
-            uint32_t many = (uint32_t)second_value(r, row);
+        if (mode_of(s, r, row) == FAKE_LONG_TEXT) {
+            uint32_t many = (uint32_t)second_value(s, r, row);
             memcpy(to + at, &many, 4);
             memset(to + at + 4, 'x', many);
             at += 4 + many;
@@ -200,11 +220,11 @@ static int fake_run(struct session *s, const struct run *asked, struct err *e)
     struct run r = *asked;
     int64_t n = r.inputs[0].shape[0];
     for (int64_t row = 0; row < n; row++) {
-        int code = misbehave(&r, row, e);
+        int code = misbehave(s, &r, row, e);
         if (code)
             return code;
     }
-    int64_t n_out = n + any_row(&r, n, FAKE_MORE_ROWS);
+    int64_t n_out = n + any_row(s, &r, n, FAKE_MORE_ROWS);
     for (uint32_t k = 0; k < s->interface->n_outputs; k++) {
         if (!(r.outputs >> k & 1))
             continue;
@@ -212,7 +232,7 @@ static int fake_run(struct session *s, const struct run *asked, struct err *e)
             put_texts(s, &r, k, n);
         else
             put_numbers(s, &r, k, n, n_out);
-        if (any_row(&r, n, FAKE_WRONG_TYPE))
+        if (any_row(s, &r, n, FAKE_WRONG_TYPE))
             r.results[k].dtype = DTYPE_INT32;
     }
     return 0;

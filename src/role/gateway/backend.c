@@ -270,6 +270,11 @@ struct link *backend_choose(const struct backend *b)
     return best;
 }
 
+bool backend_is_idle(const struct backend *b)
+{
+    return b->n_ready > 0 && b->n_calls == b->n_mirrored && !b->waiting;
+}
+
 // ---- the handshake ----
 
 static int accept_link(struct link *l, const struct msg *m, struct err *e)

@@ -63,6 +63,7 @@ struct backend {
     struct call *waiting, **waiting_end; // for a replica with room, oldest first
     uint32_t n_calls;                    // waiting and with replicas
     uint32_t n_waiting;                  //
+    uint32_t n_mirrored;                 // of a shadow: with replicas, never waiting
     uint64_t waiting_bytes;              // of their messages
     uint64_t service_ns;                 // what one request costs one replica, of late; 0 not known
     uint64_t counted_ns;                 // until then in_flight_ns of the series was added up
@@ -88,6 +89,8 @@ int backend_link(struct gateway *g, const struct supervision_link *to, int fd, s
 unsigned backend_n_in_turn(const struct backend *b);
 // The ready link with the fewest requests that has a free slot; NULL when there is none.
 struct link *backend_choose(const struct backend *b);
+// Whether a replica is ready and nobody but a shadow asks for it.
+bool backend_is_idle(const struct backend *b);
 // Wakes replicas that sleep and were given requests; takes answers that came. At the end of each turn.
 void backends_turn_end(struct gateway *g);
 // Requests past their deadline are answered so; replicas that answer nothing are given up. Every

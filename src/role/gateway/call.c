@@ -7,6 +7,7 @@
 #include "role/gateway/predict.h"
 #include "role/gateway/record.h"
 #include "role/gateway/reply.h"
+#include "role/gateway/shadow.h"
 #include "settings/settings.h"
 
 #include <stdlib.h>
@@ -109,6 +110,8 @@ static int start(struct call *k, struct str body, struct err *e)
         rc = call_own_names(k, e);
     if (rc)
         return rc;
+    if (trial_is_shielded(k->part))
+        call_keep_body(k, body);
     if (k->memory)
         call_wait_at_end(k);
     else
@@ -123,12 +126,11 @@ static uint64_t limit_of(const struct gateway *g, const struct http1_request *re
     return (req->timeout_ms && req->timeout_ms < most ? req->timeout_ms : most) * 1000000u;
 }
 
-int call_start(struct conn *c, const struct http1_request *req, const struct route_match *m,
-               struct deployment *d, struct str body, struct err *e)
+int call_start(struct conn *c, const struct http1_request *req, bool v2, struct deployment *d,
+               struct trial_part *part, struct str body, struct err *e)
 {
     struct gateway *g = c->g;
-    bool v2 = m->route->handler == ROUTE_V2_INFER;
-    uint64_t limit_ns = limit_of(g, req);
+    uint64_t most_ns = limit_of(g, req), limit_ns = trial_is_shielded(part) ? most_ns / 2 : most_ns;
     d->series->arrivals++;
     int rc = check_queue(g, d, limit_ns, e);
     struct call *k = rc ? NULL : calloc(1, sizeof *k);
@@ -142,19 +144,54 @@ int call_start(struct conn *c, const struct http1_request *req, const struct rou
                            .old_keep_alive = reply_keeps_alive(req),
                            .request_id = req->request_id,
                            .traceparent = req->traceparent,
+                           .part = part,
                            .start_ns = loop_now_ns(g->loop),
-                           .deadline_ns = loop_now_ns(g->loop) + limit_ns};
+                           .deadline_ns = loop_now_ns(g->loop) + limit_ns,
+                           .most_ns = loop_now_ns(g->loop) + most_ns};
         d->backend->n_calls++;
         rc = body.n > GATEWAY_DECODE_BYTES ? call_decode_later(k, body, e) : start(k, body, e);
     }
     if (rc) {
-        if (k)
+        if (k) {
+            k->part = NULL;
             call_free(k);
+        }
         record_refused(c, d, err_http_status(rc));
         return rc;
     }
     c->call = k;
     c->state = CONN_WAITING;
+    return 0;
+}
+
+int call_mirror(struct deployment *d, bool v2, struct str body, struct mirror *m, struct arena *scratch,
+                struct err *e)
+{
+    struct gateway *g = d->backend->g;
+    struct link *l = backend_choose(d->backend);
+    uint64_t bound = call_bound(d->interface, body.n);
+    char *message = l ? ring_reserve(&l->end.out, bound) : NULL;
+    struct call *k = message ? calloc(1, sizeof *k) : NULL;
+    if (!k)
+        return err_set(e, ERR_BUSY, "no replica of a shadow has room");
+    *k = (struct call){.deployment = deployment_ref(d),
+                       .decode = v2 ? kserve_v2_tensors_decode : kserve_v1_tensors_decode,
+                       .is_mirrored = true,
+                       .start_ns = loop_now_ns(g->loop),
+                       .deadline_ns =
+                           loop_now_ns(g->loop) + g->settings->request_timeout_ms * UINT64_C(1000000)};
+    d->backend->n_calls++;
+    d->backend->n_mirrored++;
+    struct call_body whole = {.json = body, .scratch = scratch};
+    int rc = call_decode(k, &whole, message, bound, &k->bytes, e);
+    if (rc == 0)
+        rc = call_check_quarantine(k, message, e);
+    if (rc) {
+        call_free(k);
+        return rc == ERR_BUSY ? ERR_TOO_LARGE : rc;
+    }
+    k->mirror = m;
+    post(k, l, message);
     return 0;
 }
 
@@ -166,7 +203,8 @@ static struct http1_request request_of(const struct call *k)
     return (struct http1_request){.method = HTTP_POST,
                                   .minor_version = !k->old_keep_alive,
                                   .keep_alive = true,
-                                  .request_id = k->request_id};
+                                  .request_id = k->request_id,
+                                  .traceparent = k->traceparent};
 }
 
 // Takes the connection back from the call: NULL when the client left. Answers to what it asked before go
@@ -185,12 +223,48 @@ static struct conn *release(struct call *k)
     return c;
 }
 
+// The shadow has said what it has to say, or that it cannot.
+static void mirror_answered(struct call *k, const struct tensor *results)
+{
+    struct mirror *m = k->mirror;
+    k->mirror = NULL;
+    shadow_done(m, k->deployment, results);
+}
+
+// Asks the baseline instead, when a shield stands before the arm that failed, in what is left of the time.
+static bool fall_back(struct call *k, bool is_error)
+{
+    struct http1_request req = request_of(k);
+    struct trial_part *part = k->part;
+    struct deployment *d;
+    uint64_t now = clock_mono_ns();
+    if (!k->conn || !k->body.n || k->body.failed || now >= k->most_ns || !trial_shield(part, is_error, &d))
+        return false;
+    struct conn *c = release(k);
+    if (!c)
+        return true;
+    req.timeout_ms = (k->most_ns - now + 999999) / 1000000;
+    record_refused(c, k->deployment, err_http_status(ERR_INTERNAL));
+    struct buf body = k->body;
+    buf_init(&k->body, 0);
+    call_drop_body(k);
+    k->part = NULL;
+    predict_again(c, &req, k->decode == kserve_v2_tensors_decode, d, part, &body);
+    return true;
+}
+
 void call_refuse(struct call *k, const struct err *e)
 {
     struct http1_request req = request_of(k);
+    if (k->mirror)
+        mirror_answered(k, NULL);
+    if (fall_back(k, true))
+        return;
     struct conn *c = release(k);
     if (!c)
         return;
+    trial_refused(c, k->part);
+    k->part = NULL;
     record_refused(c, k->deployment, err_http_status(e->code));
     reply_error(c, &req, e);
     conn_resume(c);
@@ -207,9 +281,9 @@ static void put_answer(struct call *k, struct conn *c, const struct tensor *resu
                                .version = str_of(d->version),
                                .prediction_id = {k->id, IDS_UUID_SIZE - 1},
                                .results = results};
-    struct reply_prediction head = {
-        a.version, a.prediction_id, k->request_id, c->close_after, k->old_keep_alive, k->request.n_warnings,
-        {0}};
+    struct reply_prediction head = {a.version,         a.prediction_id,   k->request_id,
+                                    c->close_after,    k->old_keep_alive, k->request.n_warnings,
+                                    trial_arm(k->part)};
     buf_clear(out);
     reply_prediction_begin(g, &head, out, &body);
     k->encode(&k->request, &a, out);
@@ -230,8 +304,24 @@ static void learn(struct backend *b, const struct call *k, const struct link_res
     b->service_ns = b->service_ns ? (b->service_ns * (SERVICE_WEIGHT - 1) + part) / SERVICE_WEIGHT : part;
 }
 
+// Whether what a request of a rollout got is sound: of models of tensors the numbers that may have a
+// fraction.
+static bool is_sound(const struct call *k, const struct tensor *results)
+{
+    const struct interface *i = k->deployment->interface;
+    bool is_sound = true;
+    for (uint32_t n = 0; k->part && n < i->n_outputs; n++)
+        if (results[n].dtype == DTYPE_FP32 || results[n].dtype == DTYPE_FP64)
+            is_sound &= trial_is_sound(k->part, results[n].dtype, results[n].data,
+                                       results[n].bytes / dtype_size(results[n].dtype));
+    return is_sound;
+}
+
 static void answer(struct call *k, const struct link_response *r, const struct tensor *results)
 {
+    struct trial_outcome outcome = {.invalid = !is_sound(k, results)};
+    if (outcome.invalid && fall_back(k, false))
+        return;
     struct conn *c = release(k);
     if (!c)
         return;
@@ -242,7 +332,12 @@ static void answer(struct call *k, const struct link_response *r, const struct t
         return;
     }
     conn_send(c, buf_str(&g->out));
-    record_call(g, k, r, clock_mono_ns());
+    outcome.end_ns = clock_mono_ns();
+    if (k->part)
+        shadow_answered_tensors(k->part->mirror, k->deployment, results, k->id);
+    record_call(g, k, r, outcome.end_ns);
+    trial_end(k->part, &outcome);
+    k->part = NULL;
     conn_answered(c, 1);
     conn_resume(c);
 }
@@ -286,6 +381,8 @@ void call_answered(struct call *k, const void *message, size_t bytes, const stru
         else
             err_wrap(&e, "model '%s' does not keep to its interface", d->model);
         call_refuse(k, &e);
+    } else if (k->mirror) {
+        mirror_answered(k, results);
     } else {
         answer(k, r, results);
     }

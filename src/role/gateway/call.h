@@ -18,6 +18,9 @@
 //                        begun with it; a second end that it is part of is its own.
 enum call_state { CALL_DECODING, CALL_WAITING, CALL_SENT, CALL_ENDING };
 
+struct mirror;
+struct trial_part;
+
 struct call {
     struct call *next; // of those that are decoded, or that wait in its backend
     struct conn *conn; // NULL once the client left
@@ -30,6 +33,7 @@ struct call {
     bool old_keep_alive;
     bool alone;
     bool has_no_room; // to be kept for another replica
+    bool is_mirrored; // behind all others
     unsigned tries;   // replicas that ended while they computed it
     unsigned moves;   // replicas that ended while they had it
     void *memory;     // its message while it waits; owned
@@ -39,14 +43,24 @@ struct call {
     uint64_t start_ns, deadline_ns;
     struct str request_id, traceparent; // in names
     char *names;                        // owned
+    struct trial_part *part;            // in a rollout; NULL: none
+    struct buf body;                    // for the baseline, while a shield stands before the part's arm
+    uint64_t kept_bytes;                // of it, that are counted in the gateway's jobs_bytes
+    uint64_t most_ns;                   // until when the baseline may take
+    struct mirror *mirror;              // of a request that is mirrored to a shadow: it has no connection
     char id[IDS_UUID_SIZE];
 };
 
 // Decodes one predict request and sends it on its way; the connection waits. An error is to be answered by
-// the caller. ERR_BUSY: too many are under way, or it would wait longer than its deadline. ERR_CRASHED: this
-// request ended two replicas a moment ago.
-int call_start(struct conn *c, const struct http1_request *req, const struct route_match *m,
-               struct deployment *d, struct str body, struct err *e) ERR_CHECKED;
+// the caller, whose the part then is. v2: the protocol. ERR_BUSY: too many are under way, or it would wait
+// longer than its deadline. ERR_CRASHED: this request ended two replicas a moment ago.
+int call_start(struct conn *c, const struct http1_request *req, bool v2, struct deployment *d,
+               struct trial_part *part, struct str body, struct err *e) ERR_CHECKED;
+// Asks a shadow what a client asked its baseline: the answer goes to shadow_done, or else shadow_lost is
+// called. Nothing is called when this fails. ERR_BUSY: no replica has room; others: the request is not one
+// that the shadow takes.
+int call_mirror(struct deployment *d, bool v2, struct str body, struct mirror *m, struct arena *scratch,
+                struct err *e) ERR_CHECKED;
 // The client went away.
 void call_abandon(struct conn *c);
 

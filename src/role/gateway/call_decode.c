@@ -5,6 +5,7 @@
 
 #include "os/fiber.h"
 #include "role/gateway/predict.h"
+#include "role/gateway/trial.h"
 #include "wire/json_scan.h"
 
 #include <stdlib.h>
@@ -24,7 +25,13 @@ static void decoding_free(struct call *k)
 {
     struct decoding *x = k->decoding;
     fiber_free(x->fiber);
-    buf_done(&x->body_memory);
+    if (trial_is_shielded(k->part) && x->body.n) {
+        k->body = x->body_memory;
+        buf_consume(&k->body, (size_t)(x->body.p - k->body.p));
+        k->body.n = x->body.n;
+    } else {
+        buf_done(&x->body_memory);
+    }
     arena_done(&x->scratch);
     free(x);
     k->decoding = NULL;

@@ -53,6 +53,10 @@ static bool has(const uint64_t *ids, size_t n, uint64_t id)
 static void refuse_lost(struct call *k)
 {
     struct err e;
+    if (k->is_mirrored && k->tries == 0) { // the replica had not begun with it: no fault of the shadow's
+        call_free(k);
+        return;
+    }
     if (k->tries >= CALL_TRIES_MAX)
         call_crashed(k, &e);
     else if (k->has_no_room)

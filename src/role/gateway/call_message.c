@@ -5,6 +5,7 @@
 
 #include "role/gateway/quarantine.h"
 #include "role/gateway/record.h"
+#include "role/gateway/shadow.h"
 #include "wire/json_scan.h"
 
 #include <stdlib.h>
@@ -116,8 +117,31 @@ int call_memory_shrink(struct call *k, size_t bytes, struct err *e)
     return 0;
 }
 
+void call_keep_body(struct call *k, struct str body)
+{
+    struct gateway *g = k->deployment->backend->g;
+    if (g->jobs_bytes > GATEWAY_JOBS_BYTES || body.n > GATEWAY_JOBS_BYTES - g->jobs_bytes)
+        return;
+    buf_init(&k->body, body.n);
+    buf_put_str(&k->body, body);
+    k->kept_bytes = k->body.n;
+    g->jobs_bytes += k->kept_bytes;
+}
+
+void call_drop_body(struct call *k)
+{
+    buf_done(&k->body);
+    k->deployment->backend->g->jobs_bytes -= k->kept_bytes;
+    k->kept_bytes = 0;
+}
+
 void call_free(struct call *k)
 {
+    trial_end(k->part, &(struct trial_outcome){.is_gone = true});
+    if (k->mirror)
+        shadow_lost(k->mirror);
+    k->deployment->backend->n_mirrored -= k->is_mirrored;
+    call_drop_body(k);
     call_memory_free(k);
     k->deployment->backend->n_calls--;
     deployment_unref(k->deployment);

@@ -36,6 +36,9 @@ int call_memory_take(struct call *k, size_t bytes, struct err *e) ERR_CHECKED;
 // After decoding, when the size is known. ERR_TOO_LARGE: no replica takes so much at once.
 int call_memory_shrink(struct call *k, size_t bytes, struct err *e) ERR_CHECKED;
 void call_memory_free(struct call *k);
+// Copies what a shield may need, as far as there is memory for it.
+void call_keep_body(struct call *k, struct str body);
+void call_drop_body(struct call *k);
 // Moves what lies in an arena, or in the connection's buffer, into the call; also a second time.
 int call_own_names(struct call *k, struct err *e) ERR_CHECKED;
 uint64_t call_hash(const struct call *k, const void *message);

@@ -14,8 +14,8 @@
 #include "role/gateway/job.h"
 #include "role/gateway/links.h"
 #include "role/gateway/predict.h"
+#include "role/gateway/shadow.h"
 #include "role/gateway/table.h"
-#include "role/gateway/trial.h"
 #include "role/role.h"
 #include "settings/settings.h"
 
@@ -72,7 +72,7 @@ void gateway_reload(struct gateway *g, const struct settings *s)
 
 void gateway_set_busy(struct gateway *g)
 {
-    loop_set_busy(g->loop, g->jobs || g->decoding);
+    loop_set_busy(g->loop, g->jobs || g->decoding || g->has_shadow_work);
 }
 
 static void on_turn_end(void *ctx)
@@ -83,6 +83,8 @@ static void on_turn_end(void *ctx)
     predict_finish(g);
     backends_turn_end(g);
     predict_finish(g); // what answered connections had waiting
+    if (g->shadows)
+        shadow_work(g);
     arena_reset(&g->arena, GATEWAY_TURN_KEEP);
     give_back(&g->out);
     give_back(&g->body);
@@ -212,6 +214,7 @@ static void stop(struct process *p)
     control_free(g->control);
     table_free(g->table);
     trials_free(g);
+    shadow_free(g);
     backends_close(g);
     loop_free(g->loop);
     arena_done(&g->arena);

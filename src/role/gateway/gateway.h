@@ -23,6 +23,7 @@ struct deployment;
 struct job;
 struct pending;
 struct settings;
+struct shadows;
 struct links;
 struct table;
 struct trial;
@@ -71,8 +72,10 @@ struct gateway {
     // Routing (table.c, control.c)
     struct table *table; // never NULL; swapped whole
     struct control *control;
-    struct trial *trials; // rollouts whose requests are divided, or not all counted yet
-    uint64_t n_draws;     // from a random number on, so that no two gateways draw alike
+    struct trial *trials;    // rollouts whose requests are divided, or not all counted yet
+    struct shadows *shadows; // mirrored requests (shadow.c); NULL before the first
+    bool has_shadow_work;    // for the next turn
+    uint64_t n_draws;        // from a random number on, so that no two gateways draw alike
 
     struct backend *backends;  // replicas of deployments that do not run inline
     struct links *supervision; // where replicas are introduced (links.c)
@@ -80,6 +83,7 @@ struct gateway {
     // The turn (predict.c)
     struct pending *pending; // (GATEWAY_TURN_REQUESTS) decoded, not yet computed; in order of arrival
     uint32_t n_pending;
+    uint32_t n_divided;         // of them that are in a rollout
     struct deployment *touched; // deployments that have rows in this turn
     uint64_t turn_bytes;        // of rows and outputs gathered
     struct job *jobs;           // large requests, computed in slices over several turns

@@ -8,6 +8,7 @@
 #include "role/gateway/predict.h"
 #include "role/gateway/record.h"
 #include "role/gateway/reply.h"
+#include "role/gateway/shadow.h"
 #include "wire/json_scan.h"
 
 #include <stdlib.h>
@@ -51,12 +52,14 @@ static void free_decoding(struct job *j)
 {
     fiber_free(j->fiber);
     j->fiber = NULL;
-    buf_done(&j->body_memory);
+    if (!trial_is_shielded(j->p.part)) // else the baseline may have to read it
+        buf_done(&j->body_memory);
 }
 
 static void job_free(struct job *j)
 {
-    free_decoding(j);
+    fiber_free(j->fiber);
+    buf_done(&j->body_memory);
     deployment_unref(j->p.deployment);
     arena_done(&j->scratch);
     rows_done(&j->rows);
@@ -149,7 +152,15 @@ static int too_many(struct err *e)
     return err_set(e, ERR_BUSY, "too many large requests are being computed");
 }
 
-int job_start(struct gateway *g, struct err *e)
+// What a shield needs; without memory there is none.
+static void keep_body(struct job *j, struct str body)
+{
+    buf_init(&j->body_memory, body.n);
+    buf_put_str(&j->body_memory, body);
+    j->body = buf_str(&j->body_memory);
+}
+
+int job_start(struct gateway *g, struct str body, struct err *e)
 {
     const struct pending *p = &g->pending[--g->n_pending];
     struct deployment *d = p->deployment;
@@ -165,8 +176,35 @@ int job_start(struct gateway *g, struct err *e)
         rows_truncate(&d->rows, first_row);
         return no_memory(e);
     }
+    if (trial_is_shielded(j->p.part))
+        keep_body(j, body);
     begin(g, j);
     return 0;
+}
+
+// The request as replies and the baseline need it.
+static struct http1_request request_of(const struct job *j)
+{
+    return (struct http1_request){.method = HTTP_POST,
+                                  .request_id = j->p.request_id,
+                                  .traceparent = j->p.traceparent,
+                                  .keep_alive = true,
+                                  .minor_version = !j->p.old_keep_alive};
+}
+
+// Asks the baseline instead, when a shield stands before the arm that failed.
+static bool fall_back(struct job *j, bool is_error)
+{
+    struct http1_request req = request_of(j);
+    struct trial_part *part = j->p.part;
+    struct deployment *d;
+    if (!j->body.n || j->body_memory.failed || !trial_shield(part, is_error, &d))
+        return false;
+    buf_consume(&j->body_memory, (size_t)(j->body.p - j->body_memory.p));
+    j->body_memory.n = j->body.n;
+    j->p.part = NULL;
+    predict_again(j->p.conn, &req, j->p.decode == kserve_v2_decode, d, part, &j->body_memory);
+    return true;
 }
 
 // ---- decoding
@@ -207,12 +245,13 @@ int job_start_decoding(struct gateway *g, const struct pending *p, struct str bo
 static void refuse(struct gateway *g, struct job *j, struct err *e)
 {
     struct conn *c = j->p.conn;
-    struct http1_request req = {.method = HTTP_POST,
-                                .request_id = j->p.request_id,
-                                .keep_alive = j->p.old_keep_alive,
-                                .minor_version = !j->p.old_keep_alive};
+    struct http1_request req = request_of(j);
     predict_finish(g); // earlier answers go first
     predict_refused(c, j->p.deployment, e->code, e);
+    if (fall_back(j, true))
+        return;
+    trial_refused(c, j->p.part);
+    j->p.part = NULL;
     c->state = CONN_READING;
     reply_error(c, &req, e);
     conn_resume(c);
@@ -254,7 +293,14 @@ static void answer(struct gateway *g, struct job *j)
 {
     struct deployment *d = j->p.deployment;
     struct conn *c = j->p.conn;
+    struct trial_outcome outcome = {0};
     predict_finish(g); // earlier answers go first
+    if (j->p.part) {
+        size_t n = (size_t)j->rows.n_rows * d->sig->n_outputs;
+        outcome.invalid = !trial_is_sound(j->p.part, d->sig->output_dtype, j->outputs, n);
+    }
+    if (outcome.invalid && fall_back(j, false))
+        return;
     d->outputs = j->outputs;
     d->compute_start_ns = j->start_ns;
     d->compute_ns = j->compute_ns;
@@ -269,6 +315,11 @@ static void answer(struct gateway *g, struct job *j)
     uint64_t end = clock_mono_ns();
     record_batch(d, 1, j->rows.n_rows, j->start_ns, end);
     record_answer(g, &j->p, j->start_ns, end);
+    if (j->p.part)
+        shadow_answered_rows(j->p.part->mirror, d, j->outputs, j->p.request.n_rows, j->p.id);
+    outcome.end_ns = end;
+    trial_end(j->p.part, &outcome);
+    j->p.part = NULL;
     c->state = CONN_READING;
     conn_answered(c, 1);
     conn_resume(c);
@@ -308,6 +359,7 @@ void job_slice(struct gateway *g)
         return;
     }
     g->jobs_bytes -= j->bytes;
+    trial_end(j->p.part, &(struct trial_outcome){.is_gone = true});
     job_free(j);
     gateway_set_busy(g);
 }

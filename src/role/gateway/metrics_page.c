@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "role/gateway/control.h"
 #include "role/gateway/metrics_parts.h"
+#include "role/gateway/split.h"
 #include "role/gateway/table.h"
 #include "settings/settings.h"
 #include "tensor/rule.h"
@@ -27,6 +28,15 @@ static struct metrics_entry *find(struct metrics_page *p, uint64_t key)
     return NULL;
 }
 
+static const char *arm_of(const struct table_model *m, const struct deployment *d)
+{
+    const struct split *s = m->split;
+    for (uint32_t i = 0; s && i < s->n_arms; i++)
+        if (s->arms[i] == d)
+            return s->names[i];
+    return s && s->shadow == d ? "shadow" : "stable";
+}
+
 static void add_served(struct metrics_page *p)
 {
     const struct table *t = p->g->table;
@@ -34,8 +44,10 @@ static void add_served(struct metrics_page *p)
         for (uint32_t k = 0; k < t->models[i].n_versions && p->n < METRICS_SERIES; k++) {
             const struct deployment *d = t->models[i].names[k].deployment;
             struct metrics_entry *x = &p->entries[p->n++];
-            *x = (struct metrics_entry){
-                .key = d->key, .slot = (unsigned)(d->series - p->g->metrics->series), .d = d};
+            *x = (struct metrics_entry){.key = d->key,
+                                        .slot = (unsigned)(d->series - p->g->metrics->series),
+                                        .d = d,
+                                        .arm = arm_of(&t->models[i], d)};
             x->version = d->series->version;
             memcpy(x->model, d->series->model, sizeof x->model);
         }
@@ -53,7 +65,7 @@ static void add_retired(struct metrics_page *p, const struct metrics_series *s, 
     if (p->n == METRICS_SERIES || find(p, key))
         return;
     struct metrics_entry *x = &p->entries[p->n];
-    *x = (struct metrics_entry){.key = key, .slot = slot, .version = s->version};
+    *x = (struct metrics_entry){.key = key, .slot = slot, .version = s->version, .arm = "stable"};
     memcpy(x->model, s->model, LIMIT_MODEL_NAME_BYTES);
     if (__atomic_load_n(&s->deployment, __ATOMIC_SEQ_CST) == key)
         p->n++;
@@ -122,7 +134,7 @@ void metrics_labels_put(struct exposition *x, const struct metrics_entry *entry)
 {
     exposition_label(x, "model", str_of(entry->model));
     exposition_label_u64(x, "version", entry->version);
-    exposition_label(x, "arm", STR("stable"));
+    exposition_label(x, "arm", str_of(entry->arm));
 }
 
 static struct exposition begin(struct metrics_page *p, const struct metrics_entry *entry, const char *name,

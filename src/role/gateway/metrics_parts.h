@@ -14,6 +14,7 @@ struct metrics_entry {
     uint64_t key;
     unsigned slot;
     const struct deployment *d; // NULL: not served any more
+    const char *arm;            // of the rollout that it is part of now: "canary", "shadow"; else "stable"
     uint32_t version;
     char model[LIMIT_MODEL_NAME_BYTES + 1];
 };

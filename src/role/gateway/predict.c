@@ -10,6 +10,7 @@
 #include "role/gateway/job.h"
 #include "role/gateway/record.h"
 #include "role/gateway/reply.h"
+#include "role/gateway/shadow.h"
 #include "role/gateway/table.h"
 #include "settings/settings.h"
 
@@ -20,10 +21,10 @@ struct codec {
     predict_encode_fn *encode;
 };
 
-static struct codec codec_of(enum route_handler handler)
+static struct codec codec_of(bool v2)
 {
-    return handler == ROUTE_V2_INFER ? (struct codec){kserve_v2_decode, kserve_v2_encode}
-                                     : (struct codec){kserve_v1_decode, kserve_v1_encode};
+    return v2 ? (struct codec){kserve_v2_decode, kserve_v2_encode}
+              : (struct codec){kserve_v1_decode, kserve_v1_encode};
 }
 
 // A copy that outlives the read buffer, until the end of the turn; empty when there is no room.
@@ -70,17 +71,35 @@ void predict_refused(struct conn *c, struct deployment *d, int code, struct err 
     record_refused(c, d, err_http_status(code));
 }
 
-int predict_gather(struct conn *c, const struct http1_request *req, const struct route_match *m,
-                   struct str body, struct err *e)
+// Behind a shield an arm's outputs are looked at before they are answered: computed twice, but the body is
+// still there for the baseline.
+static __attribute__((noinline, cold)) int check_outputs(struct gateway *g, const struct pending *p,
+                                                         struct err *e)
+{
+    const struct deployment *d = p->deployment;
+    size_t n = (size_t)p->request.n_rows * d->sig->n_outputs;
+    void *outputs = arena_alloc(&g->arena, n * dtype_size(d->sig->output_dtype));
+    if (!outputs)
+        return err_set(e, ERR_NOMEM, "no memory for a request");
+    d->engine->predict(d->compiled,
+                       (const char *)d->rows.data +
+                           p->first_row * d->sig->n_features * dtype_size(d->sig->input_dtype),
+                       p->request.n_rows, outputs);
+    p->part->invalid = !trial_is_sound(p->part, d->sig->output_dtype, outputs, n);
+    if (!p->part->invalid)
+        return 0;
+    return err_set(e, ERR_INTERNAL, "version %s of model '%s' gave values that are not sound", d->version,
+                   d->model);
+}
+
+int predict_gather_on(struct conn *c, const struct http1_request *req, bool v2, struct deployment *d,
+                      struct trial_part *part, struct str body, struct err *e)
 {
     struct gateway *g = c->g;
-    struct codec codec = codec_of(m->route->handler);
-    struct deployment *d;
-    int rc = table_route(g->table, m->model, m->version, &d, e);
-    if (rc)
-        return rc;
+    struct codec codec = codec_of(v2);
+    int rc;
     if (d->interface)
-        return call_start(c, req, m, d, body, e);
+        return call_start(c, req, v2, d, part, body, e);
     struct pending *p = &g->pending[g->n_pending];
     *p = (struct pending){.conn = c,
                           .deployment = d,
@@ -88,6 +107,7 @@ int predict_gather(struct conn *c, const struct http1_request *req, const struct
                           .encode = codec.encode,
                           .first_row = d->rows.n_rows,
                           .old_keep_alive = reply_keeps_alive(req),
+                          .part = part,
                           .request_id = keep(g, req->request_id),
                           .traceparent = keep(g, req->traceparent)};
     if (body.n > GATEWAY_DECODE_BYTES)
@@ -101,19 +121,89 @@ int predict_gather(struct conn *c, const struct http1_request *req, const struct
         trim(d);
         return rc;
     }
-    g->n_pending++;
     uint64_t bytes = p->request.n_rows * d->row_bytes;
-    if (p->request.n_rows > job_threshold(d) || bytes > GATEWAY_TURN_BYTES) {
-        rc = job_start(g, e);
+    bool is_large = p->request.n_rows > job_threshold(d) || bytes > GATEWAY_TURN_BYTES;
+    if (part && !is_large && trial_is_shielded(part) && (rc = check_outputs(g, p, e))) {
+        rows_truncate(&d->rows, p->first_row);
+        predict_refused(c, d, rc, e);
+        return rc;
+    }
+    g->n_pending++;
+    if (is_large) {
+        rc = job_start(g, body, e);
         trim(d);
         return rc;
     }
     touch(g, d);
     d->turn_requests++;
+    g->n_divided += part != NULL;
     g->turn_bytes += bytes;
     if (is_full(g, d))
         predict_finish(g);
     return 0;
+}
+
+// A request of a model that a rollout divides.
+static __attribute__((noinline, cold)) int gather_divided(struct conn *c, const struct http1_request *req,
+                                                          const struct route_match *m, struct deployment *d,
+                                                          struct str body, struct err *e)
+{
+    bool v2 = m->route->handler == ROUTE_V2_INFER;
+    struct trial_part *part = NULL;
+    const struct split *split = d->split;
+    int rc = trial_begin(c, req, m, body, &d, &part, e);
+    if (rc)
+        return rc;
+    if (part && split->shadow && part->choice.arm == split->n_arms && !part->choice.asked)
+        shadow_mirror(c->g, part, split, v2, body);
+    rc = predict_gather_on(c, req, v2, d, part, body, e);
+    if (rc && trial_shield(part, !part->invalid, &d)) {
+        c->counted = false;
+        rc = predict_gather_on(c, req, v2, d, part, body, e);
+    }
+    if (rc)
+        trial_refused(c, part);
+    return rc;
+}
+
+int predict_gather(struct conn *c, const struct http1_request *req, const struct route_match *m,
+                   struct str body, struct err *e)
+{
+    struct deployment *d;
+    int rc = table_route(c->g->table, m->model, m->version, &d, e);
+    if (rc)
+        return rc;
+    if (d->split)
+        return gather_divided(c, req, m, d, body, e);
+    return predict_gather_on(c, req, m->route->handler == ROUTE_V2_INFER, d, NULL, body, e);
+}
+
+void predict_again(struct conn *c, const struct http1_request *req, bool v2, struct deployment *d,
+                   struct trial_part *part, struct buf *body)
+{
+    struct gateway *g = c->g;
+    struct err e;
+    size_t max = g->body.max;
+    predict_finish(g); // what was gathered may be of this connection
+    buf_done(&g->body);
+    if (c->is_dead) {
+        buf_done(body);
+        trial_refused(c, part);
+        return;
+    }
+    g->body = *body; // from where conn_take_body takes it
+    g->body.max = max;
+    buf_init(body, 0);
+    c->state = CONN_READING;
+    c->counted = false;
+    if (predict_gather_on(c, req, v2, d, part, buf_str(&g->body), &e)) {
+        trial_refused(c, part);
+        reply_error(c, req, &e);
+        conn_resume(c);
+    } else if (c->state == CONN_READING) {
+        predict_finish(g);
+        conn_resume(c);
+    }
 }
 
 static void compute(struct gateway *g, struct deployment *d)
@@ -138,13 +228,9 @@ void predict_encode(struct gateway *g, struct pending *p, bool last, struct buf 
                                .prediction_id = {p->id, IDS_UUID_SIZE - 1},
                                .outputs = d->outputs + p->first_row * row_bytes,
                                .n_rows = p->request.n_rows};
-    struct reply_prediction head = {a.version,
-                                    a.prediction_id,
-                                    p->request_id,
-                                    last && p->conn->close_after,
-                                    p->old_keep_alive,
-                                    p->request.n_warnings,
-                                    {0}};
+    struct reply_prediction head = {
+        a.version,         a.prediction_id,       p->request_id,     last && p->conn->close_after,
+        p->old_keep_alive, p->request.n_warnings, trial_arm(p->part)};
     reply_prediction_begin(g, &head, out, &body);
     p->encode(&p->request, &a, out);
     reply_prediction_end(out, body);
@@ -172,6 +258,27 @@ static void answer_conn(struct gateway *g, uint32_t *i)
     conn_answered(c, n);
 }
 
+// Ends the parts of those that are in a rollout.
+static __attribute__((noinline, cold)) void finish_divided(struct gateway *g, uint64_t end)
+{
+    for (uint32_t i = 0; i < g->n_pending; i++) {
+        const struct pending *p = &g->pending[i];
+        const struct deployment *d = p->deployment;
+        if (!p->part)
+            continue;
+        struct trial_outcome o = {.failed = !d->outputs, .end_ns = end};
+        size_t row_values = d->sig->n_outputs, row_bytes = row_values * dtype_size(d->sig->output_dtype);
+        o.invalid = d->outputs &&
+                    !trial_is_sound(p->part, d->sig->output_dtype, d->outputs + p->first_row * row_bytes,
+                                    p->request.n_rows * row_values);
+        if (d->outputs)
+            shadow_answered_rows(p->part->mirror, d, d->outputs + p->first_row * row_bytes, p->request.n_rows,
+                                 p->id);
+        trial_end(p->part, &o);
+    }
+    g->n_divided = 0;
+}
+
 void predict_finish(struct gateway *g)
 {
     if (g->n_pending == 0)
@@ -183,6 +290,8 @@ void predict_finish(struct gateway *g)
     uint64_t end = clock_mono_ns();
     for (uint32_t i = 0; i < g->n_pending && g->settings->log_requests; i++)
         record_answer(g, &g->pending[i], loop_now_ns(g->loop), end);
+    if (g->n_divided)
+        finish_divided(g, end);
     for (struct deployment *d = g->touched; d; d = d->next_touched) {
         record_batch(d, d->turn_requests, d->rows.n_rows, loop_now_ns(g->loop), end);
         d->touched = false;

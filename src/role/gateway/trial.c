@@ -5,11 +5,13 @@
 
 #include "base/clock.h"
 #include "role/gateway/control.h"
+#include "role/gateway/shadow.h"
 #include "role/gateway/table.h"
 #include "role/ipc.h"
 #include "rollout/cohorts.h"
 #include "rollout/entities.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +40,7 @@ struct trial {
     enum guard_metric guards[GUARDS_MAX];
     bool has_gate[GUARDS_MAX];
     struct latency_gate gates[GUARDS_MAX];
+    double range_lo, range_hi;
     struct cohorts *cohorts[GUARD_ARMS_MAX];
     struct entities erred, seen;
     struct trial_part *parts; // free ones
@@ -47,6 +50,8 @@ struct trial {
     struct counts assigned[GUARD_ARMS_MAX], drawn[GUARD_ARMS_MAX];
     uint64_t overridden, fallbacks;
     struct hist stable;
+    struct pairs pairs;
+    struct cohort_tick pair_tick;
 };
 
 // ---- a request's part ----
@@ -71,6 +76,17 @@ static struct str head_of(struct str body)
     return body.n <= GATEWAY_DECODE_BYTES ? body : (struct str){body.p, GATEWAY_DECODE_BYTES};
 }
 
+void trial_pin(struct trial *t)
+{
+    t->n_parts++;
+}
+
+void trial_unpin(struct trial *t)
+{
+    if (--t->n_parts == 0 && t->is_closing)
+        trial_free(t);
+}
+
 static struct trial_part *part_new(struct trial *t)
 {
     struct trial_part *p = t->parts;
@@ -87,7 +103,6 @@ static struct trial_part *part_new(struct trial *t)
 static void part_free(struct trial_part *p)
 {
     struct trial *t = p->trial;
-    t->n_parts--;
     if (t->n_free == PARTS_KEPT) {
         free(p);
     } else {
@@ -95,8 +110,7 @@ static void part_free(struct trial_part *p)
         t->parts = p;
         t->n_free++;
     }
-    if (t->is_closing && t->n_parts == 0)
-        trial_free(t);
+    trial_unpin(t);
 }
 
 static enum arm arm_of(const struct trial_part *p)
@@ -165,13 +179,13 @@ bool trial_is_shielded(const struct trial_part *p)
     return p && p->trial->shield && p->trial->baseline && arm_of(p) == ARM_CANARY && !p->is_fallback;
 }
 
-bool trial_shield(struct trial_part *p, const struct trial_outcome *o, struct deployment **ret)
+bool trial_shield(struct trial_part *p, bool is_error, struct deployment **ret)
 {
     if (!trial_is_shielded(p))
         return false;
     p->is_fallback = true;
-    p->failed = o->failed;
-    p->invalid = o->invalid;
+    p->failed = is_error;
+    p->invalid = !is_error;
     *ret = p->trial->baseline;
     return true;
 }
@@ -198,6 +212,25 @@ static uint32_t events_of(const struct trial_part *p, uint64_t dur_ns)
     return events;
 }
 
+bool trial_is_sound(const struct trial_part *p, enum dtype dtype, const void *values, size_t n)
+{
+    double lo = p->trial->range_lo, hi = p->trial->range_hi;
+    bool is_sound = true;
+    for (size_t i = 0; i < n && is_sound; i++) {
+        double v = dtype == DTYPE_FP64   ? ((const double *)values)[i]
+                   : dtype == DTYPE_FP32 ? (double)((const float *)values)[i]
+                                         : (double)((const int64_t *)values)[i];
+        is_sound = isfinite(v) && v >= lo && v <= hi;
+    }
+    return is_sound;
+}
+
+void trial_refused(struct conn *c, struct trial_part *p)
+{
+    c->arm = trial_arm(p);
+    trial_end(p, &(struct trial_outcome){.failed = true});
+}
+
 void trial_end(struct trial_part *p, const struct trial_outcome *o)
 {
     if (!p)
@@ -209,6 +242,7 @@ void trial_end(struct trial_part *p, const struct trial_outcome *o)
         p->failed = o->failed;
         p->invalid = o->invalid;
     }
+    shadow_release(p->mirror, !o->is_gone);
     uint32_t events = p->counted ? events_of(p, dur_ns) : 0;
     for (uint32_t i = 0; i < t->n_arms; i++)
         if (p->counted & 1u << i)
@@ -217,6 +251,51 @@ void trial_end(struct trial_part *p, const struct trial_outcome *o)
         hist_add(&t->stable, dur_ns);
     t->fallbacks += p->is_fallback && !p->choice.asked;
     part_free(p);
+}
+
+// ---- pairs ----
+
+static bool pair_is_sound(const struct trial *t, const struct pairs_answer *a)
+{
+    bool is_sound = true;
+    for (size_t i = 0; a->values && i < (size_t)a->n_rows * a->n_values && is_sound; i++)
+        is_sound = isfinite(a->values[i]) && a->values[i] >= t->range_lo && a->values[i] <= t->range_hi;
+    return is_sound;
+}
+
+// What both did says nothing of which is worse.
+void trial_pair(struct trial *t, const struct trial_pair *pair)
+{
+    for (int arm = 0; arm < ARMS; arm++) {
+        bool other_failed = pair->failed[!arm];
+        bool is_invalid = !pair->failed[arm] && !pair_is_sound(t, pair->answers[arm]);
+        bool other_is_invalid = !other_failed && !pair_is_sound(t, pair->answers[!arm]);
+        t->pair_tick.requests[arm]++;
+        for (uint32_t i = 0; i < t->n_guards; i++)
+            t->pair_tick.events[i][arm] +=
+                (t->guards[i] == GUARD_ERRORS && pair->failed[arm] && !other_failed) ||
+                (t->guards[i] == GUARD_INVALID_OUTPUT && is_invalid && !other_is_invalid);
+    }
+}
+
+struct pairs *trial_pairs(struct trial *t)
+{
+    return &t->pairs;
+}
+
+struct gateway *trial_gateway(const struct trial *t)
+{
+    return t->g;
+}
+
+uint32_t trial_budget_percent(const struct trial *t)
+{
+    return t->split ? t->split->shadow_budget_percent : 100;
+}
+
+bool trial_is_running(const struct trial *t)
+{
+    return t->split && t->split->shadow;
 }
 
 // ---- the message ----
@@ -262,6 +341,12 @@ static uint64_t put_ticks(struct trial *t, uint64_t now, struct buf *out)
         uint64_t until = cohorts_closed_until(t->cohorts[a], now);
         closed = until < closed ? until : closed;
     }
+    if (t->pair_tick.requests[ARM_CANARY]) {
+        t->pair_tick.opened_ns = closed; // it is for this second's end what is known by now
+        t->pair_tick.weight = WEIGHT_ONE / 2;
+        buf_puts(out, comma);
+        put_tick(&t->pair_tick, 0, t->n_guards, out);
+    }
     buf_putc(out, ']');
     return closed;
 }
@@ -283,6 +368,8 @@ static void clear(struct trial *t)
     memset(t->assigned, 0, sizeof t->assigned);
     memset(t->drawn, 0, sizeof t->drawn);
     memset(&t->stable, 0, sizeof t->stable);
+    memset(&t->pairs, 0, sizeof t->pairs);
+    memset(&t->pair_tick, 0, sizeof t->pair_tick);
     t->overridden = t->fallbacks = 0;
 }
 
@@ -299,6 +386,10 @@ static bool report(struct trial *t, uint64_t now)
     put_counts(t->assigned, t->n_arms, "assigned", &out);
     put_counts(t->drawn, t->n_arms, "drawn", &out);
     put_hist(&t->stable, &out);
+    if (t->pairs.n || t->pairs.dropped) {
+        buf_puts(&out, ",\"pairs\":");
+        pairs_encode(&t->pairs, &out);
+    }
     buf_printf(&out, ",\"overridden\":%llu,\"fallbacks\":%llu}", (unsigned long long)t->overridden,
                (unsigned long long)t->fallbacks);
     // Whatever is lost here, for want of memory or with the connection, was lost for all arms alike.
@@ -355,6 +446,8 @@ static void follow(struct trial *t, struct split *s)
         memcpy(t->names[i], name.p, name.n);
         t->names[i][name.n] = '\0';
     }
+    t->range_lo = s->range_lo;
+    t->range_hi = s->range_hi;
     t->n_guards = s->n_guards;
     memcpy(t->guards, s->guards, sizeof t->guards);
     memcpy(t->has_gate, s->has_gate, sizeof t->has_gate);

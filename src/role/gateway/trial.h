@@ -7,8 +7,11 @@
 #include "api/routes.h"
 #include "role/gateway/conn.h"
 #include "role/gateway/split.h"
+#include "rollout/pairs.h"
+#include "tensor/dtype.h"
 
 struct deployment;
+struct mirror;
 struct trial;
 
 // One request's part in a rollout.
@@ -22,10 +25,12 @@ struct trial_part {
     uint64_t start_ns;
     uint32_t counted;                 // the arms in whose cohorts it is
     uint64_t cohorts[GUARD_ARMS_MAX]; //
+    struct mirror *mirror;            // what a shadow will be asked (shadow.c); NULL: nothing
 };
 
 struct trial_outcome {
     bool failed, invalid;
+    bool is_gone;    // nobody knows: the client left
     uint64_t end_ns; // 0: now
 };
 
@@ -34,15 +39,39 @@ struct trial_outcome {
 // it asks for an arm that is not there; ERR_NOMEM.
 int trial_begin(struct conn *c, const struct http1_request *req, const struct route_match *m, struct str body,
                 struct deployment **d, struct trial_part **ret, struct err *e) ERR_CHECKED;
+// Whether values that a request got are finite and within the range. dtype: of values (n).
+bool trial_is_sound(const struct trial_part *p, enum dtype dtype, const void *values, size_t n);
+// The request is refused with the error that is answered next. NULL is fine.
+void trial_refused(struct conn *c, struct trial_part *p);
 // The request is answered, or its client left. NULL is fine.
 void trial_end(struct trial_part *p, const struct trial_outcome *o);
 // Whether the baseline shall answer what the request's arm failed: then *ret is it, and the failure is noted.
 // False for NULL, without a shield, and for requests of the baseline itself.
-bool trial_shield(struct trial_part *p, const struct trial_outcome *o, struct deployment **ret);
+// is_error: it has no outputs; else they are not sound.
+bool trial_shield(struct trial_part *p, bool is_error, struct deployment **ret);
 // Whether a shield stands before its arm.
 bool trial_is_shielded(const struct trial_part *p);
 // The name of its arm, for the answer; empty for NULL. Lives as long as the part.
 struct str trial_arm(const struct trial_part *p);
+
+// ---- for shadow.c
+
+struct trial_pair {
+    bool failed[ARMS];
+    const struct pairs_answer *answers[ARMS]; // of those that did not fail
+};
+
+// Counts a pair for the guards; trial_pairs has the rest.
+void trial_pair(struct trial *t, const struct trial_pair *pair);
+struct pairs *trial_pairs(struct trial *t);
+// A trial that is pinned is not freed.
+void trial_pin(struct trial *t);
+void trial_unpin(struct trial *t);
+struct gateway *trial_gateway(const struct trial *t);
+uint32_t trial_budget_percent(const struct trial *t);
+bool trial_is_running(const struct trial *t); // the table has it
+
+// ---- for control.c and gateway.c
 
 // After the table was swapped: rollouts begin, change and end.
 void trials_routed(struct gateway *g);
