@@ -45,9 +45,9 @@ static bool is_path(struct str file)
     return true;
 }
 
-static bool read_entry(struct arena *a, yyjson_val *line, struct manifest_entry *ret)
+static bool read_entry(struct arena *a, yyjson_val *line, struct predlog_entry *ret)
 {
-    *ret = (struct manifest_entry){
+    *ret = (struct predlog_entry){
         .rows = number_of(line, "rows"),
         .records = number_of(line, "records"),
         .first_seq = number_of(line, "first_seq"),
@@ -69,7 +69,7 @@ static bool read_entry(struct arena *a, yyjson_val *line, struct manifest_entry 
            text_of(a, line, "sha256", &ret->sha256) && is_path(ret->file) && ret->schemas.n;
 }
 
-static void read_line(struct manifest *m, struct str line)
+static void read_line(struct predlog_manifest *m, struct str line)
 {
     yyjson_doc *doc = yyjson_read(line.p, line.n, 0);
     yyjson_val *root = yyjson_doc_get_root(doc), *removed = yyjson_obj_get(root, "removed");
@@ -86,7 +86,7 @@ static void read_line(struct manifest *m, struct str line)
     yyjson_doc_free(doc);
 }
 
-static int read_text(struct manifest *m, struct str text, struct err *e)
+static int read_text(struct predlog_manifest *m, struct str text, struct err *e)
 {
     size_t n_lines = 0;
     for (size_t i = 0; i < text.n; i++) {
@@ -107,12 +107,12 @@ static int read_text(struct manifest *m, struct str text, struct err *e)
     return 0;
 }
 
-int manifest_read(int dir_fd, struct manifest *ret, struct err *e)
+int predlog_manifest_read(int dir_fd, struct predlog_manifest *ret, struct err *e)
 {
     struct buf text;
     uint64_t size;
     size_t n = 0;
-    *ret = (struct manifest){0};
+    *ret = (struct predlog_manifest){0};
     buf_init(&text, LIMIT_LOG_MANIFEST_BYTES);
     int rc = 0, fd = openat(dir_fd, NAME, O_RDONLY | O_CLOEXEC);
     if (fd < 0 && errno != ENOENT)
@@ -127,20 +127,20 @@ int manifest_read(int dir_fd, struct manifest *ret, struct err *e)
     if (!rc)
         rc = read_text(ret, (struct str){to, n}, e);
     if (rc)
-        manifest_done(ret);
+        predlog_manifest_done(ret);
     if (fd >= 0)
         close(fd);
     buf_done(&text);
     return rc;
 }
 
-void manifest_done(struct manifest *m)
+void predlog_manifest_done(struct predlog_manifest *m)
 {
     arena_done(&m->arena);
-    *m = (struct manifest){0};
+    *m = (struct predlog_manifest){0};
 }
 
-const struct manifest_entry *manifest_find(const struct manifest *m, struct str file)
+const struct predlog_entry *predlog_manifest_find(const struct predlog_manifest *m, struct str file)
 {
     for (size_t i = m->n; i-- > 0;)
         if (str_eq(m->entries[i].file, file))
@@ -148,7 +148,7 @@ const struct manifest_entry *manifest_find(const struct manifest *m, struct str 
     return NULL;
 }
 
-uint64_t manifest_next_seq(const struct manifest *m)
+uint64_t predlog_manifest_next_seq(const struct predlog_manifest *m)
 {
     uint64_t last = m->removed_last_seq;
     for (size_t i = 0; i < m->n; i++)
@@ -156,7 +156,7 @@ uint64_t manifest_next_seq(const struct manifest *m)
     return last + 1;
 }
 
-void manifest_put(const struct manifest_entry *entry, struct buf *lines)
+void predlog_manifest_put(const struct predlog_entry *entry, struct buf *lines)
 {
     buf_puts(lines, "{\"file\":");
     buf_put_json_str(lines, entry->file);
@@ -173,7 +173,7 @@ void manifest_put(const struct manifest_entry *entry, struct buf *lines)
     buf_puts(lines, "}\n");
 }
 
-int manifest_append(int dir_fd, const struct manifest *m, struct str lines, struct err *e)
+int predlog_manifest_append(int dir_fd, const struct predlog_manifest *m, struct str lines, struct err *e)
 {
     int fd = openat(dir_fd, NAME, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
     if (fd < 0)
@@ -191,16 +191,16 @@ int manifest_append(int dir_fd, const struct manifest *m, struct str lines, stru
     return rc ? err_wrap(e, "log/%s", NAME) : 0;
 }
 
-int manifest_remove(int dir_fd, const struct manifest *m, const bool *keep, struct err *e)
+int predlog_manifest_remove(int dir_fd, const struct predlog_manifest *m, const bool *keep, struct err *e)
 {
-    struct manifest after = *m;
+    struct predlog_manifest after = *m;
     struct buf text, lines;
     buf_init(&text, LIMIT_LOG_MANIFEST_BYTES);
     buf_init(&lines, LIMIT_LOG_MANIFEST_BYTES);
     for (size_t i = 0; i < m->n; i++) {
-        const struct manifest_entry *one = &m->entries[i];
+        const struct predlog_entry *one = &m->entries[i];
         if (keep[i]) {
-            manifest_put(one, &lines);
+            predlog_manifest_put(one, &lines);
             continue;
         }
         after.removed_files++;

@@ -13,7 +13,7 @@
 
 enum { MANIFEST_SHA256_SIZE = 65 };
 
-struct manifest_entry {
+struct predlog_entry {
     struct str file;  // below log/
     struct str model; // PREDLOG_NO_MODEL: gaps that belong to none
     uint64_t rows;    // lines
@@ -28,9 +28,9 @@ struct manifest_entry {
 
 #define PREDLOG_NO_MODEL "_"
 
-struct manifest {
+struct predlog_manifest {
     struct arena arena;
-    struct manifest_entry *entries; // (n) in the order they were sealed
+    struct predlog_entry *entries; // (n) in the order they were sealed
     size_t n;
     uint64_t removed_files, removed_rows, removed_bytes, removed_last_seq;
     uint64_t good_bytes; // of the file, up to the last whole line
@@ -38,15 +38,17 @@ struct manifest {
 };
 
 // Reads the manifest in dir_fd (log/); none is an empty one. ERR_IO, ERR_NOMEM, ERR_TOO_LARGE.
-int manifest_read(int dir_fd, struct manifest *ret, struct err *e) ERR_CHECKED;
-void manifest_done(struct manifest *m); // zeroed is fine
+int predlog_manifest_read(int dir_fd, struct predlog_manifest *ret, struct err *e) ERR_CHECKED;
+void predlog_manifest_done(struct predlog_manifest *m); // zeroed is fine
 // The entry of this file, or NULL.
-const struct manifest_entry *manifest_find(const struct manifest *m, struct str file);
+const struct predlog_entry *predlog_manifest_find(const struct predlog_manifest *m, struct str file);
 // The number behind all that was sealed or removed.
-uint64_t manifest_next_seq(const struct manifest *m);
+uint64_t predlog_manifest_next_seq(const struct predlog_manifest *m);
 // Appends the line of an entry with its newline.
-void manifest_put(const struct manifest_entry *entry, struct buf *lines);
+void predlog_manifest_put(const struct predlog_entry *entry, struct buf *lines);
 // Appends lines, behind the last whole one, and syncs. ERR_IO, ERR_NO_SPACE.
-int manifest_append(int dir_fd, const struct manifest *m, struct str lines, struct err *e) ERR_CHECKED;
+int predlog_manifest_append(int dir_fd, const struct predlog_manifest *m, struct str lines,
+                            struct err *e) ERR_CHECKED;
 // Replaces the manifest by one of the entries for which keep[i], the others added to what was removed.
-int manifest_remove(int dir_fd, const struct manifest *m, const bool *keep, struct err *e) ERR_CHECKED;
+int predlog_manifest_remove(int dir_fd, const struct predlog_manifest *m, const bool *keep,
+                            struct err *e) ERR_CHECKED;

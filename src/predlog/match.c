@@ -43,6 +43,82 @@ bool predlog_time_read(struct str t, uint64_t *ret_wall_ns)
     return seconds >= 0 && (uint64_t)tm.tm_mday == day;
 }
 
+static bool read_status(struct str v, struct predlog_query *q)
+{
+    uint64_t low, high;
+    struct str rest = v, first = str_split(&rest, '-');
+    if (v.n == 3 && v.p[1] == 'x' && v.p[2] == 'x' && v.p[0] >= '1' && v.p[0] <= '5') {
+        q->status_min = (uint16_t)((v.p[0] - '0') * 100);
+        q->status_max = q->status_min + 99;
+        return true;
+    }
+    if (!str_to_u64(first, 999, &low))
+        return false;
+    high = low;
+    if (first.n < v.n && !str_to_u64(rest, 999, &high))
+        return false;
+    q->status_min = (uint16_t)low;
+    q->status_max = (uint16_t)high;
+    return low && low <= high;
+}
+
+static bool read_arm(struct str v, struct predlog_query *q)
+{
+    uint64_t arm = str_eq(v, STR("canary"));
+    q->has_arm = true;
+    if (!arm && !str_eq(v, STR("stable")) && !str_to_u64(v, UINT8_MAX, &arm))
+        return false;
+    q->arm = (uint8_t)arm;
+    return true;
+}
+
+static bool read_id(struct str v, struct predlog_query *q)
+{
+    uint8_t id[16];
+    q->id = v;
+    return record_id_read(v, id);
+}
+
+int predlog_query_set(struct predlog_query *q, struct str name, struct str value, struct err *e)
+{
+    uint64_t number = 0;
+    bool good;
+    if (str_eq(name, STR("model"))) {
+        q->model = value;
+        good = value.n > 0;
+    } else if (str_eq(name, STR("version"))) {
+        good = str_to_u64(value, UINT32_MAX, &number) && number;
+        q->version = (uint32_t)number;
+    } else if (str_eq(name, STR("arm"))) {
+        good = read_arm(value, q);
+    } else if (str_eq(name, STR("status"))) {
+        good = read_status(value, q);
+    } else if (str_eq(name, STR("from"))) {
+        good = predlog_time_read(value, &q->from_ns);
+    } else if (str_eq(name, STR("to"))) {
+        good = predlog_time_read(value, &q->to_ns);
+    } else if (str_eq(name, STR("id"))) {
+        good = read_id(value, q);
+    } else if (str_eq(name, STR("after"))) {
+        good = str_to_u64(value, INT64_MAX, &q->after_seq);
+    } else if (str_eq(name, STR("limit"))) {
+        good = str_to_u64(value, INT64_MAX, &q->limit) && q->limit;
+    } else if (str_eq(name, STR("gaps"))) {
+        q->with_gaps = str_eq(value, STR("true"));
+        good = q->with_gaps || str_eq(value, STR("false"));
+    } else {
+        return err_set(e, ERR_UNKNOWN_FIELD, "the log cannot be searched by '%.*s'",
+                       (int)(name.n < 60 ? name.n : 60), name.p);
+    }
+    if (good)
+        return 0;
+    err_set(e, ERR_INVALID, "%.*s: '%.*s' is not understood", (int)name.n, name.p,
+            (int)(value.n < 60 ? value.n : 60), value.n ? value.p : "");
+    err_hint(e, "Times are like 2026-11-22 or 2026-11-22T10:49:29Z, status like 503, 5xx or 400-499, arm "
+                "stable, canary or a number.");
+    return ERR_INVALID;
+}
+
 static bool match_time(const struct predlog_query *q, yyjson_val *line)
 {
     uint64_t at = 0;
@@ -68,7 +144,7 @@ bool match_line(const struct predlog_query *q, yyjson_val *line)
 }
 
 // An id says when it was made, to the millisecond; clocks may be set meanwhile, and requests take their time.
-static bool match_id_time(struct str id, const struct manifest_entry *entry)
+static bool match_id_time(struct str id, const struct predlog_entry *entry)
 {
     const uint64_t slack_ns = UINT64_C(3600) * 1000000000;
     uint8_t bytes[16];
@@ -81,7 +157,7 @@ static bool match_id_time(struct str id, const struct manifest_entry *entry)
            ms * 1000000 <= entry->last_ns + slack_ns;
 }
 
-bool match_entry(const struct predlog_query *q, const struct manifest_entry *entry)
+bool match_entry(const struct predlog_query *q, const struct predlog_entry *entry)
 {
     bool gaps = str_eq(entry->model, STR(PREDLOG_NO_MODEL));
     return entry->last_seq > q->after_seq && entry->last_ns >= q->from_ns &&

@@ -8,4 +8,4 @@
 #include <yyjson.h>
 
 bool match_line(const struct predlog_query *q, yyjson_val *line);
-bool match_entry(const struct predlog_query *q, const struct manifest_entry *entry);
+bool match_entry(const struct predlog_query *q, const struct predlog_entry *entry);

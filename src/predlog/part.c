@@ -26,7 +26,7 @@ struct part {
     char tmp_name[64], sha256[MANIFEST_SHA256_SIZE], name[NAME_BYTES];
     char model[LIMIT_MODEL_NAME_BYTES + 1];
     uint64_t hour; // since 1970
-    struct manifest_entry entry;
+    struct predlog_entry entry;
     ZSTD_CCtx *zstd;
     EVP_MD_CTX *sha;
     struct buf schemas; // "[{…},{…}"
@@ -44,7 +44,7 @@ int part_new(int tmp_fd, struct str model, uint64_t wall_ns, uint64_t wal, struc
     memcpy(p->model, model.p, model.n);
     p->tmp_fd = tmp_fd;
     p->hour = wall_ns / HOUR_NS;
-    p->entry = (struct manifest_entry){.model = str_of(p->model), .wal = wal};
+    p->entry = (struct predlog_entry){.model = str_of(p->model), .wal = wal};
     p->zstd = ZSTD_createCCtx();
     p->sha = EVP_MD_CTX_new();
     buf_init(&p->schemas, SCHEMAS_BYTES);
@@ -124,7 +124,7 @@ static int add_schema(struct part *p, uint64_t key, struct str json, struct err 
 int part_add(struct part *p, const struct record *r, struct str lines, uint32_t n_lines, uint64_t schema_key,
              struct str schema_json, struct err *e)
 {
-    struct manifest_entry *m = &p->entry;
+    struct predlog_entry *m = &p->entry;
     const struct record_head *h = &r->head;
     if (m->records == 0 || h->log_seq < m->first_seq)
         m->first_seq = h->log_seq;
@@ -168,7 +168,7 @@ static int open_folder(struct part *p, int log_fd, int *ret_fd, struct err *e)
     return rc;
 }
 
-int part_publish(struct part *p, int log_fd, struct manifest_entry *ret, struct err *e)
+int part_publish(struct part *p, int log_fd, struct predlog_entry *ret, struct err *e)
 {
     uint8_t sha[EVP_MAX_MD_SIZE];
     unsigned n = 0;

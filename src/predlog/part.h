@@ -20,7 +20,7 @@ bool part_is(const struct part *p, struct str model, uint64_t wall_ns);
 int part_add(struct part *p, const struct record *r, struct str lines, uint32_t n_lines, uint64_t schema_key,
              struct str schema_json, struct err *e) ERR_CHECKED;
 // Ends it and moves it to its name below log_fd. *ret is valid as long as p.
-int part_publish(struct part *p, int log_fd, struct manifest_entry *ret, struct err *e) ERR_CHECKED;
+int part_publish(struct part *p, int log_fd, struct predlog_entry *ret, struct err *e) ERR_CHECKED;
 
 // Hands the lines of a sealed file to on_line, without newlines, until that returns other than 0, which is
 // returned. ERR_IO, ERR_NOMEM, ERR_DIGEST: the file is not a whole frame.

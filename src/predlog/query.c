@@ -90,7 +90,7 @@ static int search_wal(struct search *s, const struct view *v, size_t i, struct e
 
 // ---- sealed files
 
-static int search_part(struct search *s, const struct view *v, const struct manifest_entry *entry,
+static int search_part(struct search *s, const struct view *v, const struct predlog_entry *entry,
                        struct err *e)
 {
     if (!match_entry(s->q, entry))

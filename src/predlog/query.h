@@ -26,6 +26,11 @@ struct predlog_query {
     uint64_t limit;                  // 0: none
 };
 
+// Sets one restriction by its name, as the flags and the parameters of /api/v1/log have them: model, version,
+// arm (stable, canary or a number), status (503, 5xx or 400-499), from, to, id, after, limit, gaps (true).
+// Texts are borrowed. ERR_UNKNOWN_FIELD, ERR_INVALID.
+int predlog_query_set(struct predlog_query *q, struct str name, struct str value, struct err *e) ERR_CHECKED;
+
 // A line, without newline, and what it says. Returns 0 to go on; other than 0 ends the search and is
 // returned.
 typedef int predlog_line_fn(void *ctx, struct str line, struct yyjson_val *root, struct err *e);

@@ -29,7 +29,7 @@ static int by_age(const void *a, const void *b)
 }
 
 // What stays; returns how many go.
-static size_t choose(const struct manifest *m, const struct retain_rule *rule, uint64_t wall_ns,
+static size_t choose(const struct predlog_manifest *m, const struct retain_rule *rule, uint64_t wall_ns,
                      struct aged *aged, bool *keep)
 {
     uint64_t bytes = 0, age_ns;
@@ -42,7 +42,7 @@ static size_t choose(const struct manifest *m, const struct retain_rule *rule, u
     if (m->n)
         qsort(aged, m->n, sizeof *aged, by_age);
     for (size_t k = 0; k < m->n; k++) {
-        const struct manifest_entry *one = &m->entries[aged[k].i];
+        const struct predlog_entry *one = &m->entries[aged[k].i];
         bool old = has_age && wall_ns > one->last_ns && wall_ns - one->last_ns > age_ns;
         bool large = rule->max_bytes && bytes > rule->max_bytes;
         keep[aged[k].i] = !old && !large;
@@ -57,7 +57,8 @@ static size_t choose(const struct manifest *m, const struct retain_rule *rule, u
 // ---- files that no line names
 
 // Goes through model=…/date=…/hour=…; depth 3 are the files. Folders that become empty are removed.
-static void sweep(int fd, char *path, size_t n, int depth, const struct manifest *m, struct retain_done *done)
+static void sweep(int fd, char *path, size_t n, int depth, const struct predlog_manifest *m,
+                  struct retain_done *done)
 {
     static const char *const PREFIXES[] = {"model=", "date=", "hour=", "part-"};
     int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -70,7 +71,7 @@ static void sweep(int fd, char *path, size_t n, int depth, const struct manifest
             continue;
         memcpy(path + n, one->d_name, length + 1);
         if (depth == 3) {
-            if (!manifest_find(m, (struct str){path, n + length}))
+            if (!predlog_manifest_find(m, (struct str){path, n + length}))
                 done->n_orphans += unlinkat(fd, one->d_name, 0) == 0;
             continue;
         }
@@ -88,10 +89,10 @@ static void sweep(int fd, char *path, size_t n, int depth, const struct manifest
 int predlog_retain(int log_fd, const struct retain_rule *rule, uint64_t wall_ns, struct retain_done *ret,
                    struct err *e)
 {
-    struct manifest m;
+    struct predlog_manifest m;
     char path[PATH_MAX];
     *ret = (struct retain_done){0};
-    int rc = manifest_read(log_fd, &m, e);
+    int rc = predlog_manifest_read(log_fd, &m, e);
     if (rc)
         return rc;
     sweep(log_fd, path, 0, 0, &m, ret);
@@ -101,7 +102,7 @@ int predlog_retain(int log_fd, const struct retain_rule *rule, uint64_t wall_ns,
         rc = err_set(e, ERR_NOMEM, "out of memory for the log's retention");
     size_t n_gone = rc ? 0 : choose(&m, rule, wall_ns, aged, keep);
     if (n_gone)
-        rc = manifest_remove(log_fd, &m, keep, e);
+        rc = predlog_manifest_remove(log_fd, &m, keep, e);
     for (size_t i = 0; !rc && n_gone && i < m.n; i++) {
         if (keep[i])
             continue;
@@ -112,14 +113,14 @@ int predlog_retain(int log_fd, const struct retain_rule *rule, uint64_t wall_ns,
         ret->bytes += m.entries[i].bytes;
     }
     if (!rc && n_gone) {
-        manifest_done(&m);
+        predlog_manifest_done(&m);
         struct retain_done folders = {0};
-        rc = manifest_read(log_fd, &m, e);
+        rc = predlog_manifest_read(log_fd, &m, e);
         if (!rc)
             sweep(log_fd, path, 0, 0, &m, &folders);
     }
     free(aged);
     free(keep);
-    manifest_done(&m);
+    predlog_manifest_done(&m);
     return rc;
 }

@@ -134,15 +134,15 @@ static void drop_parts(struct sealing *s)
 }
 
 // The parts of this pass, and their lines for the manifest where it does not have them.
-static int publish_parts(struct sealing *s, const struct manifest *m, struct err *e)
+static int publish_parts(struct sealing *s, const struct predlog_manifest *m, struct err *e)
 {
-    struct manifest_entry entry;
+    struct predlog_entry entry;
     int rc = 0;
     for (int i = 0; !rc && i < s->n_parts; i++) {
         rc = part_publish(s->parts[i], s->log_fd, &entry, e);
-        if (rc || manifest_find(m, entry.file))
+        if (rc || predlog_manifest_find(m, entry.file))
             continue;
-        manifest_put(&entry, &s->manifest);
+        predlog_manifest_put(&entry, &s->manifest);
         s->result->n_parts++;
         s->result->rows += entry.rows;
         s->result->records += entry.records;
@@ -153,7 +153,8 @@ static int publish_parts(struct sealing *s, const struct manifest *m, struct err
 
 // ---- one file
 
-static int seal_passes(struct sealing *s, int fd, uint64_t end_seq, const struct manifest *m, struct err *e)
+static int seal_passes(struct sealing *s, int fd, uint64_t end_seq, const struct predlog_manifest *m,
+                       struct err *e)
 {
     int rc = 0;
     bool first = true;
@@ -170,9 +171,9 @@ static int seal_passes(struct sealing *s, int fd, uint64_t end_seq, const struct
 static int seal_file(struct sealing *s, uint64_t first, uint64_t end_seq, struct err *e)
 {
     char name[WAL_NAME_SIZE];
-    struct manifest m;
+    struct predlog_manifest m;
     wal_name(first, name);
-    int rc = manifest_read(s->log_fd, &m, e);
+    int rc = predlog_manifest_read(s->log_fd, &m, e);
     if (rc)
         return rc;
     int fd = openat(s->wal_fd, name, O_RDONLY | O_CLOEXEC);
@@ -184,7 +185,7 @@ static int seal_file(struct sealing *s, uint64_t first, uint64_t end_seq, struct
     if (!rc && s->manifest.failed)
         rc = err_set(e, ERR_NOMEM, "out of memory for the log's manifest");
     if (!rc && s->manifest.n)
-        rc = manifest_append(s->log_fd, &m, buf_str(&s->manifest), e);
+        rc = predlog_manifest_append(s->log_fd, &m, buf_str(&s->manifest), e);
     if (!rc && unlinkat(s->wal_fd, name, 0) < 0)
         rc = err_errno(e, errno, "remove '%s'", name);
     if (!rc)
@@ -197,7 +198,7 @@ static int seal_file(struct sealing *s, uint64_t first, uint64_t end_seq, struct
     for (size_t i = 0; i < s->n_done; i++)
         free((char *)(uintptr_t)s->done[i].p);
     s->n_done = 0;
-    manifest_done(&m);
+    predlog_manifest_done(&m);
     return rc ? err_wrap(e, "seal '%s'", name) : 0;
 }
 

@@ -51,7 +51,7 @@ static int check_line(void *ctx, struct str line, struct err *e)
     return 0;
 }
 
-static int check_part(struct check *c, int log_fd, const struct manifest_entry *one, struct err *e)
+static int check_part(struct check *c, int log_fd, const struct predlog_entry *one, struct err *e)
 {
     char sha[MANIFEST_SHA256_SIZE] = "", text[160];
     struct err why;

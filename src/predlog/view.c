@@ -56,7 +56,7 @@ int view_open(const char *data_dir, struct view *ret, struct err *e)
     if (!rc)
         rc = open_below(dir, "log", &ret->log_fd, e);
     if (!rc && ret->log_fd >= 0)
-        rc = manifest_read(ret->log_fd, &ret->manifest, e);
+        rc = predlog_manifest_read(ret->log_fd, &ret->manifest, e);
     close(dir);
     return rc;
 }
@@ -70,7 +70,7 @@ void view_close(struct view *v)
         close(v->log_fd);
     if (v->wal_fd >= 0)
         close(v->wal_fd);
-    manifest_done(&v->manifest);
+    predlog_manifest_done(&v->manifest);
     *v = (struct view){.log_fd = -1, .wal_fd = -1};
 }
 
@@ -78,7 +78,7 @@ bool view_is_sealed(const struct view *v, uint64_t wal, struct str model, const 
 {
     // Those of one file were appended together, and only the newest files are not sealed.
     for (size_t i = v->manifest.n; i-- > 0 && v->manifest.entries[i].wal >= wal;) {
-        const struct manifest_entry *one = &v->manifest.entries[i];
+        const struct predlog_entry *one = &v->manifest.entries[i];
         if (one->wal == wal && str_eq(one->model, model) &&
             one->first_ns / HOUR_NS == r->head.wall_ns / HOUR_NS)
             return true;

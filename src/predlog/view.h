@@ -14,7 +14,7 @@ struct view {
     int log_fd, wal_fd; // -1: there is none yet
     struct view_wal *wal;
     size_t n_wal;
-    struct manifest manifest;
+    struct predlog_manifest manifest;
 };
 
 // ERR_NOT_FOUND: there is no data directory. ERR_IO, ERR_NOMEM. *ret may be closed in any case.

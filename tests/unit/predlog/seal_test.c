@@ -12,11 +12,11 @@
 
 static struct logbook l;
 
-static struct manifest manifest(void)
+static struct predlog_manifest manifest(void)
 {
-    struct manifest m;
+    struct predlog_manifest m;
     struct err e;
-    ck_assert_msg(manifest_read(l.log_fd, &m, &e) == 0, "%s", e.msg);
+    ck_assert_msg(predlog_manifest_read(l.log_fd, &m, &e) == 0, "%s", e.msg);
     return m;
 }
 
@@ -38,15 +38,15 @@ START_TEST(files_are_by_model_day_and_hour_and_said_in_the_manifest)
     struct seal_done done = logbook_seal(&l);
     ck_assert(done.n_files == 1 && done.n_parts == 4 && done.rows == 60 && done.records == 60 &&
               !done.n_gaps);
-    struct manifest m = manifest();
+    struct predlog_manifest m = manifest();
     ck_assert_uint_eq(m.n, 4);
     ck_assert(str_starts(m.entries[0].file, STR("model=churn/date=2026-11-22/hour=")));
     ck_assert(str_ends(m.entries[0].file, STR("/part-00000000000000000001-00000000000000000029.jsonl.zst")));
     ck_assert(m.entries[0].rows == 20 && m.entries[0].first_seq == 1 && m.entries[0].last_seq == 29);
     ck_assert(str_eq(m.entries[1].model, STR("fraud")) && m.entries[1].rows == 10);
     ck_assert(m.entries[2].first_ns == LOGBOOK_START_NS + LOGBOOK_HOUR_NS && m.entries[2].wal == 1);
-    ck_assert_uint_eq(manifest_next_seq(&m), 61);
-    manifest_done(&m);
+    ck_assert_uint_eq(predlog_manifest_next_seq(&m), 61);
+    predlog_manifest_done(&m);
     ck_assert_uint_eq(logbook_faults(&l, &v), 0);
     ck_assert(v.n_files == 4 && v.rows == 60 && v.n_wal_files == 0);
     logbook_done(&l);
@@ -93,7 +93,7 @@ START_TEST(sealing_again_gives_the_same_files)
     snprintf(list, sizeof list, "%s/log/MANIFEST.jsonl", l.dir);
     copy_file(wal, kept);
     logbook_seal(&l);
-    struct manifest first = manifest();
+    struct predlog_manifest first = manifest();
     for (int i = 0; i < 2; i++) {
         copy_file(kept, wal);
         if (i == 1)
@@ -102,17 +102,17 @@ START_TEST(sealing_again_gives_the_same_files)
         ck_assert_uint_eq(logbook_count(&l, (struct predlog_query){0}), 60);
         struct seal_done done;
         ck_assert_int_eq(predlog_seal(l.wal_fd, l.log_fd, 61, &done, NULL), 0);
-        struct manifest again = manifest();
+        struct predlog_manifest again = manifest();
         ck_assert_uint_eq(again.n, 4);
         for (size_t k = 0; k < 4; k++) {
             ck_assert(str_eq(again.entries[k].file, first.entries[k].file));
             ck_assert(str_eq(again.entries[k].sha256, first.entries[k].sha256));
         }
-        manifest_done(&again);
+        predlog_manifest_done(&again);
         ck_assert_uint_eq(logbook_count(&l, (struct predlog_query){0}), 60);
         ck_assert_uint_eq(logbook_faults(&l, &v), 0);
     }
-    manifest_done(&first);
+    predlog_manifest_done(&first);
     logbook_done(&l);
 }
 END_TEST
@@ -128,15 +128,15 @@ START_TEST(a_torn_line_of_the_manifest_counts_for_nothing)
     FILE *f = fopen(list, "a");
     fputs("{\"file\":\"model=x/…", f);
     fclose(f);
-    struct manifest m = manifest();
+    struct predlog_manifest m = manifest();
     ck_assert(m.n == 1 && m.n_bad == 0);
-    manifest_done(&m);
+    predlog_manifest_done(&m);
     logbook_add(&l, 0);
     logbook_commit(&l);
     logbook_seal(&l);
     m = manifest();
     ck_assert(m.n == 2 && m.n_bad == 0);
-    manifest_done(&m);
+    predlog_manifest_done(&m);
     logbook_done(&l);
 }
 END_TEST
@@ -151,9 +151,9 @@ START_TEST(a_manifest_cannot_name_files_elsewhere)
           "{\"file\":\"/etc/passwd\",\"model\":\"m\",\"sha256\":\"0\",\"schemas\":[]}\n",
           f);
     fclose(f);
-    struct manifest m = manifest();
+    struct predlog_manifest m = manifest();
     ck_assert(m.n == 0 && m.n_bad == 2);
-    manifest_done(&m);
+    predlog_manifest_done(&m);
     logbook_done(&l);
 }
 END_TEST
@@ -253,7 +253,7 @@ START_TEST(verify_finds_what_was_changed)
     logbook_init(&l);
     four_parts();
     logbook_seal(&l);
-    struct manifest m = manifest();
+    struct predlog_manifest m = manifest();
     snprintf(path, sizeof path, "%s/log/%s", l.dir, m.entries[1].file.p);
     int fd = open(path, O_RDWR | O_CLOEXEC);
     char byte;
@@ -264,7 +264,7 @@ START_TEST(verify_finds_what_was_changed)
     ck_assert_uint_ge(logbook_faults(&l, &v), 1);
     ck_assert_int_eq(remove(path), 0);
     ck_assert_uint_eq(logbook_faults(&l, &v), 1);
-    manifest_done(&m);
+    predlog_manifest_done(&m);
     logbook_done(&l);
 }
 END_TEST
@@ -282,7 +282,7 @@ START_TEST(retention_removes_the_oldest_by_age_and_by_size)
     ck_assert(done.n_files == 0 && done.n_orphans == 0);
     ck_assert_int_eq(predlog_retain(l.log_fd, &rule, LOGBOOK_START_NS + LOGBOOK_HOUR_NS + 1, &done, &e), 0);
     ck_assert(done.n_files == 2 && done.rows == 30);
-    struct manifest m = manifest();
+    struct predlog_manifest m = manifest();
     ck_assert(m.n == 2 && m.removed_files == 2 && m.removed_rows == 30 && m.removed_last_seq == 30);
     rule = (struct retain_rule){.max_bytes = m.entries[0].bytes + m.entries[1].bytes};
     ck_assert_int_eq(predlog_retain(l.log_fd, &rule, LOGBOOK_START_NS, &done, &e), 0);
@@ -291,12 +291,12 @@ START_TEST(retention_removes_the_oldest_by_age_and_by_size)
     ck_assert_int_eq(predlog_retain(l.log_fd, &rule, LOGBOOK_START_NS, &done, &e), 0);
     ck_assert_uint_eq(done.n_files, 1);
     ck_assert_uint_eq(logbook_faults(&l, &v), 0);
-    manifest_done(&m);
+    predlog_manifest_done(&m);
     rule.max_bytes = 1;
     ck_assert_int_eq(predlog_retain(l.log_fd, &rule, LOGBOOK_START_NS, &done, &e), 0);
     m = manifest();
-    ck_assert(m.n == 0 && manifest_next_seq(&m) == 61); // numbers never come again
-    manifest_done(&m);
+    ck_assert(m.n == 0 && predlog_manifest_next_seq(&m) == 61); // numbers never come again
+    predlog_manifest_done(&m);
     logbook_done(&l);
 }
 END_TEST

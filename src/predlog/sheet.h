@@ -11,16 +11,16 @@
 #include <stdint.h>
 
 struct yyjson_val;
-struct table;
+struct sheet;
 
-enum table_format { TABLE_CSV, TABLE_PARQUET };
+enum sheet_format { SHEET_CSV, SHEET_PARQUET };
 
 // spool_fd: an empty file to read and write; borrowed. ERR_NOMEM.
-int table_new(int spool_fd, struct table **ret, struct err *e) ERR_CHECKED;
-void table_free(struct table *t); // NULL is fine
+int sheet_new(int spool_fd, struct sheet **ret, struct err *e) ERR_CHECKED;
+void sheet_free(struct sheet *t); // NULL is fine
 // Adds a line without newline, root being its JSON. ERR_TOO_LARGE: above LIMIT_LOG_COLUMNS; ERR_IO,
 // ERR_NO_SPACE, ERR_NOMEM.
-int table_add(struct table *t, struct str line, struct yyjson_val *root, struct err *e) ERR_CHECKED;
+int sheet_add(struct sheet *t, struct str line, struct yyjson_val *root, struct err *e) ERR_CHECKED;
 // Writes all of them to fd, from its position. ERR_IO, ERR_NO_SPACE, ERR_NOMEM.
-int table_write(struct table *t, enum table_format format, int fd, struct err *e) ERR_CHECKED;
-uint64_t table_n_rows(const struct table *t);
+int sheet_write(struct sheet *t, enum sheet_format format, int fd, struct err *e) ERR_CHECKED;
+uint64_t sheet_n_rows(const struct sheet *t);

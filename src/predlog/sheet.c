@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Both passes walk a line in the same order, and lines are mostly alike: a column is looked for behind the
 // one found last.
-#include "predlog/table.h"
+#include "predlog/sheet.h"
 
 #include "base/buf.h"
 #include "base/limits.h"
@@ -26,7 +26,7 @@ struct column {
     bool is_value; // of an input or output
 };
 
-struct table {
+struct sheet {
     int spool_fd;
     struct column *columns;
     uint32_t n_columns, cap_columns, hint;
@@ -37,11 +37,11 @@ struct table {
     struct buf out;
 };
 
-typedef int cell_fn(struct table *t, struct str name, bool is_value, yyjson_val *v, struct err *e);
+typedef int cell_fn(struct sheet *t, struct str name, bool is_value, yyjson_val *v, struct err *e);
 
-int table_new(int spool_fd, struct table **ret, struct err *e)
+int sheet_new(int spool_fd, struct sheet **ret, struct err *e)
 {
-    struct table *t = calloc(1, sizeof *t);
+    struct sheet *t = calloc(1, sizeof *t);
     if (!t)
         return err_set(e, ERR_NOMEM, "out of memory for a table");
     t->spool_fd = spool_fd;
@@ -52,7 +52,7 @@ int table_new(int spool_fd, struct table **ret, struct err *e)
     return 0;
 }
 
-void table_free(struct table *t)
+void sheet_free(struct sheet *t)
 {
     if (!t)
         return;
@@ -66,14 +66,14 @@ void table_free(struct table *t)
     free(t);
 }
 
-uint64_t table_n_rows(const struct table *t)
+uint64_t sheet_n_rows(const struct sheet *t)
 {
     return t->n_rows;
 }
 
 // ---- walking a line
 
-static int cell(struct table *t, struct str prefix, struct str key, int64_t index, yyjson_val *v, cell_fn *fn,
+static int cell(struct sheet *t, struct str prefix, struct str key, int64_t index, yyjson_val *v, cell_fn *fn,
                 struct err *e)
 {
     buf_clear(&t->name);
@@ -100,7 +100,7 @@ static bool is_short_list(yyjson_val *v)
     return true;
 }
 
-static int walk_values(struct table *t, struct str prefix, yyjson_val *object, cell_fn *fn, struct err *e)
+static int walk_values(struct sheet *t, struct str prefix, yyjson_val *object, cell_fn *fn, struct err *e)
 {
     size_t i, n, k, m;
     yyjson_val *key, *v, *one;
@@ -122,7 +122,7 @@ static int walk_values(struct table *t, struct str prefix, yyjson_val *object, c
     return 0;
 }
 
-static int walk(struct table *t, yyjson_val *root, cell_fn *fn, struct err *e)
+static int walk(struct sheet *t, yyjson_val *root, cell_fn *fn, struct err *e)
 {
     size_t i, n;
     yyjson_val *key, *v;
@@ -144,7 +144,7 @@ static int walk(struct table *t, yyjson_val *root, cell_fn *fn, struct err *e)
 }
 
 // The column of this name, or n_columns.
-static uint32_t find(struct table *t, struct str name)
+static uint32_t find(struct sheet *t, struct str name)
 {
     uint32_t at = t->hint;
     for (uint32_t k = 0; k < t->n_columns; k++, at++) {
@@ -171,7 +171,7 @@ static unsigned kind_of(yyjson_val *v)
     return yyjson_is_real(v) ? SEEN_REAL : yyjson_is_str(v) ? SEEN_TEXT : SEEN_OTHER;
 }
 
-static int learn(struct table *t, struct str name, bool is_value, yyjson_val *v, struct err *e)
+static int learn(struct sheet *t, struct str name, bool is_value, yyjson_val *v, struct err *e)
 {
     uint32_t at = find(t, name);
     if (at == t->n_columns) {
@@ -205,7 +205,7 @@ static int flush(struct buf *b, int fd, size_t above, struct err *e)
     return rc;
 }
 
-int table_add(struct table *t, struct str line, struct yyjson_val *root, struct err *e)
+int sheet_add(struct sheet *t, struct str line, struct yyjson_val *root, struct err *e)
 {
     int rc = walk(t, root, learn, e);
     if (rc)
@@ -218,7 +218,7 @@ int table_add(struct table *t, struct str line, struct yyjson_val *root, struct 
 
 // ---- second pass
 
-static int collect(struct table *t, struct str name, bool is_value, yyjson_val *v, struct err *e)
+static int collect(struct sheet *t, struct str name, bool is_value, yyjson_val *v, struct err *e)
 {
     (void)is_value, (void)e;
     uint32_t at = find(t, name);
@@ -314,35 +314,35 @@ static void csv_cell(yyjson_val *v, enum parquet_type type, struct buf *out)
 // ---- writing
 
 struct writing {
-    enum table_format format;
+    enum sheet_format format;
     int fd;
     struct parquet *parquet;
     enum parquet_type *types;
 };
 
-static int write_row(struct table *t, const struct writing *w, yyjson_val *root, struct err *e)
+static int write_row(struct sheet *t, const struct writing *w, yyjson_val *root, struct err *e)
 {
     memset(t->cells, 0, t->n_columns * sizeof *t->cells);
     int rc = walk(t, root, collect, e);
     for (uint32_t i = 0; !rc && i < t->n_columns; i++) {
         yyjson_val *v = t->cells[i];
         bool there = v && !yyjson_is_null(v);
-        if (w->format == TABLE_CSV && i)
+        if (w->format == SHEET_CSV && i)
             buf_putc(&t->out, ',');
-        if (there && w->format == TABLE_CSV)
+        if (there && w->format == SHEET_CSV)
             csv_cell(v, w->types[i], &t->out);
         else if (there)
             parquet_cell(w->parquet, i, w->types[i], v);
     }
     if (rc)
         return rc;
-    if (w->format == TABLE_PARQUET)
+    if (w->format == SHEET_PARQUET)
         return parquet_end_row(w->parquet, e);
     buf_putc(&t->out, '\n');
     return flush(&t->out, w->fd, OUT_BYTES, e);
 }
 
-static int write_rows(struct table *t, const struct writing *w, struct err *e)
+static int write_rows(struct sheet *t, const struct writing *w, struct err *e)
 {
     uint64_t offset = 0;
     size_t got = 1;
@@ -370,7 +370,7 @@ static int write_rows(struct table *t, const struct writing *w, struct err *e)
     return rc;
 }
 
-int table_write(struct table *t, enum table_format format, int fd, struct err *e)
+int sheet_write(struct sheet *t, enum sheet_format format, int fd, struct err *e)
 {
     struct writing w = {.format = format, .fd = fd};
     struct parquet_column *columns = calloc((size_t)t->n_columns + 1, sizeof *columns);
@@ -382,20 +382,20 @@ int table_write(struct table *t, enum table_format format, int fd, struct err *e
     for (uint32_t i = 0; !rc && i < t->n_columns; i++) {
         w.types[i] = type_of(&t->columns[i]);
         columns[i] = (struct parquet_column){t->columns[i].name, w.types[i]};
-        if (format != TABLE_CSV)
+        if (format != SHEET_CSV)
             continue;
         if (i)
             buf_putc(&t->out, ',');
         csv_text(t->columns[i].name, &t->out);
     }
-    if (!rc && format == TABLE_CSV)
+    if (!rc && format == SHEET_CSV)
         buf_putc(&t->out, '\n');
-    if (!rc && format == TABLE_PARQUET)
+    if (!rc && format == SHEET_PARQUET)
         rc = parquet_new(fd, columns, t->n_columns, &w.parquet, e);
     if (!rc)
         rc = write_rows(t, &w, e);
     if (!rc)
-        rc = format == TABLE_PARQUET ? parquet_finish(w.parquet, e) : flush(&t->out, fd, 0, e);
+        rc = format == SHEET_PARQUET ? parquet_finish(w.parquet, e) : flush(&t->out, fd, 0, e);
     parquet_free(w.parquet);
     free(columns);
     free(w.types);
