@@ -60,7 +60,7 @@ static const struct err_row TABLE[] = {
     [-ERR_KEY_REUSED] = {"idempotency_key_reused", 422, 3, false},
     [-ERR_IN_PROGRESS] = {"idempotency_in_progress", 409, 10, true},
     [-ERR_READ_ONLY] = {"registry_read_only", 503, 14, true},
-    [-ERR_NOT_DEPLOYED] = {"version_not_deployed", 503, 14, false},
+    [-ERR_NOT_DEPLOYED] = {"version_not_deployed", 503, 14, true},
     [-ERR_REJECTED] = {"rejected", 422, 9, false},
 };
 _Static_assert(sizeof TABLE / sizeof TABLE[0] == -ERR_CODE_LIMIT, "every error code has its row");

@@ -10,7 +10,7 @@ enum {
     LIMIT_ARTIFACT_NAME_BYTES = 200,
     // What is served at once
     LIMIT_DEPLOYMENTS = 256,        // also the slots of metrics
-    LIMIT_SERVED_ALIASES = 4096,    // over all models
+    LIMIT_SERVED_ALIASES = 1 << 16, // over all models
     LIMIT_MANIFEST_BYTES = 1 << 20, // the JSON that describes a version
     LIMIT_TAGS = 64,                // of a version
     LIMIT_TAG_BYTES = 1024,         // name or value of one

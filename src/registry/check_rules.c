@@ -33,12 +33,6 @@ static const struct rule {
      " FROM versions v JOIN models m ON m.id = v.model_id"
      " WHERE v.state NOT IN ('ready', 'rejected')" LINES_LIMIT,
      RESTORE},
-    {"version_slot", 1,
-     "SELECT m.name || ' version ' || v.number || ' has slot ' || quote(v.slot)"
-     " FROM versions v JOIN models m ON m.id = v.model_id WHERE"
-     " CASE WHEN v.state = 'rejected' THEN v.slot IS NOT NULL ELSE"
-     " v.slot IS NULL OR v.slot NOT BETWEEN 0 AND ?1 - 1 END" LINES_LIMIT,
-     "delete that version and push it again"},
     {"version_without_files", 1,
      "SELECT m.name || ' version ' || v.number || ' has no files' FROM versions v"
      " JOIN models m ON m.id = v.model_id"
@@ -128,8 +122,6 @@ static int apply(struct check *k, const struct rule *r, struct err *e)
 {
     sqlite3_stmt *st = NULL;
     int rc = sqlite3_prepare_v2(k->db, r->sql, -1, &st, NULL);
-    if (rc == SQLITE_OK && sqlite3_bind_parameter_count(st) > 0)
-        sqlite3_bind_int(st, 1, LIMIT_DEPLOYMENTS);
     if (rc == SQLITE_OK)
         while ((rc = sqlite3_step(st)) == SQLITE_ROW)
             report_error(k, r->code, r->remedy, (const char *)sqlite3_column_text(st, 0));

@@ -76,7 +76,6 @@ struct registry_version {
     uint64_t id; // of this version among all, never reused
     struct str model;
     uint32_t number;           // 1, 2, 3 … per model, never reused
-    uint32_t slot;             // of its deployment's metrics, unique; REGISTRY_NO_SLOT: not deployed
     struct str state;          // "ready", or "rejected": kept with its reasons, never deployed or named
     struct str engine, format; // "trees", "xgboost_json"
     struct str signature_json; // empty in lists
@@ -88,12 +87,12 @@ struct registry_version {
     struct str metrics_json;   // an object of numbers, given by who trained it
     struct str trained_from;   // a run, a commit, a URI; may be empty
     uint32_t replaces;         // the champion when it was made; 0 without one
+    bool is_newest;            // the highest number of its model that was not rejected; not for version_add
     struct str created_by;
     uint64_t created_wall_ns;
     struct registry_artifact *artifacts; // (n_artifacts) the model first, then by name
     size_t n_artifacts;
 };
-enum { REGISTRY_NO_SLOT = UINT32_MAX };
 
 bool registry_version_is_rejected(const struct registry_version *v);
 // The first of its artifacts in that role; NULL without one.
@@ -112,15 +111,15 @@ struct registry_expired {
     uint32_t number;
     uint64_t created_wall_ns;
     struct str alias; // one that names it; empty without
+    bool is_default;  // the newest of a model that has no champion
     bool is_pinned;   // it has the tag "pinned", and not as "false"
 };
 
 // Which versions to list, newest first within a model. All zero: all of all models.
 struct registry_versions_query {
-    struct str model;   // empty: all
-    bool deployed_only; // those that have a slot
-    uint32_t before;    // numbers below this one; 0: from the newest
-    uint32_t limit;     // 0: without one
+    struct str model; // empty: all
+    uint32_t before;  // numbers below this one; 0: from the newest
+    uint32_t limit;   // 0: without one
 };
 
 struct registry_model {
@@ -132,7 +131,7 @@ struct registry_model {
 };
 
 struct registry_alias {
-    struct str name;
+    struct str model, name;
     uint32_t version;
 };
 
@@ -236,7 +235,12 @@ struct registry_ops {
     // Without signature_json and admission_json. An unknown model has none.
     int (*versions)(struct registry *r, const struct registry_versions_query *which, struct arena *a,
                     struct registry_version **ret, size_t *ret_n, struct err *e);
-    // Aliases of one model by name.
+    // Which versions to load when not all can be: at most `limit`; those with an alias, then the newest of
+    // each model that was not rejected, then the others, the latest first. *ret_all: these are all there are.
+    // Without signature_json and admission_json.
+    int (*versions_first)(struct registry *r, uint32_t limit, struct arena *a, struct registry_version **ret,
+                          size_t *ret_n, bool *ret_all, struct err *e);
+    // Aliases of one model, or of all (empty), by model and name.
     int (*aliases)(struct registry *r, struct str model, struct arena *a, struct registry_alias **ret,
                    size_t *ret_n, struct err *e);
     int (*alias_history)(struct registry *r, const struct registry_history_query *which, struct arena *a,
@@ -262,7 +266,8 @@ struct registry_ops {
     // The versions that need blob d, by id: up to `cap` of those above after_id, in ret_ids.
     int (*blob_users)(struct registry *r, const struct registry_digest *d, uint64_t after_id,
                       uint64_t *ret_ids, size_t cap, size_t *ret_n, struct err *e);
-    // ERR_UNKNOWN_MODEL (hint: the nearest name), ERR_UNKNOWN_VERSION. `selector` is a number or an alias.
+    // ERR_UNKNOWN_MODEL (hint: the nearest name), ERR_UNKNOWN_VERSION. `selector` is a number or an alias;
+    // empty: the champion, else the newest that was not rejected.
     int (*version_find)(struct registry *r, struct str model, struct str selector, struct arena *a,
                         struct registry_version *ret, struct err *e);
 };

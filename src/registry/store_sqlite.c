@@ -21,9 +21,14 @@ enum {
     BUSY_TIMEOUT_MS = 2000, // for readers from outside, such as a backup
 };
 
+// Of v's model. Found in the index (model_id, number), from its end.
+#define NEWEST_NUMBER                                                                                        \
+    "SELECT newest.number FROM versions newest WHERE newest.model_id = v.model_id"                           \
+    " AND newest.state = 'ready' ORDER BY newest.number DESC LIMIT 1"
 #define VERSION_COLUMNS                                                                                      \
-    "v.id, m.name, v.number, v.slot, v.state, v.engine, v.format, v.description, v.tags, v.created_by, "     \
-    "v.created_ns, v.settings, v.reasons, v.metrics, v.trained_from, v.replaces"
+    "v.id, m.name, v.number, v.state, v.engine, v.format, v.description, v.tags, v.created_by, "             \
+    "v.created_ns, v.settings, v.reasons, v.metrics, v.trained_from, v.replaces, "                           \
+    "v.number = coalesce((" NEWEST_NUMBER "), 0)"
 
 static const char *const SQL[ST_LIMIT] = {
     [ST_BEGIN] = "BEGIN IMMEDIATE",
@@ -49,17 +54,32 @@ static const char *const SQL[ST_LIMIT] = {
                   "           WHERE a.model_id = m.id AND a.name = 'champion'), 0)"
                   " FROM models m JOIN versions v ON v.model_id = m.id WHERE m.name > ?1 GROUP BY m.name "
                   "ORDER BY m.name LIMIT ?2",
-    [ST_VERSION_ADD] = "INSERT INTO versions (model_id, number, slot, engine, format, signature,"
+    [ST_VERSION_ADD] = "INSERT INTO versions (model_id, number, engine, format, signature,"
                        " description, tags, created_by, created_ns, settings, id, state, reasons, admission,"
                        " metrics, trained_from, replaces)"
-                       " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+                       " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
     [ST_VERSION_REMOVE] = "DELETE FROM versions WHERE id = ?",
     [ST_VERSION_ID] = "SELECT id, state FROM versions WHERE model_id = ? AND number = ?",
     [ST_VERSION_FULL] = "SELECT " VERSION_COLUMNS ", v.signature, v.admission FROM versions v"
                         " JOIN models m ON m.id = v.model_id WHERE v.id = ?",
     [ST_VERSIONS] = "SELECT " VERSION_COLUMNS " FROM versions v JOIN models m ON m.id = v.model_id"
                     " WHERE (?1 = '' OR m.name = ?1) AND (?2 = 0 OR v.number < ?2)"
-                    " AND (?3 = 0 OR v.slot IS NOT NULL) ORDER BY m.name, v.number DESC LIMIT ?4",
+                    " ORDER BY m.name, v.number DESC LIMIT ?3",
+    // The newest of each model is found in the index (model_id, number), from its end.
+    [ST_VERSIONS_FIRST] =
+        "WITH named (id, rank) AS (SELECT version_id, 0 FROM aliases UNION SELECT (SELECT n.id FROM versions "
+        "n"
+        " WHERE n.model_id = m.id AND n.state = 'ready' ORDER BY n.number DESC LIMIT 1), 1 FROM models m),"
+        " first (id, rank) AS (SELECT id, min(rank) FROM named WHERE id IS NOT NULL GROUP BY id"
+        "  ORDER BY min(rank), id DESC LIMIT ?1),"
+        " chosen (id, rank) AS (SELECT id, rank FROM first UNION ALL SELECT * FROM (SELECT v.id, 2"
+        "  FROM versions v WHERE v.state = 'ready' AND v.id NOT IN (SELECT id FROM first)"
+        "  ORDER BY v.id DESC LIMIT max(?1 - (SELECT count(*) FROM first), 0)))"
+        " SELECT " VERSION_COLUMNS " FROM chosen c JOIN versions v ON v.id = c.id"
+        " JOIN models m ON m.id = v.model_id ORDER BY c.rank, v.id DESC",
+    [ST_VERSION_DEFAULT] = "SELECT coalesce((SELECT version_id FROM aliases WHERE model_id = ?1"
+                           " AND name = 'champion'), (SELECT id FROM versions WHERE model_id = ?1"
+                           " AND state = 'ready' ORDER BY number DESC LIMIT 1), 0)",
     [ST_VERSIONS_REMOVE] = "DELETE FROM versions WHERE model_id = ?",
     [ST_ARTIFACT_ADD] = "INSERT INTO artifacts (version_id, name, digest, size, role)"
                         " VALUES (?, ?, ?, ?, ?)",
@@ -70,8 +90,9 @@ static const char *const SQL[ST_LIMIT] = {
     [ST_ALIAS_OF] = "SELECT name FROM aliases WHERE version_id = ? ORDER BY name LIMIT 1",
     [ST_ALIAS_FIND] = "SELECT v.id, v.number FROM aliases a JOIN versions v ON v.id = a.version_id"
                       " WHERE a.model_id = ? AND a.name = ?",
-    [ST_ALIASES] = "SELECT a.name, v.number FROM aliases a JOIN versions v ON v.id = a.version_id"
-                   " JOIN models m ON m.id = a.model_id WHERE m.name = ? ORDER BY a.name",
+    [ST_ALIASES] = "SELECT a.name, v.number, m.name FROM models m JOIN aliases a ON m.id = a.model_id"
+                   " JOIN versions v ON v.id = a.version_id WHERE ?1 = '' OR m.name = ?1"
+                   " ORDER BY m.name, a.name",
     // "blue=2 champion=2": of a version, of a model
     [ST_ALIASES_NOTE] = "SELECT group_concat(a.name || '=' || v.number, ' ') FROM aliases a"
                         " JOIN versions v ON v.id = a.version_id"
@@ -83,7 +104,9 @@ static const char *const SQL[ST_LIMIT] = {
     [ST_EXPIRED] =
         "SELECT v.id, m.name, v.number, v.created_ns, coalesce((SELECT a.name FROM aliases a"
         " WHERE a.version_id = v.id ORDER BY a.name LIMIT 1), ''), CASE WHEN json_valid(v.tags) THEN"
-        " coalesce(json_extract(v.tags, '$.pinned'), 'false') <> 'false' ELSE 1 END"
+        " coalesce(json_extract(v.tags, '$.pinned'), 'false') <> 'false' ELSE 1 END,"
+        " v.number = (" NEWEST_NUMBER ") AND NOT EXISTS (SELECT 1 FROM aliases c"
+        "  WHERE c.model_id = v.model_id AND c.name = 'champion')"
         " FROM versions v JOIN models m ON m.id = v.model_id"
         " WHERE v.id > ?1 AND v.id <= ?2 AND v.created_ns < ?3 AND (?4 = 0 OR v.number <"
         " coalesce((SELECT n.number FROM versions n WHERE n.model_id = v.model_id"

@@ -36,6 +36,8 @@ enum store_statement {
     ST_VERSION_ID,
     ST_VERSION_FULL,
     ST_VERSIONS,
+    ST_VERSIONS_FIRST,
+    ST_VERSION_DEFAULT,
     ST_VERSIONS_REMOVE,
     ST_ARTIFACT_ADD,
     ST_ARTIFACTS,
@@ -121,6 +123,8 @@ struct str store_column_str(sqlite3_stmt *st, int at, struct arena *a);
 // or version is an error with a hint.
 int store_models(struct registry *r, struct arena *a, struct registry_model **ret, size_t *ret_n,
                  struct err *e) ERR_CHECKED;
+int store_versions_first(struct registry *r, uint32_t limit, struct arena *a, struct registry_version **ret,
+                         size_t *ret_n, bool *ret_all, struct err *e) ERR_CHECKED;
 int store_versions(struct registry *r, const struct registry_versions_query *which, struct arena *a,
                    struct registry_version **ret, size_t *ret_n, struct err *e) ERR_CHECKED;
 int store_aliases(struct registry *r, struct str model, struct arena *a, struct registry_alias **ret,

@@ -27,7 +27,8 @@ static bool take(sqlite3_stmt *st, struct arena *a, struct registry_expired *ret
                                      .number = (uint32_t)sqlite3_column_int64(st, 2),
                                      .created_wall_ns = (uint64_t)sqlite3_column_int64(st, 3),
                                      .alias = store_column_str(st, 4, a),
-                                     .is_pinned = sqlite3_column_int(st, 5) != 0};
+                                     .is_pinned = sqlite3_column_int(st, 5) != 0,
+                                     .is_default = sqlite3_column_int(st, 6) != 0};
     return ret->model.p && ret->alias.p;
 }
 

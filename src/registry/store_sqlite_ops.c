@@ -90,24 +90,22 @@ static int version_row_add(struct store *s, const struct registry_version *v, in
         return rc;
     sqlite3_bind_int64(st, 1, in_model);
     sqlite3_bind_int64(st, 2, number);
-    if (v->slot != REGISTRY_NO_SLOT)
-        sqlite3_bind_int64(st, 3, v->slot); // else NULL
-    store_bind_str(st, 4, v->engine);
-    store_bind_str(st, 5, v->format);
-    store_bind_str(st, 6, v->signature_json);
-    store_bind_str(st, 7, v->description);
-    store_bind_str(st, 8, or_else(v->tags_json, "{}"));
-    store_bind_str(st, 9, v->created_by);
-    sqlite3_bind_int64(st, 10, (int64_t)v->created_wall_ns);
-    store_bind_str(st, 11, or_else(v->settings_json, "{}"));
+    store_bind_str(st, 3, v->engine);
+    store_bind_str(st, 4, v->format);
+    store_bind_str(st, 5, v->signature_json);
+    store_bind_str(st, 6, v->description);
+    store_bind_str(st, 7, or_else(v->tags_json, "{}"));
+    store_bind_str(st, 8, v->created_by);
+    sqlite3_bind_int64(st, 9, (int64_t)v->created_wall_ns);
+    store_bind_str(st, 10, or_else(v->settings_json, "{}"));
     if (v->id)
-        sqlite3_bind_int64(st, 12, (int64_t)v->id); // else NULL: the next
-    store_bind_str(st, 13, or_else(v->state, "ready"));
-    store_bind_str(st, 14, or_else(v->reasons_json, "[]"));
-    store_bind_str(st, 15, v->admission_json);
-    store_bind_str(st, 16, or_else(v->metrics_json, "{}"));
-    store_bind_str(st, 17, v->trained_from);
-    sqlite3_bind_int64(st, 18, v->replaces);
+        sqlite3_bind_int64(st, 11, (int64_t)v->id); // else NULL: the next
+    store_bind_str(st, 12, or_else(v->state, "ready"));
+    store_bind_str(st, 13, or_else(v->reasons_json, "[]"));
+    store_bind_str(st, 14, v->admission_json);
+    store_bind_str(st, 15, or_else(v->metrics_json, "{}"));
+    store_bind_str(st, 16, v->trained_from);
+    sqlite3_bind_int64(st, 17, v->replaces);
     rc = store_step(s, st, e);
     if (rc < 0)
         return rc;
@@ -120,8 +118,8 @@ static int add_check(const struct registry_version *v, struct str alias, struct 
 {
     if (!registry_version_is_rejected(v))
         return 0;
-    if (v->slot != REGISTRY_NO_SLOT || alias.n)
-        return err_set(e, ERR_CONFLICT, "a version that was rejected cannot be deployed or get an alias");
+    if (alias.n)
+        return err_set(e, ERR_CONFLICT, "a version that was rejected cannot get an alias");
     return 0;
 }
 
@@ -301,6 +299,7 @@ const struct registry_ops STORE_SQLITE_OPS = {
     .models = store_models,
     .models_page = store_models_page,
     .versions = store_versions,
+    .versions_first = store_versions_first,
     .aliases = store_aliases,
     .alias_history = store_alias_history,
     .audit = store_audit_list,

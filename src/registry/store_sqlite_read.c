@@ -116,20 +116,19 @@ static int take_version(sqlite3_stmt *st, struct arena *a, struct registry_versi
         .id = (uint64_t)sqlite3_column_int64(st, 0),
         .model = store_column_str(st, 1, a),
         .number = (uint32_t)sqlite3_column_int64(st, 2),
-        .slot = sqlite3_column_type(st, 3) == SQLITE_NULL ? REGISTRY_NO_SLOT
-                                                          : (uint32_t)sqlite3_column_int64(st, 3),
-        .state = store_column_str(st, 4, a),
-        .engine = store_column_str(st, 5, a),
-        .format = store_column_str(st, 6, a),
-        .description = store_column_str(st, 7, a),
-        .tags_json = store_column_str(st, 8, a),
-        .created_by = store_column_str(st, 9, a),
-        .created_wall_ns = (uint64_t)sqlite3_column_int64(st, 10),
-        .settings_json = store_column_str(st, 11, a),
-        .reasons_json = store_column_str(st, 12, a),
-        .metrics_json = store_column_str(st, 13, a),
-        .trained_from = store_column_str(st, 14, a),
-        .replaces = (uint32_t)sqlite3_column_int64(st, 15),
+        .state = store_column_str(st, 3, a),
+        .engine = store_column_str(st, 4, a),
+        .format = store_column_str(st, 5, a),
+        .description = store_column_str(st, 6, a),
+        .tags_json = store_column_str(st, 7, a),
+        .created_by = store_column_str(st, 8, a),
+        .created_wall_ns = (uint64_t)sqlite3_column_int64(st, 9),
+        .settings_json = store_column_str(st, 10, a),
+        .reasons_json = store_column_str(st, 11, a),
+        .metrics_json = store_column_str(st, 12, a),
+        .trained_from = store_column_str(st, 13, a),
+        .replaces = (uint32_t)sqlite3_column_int64(st, 14),
+        .is_newest = sqlite3_column_int(st, 15),
         .signature_json = is_full ? store_column_str(st, 16, a) : STR(""),
         .admission_json = is_full ? store_column_str(st, 17, a) : STR(""),
     };
@@ -143,19 +142,12 @@ static int take_version(sqlite3_stmt *st, struct arena *a, struct registry_versi
     return 0;
 }
 
-int store_versions(struct registry *r, const struct registry_versions_query *which, struct arena *a,
-                   struct registry_version **ret, size_t *ret_n, struct err *e)
+// The versions that the statement, bound, gives.
+static int take_versions(struct store *s, sqlite3_stmt *st, struct arena *a, struct registry_version **ret,
+                         size_t *ret_n, struct err *e)
 {
-    struct store *s = (struct store *)r;
     struct store_list l = {.item_bytes = sizeof **ret};
-    sqlite3_stmt *st;
-    int rc = store_prepare(s, ST_VERSIONS, &st, e);
-    if (rc)
-        return rc;
-    store_bind_str(st, 1, which->model);
-    sqlite3_bind_int64(st, 2, which->before);
-    sqlite3_bind_int64(st, 3, which->deployed_only);
-    sqlite3_bind_int64(st, 4, which->limit ? (int64_t)which->limit : -1);
+    int rc;
     while ((rc = store_step(s, st, e)) == 1) {
         struct registry_version *v = store_list_add(&l, a);
         rc = v ? take_version(st, a, v, e) : store_no_memory(e);
@@ -168,6 +160,36 @@ int store_versions(struct registry *r, const struct registry_versions_query *whi
     *ret_n = l.n;
     for (size_t i = 0; !rc && i < l.n; i++)
         rc = load_artifacts(s, &(*ret)[i], a, e);
+    return rc;
+}
+
+int store_versions(struct registry *r, const struct registry_versions_query *which, struct arena *a,
+                   struct registry_version **ret, size_t *ret_n, struct err *e)
+{
+    struct store *s = (struct store *)r;
+    sqlite3_stmt *st;
+    int rc = store_prepare(s, ST_VERSIONS, &st, e);
+    if (rc)
+        return rc;
+    store_bind_str(st, 1, which->model);
+    sqlite3_bind_int64(st, 2, which->before);
+    sqlite3_bind_int64(st, 3, which->limit ? (int64_t)which->limit : -1);
+    return take_versions(s, st, a, ret, ret_n, e);
+}
+
+int store_versions_first(struct registry *r, uint32_t limit, struct arena *a, struct registry_version **ret,
+                         size_t *ret_n, bool *ret_all, struct err *e)
+{
+    struct store *s = (struct store *)r;
+    sqlite3_stmt *st;
+    int rc = store_prepare(s, ST_VERSIONS_FIRST, &st, e);
+    if (rc)
+        return rc;
+    sqlite3_bind_int64(st, 1, (int64_t)limit + 1);
+    rc = take_versions(s, st, a, ret, ret_n, e);
+    *ret_all = !rc && *ret_n <= limit;
+    if (!rc && *ret_n > limit)
+        *ret_n = limit;
     return rc;
 }
 
@@ -184,11 +206,12 @@ int store_aliases(struct registry *r, struct str model, struct arena *a, struct 
     while ((rc = store_step(s, st, e)) == 1) {
         struct registry_alias *alias = store_list_add(&l, a);
         struct str name = store_column_str(st, 0, a);
-        if (!alias || !name.p) {
+        struct str of = store_column_str(st, 2, a);
+        if (!alias || !name.p || !of.p) {
             sqlite3_reset(st);
             return store_no_memory(e);
         }
-        *alias = (struct registry_alias){name, (uint32_t)sqlite3_column_int64(st, 1)};
+        *alias = (struct registry_alias){of, name, (uint32_t)sqlite3_column_int64(st, 1)};
     }
     *ret = l.items;
     *ret_n = l.n;
@@ -288,6 +311,22 @@ int store_alias_target(struct store *s, int64_t in_model, struct str alias, int6
     return 0;
 }
 
+// 0 where all were rejected.
+static int default_version(struct store *s, int64_t in_model, int64_t *ret_id, struct err *e)
+{
+    sqlite3_stmt *st;
+    int rc = store_prepare(s, ST_VERSION_DEFAULT, &st, e);
+    if (rc)
+        return rc;
+    sqlite3_bind_int64(st, 1, in_model);
+    rc = store_step(s, st, e);
+    if (rc < 0)
+        return rc;
+    *ret_id = sqlite3_column_int64(st, 0);
+    sqlite3_reset(st);
+    return 0;
+}
+
 int store_version_find(struct registry *r, struct str model, struct str selector, struct arena *a,
                        struct registry_version *ret, struct err *e)
 {
@@ -298,12 +337,17 @@ int store_version_find(struct registry *r, struct str model, struct str selector
     int rc = store_model_id(s, model, &in_model, e);
     if (rc)
         return rc;
-    if (str_to_u64(selector, UINT32_MAX, &number))
+    if (selector.n == 0)
+        rc = default_version(s, in_model, &id, e);
+    else if (str_to_u64(selector, UINT32_MAX, &number))
         rc = store_version_id(s, model, in_model, (uint32_t)number, &id, NULL, e);
     else
         rc = store_alias_target(s, in_model, selector, &id, &alias_number, e);
     if (rc)
         return rc;
+    if (!id && selector.n == 0)
+        return err_set(e, ERR_UNKNOWN_VERSION, "all versions of model '" STR_FMT "' were rejected",
+                       STR_ARG(model));
     if (!id)
         return unknown_version(model, selector, e);
     sqlite3_stmt *st;

@@ -24,6 +24,14 @@
 //     gateway    IPC_ACK      {"generation":12}            once every later request is routed by this table
 //     gateway    IPC_WANT     {"deployment":7}             requests for it wait and it has no replica; again
 //                             twice a second while that is so
+//                             "more":true: the registry has versions that are not loaded, so what this table
+//                             does not name is asked for
+//     gateway    IPC_ASK      {"model":"churn","name":"3"}   requests for it wait, and the table does not
+//     have
+//                             it; name "" is the default; again twice a second while that is so. A table that
+//                             has it follows, or
+//     controller IPC_ABSENT   {"model":"churn","name":"3","code":23,"message":"…","hint":"…"}
+//                             why it is not loaded: the number of enum err_code, without its sign
 //     controller IPC_SCALE    {"deployment":7,"wanted":2,"starved":false,"cold_starts":1}   what became of
 //     the
 //                             number of its replicas, for /metrics; after each change
@@ -106,6 +114,8 @@ enum ipc_type {
     IPC_WANT,
     IPC_SCALE,
     IPC_COHORTS,
+    IPC_ASK,
+    IPC_ABSENT,
 };
 
 enum { IPC_PROTOCOL = 1, IPC_BODY_MAX = 64 << 10, IPC_PAYLOAD_MAX = 16 << 20 };

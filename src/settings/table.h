@@ -48,6 +48,8 @@
       "What becomes of a version in replicas when another becomes the model's default, unless that says.")   \
     X(BYTES, replica_memory_bytes, "replica_memory", "0", 0, 1ull << 50, "", true,                           \
       "Memory that all replicas may take together, for checks before a load; 0: what the system has.")       \
+    X(INT, max_deployments, "max_deployments", "256", 1, 256, "versions", false,                             \
+      "Most versions that are loaded at once; others are loaded when a request names them.")                 \
     X(DURATION, drain_timeout_ms, "drain_timeout", "10s", 0, 3600000, "", true,                              \
       "Longest time that requests in flight may still take after SIGTERM.")                                  \
     X(DURATION, start_timeout_ms, "start_timeout", "2m", 1000, 3600000, "", true,                            \

@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { STATE_BYTES_MAX = 1 << 20, SLOTS = 4096 };
+enum { STATE_BYTES_MAX = 1 << 20 };
 static const char *const MODELS[] = {"churn", "price", "fraud"}, *const ALIASES[] = {"champion",
                                                                                      "challenger"};
 static const struct registry_cause CAUSE = {
@@ -46,8 +46,8 @@ static int put_version(struct registry *r, struct arena *a, const struct registr
     int rc = r->ops->version_find(r, listed->model, str_of(number), a, &v, e);
     if (rc)
         return rc;
-    buf_printf(out, " %u[%llu slot %u " STR_FMT " " STR_FMT, v.number, (unsigned long long)v.id, v.slot,
-               STR_ARG(v.state), STR_ARG(v.description));
+    buf_printf(out, " %u[%llu " STR_FMT " " STR_FMT, v.number, (unsigned long long)v.id, STR_ARG(v.state),
+               STR_ARG(v.description));
     for (size_t i = 0; i < v.n_artifacts; i++) {
         registry_digest_hex(&v.artifacts[i].digest, digest);
         buf_printf(out, " %.8s:%llu", digest, (unsigned long long)v.artifacts[i].size_bytes);
@@ -223,7 +223,6 @@ static const char *push(struct work *w)
     file.digest = w->pool[i].digest;
     file.size_bytes = w->pool[i].n;
     struct registry_version v = {.model = any_model(w),
-                                 .slot = w->next_slot++ % SLOTS,
                                  .engine = STR("trees"),
                                  .format = STR("xgboost_json"),
                                  .signature_json = STR("{}"),

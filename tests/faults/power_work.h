@@ -41,7 +41,6 @@ struct work {
     struct blobs *store;
     struct work_step steps[WORK_STEPS_MAX + 1]; // [0]: to open what was there
     size_t n_steps;
-    uint32_t next_slot;
     struct work_blob pool[WORK_POOL];
 };
 

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Aliases of a model: shown, moved, taken back, removed, and their history.
 #include "role/controller/change.h"
+#include "role/controller/deploying.h"
 #include "role/controller/describe.h"
 #include "role/controller/manifest.h"
+
+#include <stddef.h>
+#include <stdlib.h>
 
 enum { READ_ARENA_BYTES = 64 << 20 };
 
@@ -36,15 +40,47 @@ static void moved(struct request *r, const char *event, struct str alias, uint32
     change_publish(r);
 }
 
-// A version that failed to load serves nobody: naming it would take the alias down.
-static int check_serves(struct request *r, uint32_t version, struct err *e)
+struct loading {
+    struct deploying_wait wait;
+    struct request *r;
+};
+
+static void loading_free(struct request *r)
 {
-    const struct deployment *d = routing_find(&r->c->routing, r->args[0], version);
-    if (!d || d->state != DEPLOYMENT_FAILED)
-        return 0;
-    err_set(e, ERR_CONFLICT, "version %u of '" STR_FMT "' does not serve: %.120s", version,
-            STR_ARG(r->args[0]), d->why.msg);
-    return ERR_CONFLICT;
+    struct loading *l = r->state;
+    deploying_forget(&l->wait);
+    free(l);
+    r->state = NULL;
+    r->state_free = NULL;
+}
+
+// Now that the version serves the request begins anew.
+static void on_loaded(struct deploying_wait *w, const struct err *why)
+{
+    struct request *r = ((struct loading *)((char *)w - offsetof(struct loading, wait)))->r;
+    struct err e;
+    loading_free(r);
+    if (why)
+        request_fail(r, why);
+    else if (r->route->handle(r, &e))
+        request_fail(r, &e);
+}
+
+// An alias is not moved to a version that nobody can reach: 1 when it serves, or is none; 0 when the request
+// waits until it does.
+static int make_serve(struct request *r, uint32_t version, struct err *e)
+{
+    struct loading *l = calloc(1, sizeof *l);
+    if (!l)
+        return err_set(e, ERR_NOMEM, "no memory to load the version");
+    l->r = r;
+    l->wait.on_done = on_loaded;
+    r->state = l;
+    r->state_free = loading_free;
+    int rc = deploying_ensure(r->c, r->args[0], version, &l->wait, e);
+    if (rc)
+        loading_free(r);
+    return rc;
 }
 
 int alias_put(struct request *r, struct err *e)
@@ -53,9 +89,9 @@ int alias_put(struct request *r, struct err *e)
     int rc = alias_body_parse(buf_str(&r->body), &body, e);
     if (!rc)
         rc = registry_alias_check(r->args[1], e);
-    if (!rc)
-        rc = check_serves(r, body.version, e);
-    if (!rc)
+    if (!rc && (rc = make_serve(r, body.version, e)) == 0)
+        return 0;
+    if (rc > 0)
         rc = routing_alias_reserve(&r->c->routing, e);
     if (!rc)
         rc = change_new(r, e);
@@ -79,9 +115,9 @@ int alias_rollback(struct request *r, struct err *e)
     struct str alias = str_of(body.alias);
     if (!rc)
         rc = reg->ops->rollback_find(reg, r->args[0], alias, body.to, &target, e);
-    if (!rc)
-        rc = check_serves(r, target, e);
-    if (!rc)
+    if (!rc && (rc = make_serve(r, target, e)) == 0)
+        return 0;
+    if (rc > 0)
         rc = routing_alias_reserve(&r->c->routing, e);
     if (!rc)
         rc = change_new(r, e);

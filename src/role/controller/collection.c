@@ -142,7 +142,7 @@ static bool is_kept(const struct collection *k, const struct registry_expired *v
         return true;
     else if (v->is_pinned)
         snprintf(ret, REASON_BYTES, "it has the tag 'pinned'");
-    else if (routing_default(&k->c->routing, v->model) == v->number)
+    else if (v->is_default)
         snprintf(ret, REASON_BYTES, "it answers requests that name no version");
     else if (d && k->spec.is_used(k->spec.ctx, d))
         snprintf(ret, REASON_BYTES, "it answered a request lately");

@@ -7,6 +7,7 @@
 #include "os/signals.h"
 #include "role/board.h"
 #include "role/controller/adoption.h"
+#include "role/controller/deploying.h"
 #include "role/controller/helper.h"
 #include "role/controller/housekeeping.h"
 #include "role/controller/replace.h"
@@ -98,6 +99,9 @@ static int set_up(struct controller *c, struct err *e)
         rc = housekeeping_open(c, e);
     if (!rc)
         rc = replace_open(c, e);
+    if (!rc)
+        rc = deploying_open(c, e);
+    c->routing.limit = (unsigned)c->args->settings->max_deployments;
     return rc;
 }
 
@@ -109,6 +113,7 @@ static void tear_down(struct controller *c)
         housekeeping_close(c);
         replicas_close(c);
         helpers_end(c);
+        deploying_close(c);
     }
     scaling_close(c);
     replace_close(c);

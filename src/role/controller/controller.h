@@ -19,6 +19,7 @@ struct adoption;
 struct blob_hold;
 struct board;
 struct compile_job;
+struct deploying;
 struct helper;
 struct housekeeping;
 struct publication;
@@ -75,6 +76,7 @@ struct controller {
 
     struct scaling *scaling;     // scaling.c
     struct replacing *replacing; // replace.c
+    struct deploying *deploying; // deploying.c
 
     struct publication *publications; // gateways.c: changes that wait for the gateways
     struct timer publication_timer;

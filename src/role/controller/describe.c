@@ -93,7 +93,8 @@ static void put_json(struct buf *out, const char *key, struct str json)
 static void put_serving(const struct describe_version *v, struct buf *out)
 {
     const struct deployment *d = v->deployment;
-    describe_text("serving", str_of(d ? deployment_state_name(d->state) : "none"), out);
+    const char *without = registry_version_is_rejected(v->version) ? "none" : "on_demand";
+    describe_text("serving", str_of(d ? deployment_state_name(d->state) : without), out);
     if (d && d->state == DEPLOYMENT_FAILED)
         describe_text("error", str_of(d->why.msg), out);
     if (d && d->is_declared) {

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "role/board.h"
+#include "role/controller/deploying.h"
 #include "role/controller/scaler.h"
 #include "role/controller/scaling.h"
 #include "role/ipc.h"
@@ -271,6 +272,43 @@ void gateways_forget(struct controller *c, struct publication *p)
     }
 }
 
+static void send_absent(struct gateway_link *g, struct str model, struct str name, const struct err *why)
+{
+    struct buf b;
+    buf_init(&b, 4096);
+    buf_puts(&b, "{\"model\":");
+    buf_put_json_str(&b, model);
+    buf_puts(&b, ",\"name\":");
+    buf_put_json_str(&b, name);
+    buf_printf(&b, ",\"code\":%d,\"message\":", -why->code);
+    buf_put_json_str(&b, str_of(why->msg));
+    buf_puts(&b, ",\"hint\":");
+    buf_put_json_str(&b, str_of(why->hint));
+    buf_putc(&b, '}');
+    if (!b.failed && !msg_conn_pending(&g->peer->conn)) // else it asks again
+        (void)peer_send(g->peer, IPC_ABSENT, buf_str(&b), NULL, 0);
+    buf_done(&b);
+}
+
+// The answer is a table that has it, or why there will be none.
+static int take_ask(struct controller *c, struct gateway_link *g, const struct msg *m, struct err *e)
+{
+    yyjson_doc *doc = yyjson_read(m->payload.p, m->payload.n, 0);
+    yyjson_val *root = yyjson_doc_get_root(doc), *model = yyjson_obj_get(root, "model"),
+               *name = yyjson_obj_get(root, "name");
+    bool good = yyjson_is_str(model) && yyjson_is_str(name);
+    if (good) {
+        struct str of = {yyjson_get_str(model), yyjson_get_len(model)},
+                   which = {yyjson_get_str(name), yyjson_get_len(name)};
+        struct err why;
+        if (deploying_ask(c, of, which, &why) && g->peer)
+            send_absent(g, of, which, &why);
+    }
+    yyjson_doc_free(doc);
+    return good ? 0
+                : err_set(e, ERR_INVALID, "gateway %u sent a message that is not as agreed", index_of(c, g));
+}
+
 // A deployment that is not there any more is none of our gateways' faults.
 static int take_want(struct controller *c, const struct gateway_link *g, const struct msg *m, struct err *e)
 {
@@ -306,6 +344,8 @@ int gateway_message(struct peer *p, const struct msg *m, struct err *e)
     struct gateway_link *g = p->routing;
     if (m->type == IPC_WANT)
         return take_want(c, g, m, e);
+    if (m->type == IPC_ASK)
+        return take_ask(c, g, m, e);
     yyjson_doc *doc = m->type == IPC_ACK ? yyjson_read(m->payload.p, m->payload.n, 0) : NULL;
     yyjson_val *generation = yyjson_obj_get(yyjson_doc_get_root(doc), "generation");
     bool good = yyjson_is_uint(generation) && yyjson_get_uint(generation) <= g->sent_generation;

@@ -2,6 +2,7 @@
 // Showing and deleting what the registry has.
 #include "role/controller/models.h"
 #include "role/controller/change.h"
+#include "role/controller/deploying.h"
 #include "role/controller/describe.h"
 #include "role/controller/gateways.h"
 #include "role/controller/replicas.h"
@@ -59,11 +60,21 @@ int models_list(struct request *r, struct err *e)
     return 0;
 }
 
+// The version that answers when a request names none, loaded or not; 0 without one.
+static uint32_t default_of(const struct request *r, struct arena *a)
+{
+    uint32_t loaded = routing_default(&r->c->routing, r->args[0]);
+    struct registry_version v;
+    struct err ignored;
+    if (loaded || r->c->registry->ops->version_find(r->c->registry, r->args[0], STR(""), a, &v, &ignored))
+        return loaded;
+    return v.number;
+}
+
 // next: there are more than the n versions of this page.
 static void put_model(struct request *r, const struct registry_version *versions, size_t n, bool next,
-                      const struct registry_alias *aliases, size_t n_aliases)
+                      const struct registry_alias *aliases, size_t n_aliases, uint32_t answers)
 {
-    uint32_t answers = routing_default(&r->c->routing, r->args[0]);
     buf_puts(&r->out, "{\"name\":");
     buf_put_json_str(&r->out, r->args[0]);
     buf_puts(&r->out, ",\"aliases\":{");
@@ -116,7 +127,8 @@ int model_show(struct request *r, struct err *e)
     if (!rc)
         rc = reg->ops->aliases(reg, r->args[0], &a, &aliases, &n_aliases, e);
     if (!rc)
-        put_model(r, versions, n > page.limit ? page.limit : n, n > page.limit, aliases, n_aliases);
+        put_model(r, versions, n > page.limit ? page.limit : n, n > page.limit, aliases, n_aliases,
+                  default_of(r, &a));
     arena_done(&a);
     if (rc)
         return rc;
@@ -162,6 +174,7 @@ static void drop_deployments(struct controller *c, struct str model, uint32_t ve
         }
     }
     routing_aliases_drop(&c->routing, model, version);
+    deploying_renew(c, model);
 }
 
 void models_withdraw(struct controller *c, struct str model, uint32_t version)

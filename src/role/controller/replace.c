@@ -46,19 +46,9 @@ static struct deployment *by_id(const struct controller *c, uint64_t id)
     return NULL;
 }
 
-static bool has_alias(const struct controller *c, const struct deployment *d)
-{
-    for (size_t i = 0; i < c->routing.n_aliases; i++) {
-        const struct routing_alias *a = &c->routing.aliases[i];
-        if (a->version == d->version && strcmp(a->model, d->model) == 0)
-            return true;
-    }
-    return false;
-}
-
 static bool is_to_be_unloaded(const struct controller *c, const struct deployment *d)
 {
-    if (!in_replicas(d) || d->is_away || has_alias(c, d))
+    if (!in_replicas(d) || d->is_away || routing_has_alias(&c->routing, str_of(d->model), d->version))
         return false;
     uint32_t number = routing_default(&c->routing, str_of(d->model));
     const struct deployment *now = routing_find(&c->routing, str_of(d->model), number);

@@ -96,7 +96,7 @@ static void came_up(struct controller *c, struct deployment *d)
         return;
     d->state = DEPLOYMENT_READY;
     gateways_publish(c);
-    if (routing_is_complete(&c->routing))
+    if (!d->is_on_demand && routing_is_complete(&c->routing))
         log_event(&c->log, LOG_LEVEL_INFO, "models_loaded");
 }
 

@@ -49,35 +49,66 @@ static struct deployment *place(struct routing *r, struct str model, uint32_t sl
     return r->slots[slot] = d;
 }
 
+unsigned routing_limit(const struct routing *r)
+{
+    return r->limit && r->limit < LIMIT_DEPLOYMENTS ? r->limit : LIMIT_DEPLOYMENTS;
+}
+
+static unsigned n_taken(const struct routing *r)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < LIMIT_DEPLOYMENTS; i++)
+        n += r->slots[i] != NULL;
+    return n;
+}
+
+bool routing_has_room(const struct routing *r)
+{
+    return n_taken(r) < routing_limit(r);
+}
+
+// A free slot below the limit, not that of a deployment which has just left if there is another. So the
+// counters of a slot tell what is loaded, or was last.
+static int next_free(struct routing *r, uint32_t *ret, struct err *e)
+{
+    if (!routing_has_room(r)) {
+        err_set(e, ERR_CONFLICT, "%u versions are loaded, which is the limit", routing_limit(r));
+        err_hint(e, "Try again in a moment.");
+        return ERR_CONFLICT;
+    }
+    while (r->slots[r->next_slot])
+        r->next_slot = (r->next_slot + 1) % routing_limit(r);
+    *ret = r->next_slot;
+    return 0;
+}
+
+static int place_next(struct routing *r, struct str model, uint32_t slot, struct deployment **ret,
+                      struct err *e)
+{
+    *ret = place(r, model, slot, e);
+    r->next_slot = (slot + 1) % routing_limit(r);
+    return *ret ? 0 : ERR_NOMEM;
+}
+
 int routing_reserve(struct routing *r, struct str model, struct deployment **ret, struct err *e)
 {
-    for (unsigned i = 0; i < LIMIT_DEPLOYMENTS; i++) {
-        unsigned slot = (r->next_slot + i) % LIMIT_DEPLOYMENTS;
-        if (r->slots[slot])
-            continue;
-        *ret = place(r, model, slot, e);
-        r->next_slot = (slot + 1) % LIMIT_DEPLOYMENTS;
-        return *ret ? 0 : ERR_NOMEM;
-    }
-    err_set(e, ERR_CONFLICT, "%d versions are served, which is the limit", LIMIT_DEPLOYMENTS);
-    err_hint(e, "Delete versions that are not needed any more.");
-    return ERR_CONFLICT;
+    uint32_t slot;
+    int rc = next_free(r, &slot, e);
+    return rc ? rc : place_next(r, model, slot, ret, e);
 }
 
 int routing_restore(struct routing *r, struct str model, uint64_t id, uint32_t version, uint32_t slot,
                     struct deployment **ret, struct err *e)
 {
-    if (slot >= LIMIT_DEPLOYMENTS || r->slots[slot] || model.n > LIMIT_MODEL_NAME_BYTES)
-        return err_set(e, ERR_INTERNAL, "version %u of '" STR_FMT "' cannot have slot %u", version,
-                       STR_ARG(model), slot);
-    *ret = place(r, model, slot, e);
-    if (!*ret)
-        return ERR_NOMEM;
+    uint32_t free;
+    int rc = next_free(r, &free, e);
+    if (rc == 0)
+        rc = place_next(r, model, slot < routing_limit(r) && !r->slots[slot] ? slot : free, ret, e);
+    if (rc)
+        return rc;
     (*ret)->id = id;
     (*ret)->version = version;
     (*ret)->state = DEPLOYMENT_LOADING;
-    if (slot >= r->next_slot)
-        r->next_slot = (slot + 1) % LIMIT_DEPLOYMENTS;
     return 0;
 }
 
@@ -98,14 +129,40 @@ struct deployment *routing_find(const struct routing *r, struct str model, uint3
     return NULL;
 }
 
+static int compare(const struct routing_alias *a, struct str model, struct str alias)
+{
+    int c = str_cmp(str_of(a->model), model);
+    return c ? c : str_cmp(str_of(a->name), alias);
+}
+
+// Where the alias is, or would be.
+static size_t alias_place(const struct routing *r, struct str model, struct str alias)
+{
+    size_t low = 0, high = r->n_aliases;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (compare(&r->aliases[middle], model, alias) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 static struct routing_alias *alias_find(const struct routing *r, struct str model, struct str alias)
 {
-    for (size_t i = 0; i < r->n_aliases; i++) {
-        struct routing_alias *a = &r->aliases[i];
-        if (str_eq(str_of(a->model), model) && str_eq(str_of(a->name), alias))
-            return a;
-    }
-    return NULL;
+    size_t at = alias_place(r, model, alias);
+    return at < r->n_aliases && compare(&r->aliases[at], model, alias) == 0 ? &r->aliases[at] : NULL;
+}
+
+// The aliases of a model: from *ret on, so many.
+static size_t aliases_of(const struct routing *r, struct str model, const struct routing_alias **ret)
+{
+    size_t from = alias_place(r, model, STR("")), to = from;
+    while (to < r->n_aliases && str_eq(str_of(r->aliases[to].model), model))
+        to++;
+    *ret = r->aliases + from;
+    return to - from;
 }
 
 int routing_alias_reserve(struct routing *r, struct err *e)
@@ -125,10 +182,11 @@ int routing_alias_reserve(struct routing *r, struct err *e)
 
 void routing_alias_set(struct routing *r, struct str model, struct str alias, uint32_t version)
 {
-    struct routing_alias *a = alias_find(r, model, alias);
-    if (!a) {
+    size_t at = alias_place(r, model, alias);
+    struct routing_alias *a = &r->aliases[at];
+    if (!alias_find(r, model, alias)) {
         ASSERT(r->n_aliases < r->cap_aliases);
-        a = &r->aliases[r->n_aliases++];
+        memmove(a + 1, a, (r->n_aliases++ - at) * sizeof *a);
         name_copy(a->model, sizeof a->model, model);
         name_copy(a->name, sizeof a->name, alias);
     }
@@ -145,7 +203,7 @@ void routing_alias_remove(struct routing *r, struct str model, struct str alias)
 {
     struct routing_alias *a = alias_find(r, model, alias);
     if (a)
-        *a = r->aliases[--r->n_aliases];
+        memmove(a, a + 1, (size_t)(r->aliases + r->n_aliases-- - (a + 1)) * sizeof *a);
 }
 
 void routing_aliases_drop(struct routing *r, struct str model, uint32_t version)
@@ -159,24 +217,40 @@ void routing_aliases_drop(struct routing *r, struct str model, uint32_t version)
     r->n_aliases = kept;
 }
 
+bool routing_has_alias(const struct routing *r, struct str model, uint32_t version)
+{
+    const struct routing_alias *list;
+    for (size_t n = aliases_of(r, model, &list); n-- > 0;)
+        if (list[n].version == version)
+            return true;
+    return false;
+}
+
+void routing_set_newest(struct routing *r, struct deployment *d)
+{
+    for (size_t i = 0; i < LIMIT_DEPLOYMENTS; i++)
+        if (r->slots[i] && strcmp(r->slots[i]->model, d->model) == 0)
+            r->slots[i]->is_newest = false;
+    d->is_newest = true;
+}
+
 uint32_t routing_default(const struct routing *r, struct str model)
 {
     const struct routing_alias *champion = alias_find(r, model, STR("champion"));
     if (champion)
         return champion->version;
-    uint32_t highest = 0;
     for (size_t i = 0; i < LIMIT_DEPLOYMENTS; i++) {
         const struct deployment *d = r->slots[i];
-        if (d && d->id && d->version > highest && str_eq(str_of(d->model), model))
-            highest = d->version;
+        if (d && d->id && d->is_newest && str_eq(str_of(d->model), model))
+            return d->version;
     }
-    return highest;
+    return 0;
 }
 
 bool routing_is_complete(const struct routing *r)
 {
     for (size_t i = 0; i < LIMIT_DEPLOYMENTS; i++)
-        if (r->slots[i] && r->slots[i]->state == DEPLOYMENT_LOADING)
+        if (r->slots[i] && r->slots[i]->state == DEPLOYMENT_LOADING && !r->slots[i]->is_on_demand)
             return false;
     return true;
 }
@@ -225,9 +299,11 @@ static void model_encode(const struct routing *r, struct deployment *const *list
     }
     buf_puts(out, "],\"aliases\":[");
     comma = "";
-    for (size_t i = 0; i < r->n_aliases; i++) {
-        const struct routing_alias *a = &r->aliases[i];
-        d = str_eq(str_of(a->model), model) ? routing_find(r, model, a->version) : NULL;
+    const struct routing_alias *aliases;
+    size_t n_aliases = aliases_of(r, model, &aliases);
+    for (size_t i = 0; i < n_aliases; i++) {
+        const struct routing_alias *a = &aliases[i];
+        d = routing_find(r, model, a->version);
         if (!is_routed(d))
             continue;
         buf_printf(out, "%s{\"alias\":\"%s\",\"deployment\":%llu}", comma, a->name,
@@ -245,8 +321,8 @@ void routing_routes_encode(const struct routing *r, struct buf *out)
         if (r->slots[i] && r->slots[i]->id)
             list[n++] = r->slots[i];
     qsort(list, n, sizeof list[0], by_model_and_version);
-    buf_printf(out, "{\"generation\":%llu,\"ready\":%s,\"models\":[", (unsigned long long)r->generation,
-               routing_is_complete(r) ? "true" : "false");
+    buf_printf(out, "{\"generation\":%llu,\"ready\":%s,%s\"models\":[", (unsigned long long)r->generation,
+               routing_is_complete(r) ? "true" : "false", r->has_more ? "\"more\":true," : "");
     for (size_t i = 0, end; i < n; i = end) {
         for (end = i + 1; end < n && strcmp(list[end]->model, list[i]->model) == 0;)
             end++;

@@ -17,7 +17,7 @@ struct engine;
 struct scaler;
 
 //  RESERVED → READY           a push, once its version is committed
-//  LOADING  → READY, FAILED   a version known from the registry, after a start
+//  LOADING  → READY, FAILED   a version known from the registry, after a start or when it is asked for
 enum deployment_state { DEPLOYMENT_RESERVED, DEPLOYMENT_LOADING, DEPLOYMENT_READY, DEPLOYMENT_FAILED };
 
 struct deployment {
@@ -32,6 +32,9 @@ struct deployment {
     const struct engine *engine; // NULL unless ready
     char *describe_json;         // owned; what the engine says of itself
     struct err why;              // when failed
+    bool is_newest;              // of its model in the registry, not counting those that were rejected
+    bool is_on_demand;           // loaded because somebody asked: nothing else waits for it
+    uint64_t used_ns, n_seen;    // deploying.c: when it last answered or was loaded, and requests until then
 
     // Of an engine that runs in replicas
     uint64_t promised_id;          // while reserved: what it will be when it is committed; 0: nothing yet
@@ -61,16 +64,21 @@ struct routing_alias {
 
 struct routing {
     struct deployment *slots[LIMIT_DEPLOYMENTS];
+    unsigned limit;     // of them that may be taken; 0: all
+    bool has_more;      // the registry has versions that are not here: gateways ask for what they do not know
     unsigned next_slot; // slots are given out in turn, so that a freed one rests before it is reused
-    struct routing_alias *aliases;
+    struct routing_alias *aliases; // by model and name
     size_t n_aliases, cap_aliases;
     uint64_t generation;
 };
 
 void routing_done(struct routing *r);
+unsigned routing_limit(const struct routing *r);
+bool routing_has_room(const struct routing *r);
 // A deployment in a free slot, RESERVED. ERR_CONFLICT when all are taken, ERR_NOMEM.
 int routing_reserve(struct routing *r, struct str model, struct deployment **ret, struct err *e) ERR_CHECKED;
-// A deployment in the slot it had before, LOADING. ERR_INTERNAL when the slot is taken or is none, ERR_NOMEM.
+// A deployment of a version that the registry has, LOADING; in that slot, if it is one and free.
+// ERR_CONFLICT when all are taken, ERR_NOMEM.
 int routing_restore(struct routing *r, struct str model, uint64_t id, uint32_t version, uint32_t slot,
                     struct deployment **ret, struct err *e) ERR_CHECKED;
 void routing_drop(struct routing *r, struct deployment *d); // frees it
@@ -85,10 +93,14 @@ uint32_t routing_alias_target(const struct routing *r, struct str model, struct 
 void routing_alias_remove(struct routing *r, struct str model, struct str alias);
 // Drops the aliases of a model's version; of all its versions when version is 0.
 void routing_aliases_drop(struct routing *r, struct str model, uint32_t version);
-// The version that answers when a request names none: the champion, else the highest; 0 without a version.
+bool routing_has_alias(const struct routing *r, struct str model, uint32_t version);
+// d is the newest version of its model; no other one is.
+void routing_set_newest(struct routing *r, struct deployment *d);
+// The version that answers when a request names none: the champion, else the newest; 0 without one, or when
+// that is not here.
 uint32_t routing_default(const struct routing *r, struct str model);
 
-// Whether every version known from the registry is ready or failed.
+// Whether every version that was to be loaded at the start is ready or failed.
 bool routing_is_complete(const struct routing *r);
 // Appends the payloads of IPC_DEPLOY and IPC_ROUTES.
 void routing_deploy_encode(const struct deployment *d, struct buf *out);

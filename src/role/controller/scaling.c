@@ -78,6 +78,18 @@ uint64_t scaling_requests(const struct controller *c, const struct deployment *d
     return n;
 }
 
+size_t scaling_slots(const struct controller *c, uint64_t ret[LIMIT_DEPLOYMENTS])
+{
+    size_t n = 0;
+    for (size_t slot = 0; slot < LIMIT_DEPLOYMENTS; slot++) {
+        ret[slot] = 0;
+        for (unsigned i = 0; c->scaling && i < c->args->n_gateways && !ret[slot]; i++)
+            ret[slot] = get(&c->scaling->shards[i].series[slot].deployment);
+        n += ret[slot] != 0;
+    }
+    return n;
+}
+
 static uint64_t waiting_of(const struct scaling *s, const struct deployment *d)
 {
     uint64_t n = 0;

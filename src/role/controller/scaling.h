@@ -12,5 +12,7 @@ int scaling_open(struct controller *c, struct err *e) ERR_CHECKED;
 void scaling_close(struct controller *c);
 // Requests that the gateways have answered for the deployment; 0 without their counters.
 uint64_t scaling_requests(const struct controller *c, const struct deployment *d);
+// By slot the metrics_key of the version that is counted there, 0 without one; returns how many there are.
+size_t scaling_slots(const struct controller *c, uint64_t ret[LIMIT_DEPLOYMENTS]);
 // A gateway has requests for the deployment and no replica: one that has none gets one at once.
 void scaling_want(struct controller *c, uint64_t deployment);

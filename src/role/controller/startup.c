@@ -5,10 +5,13 @@
 #include "engine/engine.h"
 #include "role/controller/agreement.h"
 #include "role/controller/compile_job.h"
+#include "role/controller/deploying.h"
 #include "role/controller/gateways.h"
 #include "role/controller/image.h"
 #include "role/controller/replace.h"
 #include "role/controller/replicas.h"
+#include "role/controller/scaling.h"
+#include "role/metrics.h"
 #include "role/model_files.h"
 
 #include <stdio.h>
@@ -68,7 +71,7 @@ static void on_compiled(struct compile_job *j, const struct err *why)
         d->state = DEPLOYMENT_READY;
     revival_free(c, v);
     gateways_publish(c);
-    if (routing_is_complete(&c->routing))
+    if (!d->is_on_demand && routing_is_complete(&c->routing))
         log_event(&c->log, LOG_LEVEL_INFO, "models_loaded");
 }
 
@@ -211,12 +214,18 @@ static void declare_replicas(struct controller *c)
     }
 }
 
-static int revive(struct controller *c, const struct registry_version *v, struct err *e)
+// on_demand: somebody waits for it.
+static int revive(struct controller *c, const struct registry_version *v, uint32_t slot, bool on_demand,
+                  struct deployment **ret, struct err *e)
 {
     struct deployment *d;
-    int rc = routing_restore(&c->routing, v->model, v->id, v->number, v->slot, &d, e);
+    int rc = routing_restore(&c->routing, v->model, v->id, v->number, slot, &d, e);
     if (rc)
         return rc;
+    *ret = d;
+    d->is_newest = v->is_newest;
+    d->is_on_demand = on_demand;
+    deploying_named(c, d);
     const struct engine *engine = engine_find(v->engine);
     const struct registry_artifact *file = registry_version_artifact(v, REGISTRY_ROLE_MODEL);
     if (file && engine && engine->runtime) {
@@ -236,29 +245,94 @@ static int revive(struct controller *c, const struct registry_version *v, struct
     *r = (struct revival){.job = {.digest = file->digest,
                                   .golden = golden ? &r->golden : NULL,
                                   .is_known = true,
+                                  .is_urgent = on_demand,
                                   .on_done = on_compiled},
                           .deployment = d};
     if (golden)
         r->golden = golden->digest;
     r->next = c->revivals;
     c->revivals = r;
-    return compile_job_start(c, &r->job, e);
+    rc = compile_job_start(c, &r->job, e);
+    if (rc)
+        startup_forget(c, d);
+    return rc;
+}
+
+int startup_load(struct controller *c, const struct registry_version *v, struct deployment **ret,
+                 struct err *e)
+{
+    int rc = revive(c, v, LIMIT_DEPLOYMENTS, true, ret, e);
+    if (rc)
+        return rc;
+    struct deployment *d = *ret;
+    struct err why;
+    if (d->state == DEPLOYMENT_LOADING && d->engine && d->engine->runtime && !is_being_checked(c, d) &&
+        serve_in_replicas(c, d, &why))
+        failed(c, d, &why);
+    gateways_publish(c);
+    return 0;
 }
 
 static int restore_aliases(struct controller *c, struct arena *a, struct err *e)
 {
-    struct registry_model *models;
+    struct registry_alias *list;
     size_t n;
-    int rc = c->registry->ops->models(c->registry, a, &models, &n, e);
+    int rc = c->registry->ops->aliases(c->registry, STR(""), a, &list, &n, e);
     for (size_t i = 0; !rc && i < n; i++) {
-        struct registry_alias *aliases;
-        size_t n_aliases;
-        rc = c->registry->ops->aliases(c->registry, models[i].name, a, &aliases, &n_aliases, e);
-        for (size_t k = 0; !rc && k < n_aliases; k++) {
-            rc = routing_alias_reserve(&c->routing, e);
-            if (!rc)
-                routing_alias_set(&c->routing, models[i].name, aliases[k].name, aliases[k].version);
-        }
+        rc = routing_alias_reserve(&c->routing, e);
+        if (!rc)
+            routing_alias_set(&c->routing, list[i].model, list[i].name, list[i].version);
+    }
+    return rc;
+}
+
+// Slots as the gateways have them, whose counters go on.
+struct known_slots {
+    uint64_t keys[LIMIT_DEPLOYMENTS];
+    size_t n_left; // that nobody took
+};
+
+static uint32_t slot_take(struct known_slots *k, const struct registry_version *v)
+{
+    uint64_t key = metrics_key(v->model, v->number);
+    for (uint32_t i = 0; i < LIMIT_DEPLOYMENTS; i++) {
+        if (k->keys[i] != key)
+            continue;
+        k->keys[i] = 0;
+        k->n_left--;
+        return i;
+    }
+    return LIMIT_DEPLOYMENTS;
+}
+
+static int load_first(struct controller *c, struct known_slots *k, struct arena *a, struct err *e)
+{
+    struct registry_version *list;
+    struct deployment *d;
+    size_t n;
+    bool all;
+    int rc = c->registry->ops->versions_first(c->registry, routing_limit(&c->routing), a, &list, &n, &all, e);
+    c->routing.has_more = !rc && !all;
+    for (size_t i = 0; !rc && i < n; i++)
+        if (all || list[i].is_newest || routing_has_alias(&c->routing, list[i].model, list[i].number))
+            rc = revive(c, &list[i], slot_take(k, &list[i]), false, &d, e);
+    return rc;
+}
+
+// After this process alone was started anew: gateways serve what was asked for before, and should go on.
+static int load_again(struct controller *c, struct known_slots *k, struct arena *a, struct err *e)
+{
+    struct registry_version *list;
+    struct deployment *d;
+    size_t n = 0;
+    int rc = 0;
+    if (k->n_left && c->routing.has_more)
+        rc = c->registry->ops->versions(c->registry, &(struct registry_versions_query){0}, a, &list, &n, e);
+    for (size_t i = 0; !rc && i < n && k->n_left && routing_has_room(&c->routing); i++) {
+        uint32_t slot = slot_take(k, &list[i]);
+        if (slot < LIMIT_DEPLOYMENTS && !registry_version_is_rejected(&list[i]) &&
+            !routing_find(&c->routing, list[i].model, list[i].number))
+            rc = revive(c, &list[i], slot, false, &d, e);
     }
     return rc;
 }
@@ -266,17 +340,16 @@ static int restore_aliases(struct controller *c, struct arena *a, struct err *e)
 int startup_begin(struct controller *c, struct err *e)
 {
     struct arena a;
-    struct registry_version *list;
-    size_t n;
+    struct known_slots known = {.n_left = 0};
     int rc = arena_init(&a, READ_ARENA_BYTES, e);
     if (rc)
         return rc;
+    known.n_left = scaling_slots(c, known.keys);
     rc = restore_aliases(c, &a, e);
     if (!rc)
-        rc = c->registry->ops->versions(c->registry, &(struct registry_versions_query){.deployed_only = true},
-                                        &a, &list, &n, e);
-    for (size_t i = 0; !rc && i < n; i++)
-        rc = revive(c, &list[i], e);
+        rc = load_first(c, &known, &a, e);
+    if (!rc)
+        rc = load_again(c, &known, &a, e);
     arena_done(&a);
     if (!rc)
         declare_replicas(c);

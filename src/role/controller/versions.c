@@ -10,6 +10,7 @@
 #include "role/controller/baseline_job.h"
 #include "role/controller/change.h"
 #include "role/controller/compile_job.h"
+#include "role/controller/deploying.h"
 #include "role/controller/describe.h"
 #include "role/controller/gateways.h"
 #include "role/controller/housekeeping.h"
@@ -133,7 +134,6 @@ static struct registry_version version_of(const struct push *p, const struct reg
         .id = p->deployment->promised_id,
         .model = r->args[0],
         .number = p->deployment->promised_version,
-        .slot = p->deployment->slot,
         .state = STR("ready"),
         .engine = str_of(p->deployment->engine->name),
         .format = str_of(p->job.format),
@@ -157,7 +157,7 @@ static struct registry_version version_of(const struct push *p, const struct reg
 static void put_answer(struct push *p, const struct registry_version *v)
 {
     struct request *r = p->r;
-    struct registry_alias champion = {STR("champion"), v->number};
+    struct registry_alias champion = {v->model, STR("champion"), v->number};
     describe_version(&(struct describe_version){.version = v,
                                                 .aliases = &champion,
                                                 .n_aliases = p->manifest.promote,
@@ -194,9 +194,11 @@ static int commit(struct push *p, struct registry_version *v, struct err *e)
 static void serve(struct push *p, const struct registry_version *v)
 {
     struct request *r = p->r;
-    p->deployment = NULL; // the table's now
     if (p->manifest.promote)
         routing_alias_set(&r->c->routing, v->model, STR("champion"), v->number);
+    routing_set_newest(&r->c->routing, p->deployment);
+    deploying_named(r->c, p->deployment);
+    p->deployment = NULL; // the table's now
     log_event(&r->c->log, LOG_LEVEL_INFO, "version_created", LOG_STR("model", v->model),
               LOG_INT("version", v->number), LOG_BOOL("promoted", p->manifest.promote),
               LOG_Z("request_id", r->request_id));
@@ -248,14 +250,13 @@ static void put_rejection(struct push *p, const struct registry_version *v)
     change_promise(r, err_http_status(ERR_REJECTED));
 }
 
-// A version with reasons, and without a slot.
+// A version with reasons, which is not loaded.
 static int commit_rejected(struct push *p, struct str reasons, struct err *e)
 {
     struct request *r = p->r;
     request_reason(r, p->manifest.reason);
     struct registry_cause cause = request_cause(r);
     struct registry_version v = version_of(p, &cause);
-    v.slot = REGISTRY_NO_SLOT;
     v.state = STR("rejected");
     v.reasons_json = reasons;
     put_rejection(p, &v);
@@ -510,6 +511,8 @@ int version_create(struct request *r, struct err *e)
         rc = r->c->registry->ops->room(r->c->registry, e);
     if (!rc)
         rc = blobs_check(r, &p->manifest, e);
+    if (!rc)
+        rc = deploying_make_room(r->c, e);
     if (!rc)
         rc = routing_reserve(&r->c->routing, r->args[0], &p->deployment, e);
     if (!rc)

@@ -362,7 +362,7 @@ static void take_from_shared(struct conn *c, size_t n)
 static void after_input(struct conn *c)
 {
     const struct settings *s = c->g->settings;
-    if (c->state == CONN_WAITING && c->call && c->in.n && !c->paused)
+    if (c->state == CONN_WAITING && (c->call || c->parked) && c->in.n && !c->paused)
         conn_want_input(c, false); // it has requests enough; while it has none its leaving is noticed
     else if (c->state == CONN_WAITING && c->admin && !c->paused)
         set_deadline(c, s->body_timeout_ms); // of an upload

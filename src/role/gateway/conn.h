@@ -16,6 +16,7 @@ enum conn_state {
 
 struct admin_call;
 struct call;
+struct parked;
 
 struct conn {
     struct watch watch;
@@ -39,6 +40,7 @@ struct conn {
     size_t payload_end;       // 0 = not begun
     struct admin_call *admin; // a request forwarded to the controller, while CONN_WAITING
     struct call *call;        // a request that a replica computes, while CONN_WAITING
+    struct parked *parked;    // a request for a version that is being loaded, while CONN_WAITING
 };
 
 void conn_listen_start(struct gateway *g, int listen_fd);

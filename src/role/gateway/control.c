@@ -8,6 +8,7 @@
 #include "os/sock.h"
 #include "role/gateway/backend.h"
 #include "role/gateway/metrics_page.h"
+#include "role/gateway/parked.h"
 #include "role/gateway/predict.h"
 #include "role/gateway/table.h"
 #include "role/gateway/trial.h"
@@ -152,6 +153,7 @@ static int take_routes(struct control *k, const struct msg *m, struct err *e)
               LOG_INT("models", t->n_models));
     if (t->ready)
         k->on_table(g);
+    parked_routed(g);
     return acknowledge(k, t->generation, e);
 }
 
@@ -159,6 +161,8 @@ static int take_message(struct control *k, const struct msg *m, struct err *e)
 {
     if (m->type == IPC_ROUTES)
         return take_routes(k, m, e);
+    if (m->type == IPC_ABSENT)
+        return parked_absent(k->g, m->payload, e);
     if (m->type != IPC_DEPLOY && m->type != IPC_SCALE)
         return err_set(e, ERR_INVALID, "message type %u is not expected here", m->type);
     yyjson_doc *doc = yyjson_read(m->payload.p, m->payload.n, 0);
@@ -284,13 +288,6 @@ void control_free(struct control *k)
     free(k);
 }
 
-void control_want(struct control *k, uint64_t deployment)
-{
-    char json[64];
-    int n = snprintf(json, sizeof json, "{\"deployment\":%llu}", (unsigned long long)deployment);
-    control_tell(k, IPC_WANT, (struct str){json, (size_t)n});
-}
-
 void control_tell(struct control *k, uint16_t type, struct str json)
 {
     struct err e;
@@ -301,6 +298,27 @@ void control_tell(struct control *k, uint16_t type, struct str json)
         rc = loop_change(k->g->loop, &k->watch, EPOLLIN | EPOLLOUT, &e);
     if (rc && rc != ERR_BUSY)
         disconnect(k, &e);
+}
+
+void control_want(struct control *k, uint64_t deployment)
+{
+    char json[64];
+    int n = snprintf(json, sizeof json, "{\"deployment\":%llu}", (unsigned long long)deployment);
+    control_tell(k, IPC_WANT, (struct str){json, (size_t)n});
+}
+
+void control_ask(struct control *k, struct str model, struct str name)
+{
+    struct buf b;
+    buf_init(&b, 4096);
+    buf_puts(&b, "{\"model\":");
+    buf_put_json_str(&b, model);
+    buf_puts(&b, ",\"name\":");
+    buf_put_json_str(&b, name);
+    buf_putc(&b, '}');
+    if (!b.failed)
+        control_tell(k, IPC_ASK, buf_str(&b));
+    buf_done(&b);
 }
 
 bool control_is_connected(const struct control *k)

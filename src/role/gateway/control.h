@@ -15,4 +15,6 @@ void control_free(struct control *k); // NULL is fine
 void control_want(struct control *k, uint64_t deployment);
 // Sends a message of this type; nothing happens without a controller, or when it does not read.
 void control_tell(struct control *k, uint16_t type, struct str json);
+// Asks for a version that the table does not have (IPC_ASK); without a connection nothing happens.
+void control_ask(struct control *k, struct str model, struct str name);
 bool control_is_connected(const struct control *k);

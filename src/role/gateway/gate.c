@@ -6,8 +6,10 @@
 #include "role/gateway/call.h"
 #include "role/gateway/describe.h"
 #include "role/gateway/job.h"
+#include "role/gateway/parked.h"
 #include "role/gateway/predict.h"
 #include "role/gateway/reply.h"
+#include "role/gateway/table.h"
 #include "settings/settings.h"
 #include "wire/url.h"
 
@@ -132,6 +134,8 @@ static int answer(struct conn *c, const struct http1_request *req, struct route_
         rc = decode_name(&m->version, e);
     if (rc)
         return rc;
+    if (c->g->table->has_more && parked_concerns(c->g, m))
+        return parked_begin(c, req, m, body, e);
     switch (m->route->handler) {
     case ROUTE_V1_PREDICT:
     case ROUTE_V2_INFER:
@@ -177,6 +181,8 @@ void gate_abandon(struct conn *c)
         admin_abandon(c);
     else if (c->call)
         call_abandon(c);
+    else if (c->parked)
+        parked_abandon(c);
     else
         job_abandon(c);
 }

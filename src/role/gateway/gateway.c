@@ -13,6 +13,7 @@
 #include "role/gateway/control.h"
 #include "role/gateway/job.h"
 #include "role/gateway/links.h"
+#include "role/gateway/parked.h"
 #include "role/gateway/predict.h"
 #include "role/gateway/shadow.h"
 #include "role/gateway/table.h"
@@ -129,6 +130,7 @@ static void on_sweep(struct timer *t)
     conn_sweep(g);
     backends_sweep(g);
     trials_report(g);
+    parked_sweep(g);
     drain_if_orphaned((struct process *)g);
     if (g->draining && (g->n_conns == 0 || now >= g->drain_deadline_ns))
         loop_stop(g->loop);
@@ -210,6 +212,7 @@ static void stop(struct process *p)
         job_slice(g);
     while (g->decoding)
         calls_decode(g);
+    parked_close(g);
     links_free(g);
     control_free(g->control);
     table_free(g->table);

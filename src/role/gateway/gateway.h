@@ -25,6 +25,7 @@ struct pending;
 struct settings;
 struct shadows;
 struct links;
+struct parked_list;
 struct table;
 struct trial;
 
@@ -72,10 +73,11 @@ struct gateway {
     // Routing (table.c, control.c)
     struct table *table; // never NULL; swapped whole
     struct control *control;
-    struct trial *trials;    // rollouts whose requests are divided, or not all counted yet
-    struct shadows *shadows; // mirrored requests (shadow.c); NULL before the first
-    bool has_shadow_work;    // for the next turn
-    uint64_t n_draws;        // from a random number on, so that no two gateways draw alike
+    struct trial *trials;       // rollouts whose requests are divided, or not all counted yet
+    struct shadows *shadows;    // mirrored requests (shadow.c); NULL before the first
+    bool has_shadow_work;       // for the next turn
+    uint64_t n_draws;           // from a random number on, so that no two gateways draw alike
+    struct parked_list *parked; // requests for versions that are being loaded; NULL before the first
 
     struct backend *backends;  // replicas of deployments that do not run inline
     struct links *supervision; // where replicas are introduced (links.c)

@@ -75,6 +75,7 @@ static int fill(struct table *t, yyjson_val *root, struct deployment *const *poo
     size_t i, n, n_models = yyjson_arr_size(models);
     t->generation = yyjson_get_uint(yyjson_obj_get(root, "generation"));
     t->ready = !yyjson_is_false(yyjson_obj_get(root, "ready"));
+    t->has_more = yyjson_is_true(yyjson_obj_get(root, "more"));
     t->models = calloc(n_models + 1, sizeof *t->models);
     if (!t->models)
         return err_set(e, ERR_NOMEM, "routes");
@@ -202,6 +203,18 @@ int table_no_default(const struct table_model *m, struct err *e)
     err_set(e, ERR_UNAVAILABLE, "model '%s' is being replaced by another version", m->name);
     err_hint(e, "It answers again when that is loaded, or if it cannot be, the one before.");
     return ERR_UNAVAILABLE;
+}
+
+bool table_has(const struct table *t, struct str model, struct str version)
+{
+    int64_t at = map_get(&t->by_name, model);
+    const struct table_model *m = at < 0 ? NULL : &t->models[at];
+    if (!m || version.n == 0)
+        return m && (m->fallback || m->is_replacing);
+    for (uint32_t k = 0; k < m->n_names; k++)
+        if (str_eq(str_of(m->names[k].name), version))
+            return true;
+    return false;
 }
 
 int table_route(const struct table *t, struct str model, struct str version, struct deployment **ret,

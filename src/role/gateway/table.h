@@ -59,7 +59,8 @@ struct table_model {
 
 struct table {
     uint64_t generation;
-    bool ready; // every version the registry knows is loaded or given up
+    bool ready;    // every version that is to be loaded at a start is loaded or given up
+    bool has_more; // the registry has versions that are not here, to be asked for
     struct table_model *models;
     uint32_t n_models;
     struct map by_name; // model name -> index
@@ -91,6 +92,8 @@ void table_free(struct table *t);
 // result is not referenced.
 int table_route(const struct table *t, struct str model, struct str version, struct deployment **ret,
                 struct err *e) ERR_CHECKED;
+// Whether table_route needs nobody else: it finds one, or says why the model is away.
+bool table_has(const struct table *t, struct str model, struct str version);
 // Of a model without a default version: ERR_UNAVAILABLE that says why.
 int table_no_default(const struct table_model *m, struct err *e) ERR_CHECKED;
 // The model's row, or NULL with ERR_UNKNOWN_MODEL set.

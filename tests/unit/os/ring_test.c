@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "os/ring.h"
 
+#include "base/clock.h"
 #include "os/shm.h"
 #include "unit.h"
 
@@ -361,7 +362,7 @@ END_TEST
 
 // Two processes that send each other's messages back, each sleeping whenever it has nothing to do. A wake-up
 // that is lost stops both, and the test's time limit ends it.
-enum { STRESS = 1000000, WINDOW = 256 };
+enum { STRESS = 200000, WINDOW = 256 };
 
 struct side {
     struct ring_writer w;
@@ -499,14 +500,15 @@ START_TEST(two_processes_lose_no_message_and_no_wake_up)
 END_TEST
 
 // Both sides take their step of the handshake at the same moment, again and again: it must not happen that
-// the reader sleeps and the writer does not wake it.
-enum { MEETINGS = 300000 };
+// the reader sleeps and the writer does not wake it. Where the two seldom run at once the time is the end.
+enum { MEETINGS = 300000, MEETINGS_MIN = 1000 };
+static const uint64_t MEETING_NS = 4000000000;
 
 static void meet(uint32_t *arrived, uint32_t round)
 {
     __atomic_fetch_add(arrived, 1, __ATOMIC_SEQ_CST);
     for (uint32_t spins = 0; __atomic_load_n(arrived, __ATOMIC_ACQUIRE) < 2 * round; spins++)
-        if (spins % 1000 == 999)
+        if (spins % 200 == 199)
             sched_yield(); // there may be one core only
 }
 
@@ -519,14 +521,18 @@ START_TEST(sleep_and_commit_at_the_same_moment)
     struct {
         _Alignas(64) uint32_t arrived;
         _Alignas(64) uint32_t sleeps;
+        _Alignas(64) uint32_t is_last; // written before the first and read before the second of a round
     } *shared = new_memory(SIZE);
     int pid = fork();
     struct err e;
     const void *p;
     size_t n;
     uint32_t lost = 0;
-    for (uint32_t i = 0; i < MEETINGS; i++) {
+    uint64_t end = clock_mono_ns() + MEETING_NS;
+    bool is_last = false;
+    for (uint32_t i = 0; !is_last; i++) {
         if (pid) {
+            shared->is_last = is_last = i + 1 == MEETINGS || (i >= MEETINGS_MIN && clock_mono_ns() >= end);
             char *to = ring_reserve(&there, 1);
             *to = 1;
             meet(&shared->arrived, 2 * i + 1);
@@ -537,6 +543,7 @@ START_TEST(sleep_and_commit_at_the_same_moment)
             ring_free_to(&there, there.at);
         } else {
             meet(&shared->arrived, 2 * i + 1);
+            is_last = shared->is_last;
             for (volatile uint32_t wait = i % 64; wait > 0; wait--)
                 ; // the two are not equally long
             shared->sleeps = ring_sleep(&back, &there_r);

@@ -193,14 +193,12 @@ START_TEST(each_rule_of_the_database_finds_what_breaks_it)
     static const char *const BREAKS[][2] = {
         {"number_reused", "UPDATE models SET last_version = 1"},
         {"version_state", "UPDATE versions SET state = 'unknown' WHERE id = 3"},
-        {"version_slot", "UPDATE versions SET slot = 100000 WHERE id = 3"},
-        {"version_slot", "UPDATE versions SET slot = NULL WHERE id = 3"},
         {"version_without_files", "DELETE FROM artifacts WHERE version_id = 3"},
         {"version_not_audited", "DELETE FROM audit WHERE id = 4"},
         {"artifact_size", "UPDATE artifacts SET digest = (SELECT digest FROM artifacts WHERE version_id = 2)"
                           " WHERE version_id = 3"},
         {"alias_of_another_model", "UPDATE aliases SET version_id = 1 WHERE version_id = 20"},
-        {"alias_of_rejected", "UPDATE versions SET state = 'rejected', slot = NULL WHERE id = 20"},
+        {"alias_of_rejected", "UPDATE versions SET state = 'rejected' WHERE id = 20"},
         {"registry_reference", "DELETE FROM versions WHERE id = 20"},
         {"registry_schema", "PRAGMA user_version = 1000"},
         {"audit_chain", "UPDATE audit SET actor = 'nobody' WHERE id = 5"},

@@ -189,12 +189,11 @@ static int put_blob(struct blobs *b, bool *ret_stored, struct err *e)
     return rc;
 }
 
-static int add(struct registry *r, const char *model, uint32_t slot, const char *alias, struct err *e)
+static int add(struct registry *r, const char *model, const char *alias, struct err *e)
 {
     struct registry_artifact file = {
         .name = STR("model.json"), .digest.bytes = {7}, .size_bytes = sizeof BYTES};
     struct registry_version v = {.model = str_of(model),
-                                 .slot = slot,
                                  .engine = STR("trees"),
                                  .format = STR("xgboost_json"),
                                  .signature_json = STR("{}"),
@@ -231,11 +230,11 @@ static void work(void)
     plan->now = OP_BLOB;
     note(OP_BLOB, put_blob(b, &stored, &e), &e);
     plan->now = OP_VERSION;
-    note(OP_VERSION, add(r, "churn", 1, "champion", &e), &e);
+    note(OP_VERSION, add(r, "churn", "champion", &e), &e);
     plan->now = OP_ALIAS;
     note(OP_ALIAS, r->ops->alias_set(r, &CAUSE, STR("churn"), STR("blue"), 1, &e), &e);
     plan->now = OP_TEMP_ADD;
-    note(OP_TEMP_ADD, add(r, "temp", 2, "", &e), &e);
+    note(OP_TEMP_ADD, add(r, "temp", "", &e), &e);
     plan->now = OP_TEMP_REMOVE;
     rc = plan->result[OP_TEMP_ADD] ? 0 : r->ops->model_remove(r, &CAUSE, STR("temp"), &e);
     note(OP_TEMP_REMOVE, rc, &e);
@@ -260,7 +259,7 @@ static void check_registry(struct registry *r, struct arena *a, long n)
     bool added = r->ops->version_find(r, STR("churn"), STR("2"), a, &v, &e) == 0;
     expect(OP_VERSION, added, "version 2", n);
     if (added)
-        ck_assert(v.n_artifacts == 1 && v.artifacts[0].digest.bytes[0] == 7 && v.slot == 1);
+        ck_assert(v.n_artifacts == 1 && v.artifacts[0].digest.bytes[0] == 7);
     ck_assert_int_eq(r->ops->version_find(r, STR("churn"), STR("champion"), a, &v, &e), 0);
     ck_assert_uint_eq(v.number, added ? 2 : 1); // with its version, or not at all
     expect(OP_ALIAS, r->ops->version_find(r, STR("churn"), STR("blue"), a, &v, &e) == 0, "alias blue", n);
@@ -304,7 +303,7 @@ static void prepare(void)
     SHA256((const unsigned char *)BYTES, sizeof BYTES, digest.bytes);
     tempdir_new(dir);
     ck_assert_int_eq(registry_sqlite_open(dir, &r, &e), 0);
-    ck_assert_int_eq(add(r, "churn", 0, "champion", &e), 0);
+    ck_assert_int_eq(add(r, "churn", "champion", &e), 0);
     r->ops->close(r);
 }
 
@@ -513,7 +512,7 @@ START_TEST(on_a_full_disk_names_can_be_moved_and_nothing_is_added)
     full_disk = dir;
     here = (struct plan){.kind = FAULT_FULL, .error = ENOSPC, .countdown = 1, .sticky = true};
     plan = &here;
-    int added = add(r, "churn", 1, "", &e);
+    int added = add(r, "churn", "", &e);
     int set = r->ops->alias_set(r, &CAUSE, STR("churn"), STR("blue"), 1, &e);
     int room = r->ops->room(r, &e);
     int removed = r->ops->alias_remove(r, &CAUSE, STR("churn"), STR("blue"), &was, &e);
@@ -523,7 +522,7 @@ START_TEST(on_a_full_disk_names_can_be_moved_and_nothing_is_added)
     ck_assert_int_eq(room, ERR_NO_SPACE);
     ck_assert_int_eq(removed, 0);
     ck_assert_int_eq(r->ops->room(r, &e), 0); // there is room again
-    ck_assert_int_eq(add(r, "churn", 1, "", &e), 0);
+    ck_assert_int_eq(add(r, "churn", "", &e), 0);
     r->ops->close(r);
     tempdir_remove(dir);
 }

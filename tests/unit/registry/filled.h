@@ -72,13 +72,12 @@ static inline struct registry_artifact filled_blob(struct blobs *b, unsigned n)
     return f;
 }
 
-// Version of `model` in `slot` with file n; its number.
-static inline uint32_t filled_version(struct registry *r, struct blobs *b, const char *model, unsigned slot,
-                                      unsigned n, const char *alias)
+// Version of `model` with file n; its number.
+static inline uint32_t filled_version(struct registry *r, struct blobs *b, const char *model, unsigned n,
+                                      const char *alias)
 {
     struct registry_artifact f = filled_blob(b, n);
     struct registry_version v = {.model = str_of(model),
-                                 .slot = slot,
                                  .engine = STR("trees"),
                                  .format = STR("xgboost_json"),
                                  .signature_json = STR("{}"),
@@ -95,7 +94,7 @@ static inline uint32_t filled_version(struct registry *r, struct blobs *b, const
     return number;
 }
 
-// Versions of two models, with files 0 … n - 1 in slots of the same numbers, and closed again.
+// Versions of two models, with files 0 … n - 1, and closed again.
 static inline void filled_new(const char *dir, unsigned n)
 {
     struct registry *r;
@@ -104,7 +103,7 @@ static inline void filled_new(const char *dir, unsigned n)
     ck_assert_int_eq(registry_sqlite_open(dir, &r, &e), 0);
     ck_assert_int_eq(blobs_dir_open(dir, false, &b, &e), 0);
     for (unsigned i = 0; i < n; i++)
-        filled_version(r, b, i % 2 ? "churn" : "price", i, i, i + 2 < n ? "" : "champion");
+        filled_version(r, b, i % 2 ? "churn" : "price", i, i + 2 < n ? "" : "champion");
     b->ops->close(b);
     r->ops->close(r);
 }

@@ -25,7 +25,6 @@ static void start(void)
         struct registry_artifact f = SHARED;
         bool rejected = i % 20 >= 18; // the tenth of each
         struct registry_version v = {.model = i % 2 ? STR("b") : STR("a"),
-                                     .slot = rejected ? REGISTRY_NO_SLOT : i,
                                      .state = rejected ? STR("rejected") : STR("ready"),
                                      .engine = STR("trees"),
                                      .format = STR("xgboost_json"),

@@ -42,12 +42,11 @@ static void small_store_done(struct small_store *s)
     tempdir_remove(s->dir);
 }
 
-// A version without a slot; returns its number.
+// A version; returns its number.
 static uint32_t small_store_add(struct small_store *s, const char *model, const char *alias)
 {
     struct registry_artifact file = {.name = STR("model.json"), .digest.bytes = {1}, .size_bytes = 7};
     struct registry_version v = {.model = str_of(model),
-                                 .slot = REGISTRY_NO_SLOT,
                                  .engine = STR("trees"),
                                  .format = STR("xgboost_json"),
                                  .artifacts = &file,

@@ -35,13 +35,12 @@ static void stop(void)
     tempdir_remove(dir);
 }
 
-static struct registry_version sample(const char *model, uint32_t slot, struct registry_artifact *file)
+static struct registry_version sample(const char *model, struct registry_artifact *file)
 {
     *file =
         (struct registry_artifact){.name = STR("model.json"), .digest.bytes = {1, 2, 3}, .size_bytes = 77};
     return (struct registry_version){
         .model = str_of(model),
-        .slot = slot,
         .engine = STR("trees"),
         .format = STR("xgboost_json"),
         .signature_json = STR("{\"n\":1}"),
@@ -54,10 +53,10 @@ static struct registry_version sample(const char *model, uint32_t slot, struct r
     };
 }
 
-static uint32_t add(const char *model, uint32_t slot, const char *alias)
+static uint32_t add(const char *model, const char *alias)
 {
     struct registry_artifact file;
-    struct registry_version v = sample(model, slot, &file);
+    struct registry_version v = sample(model, &file);
     uint64_t id;
     uint32_t number;
     int rc = reg->ops->version_add(reg, &CAUSE, &v, str_of(alias), &id, &number, &e);
@@ -73,11 +72,11 @@ static int find(const char *model, const char *selector, struct registry_version
 START_TEST(a_version_comes_back_whole_after_reopening)
 {
     start();
-    ck_assert_uint_eq(add("churn", 5, "champion"), 1);
+    ck_assert_uint_eq(add("churn", "champion"), 1);
     reopen();
     struct registry_version v;
     ck_assert_int_eq(find("churn", "champion", &v), 0);
-    ck_assert(str_eq(v.model, STR("churn")) && v.number == 1 && v.slot == 5);
+    ck_assert(str_eq(v.model, STR("churn")) && v.number == 1);
     ck_assert(str_eq(v.state, STR("ready")) && str_eq(v.engine, STR("trees")));
     ck_assert(str_eq(v.format, STR("xgboost_json")) && str_eq(v.signature_json, STR("{\"n\":1}")));
     ck_assert(str_eq(v.description, STR("first try")) && str_eq(v.tags_json, STR("{\"team\":\"risk\"}")));
@@ -92,16 +91,16 @@ END_TEST
 START_TEST(version_numbers_are_never_reused)
 {
     start();
-    ck_assert_uint_eq(add("churn", 0, ""), 1);
-    ck_assert_uint_eq(add("churn", 1, ""), 2);
-    ck_assert_uint_eq(add("other", 2, ""), 1);
+    ck_assert_uint_eq(add("churn", ""), 1);
+    ck_assert_uint_eq(add("churn", ""), 2);
+    ck_assert_uint_eq(add("other", ""), 1);
     ck_assert_int_eq(reg->ops->version_remove(reg, &CAUSE, STR("churn"), 2, false, &e), 0);
-    ck_assert_uint_eq(add("churn", 1, ""), 3);
+    ck_assert_uint_eq(add("churn", ""), 3);
     ck_assert_int_eq(reg->ops->model_remove(reg, &CAUSE, STR("churn"), &e), 0);
     reopen();
     struct registry_version v;
     ck_assert_int_eq(find("churn", "3", &v), ERR_UNKNOWN_MODEL);
-    ck_assert_uint_eq(add("churn", 1, ""), 4);
+    ck_assert_uint_eq(add("churn", ""), 4);
     ck_assert_int_eq(find("churn", "1", &v), ERR_UNKNOWN_VERSION);
     stop();
 }
@@ -110,8 +109,8 @@ END_TEST
 START_TEST(aliases_move_and_guard_their_version)
 {
     start();
-    add("churn", 0, "champion");
-    add("churn", 1, "champion");
+    add("churn", "champion");
+    add("churn", "champion");
     struct registry_version v;
     ck_assert_int_eq(find("churn", "champion", &v), 0);
     ck_assert_uint_eq(v.number, 2);
@@ -147,7 +146,7 @@ START_TEST(lists_are_ordered_and_complete)
     start();
     enum { N = 40 };
     for (uint32_t i = 0; i < N; i++)
-        add(i % 2 ? "beta" : "alpha", i, i == 10 ? "champion" : "");
+        add(i % 2 ? "beta" : "alpha", i == 10 ? "champion" : "");
     struct registry_model *models;
     struct registry_version *versions;
     size_t n;
@@ -173,13 +172,13 @@ END_TEST
 START_TEST(a_rejected_version_is_kept_with_its_reasons_and_never_named)
 {
     struct registry_artifact files[3];
-    struct registry_version v = sample("churn", REGISTRY_NO_SLOT, &files[0]), back;
+    struct registry_version v = sample("churn", &files[0]), back;
     struct registry_model *models;
     uint64_t id;
     uint32_t number;
     size_t n;
     start();
-    add("churn", 1, "champion");
+    add("churn", "champion");
     files[0].name = STR("z.json");
     files[1] = (struct registry_artifact){.name = STR("a.bin"), .role = REGISTRY_ROLE_DATA};
     files[2] = (struct registry_artifact){.name = STR("golden.json"), .role = REGISTRY_ROLE_GOLDEN};
@@ -191,14 +190,11 @@ START_TEST(a_rejected_version_is_kept_with_its_reasons_and_never_named)
     v.trained_from = STR("run 7");
     v.replaces = 1;
     ck_assert_int_eq(reg->ops->version_add(reg, &CAUSE, &v, STR("champion"), &id, &number, &e), ERR_CONFLICT);
-    v.slot = 2;
-    ck_assert_int_eq(reg->ops->version_add(reg, &CAUSE, &v, STR(""), &id, &number, &e), ERR_CONFLICT);
-    v.slot = REGISTRY_NO_SLOT;
     ck_assert_int_eq(reg->ops->version_add(reg, &CAUSE, &v, STR(""), &id, &number, &e), 0);
     ck_assert_uint_eq(number, 2);
     reopen();
     ck_assert_int_eq(find("churn", "2", &back), 0);
-    ck_assert(registry_version_is_rejected(&back) && back.slot == REGISTRY_NO_SLOT && back.replaces == 1);
+    ck_assert(registry_version_is_rejected(&back) && back.replaces == 1);
     ck_assert(str_eq(back.reasons_json, v.reasons_json) && str_eq(back.admission_json, v.admission_json));
     ck_assert(str_eq(back.metrics_json, v.metrics_json) && str_eq(back.trained_from, v.trained_from));
     ck_assert(back.n_artifacts == 3 && str_eq(back.artifacts[0].name, STR("z.json"))); // the model first
@@ -208,26 +204,86 @@ START_TEST(a_rejected_version_is_kept_with_its_reasons_and_never_named)
     ck_assert_int_eq(reg->ops->alias_set(reg, &CAUSE, STR("churn"), STR("champion"), 2, &e), ERR_CONFLICT);
     ck_assert_int_eq(reg->ops->models(reg, &arena, &models, &n, &e), 0);
     ck_assert(n == 1 && models[0].latest == 2 && models[0].latest_ready == 1);
-    const struct registry_versions_query deployed = {.deployed_only = true};
     struct registry_version *served;
-    ck_assert_int_eq(reg->ops->versions(reg, &deployed, &arena, &served, &n, &e), 0);
-    ck_assert(n == 1 && served[0].number == 1);
+    bool all;
+    ck_assert_int_eq(reg->ops->versions_first(reg, 9, &arena, &served, &n, &all, &e), 0);
+    ck_assert(n == 1 && served[0].number == 1 && all);
     stop();
 }
 END_TEST
 
-START_TEST(a_slot_has_one_owner)
+static void expect_first(uint32_t limit, bool all, const char *want)
 {
-    start();
-    add("churn", 3, "");
+    struct registry_version *list;
+    size_t n;
+    bool is_all;
+    char got[400] = "";
+    ck_assert_int_eq(reg->ops->versions_first(reg, limit, &arena, &list, &n, &is_all, &e), 0);
+    for (size_t i = 0, used = 0; i < n; i++)
+        used += (size_t)snprintf(got + used, sizeof got - used, "%s" STR_FMT "/%u", i ? " " : "",
+                                 STR_ARG(list[i].model), list[i].number);
+    ck_assert_str_eq(got, want);
+    ck_assert_int_eq(is_all, all);
+}
+
+START_TEST(what_is_named_and_what_is_new_is_loaded_first)
+{
     struct registry_artifact file;
-    struct registry_version v = sample("other", 3, &file);
+    struct registry_version rejected = sample("b", &file), v;
     uint64_t id;
     uint32_t number;
-    ck_assert_int_eq(reg->ops->version_add(reg, &CAUSE, &v, STR(""), &id, &number, &e), ERR_CONFLICT);
-    ck_assert_int_eq(find("other", "1", &v), ERR_UNKNOWN_MODEL);
-    v = sample("other", 4, &file);
-    ck_assert_uint_eq(add("other", 4, ""), 1); // the number that failed was not used up
+    start();
+    expect_first(4, true, "");
+    add("a", "champion");
+    add("a", "");
+    add("a", "");
+    add("b", "");
+    add("b", "");
+    rejected.state = STR("rejected");
+    ck_assert_int_eq(reg->ops->version_add(reg, &CAUSE, &rejected, STR(""), &id, &number, &e), 0);
+    ck_assert_int_eq(reg->ops->alias_set(reg, &CAUSE, STR("a"), STR("old"), 1, &e), 0);
+    expect_first(5, true, "a/1 b/2 a/3 b/1 a/2");
+    expect_first(4, false, "a/1 b/2 a/3 b/1");
+    expect_first(2, false, "a/1 b/2");
+    expect_first(1, false, "a/1");
+    ck_assert(find("a", "", &v) == 0 && v.number == 1); // the champion
+    ck_assert(find("b", "", &v) == 0 && v.number == 2); // 3 was rejected
+    ck_assert_int_eq(find("c", "", &v), ERR_UNKNOWN_MODEL);
+    add("a", "champion");
+    expect_first(3, false, "a/4 a/1 b/2");
+    stop();
+}
+END_TEST
+
+START_TEST(a_model_of_which_all_was_rejected_has_no_default)
+{
+    struct registry_artifact file;
+    struct registry_version v = sample("b", &file);
+    uint64_t id;
+    uint32_t number;
+    start();
+    v.state = STR("rejected");
+    ck_assert_int_eq(reg->ops->version_add(reg, &CAUSE, &v, STR(""), &id, &number, &e), 0);
+    ck_assert_int_eq(find("b", "", &v), ERR_UNKNOWN_VERSION);
+    ck_assert_str_eq(e.msg, "all versions of model 'b' were rejected");
+    expect_first(3, true, "");
+    stop();
+}
+END_TEST
+
+START_TEST(aliases_of_all_models_are_one_list)
+{
+    struct registry_alias *list;
+    size_t n;
+    start();
+    add("b", "champion");
+    add("a", "champion");
+    ck_assert_int_eq(reg->ops->alias_set(reg, &CAUSE, STR("b"), STR("blue"), 1, &e), 0);
+    ck_assert_int_eq(reg->ops->aliases(reg, STR(""), &arena, &list, &n, &e), 0);
+    ck_assert_uint_eq(n, 3);
+    ck_assert(str_eq(list[0].model, STR("a")) && str_eq(list[0].name, STR("champion")));
+    ck_assert(str_eq(list[1].model, STR("b")) && str_eq(list[1].name, STR("blue")) && list[1].version == 1);
+    ck_assert(str_eq(list[2].model, STR("b")) && str_eq(list[2].name, STR("champion")));
     stop();
 }
 END_TEST
@@ -316,7 +372,7 @@ static void old_schema_is_brought_up_to_date(const char *more)
     ck_assert_int_eq(find("churn", "blue", &v), 0);
     ck_assert(str_eq(v.settings_json, STR("{}")) && str_eq(v.signature_json, STR("{\"n\":1}")));
     ck_assert(str_eq(v.reasons_json, STR("[]")) && str_eq(v.metrics_json, STR("{}")) && v.replaces == 0);
-    ck_assert(v.n_artifacts == 1 && v.artifacts[0].role == REGISTRY_ROLE_MODEL && v.slot == 5);
+    ck_assert(v.n_artifacts == 1 && v.artifacts[0].role == REGISTRY_ROLE_MODEL);
     text_is("SELECT group_concat(id || alias || previous || version || '<' || back_id, ' ')"
             " FROM alias_history",
             "1champion01<0 2champion12<1 3blue01<0");
@@ -325,7 +381,7 @@ static void old_schema_is_brought_up_to_date(const char *more)
     text_is(
         "SELECT count(*) FROM audit a JOIN audit_head h ON h.id = a.id AND h.hash = a.hash WHERE a.id = 4",
         "1");
-    ck_assert_uint_eq(add("churn", 7, ""), 3);
+    ck_assert_uint_eq(add("churn", ""), 3);
     text_is("SELECT id FROM audit_head", "5");
     reopen();
     stop();
@@ -350,20 +406,20 @@ START_TEST(settings_are_kept_and_promised_numbers_are_given)
     uint32_t number, other;
     struct registry_artifact file;
     start();
-    add("churn", 1, "");
+    add("churn", "");
     ck_assert_int_eq(reg->ops->version_next(reg, STR("churn"), &id, &number, &e), 0);
     ck_assert_uint_eq(number, 2);
     ck_assert_int_eq(reg->ops->version_next(reg, STR("new"), &other_id, &other, &e), 0);
     ck_assert_uint_eq(other, 1);
     ck_assert_uint_eq(other_id, id);
     // A later one is finished first; the earlier keeps its number and id.
-    struct registry_version v = sample("churn", 2, &file);
+    struct registry_version v = sample("churn", &file);
     v.id = id + 1;
     v.number = 3;
     v.settings_json = STR("{\"threads\":2}");
     ck_assert_int_eq(reg->ops->version_add(reg, &CAUSE, &v, STR(""), &other_id, &other, &e), 0);
     ck_assert(other == 3 && other_id == id + 1);
-    v = sample("churn", 3, &file);
+    v = sample("churn", &file);
     v.id = id;
     v.number = 2;
     ck_assert_int_eq(reg->ops->version_add(reg, &CAUSE, &v, STR(""), &other_id, &other, &e), 0);
@@ -371,14 +427,14 @@ START_TEST(settings_are_kept_and_promised_numbers_are_given)
     ck_assert_int_eq(find("churn", "3", &v), 0);
     ck_assert(str_eq(v.settings_json, STR("{\"threads\":2}")) && v.id == id + 1);
     // Taken.
-    v = sample("churn", 4, &file);
+    v = sample("churn", &file);
     v.id = id;
     v.number = 9;
     ck_assert_int_eq(reg->ops->version_add(reg, &CAUSE, &v, STR(""), &other_id, &other, &e), ERR_CONFLICT);
     v.id = id + 2;
     ck_assert_int_eq(reg->ops->version_add(reg, &CAUSE, &v, STR(""), &other_id, &other, &e), 0);
     reopen();
-    ck_assert_uint_eq(add("churn", 5, ""), 10);
+    ck_assert_uint_eq(add("churn", ""), 10);
     ck_assert_int_eq(reg->ops->version_next(reg, STR("churn"), &other_id, &other, &e), 0);
     ck_assert(other == 11 && other_id == id + 4);
     stop();
@@ -411,7 +467,7 @@ START_TEST(a_damaged_database_is_noticed_when_it_is_opened)
 {
     start();
     for (uint32_t i = 0; i < 200; i++)
-        add("churn", i, "");
+        add("churn", "");
     reg->ops->close(reg);
     char path[TEMPDIR_SIZE + 32];
     snprintf(path, sizeof path, "%s/registry.db", dir);
@@ -432,8 +488,8 @@ END_TEST
 START_TEST(every_change_is_audited)
 {
     start();
-    add("churn", 0, "champion");
-    add("churn", 1, "champion");
+    add("churn", "champion");
+    add("churn", "champion");
     ck_assert_int_eq(reg->ops->alias_set(reg, &CAUSE, STR("churn"), STR("champion"), 1, &e), 0);
     ck_assert_int_eq(reg->ops->version_remove(reg, &CAUSE, STR("churn"), 2, false, &e), 0);
     ck_assert_int_eq(reg->ops->model_remove(reg, &CAUSE, STR("churn"), &e), 0);
@@ -460,8 +516,10 @@ END_TEST
 
 UNIT_MAIN("registry/store_sqlite", a_version_comes_back_whole_after_reopening,
           version_numbers_are_never_reused, aliases_move_and_guard_their_version,
-          lists_are_ordered_and_complete, a_slot_has_one_owner, only_one_process_opens_it,
-          a_database_of_schema_1_is_brought_up_to_date, a_database_of_schema_2_is_brought_up_to_date,
+          lists_are_ordered_and_complete, what_is_named_and_what_is_new_is_loaded_first,
+          a_model_of_which_all_was_rejected_has_no_default, aliases_of_all_models_are_one_list,
+          only_one_process_opens_it, a_database_of_schema_1_is_brought_up_to_date,
+          a_database_of_schema_2_is_brought_up_to_date,
           a_rejected_version_is_kept_with_its_reasons_and_never_named,
           settings_are_kept_and_promised_numbers_are_given, a_foreign_or_newer_database_is_refused,
           a_damaged_database_is_noticed_when_it_is_opened, every_change_is_audited)
