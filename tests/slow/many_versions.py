@@ -13,14 +13,15 @@ import sys
 import tempfile
 import time
 
+import numpy as np
 import requests
+import xgboost
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "flows"))
 
 import conftest  # noqa: E402
 
-MODEL = ROOT / "tests" / "fixtures" / "xgboost" / "tiny.json"
 TIMES = 15
 
 
@@ -31,6 +32,13 @@ def median_ms(send):
         send().raise_for_status()
         times.append((time.monotonic() - begin) * 1000)
     return statistics.median(times)
+
+
+def train(path):
+    """Three small trees."""
+    rows = np.random.default_rng(1).normal(size=(200, 4))
+    booster = xgboost.train({"max_depth": 2, "nthread": 1}, xgboost.DMatrix(rows, rows.sum(axis=1)), 3)
+    booster.save_model(path)
 
 
 def name_of(i):
@@ -62,12 +70,13 @@ def report(server, n):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--versions", type=int, default=10_000)
-    parser.add_argument("--model", type=pathlib.Path, default=MODEL)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="slipway-many-") as folder:
+    with tempfile.TemporaryDirectory(prefix="slipway-many-", ignore_cleanup_errors=True) as folder:
+        model = pathlib.Path(folder) / "model.json"
+        train(model)
         server = conftest.Server(folder, "--gateways", "1")
         try:
-            artifact = server.push("many", args.model)["artifacts"][0]
+            artifact = server.push("many", model)["artifacts"][0]
             artifact = {k: artifact[k] for k in ("name", "digest", "size")}
             done = 1
             for n in sorted({10, 1000, args.versions} - {m for m in (10, 1000) if m > args.versions}):
