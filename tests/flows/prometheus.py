@@ -17,9 +17,15 @@ LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 
 
 def page(server):
-    got = requests.get(f"{server.url}/metrics", timeout=60)
-    assert got.status_code == 200
-    return got.text
+    """With what the monitor adds, which comes a moment after the start."""
+    end = time.monotonic() + 20
+    while True:
+        got = requests.get(f"{server.url}/metrics", timeout=60)
+        assert got.status_code == 200
+        if "slipway_traces_total" in got.text:
+            return got.text
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def samples(text, prefix=""):

@@ -266,11 +266,8 @@ def test_a_version_that_is_gone_stays_on_the_page_for_the_time_that_is_set(start
 
 def test_what_the_monitor_knows_is_on_the_page_of_each_gateway(start_server):
     server = start_server("--gateways", 2)
-    end = time.monotonic() + 20
     for _ in range(6):
-        while "slipway_traces_total" not in (text := page(server)):
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        text = page(server)
         checked = promtool("check", "metrics", input=text)
         assert checked.returncode == 0, checked.stderr
     assert {dict(l)["result"]: v for (_, l), v in samples(text, "slipway_traces_total").items()} == {
