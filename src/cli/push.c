@@ -7,6 +7,7 @@
 #include "base/num.h"
 #include "cli/admission.h"
 #include "cli/beside.h"
+#include "cli/change.h"
 #include "cli/client.h"
 #include "cli/describe.h"
 #include "cli/import.h"
@@ -99,6 +100,7 @@ static int put_flags(const struct args *a, struct buf *out, struct err *e)
         buf_puts(out, ",\"trained_from\":");
         buf_put_json_str(out, str_of(origin));
     }
+    cli_put_reason(a, out);
     put_settings(a, out);
     int rc = put_tags(a, out, e);
     if (rc == 0)
@@ -195,6 +197,7 @@ static int push(struct client *c, const struct args *a, struct package *p, struc
                                        client_path(&path, "/api/v1/models/", a->words[0], "/versions", NULL),
                                    .content_type = "application/json",
                                    .body = buf_str(&manifest),
+                                   .idempotency_key = args_value(a, "idempotency-key"),
                                    .timeout_ms = ADMISSION_TIMEOUT_MS};
         rc = post(c, &q, args_has(a, "json"), &doc, e);
     }
@@ -290,8 +293,9 @@ const struct verb verb_push = {
                      "serves only if it gives them too."},
             {.name = "baseline",
              .value = "FILE",
-             .help = "Rows of the training, as CSV with a header, or a profile: what live traffic is compared "
-                     "with (slipway drift). Kept as a profile: bins and counts."},
+             .help =
+                 "Rows of the training, as CSV with a header, or a profile: what live traffic is compared "
+                 "with (slipway drift). Kept as a profile: bins and counts."},
             {.name = "metric",
              .value = "NAME=NUMBER",
              .help = "Of the training; kept with the version, may be repeated.",
@@ -334,6 +338,7 @@ const struct verb verb_push = {
              .help = "What becomes of the version that it replaces: it stays loaded, is unloaded afterwards, "
                      "or before (the server's setting replace_policy).",
              .choices = "keep|availability-preserving|resource-preserving"},
+            CLI_CHANGE_FLAGS,
             CLI_CLIENT_FLAGS,
             {0}},
     .min_words = 2,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What gateways and the controller say to each other over the controller's Unix socket (run/control.sock,
 // whose listener the supervisor owns), and gateways and the monitor over its own (run/monitor.sock; admin
-// requests only, answered like the controller's). Framing and descriptors: os/msg. Payloads are JSON, parsed with
-// yyjson, except IPC_BODY, which is raw bytes.
+// requests only, answered like the controller's). Framing and descriptors: os/msg. Payloads are JSON, parsed
+// with yyjson, except IPC_BODY, which is raw bytes.
 //
 //   routing connection, one per gateway, for its whole life; when it breaks, the gateway connects anew within
 //   two seconds and goes on serving its last table meanwhile
@@ -81,9 +81,9 @@
 //      "stable_hist":{"412":3,…},         durations of the baseline's requests, by bucket of base/hist.h
 //      "pairs":{…}}                       of the shadow, as rollout/pairs.h reads it; absent without any
 //
-//   The monitor has such a connection, too: its IPC_HELLO is {"role":"monitor","protocol":1}. It gets IPC_DEPLOY
-//   without descriptors and with one member more, "signature": the JSON of tensor/schema.h as the registry has
-//   it; and the routes, which it acknowledges and nobody waits for.
+//   The monitor has such a connection, too: its IPC_HELLO is {"role":"monitor","protocol":1}. It gets
+//   IPC_DEPLOY without descriptors and with one member more, "signature": the JSON of tensor/schema.h as the
+//   registry has it; and the routes, which it acknowledges and nobody waits for.
 //
 //   A deployment's number is its version's for ever, over restarts of the controller too; a slot belongs to
 //   one deployment at a time. Generations grow within one connection. They may skip: a slow gateway gets the

@@ -163,3 +163,11 @@ def test_files_of_other_roles_metrics_and_origin_are_kept_and_shown(run, server,
     absent = {**file, "name": "w.bin", "role": "data", "digest": "sha256:" + "0" * 64}
     refused = api(server, "POST", "/models/churn/versions", json={"artifacts": [file, absent]})
     assert refused.status_code == 404 and refused.json()["path"] == "$.artifacts[1]"
+
+
+def test_a_push_says_why_and_is_made_once_under_its_key(run, server, churn):  # noqa: F811
+    for _ in range(2):
+        run("push", "churn", churn.path, "--reason", "fresh data", "--idempotency-key", "monday", server=server)
+    assert [v["version"] for v in api(server, "GET", "/models/churn").json()["versions"]] == [1]
+    rows = api(server, "GET", "/audit").json()["rows"]
+    assert [(r["action"], r["reason"]) for r in rows] == [("version_add", "fresh data")]
