@@ -27,7 +27,7 @@ static double sigma(double x)
 {
     double weight = 1, sum = x, last = -1;
     if (x == 1)
-        return INFINITY;
+        return (double)INFINITY;
     while (sum != last) {
         last = sum;
         x *= x;

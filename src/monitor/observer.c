@@ -125,7 +125,7 @@ static int adopt(struct observer *o, struct profile *p, bool is_own, struct err 
         memset(s->findings, 0, sizeof s->findings);
         verdict_of(&(struct tally){0}, NULL, 0, &o->random, &s->last);
         for (int k = 0; k < OBSERVER_HISTORY; k++)
-            s->history[k] = NAN;
+            s->history[k] = (double)NAN;
     }
     o->refused_finding = (struct finding){0};
     int rc = windows_init(o, e);

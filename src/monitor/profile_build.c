@@ -13,7 +13,7 @@ enum { TABLE_FACTOR = 4, SEED = 5 }; // values that compete for a place among PR
 bool profile_builder_init(struct profile_builder *b, bool is_category, uint32_t k)
 {
     *b = (struct profile_builder){
-        .is_category = is_category, .is_whole = true, .min = INFINITY, .max = -INFINITY};
+        .is_category = is_category, .is_whole = true, .min = (double)INFINITY, .max = -(double)INFINITY};
     kll_init(&b->kll, k, SEED);
     return tops_init(&b->tops,
                      is_category ? PROFILE_VALUES * (k == PROFILE_BUILD_K ? TABLE_FACTOR : 1) : PROFILE_FEW);

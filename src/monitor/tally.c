@@ -164,8 +164,9 @@ void verdict_of(const struct tally *t, const struct profile_column *c, double as
                 struct stats_random *random, struct verdict *ret)
 {
     uint64_t cur[DRIFT_BINS_MAX], sum = 0;
-    *ret = (struct verdict){.n = t->n, .n_missing = t->n_missing, .effect = NAN, .noise = NAN, .w1 = NAN};
-    ret->psi = ret->js = ret->ks = ret->median = NAN;
+    *ret = (struct verdict){
+        .n = t->n, .n_missing = t->n_missing, .effect = (double)NAN, .noise = (double)NAN, .w1 = (double)NAN};
+    ret->psi = ret->js = ret->ks = ret->median = (double)NAN;
     ret->mean = t->n ? t->sum / t->n : (double)NAN;
     if (!c || !t->cells)
         return;

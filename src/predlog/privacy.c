@@ -202,7 +202,7 @@ static double cell_double(const union cell *c, enum dtype t)
     case DTYPE_FP64:
         return c->f64;
     default:
-        return NAN;
+        return (double)NAN;
     }
 }
 

@@ -221,7 +221,7 @@ static int take_cell(struct work *w, uint32_t i, const struct cell *c, double *r
     struct profile_builder *b = &w->builders[i];
     const struct categories *texts = texts_of(w, i);
     int64_t category = c->kind == CELL_TEXT && texts ? categories_find(texts, c->text) : MAP_NONE;
-    *ret = NAN;
+    *ret = (double)NAN;
     if (c->kind == CELL_MISSING) {
         profile_builder_missing(b);
     } else if (w->columns.items[i].is_text) {

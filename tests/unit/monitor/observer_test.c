@@ -25,10 +25,10 @@ struct like {
 
 static void row(struct observer *o, struct stats_random *r, const struct like *l, struct profile_builder *b)
 {
-    double z = stats_random_normal(r) * (l->spread ? l->spread : 1), u = stats_random_unit(r);
+    double z = stats_random_normal(r) * (l->spread != 0 ? l->spread : 1), u = stats_random_unit(r);
     double age = rint(40 + 12 * fmax(-1.8, fmin(4, z + l->age_shift)));
     if (stats_random_unit(r) < l->missing)
-        age = NAN;
+        age = (double)NAN;
     if (stats_random_unit(r) < l->fraction)
         age += .5;
     if (stats_random_unit(r) < l->outside)

@@ -20,7 +20,7 @@ static struct profile *sample(uint32_t rows)
     for (int i = 0; i < 4; i++)
         ck_assert(profile_builder_init(&b[i], i == 3, PROFILE_BUILD_K));
     for (uint32_t i = 0; i < rows; i++) {
-        profile_builder_number(&b[0], i % 50 == 0 ? NAN : stats_random_normal(&r));
+        profile_builder_number(&b[0], i % 50 == 0 ? (double)NAN : stats_random_normal(&r));
         profile_builder_number(&b[1], 18 + i % 60);
         profile_builder_number(&b[2], i % 10 ? 0 : i % 20 ? 2.5 : -1);
         profile_builder_text(&b[3], str_of(COLORS[i % 6 / 2 + (i % 6 == 5 ? -1 : 0)]));

@@ -81,7 +81,8 @@ END_TEST
 START_TEST(columns_of_a_table_follow_their_rules)
 {
     struct privacy *p = table("keep drop hash bucket:10 truncate:1 keep keep hash", DTYPE_FP64);
-    double rows[2][8] = {{1, 2, 3.5, 47, 2.78, 6, 7, NAN}, {-1, -2, 42, -47, -2.78, NAN, INFINITY, 0.1}};
+    double rows[2][8] = {{1, 2, 3.5, 47, 2.78, 6, 7, (double)NAN},
+                         {-1, -2, 42, -47, -2.78, (double)NAN, (double)INFINITY, 0.1}};
     double to[2][5];
     uint64_t hashes[2][2];
     ck_assert(!privacy_keeps_all(p));
