@@ -441,10 +441,10 @@ static struct profile *profile_of_window(const struct observer *o, const struct 
     return NULL;
 }
 
-int observer_rebase(struct observer *o, uint64_t from_wall_ns, struct str source, struct err *e)
+int observer_rebase(struct observer *o, uint32_t n, uint64_t from_wall_ns, struct str source, struct err *e)
 {
     struct observer_window sum;
-    if (o->builders || observer_sum(o, UINT32_MAX, from_wall_ns, &sum) == 0) {
+    if (o->builders || observer_sum(o, n, from_wall_ns, &sum) == 0) {
         err_set(e, ERR_CONFLICT, "no window has ended within that time");
         err_hint(e, "A window ends when it has lasted drift_window and has drift_window_rows rows.");
         return ERR_CONFLICT;

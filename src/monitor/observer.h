@@ -94,9 +94,10 @@ void observer_compare(struct observer *o, uint32_t column);
 // are. To be given back with observer_sum_done unless it is 0: there is none, or no memory.
 uint32_t observer_sum(struct observer *o, uint32_t n, uint64_t from_wall_ns, struct observer_window *ret);
 void observer_sum_done(struct observer_window *w);
-// The closed windows since then become the baseline; findings begin anew. ERR_CONFLICT when there are none,
+// Such windows become the baseline; findings begin anew. ERR_CONFLICT when there are none,
 // or too few rows in them; ERR_NOMEM.
-int observer_rebase(struct observer *o, uint64_t from_wall_ns, struct str source, struct err *e) ERR_CHECKED;
+int observer_rebase(struct observer *o, uint32_t n, uint64_t from_wall_ns, struct str source,
+                    struct err *e) ERR_CHECKED;
 const struct observer_window *observer_last(const struct observer *o); // the newest closed; NULL before
 size_t observer_bytes(const struct observer *o);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Columns by name: a tensor with several values a row has "x[0]", "x[1]" …
+// Columns by name: a tensor with several values a row has "x_0", "x_1" …, as files of rows name them, too
 #include "role/drift_columns.h"
 
 #include "base/limits.h"
@@ -30,7 +30,7 @@ static bool name_column(struct drift_column *c, struct arena *a)
         return true;
     if (!name)
         return false;
-    int n = snprintf(name, c->as.name.n + 16, STR_FMT "[%u]", STR_ARG(c->as.name), c->element);
+    int n = snprintf(name, c->as.name.n + 16, STR_FMT "_%u", STR_ARG(c->as.name), c->element);
     c->as.name = (struct str){name, (size_t)n};
     return true;
 }

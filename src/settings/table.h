@@ -76,6 +76,10 @@
       "Where traces are sent by OTLP over HTTP, such as http://127.0.0.1:4318; empty: nowhere.")             \
     X(INT, trace_per_10000, "trace_per_10000", "100", 0, 10000, "requests", true,                            \
       "Of 10,000 requests that name no trace, so many are traced; those that name one decide themselves.")   \
+    X(DURATION, drift_window_ms, "drift_window", "1h", 1000, 2592000000ull, "", false,                       \
+      "Shortest time over which live traffic is compared with a baseline.")                                  \
+    X(INT, drift_window_rows, "drift_window_rows", "1000", 100, 1000000000, "rows", false,                   \
+      "Rows that such a window has at least; it lasts longer until then.")                                   \
     X(STRING, onnxruntime_library, "onnxruntime_library", "", 0, 1023, "", false,                            \
       "Path of ONNX Runtime's library, libonnxruntime.so; empty looks beside the program and in the "        \
       "system.")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // CSV as in RFC 4180: fields in quotes may hold commas, line ends and doubled quotes; lines end with LF or
-// CRLF. Pure: one record from the bytes given. What fields mean is the reader's: cli/feed.c, role/baseline_rows.c.
+// CRLF. Pure: one record from the bytes given. What fields mean is the reader's: cli/feed.c,
+// role/baseline_rows.c.
 #pragma once
 
 #include "base/err.h"

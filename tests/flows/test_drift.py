@@ -3,6 +3,7 @@
 
 import json
 import pathlib
+import time
 
 import numpy as np
 import pytest
@@ -82,3 +83,42 @@ def test_what_is_no_baseline_is_refused_and_leaves_no_version(server, churn, run
     done = run("push", "churn", churn.path, "--baseline", tmp_path / "train.csv", server=server, rc=1)
     assert message in done.stderr, done.stderr
     assert requests.get(f"{server.url}/api/v1/models/churn", timeout=60).status_code == 404
+
+
+@pytest.fixture
+def watched(start_server):
+    return start_server("--drift-window", "1s", "--drift-window-rows", "300")
+
+
+def drift(server, model="churn", **params):
+    got = requests.get(f"{server.url}/api/v1/models/{model}/drift", params=params, timeout=60)
+    assert got.status_code == 200, got.text
+    return got.json()
+
+
+def test_a_version_waits_for_traffic_and_what_it_is_compared_with_survives(start_server, watched, churn, run, tmp_path):  # noqa: F811
+    rows = like_training(np.random.default_rng(7), 500)
+    run("push", "churn", churn.path, "--baseline", train_csv(tmp_path / "train.csv", churn.names, rows), server=watched)
+    run("push", "plain", churn.path, server=watched)
+    shown = drift(watched)
+    assert shown["state"] == "waiting" and shown["baseline"] == {"source": "train.csv", "rows": 500, "columns": 7}
+    assert shown["memory_bytes"] < 1 << 20
+    assert drift(watched, "plain")["state"] == "learning" and "baseline" not in drift(watched, "plain")
+    assert "baseline train.csv, 500 rows" in run("drift", "churn", server=watched).stdout
+    watched.end()
+    again = start_server(data_dir=watched.data_dir)
+    deadline = time.monotonic() + 60
+    while requests.get(f"{again.url}/api/v1/models/churn/drift", timeout=60).status_code != 200:
+        assert time.monotonic() < deadline
+    assert drift(again)["baseline"] == shown["baseline"]
+
+
+def test_what_is_asked_wrongly_is_refused(watched, churn, run):  # noqa: F811
+    run("push", "churn", churn.path, server=watched)
+    base = f"{watched.url}/api/v1/models/churn"
+    assert requests.get(f"{base}/drift", params={"window": "long"}, timeout=60).status_code == 400
+    assert requests.get(f"{base}/drift", params={"version": "9"}, timeout=60).status_code == 404
+    assert requests.get(f"{watched.url}/api/v1/models/none/drift", timeout=60).status_code == 404
+    assert requests.put(f"{base}/baseline", json={"window": "1h"}, timeout=60).status_code == 409
+    assert requests.put(f"{base}/baseline", json={}, timeout=60).status_code == 400
+    assert requests.put(f"{base}/baseline", json={"windows": "1h"}, timeout=60).status_code == 400

@@ -58,6 +58,12 @@ static int put_schema(struct controller *c, const struct deployment *d, struct b
         out->n--; // the brace that ends the object
         buf_puts(out, ",\"signature\":");
         buf_put_str(out, v.signature_json);
+        const struct registry_artifact *baseline = registry_version_artifact(&v, REGISTRY_ROLE_BASELINE);
+        if (baseline) {
+            char digest[REGISTRY_DIGEST_TEXT];
+            registry_digest_text(&baseline->digest, digest);
+            buf_printf(out, ",\"baseline\":\"%s\"", digest);
+        }
         buf_putc(out, '}');
     }
     arena_done(&a);

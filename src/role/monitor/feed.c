@@ -2,26 +2,30 @@
 // The order of the parts.
 #include "role/monitor/feed.h"
 
+#include "role/monitor/drift_feed.h"
+
 #include "role/monitor/page.h"
 #include "role/monitor/spans.h"
 
 void feed_record(struct monitor *m, const struct record *r)
 {
     spans_record(m, r);
+    drift_record(m, r);
 }
 
 void feed_models_changed(struct monitor *m)
 {
-    (void)m;
+    drift_models_changed(m);
 }
 
 void feed_tick(struct monitor *m, uint64_t now_mono_ns)
 {
     spans_tick(m, now_mono_ns);
     page_tick(m);
+    drift_tick(m);
 }
 
 void feed_stop(struct monitor *m)
 {
-    (void)m;
+    drift_stop(m);
 }

@@ -2,6 +2,7 @@
 // The table of what is served.
 #include "role/monitor/models.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yyjson.h>
@@ -113,6 +114,8 @@ static int version_new(yyjson_val *root, struct version **ret, struct err *e)
     v->slot = (uint32_t)yyjson_get_uint(slot);
     memcpy(v->model, yyjson_get_str(model), yyjson_get_len(model));
     memcpy(v->engine, yyjson_get_str(engine), yyjson_get_len(engine));
+    const char *baseline = yyjson_get_str(yyjson_obj_get(root, "baseline"));
+    snprintf(v->baseline, sizeof v->baseline, "%s", baseline ? baseline : "");
     read_schema(v, yyjson_obj_get(root, "signature"));
     *ret = v;
     return v->signature_json ? 0 : (version_free(v), err_set(e, ERR_NOMEM, "a version"));

@@ -21,6 +21,7 @@ struct version {
     bool is_served;       // named by the present routes
     bool is_default;      // answers when a request names no version
     struct schema schema; // its columns, in `arena`; of a version without a signature empty
+    char baseline[80];    // "sha256:…" of the profile it was pushed with; "": none
     char *signature_json; // (schema as text) owned; "{}" where it is not known
     struct arena arena;
     // What the parts of the monitor keep for it, each its own; NULL before they look at it the first time.

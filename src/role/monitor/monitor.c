@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "os/signals.h"
 #include "role/board.h"
+#include "role/monitor/drift_feed.h"
 #include "role/monitor/feed.h"
 #include "role/monitor/models.h"
 #include "role/monitor/page.h"
@@ -73,6 +74,8 @@ static int set_up(struct monitor *m, struct err *e)
     if (rc == 0)
         rc = models_new(&m->models, e);
     if (rc == 0)
+        rc = drift_start(m, e);
+    if (rc == 0)
         rc = spans_open(m, e);
     if (rc == 0)
         rc = page_open(m, e);
@@ -92,6 +95,7 @@ static void tear_down(struct monitor *m)
     served_free(m->served);
     spans_close(m);
     page_close(m);
+    drift_free(m->drift);
     models_free(m->models);
     if (m->signals.fd >= 0)
         close(m->signals.fd);

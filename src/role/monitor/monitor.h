@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct board;
+struct drift;
 struct served;
 struct models;
 struct page;
@@ -35,6 +36,7 @@ struct monitor {
     struct msg_conn supervision;
     struct timer tick;     // once a second: feed_tick
     struct served *served; // the connection to the controller (served.c)
+    struct drift *drift;   // drift_feed.c
     struct models *models; // what that said (models.c)
     struct page *page;     // for /metrics (page.c)
     struct traces *traces; // to a collector (spans.c)

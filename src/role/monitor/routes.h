@@ -5,4 +5,6 @@
 #include "role/monitor/monitor.h"
 #include "role/request.h"
 
+int baseline_put(struct request *r, struct err *e);
+int drift_show(struct request *r, struct err *e);
 int log_show(struct request *r, struct err *e);

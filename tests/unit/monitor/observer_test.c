@@ -242,7 +242,7 @@ START_TEST(live_windows_become_the_baseline)
     struct err e;
     stats_random_init(&r, 53);
     struct observer *o = observe(NULL, N);
-    ck_assert_int_eq(observer_rebase(o, 0, STR("x"), &e), ERR_CONFLICT);
+    ck_assert_int_eq(observer_rebase(o, 9, 0, STR("x"), &e), ERR_CONFLICT);
     windows(o, &r, &usual, 1);
     ck_assert_ptr_nonnull(o->profile);
     ck_assert(o->is_own_profile);
@@ -253,8 +253,8 @@ START_TEST(live_windows_become_the_baseline)
     uint64_t from = observer_last(o)->to_wall_ns;
     windows(o, &r, &later, 3);
     ck_assert_int_eq(finding_of(o, AGE, FINDING_DISTRIBUTION)->level, FINDING_ALERT);
-    ck_assert_int_eq(observer_rebase(o, UINT64_MAX, STR("none"), &e), ERR_CONFLICT);
-    ck_assert_int_eq(observer_rebase(o, from, STR("the last 3 windows"), &e), 0);
+    ck_assert_int_eq(observer_rebase(o, 9, UINT64_MAX, STR("none"), &e), ERR_CONFLICT);
+    ck_assert_int_eq(observer_rebase(o, 9, from, STR("the last 3 windows"), &e), 0);
     ck_assert_uint_eq(o->profile->n_rows, 3 * N);
     ck_assert_int_eq(n_findings(o), 0);
     ck_assert_double_eq_tol(o->columns[AGE].reference->quantiles[PROFILE_MEDIAN], 52, 2);

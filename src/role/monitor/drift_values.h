@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rows of a record as values of the columns that are watched. Records come from gateways; their sizes
+// were checked by record_read, and what columns they have is not what is expected where privacy takes some
+// away.
+#pragma once
+
+#include "predlog/record.h"
+#include "role/drift_columns.h"
+
+// Gives the observer each row of a prediction that it wants.
+void drift_take_rows(struct observer *o, const struct drift_columns *columns, const struct record *r);

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// Records as gateways write them become rows of an observer: tables, tensors, texts, and what privacy left
+// out.
+#include "role/monitor/drift_values.h"
+
+#include "unit.h"
+
+#include <math.h>
+#include <string.h>
+
+static struct observer *observer_of(const struct drift_columns *d)
+{
+    struct observer_column columns[8];
+    struct observer *o;
+    struct err e;
+    for (uint32_t i = 0; i < d->n; i++)
+        columns[i] = d->items[i].as;
+    struct observer_spec spec = {
+        .columns = columns, .n_columns = d->n, .window_ns = 1, .window_rows = 1 << 30};
+    ck_assert_int_eq(observer_new(&spec, &o, &e), 0);
+    return o;
+}
+
+static void columns_of(const char *json, struct arena *a, struct drift_columns *ret)
+{
+    static struct schema s;
+    struct err e;
+    ck_assert_int_eq(arena_init(a, 8 << 20, &e), 0);
+    ck_assert_msg(schema_read(str_of(json), false, "$", a, &s, &e) == 0, "%s", e.msg);
+    ck_assert_int_eq(drift_columns_of(&s, a, ret, &e), 0);
+}
+
+static struct privacy *keep(bool is_table, const struct privacy_rule *rules, const enum dtype *dtypes,
+                            uint32_t n)
+{
+    struct privacy *p;
+    struct err e;
+    ck_assert_int_eq(privacy_new(is_table, rules, dtypes, n, STR("key"), &p, &e), 0);
+    return p;
+}
+
+// Writes a record and takes its rows.
+static void take(struct observer *o, const struct drift_columns *d, const struct record_plan *plan,
+                 const struct tensor *in, uint32_t n_in, const struct tensor *out, uint32_t rows)
+{
+    static _Alignas(8) char bytes[1 << 16];
+    struct record r;
+    struct err e;
+    struct record_head head = {.kind = RECORD_PREDICTION, .rows = rows, .sample_weight = 1};
+    size_t n = record_write(&head, plan, in, n_in, out, 1, bytes, sizeof bytes);
+    ck_assert_msg(n && record_read(bytes, n, &r, &e) == 0, "%s", e.msg);
+    drift_take_rows(o, d, &r);
+}
+
+static const char TABLE[] =
+    "{\"inputs\":[{\"name\":\"a\",\"datatype\":\"FP32\"},{\"name\":\"b\",\"datatype\":"
+    "\"FP32\",\"categorical\":true}],\"outputs\":[{\"name\":\"prediction\",\"datatype\":"
+    "\"FP32\",\"shape\":[-1]}],\"named\":true}";
+
+START_TEST(rows_of_a_table_are_counted_column_by_column)
+{
+    static const struct privacy_rule KEEP[2] = {0}, DROP[2] = {{PRIVACY_DROP, 0}, {PRIVACY_KEEP, 0}};
+    static const enum dtype DTYPES[2] = {DTYPE_FP32, DTYPE_FP32};
+    static const float rows[6] = {1, 7, 3, NAN, 5, 9}, scores[3] = {.25f, .5f, .75f};
+    struct arena a;
+    struct drift_columns d;
+    columns_of(TABLE, &a, &d);
+    ck_assert(d.is_table && d.n == 3 && d.n_inputs == 2);
+    ck_assert(!d.items[0].as.is_category && d.items[1].as.is_category && d.items[2].as.is_output);
+    struct tensor in = {
+        .dtype = DTYPE_FP32, .n_dims = 2, .shape = {3, 2}, .data = rows, .bytes = sizeof rows};
+    struct tensor out = {
+        .dtype = DTYPE_FP32, .n_dims = 1, .shape = {3}, .data = scores, .bytes = sizeof scores};
+    struct record_plan plan = {keep(true, KEEP, DTYPES, 2), keep(true, KEEP, DTYPES, 1)};
+    struct observer *o = observer_of(&d);
+    take(o, &d, &plan, &in, 1, &out, 3);
+    const struct tally *t = o->now.tallies;
+    ck_assert_uint_eq(o->now.n_rows, 3);
+    ck_assert(t[0].n == 3 && t[0].sum == 9 && t[0].min == 1 && t[0].max == 5);
+    ck_assert(t[1].n == 2 && t[1].n_missing == 1 && t[1].sum == 16);
+    ck_assert(t[2].n == 3 && t[2].sum == 1.5);
+    // Of a table that lacks a column nobody knows which one is where: only the outputs are counted.
+    struct record_plan dropping = {keep(true, DROP, DTYPES, 2), plan.outputs};
+    take(o, &d, &dropping, &in, 1, &out, 3);
+    ck_assert(t[0].n == 3 && t[1].n == 2 && t[2].n == 6);
+    observer_free(o);
+    arena_done(&a);
+}
+END_TEST
+
+START_TEST(tensors_are_columns_and_texts_are_values)
+{
+    static const char DOCUMENT[] =
+        "{\"platform\":\"onnx_onnxv1\",\"max_batch_rows\":8,\"inputs\":[{\"name\":\"x\",\"datatype\":"
+        "\"FP64\","
+        "\"shape\":[-1,2]},{\"name\":\"city\",\"datatype\":\"BYTES\",\"shape\":[-1,1]},{\"name\":\"image\","
+        "\"datatype\":\"FP32\",\"shape\":[-1,3,3]}],\"outputs\":[{\"name\":\"label\",\"datatype\":\"INT64\","
+        "\"shape\":[-1]}]}";
+    static const struct privacy_rule KEEP[3] = {0};
+    static const enum dtype DTYPES[3] = {DTYPE_FP64, DTYPE_BYTES, DTYPE_FP32}, LABEL[1] = {DTYPE_INT64};
+    static const double x[4] = {1, 2, 3, 4};
+    static const char cities[] = "\5\0\0\0Paris\4\0\0\0Rome";
+    static const float image[18] = {0};
+    static const int64_t labels[2] = {7, 7};
+    struct arena a;
+    struct drift_columns d;
+    columns_of(DOCUMENT, &a, &d);
+    ck_assert_uint_eq(d.n, 4);
+    ck_assert_uint_eq(d.n_left_out, 1); // an image's rows are no columns
+    ck_assert(str_eq(d.items[1].as.name, STR("x_1")) && str_eq(d.items[2].as.name, STR("city")));
+    struct tensor in[3] = {
+        {.dtype = DTYPE_FP64, .n_dims = 2, .shape = {2, 2}, .data = x, .bytes = sizeof x},
+        {.dtype = DTYPE_BYTES, .n_dims = 2, .shape = {2, 1}, .data = cities, .bytes = sizeof cities - 1},
+        {.dtype = DTYPE_FP32, .n_dims = 3, .shape = {2, 3, 3}, .data = image, .bytes = sizeof image}};
+    struct tensor out = {
+        .dtype = DTYPE_INT64, .n_dims = 1, .shape = {2}, .data = labels, .bytes = sizeof labels};
+    struct record_plan plan = {keep(false, KEEP, DTYPES, 3), keep(false, KEEP, LABEL, 1)};
+    struct observer *o = observer_of(&d);
+    take(o, &d, &plan, in, 3, &out, 2);
+    const struct tally *t = o->now.tallies;
+    ck_assert(t[0].sum == 4 && t[1].sum == 6 && t[2].n == 2 && t[3].n == 2 && t[3].sum == 14);
+    struct tops *cities_seen = &o->builders[2].tops;
+    tops_sort(cities_seen);
+    ck_assert_uint_eq(cities_seen->n_items, 2);
+    ck_assert(strcmp(cities_seen->items[0].label, "Paris") == 0 ||
+              strcmp(cities_seen->items[1].label, "Paris") == 0);
+    observer_free(o);
+    arena_done(&a);
+}
+END_TEST
+
+UNIT_MAIN("role/monitor/drift_values", rows_of_a_table_are_counted_column_by_column,
+          tensors_are_columns_and_texts_are_values)
