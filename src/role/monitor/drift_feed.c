@@ -297,7 +297,7 @@ static bool is_refused(const struct record *r)
 
 void drift_record(struct monitor *m, const struct record *r)
 {
-    struct entry *x = r->head.model < LIMIT_DEPLOYMENTS ? m->drift->by_slot[r->head.model] : NULL;
+    struct entry *x = m->drift && r->head.model < LIMIT_DEPLOYMENTS ? m->drift->by_slot[r->head.model] : NULL;
     if (!x || !x->observer || x->version->version != r->head.version ||
         (r->head.kind != RECORD_PREDICTION && !is_refused(r)))
         return;
@@ -322,7 +322,7 @@ void drift_tick(struct monitor *m)
 {
     struct drift *d = m->drift;
     uint64_t began = clock_mono_ns(), wall = clock_wall_ns();
-    for (size_t i = 0; i < d->n; i++) {
+    for (size_t i = 0; d && i < d->n; i++) {
         struct entry *x = &d->entries[i];
         struct err e;
         if (!x->observer)
@@ -336,7 +336,7 @@ void drift_tick(struct monitor *m)
             ;
         say_level(m, x);
     }
-    for (size_t i = 0; i < d->n; i++) {
+    for (size_t i = 0; d && i < d->n; i++) {
         struct entry *x = &d->entries[d->next_save++ % d->n];
         if (!x->observer || !x->is_dirty || began - x->saved_mono_ns < DRIFT_SAVE_MS * UINT64_C(1000000))
             continue;
@@ -434,6 +434,8 @@ static void put_family(struct monitor *m, struct buf *out, bool drift)
 
 void drift_put_metrics(struct monitor *m, struct buf *out)
 {
+    if (!m->drift)
+        return;
     buf_puts(out,
              "# HELP slipway_feature_drift Distance of a column's last window from the baseline, default "
              "version; w1 in units of the baseline's spread.\n# TYPE slipway_feature_drift gauge\n");

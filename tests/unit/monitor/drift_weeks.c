@@ -2,10 +2,16 @@
 // The reference is drawn anew for each week, as in reality it is a sample, too.
 #include "drift_weeks.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+// Also of programs that are no unit tests.
+static void must(bool good)
+{
+    if (!good)
+        abort();
+}
 
 static double draw(const struct drift_week *w, uint32_t feature, double shift, struct stats_random *r)
 {
@@ -26,16 +32,16 @@ static struct profile *reference(const struct drift_week *w, struct stats_random
 {
     struct profile *p = profile_new(w->n_features);
     p->n_rows = w->reference;
-    ck_assert(profile_text(p, STR("reference"), &p->source));
+    must(profile_text(p, STR("reference"), &p->source));
     for (uint32_t f = 0; f < w->n_features; f++) {
         struct profile_builder b;
         char name[16];
         snprintf(name, sizeof name, "f%u", f);
-        ck_assert(profile_builder_init(&b, w->family == 3, PROFILE_BUILD_K));
+        must(profile_builder_init(&b, w->family == 3, PROFILE_BUILD_K));
         for (uint32_t i = 0; i < w->reference; i++)
             profile_builder_number(&b, draw(w, f, 0, r));
-        ck_assert(profile_text(p, str_of(name), &p->columns[f].name));
-        ck_assert(profile_builder_end(&b, p, &p->columns[f]));
+        must(profile_text(p, str_of(name), &p->columns[f].name));
+        must(profile_builder_end(&b, p, &p->columns[f]));
         profile_builder_done(&b);
     }
     return p;
@@ -61,7 +67,7 @@ struct drift_week_result drift_week_run(const struct drift_week *w, uint64_t see
     struct observer_column *columns = calloc(w->n_features, sizeof *columns);
     char(*names)[16] = calloc(w->n_features, sizeof *names);
     enum finding_level *before = calloc((size_t)w->n_features * FINDING_KINDS, sizeof *before);
-    ck_assert(columns && names && before);
+    must(columns && names && before);
     for (uint32_t f = 0; f < w->n_features; f++) {
         snprintf(names[f], sizeof names[f], "f%u", f);
         columns[f] = (struct observer_column){.name = str_of(names[f])};
@@ -72,15 +78,14 @@ struct drift_week_result drift_week_run(const struct drift_week *w, uint64_t see
                                  .window_ns = 1,
                                  .window_rows = w->rows,
                                  .profile = reference(w, &r)};
-    ck_assert_int_eq(observer_new(&spec, &o, &e), 0);
+    must(observer_new(&spec, &o, &e) == 0);
     for (uint32_t i = 0; i < w->n_windows; i++) {
         for (uint32_t row = 0; row < w->rows; row++) {
-            if (!observer_row(o)) // Check's assertions cost too much here
-                abort();
+            must(observer_row(o));
             for (uint32_t f = 0; f < w->n_features; f++)
                 observer_number(o, f, draw(w, f, w->shift, &r));
         }
-        ck_assert(observer_tick(o, i + 1));
+        must(observer_tick(o, i + 1));
         while (observer_work(o))
             ;
         count_raised(o, before, &ret);
