@@ -87,6 +87,24 @@ static const struct rule {
      " AND NOT EXISTS (SELECT 1 FROM alias_history b WHERE b.id = h.back_id AND b.id < h.id"
      " AND b.model = h.model AND b.alias = h.alias)" LINES_LIMIT,
      RESTORE},
+    {"rollout_record", 4,
+     "SELECT 'rollout ' || r.id || ' of ' || r.model || ' made ' || r.n_moves || ' moves, its record has ' ||"
+     " count(e.number) || ', the last is number ' || coalesce(max(e.number), 0) FROM rollouts r"
+     " LEFT JOIN rollout_events e ON e.rollout_id = r.id GROUP BY r.id"
+     " HAVING count(e.number) <> r.n_moves OR coalesce(max(e.number), 0) <> r.n_moves" LINES_LIMIT,
+     RESTORE},
+    {"rollout_record", 4,
+     "SELECT 'rollout ' || r.id || ' of ' || r.model || ' is ' || r.state || ', its record ends with ' ||"
+     " e.state FROM rollouts r JOIN rollout_events e ON e.rollout_id = r.id AND e.number = r.n_moves"
+     " WHERE e.state <> r.state" LINES_LIMIT,
+     RESTORE},
+    {"rollout_not_audited", 4,
+     "SELECT 'rollout ' || r.id || ' of ' || r.model || ' made ' || r.n_moves ||"
+     " ' moves, the audit has ' || (SELECT count(*) FROM audit u WHERE u.model = r.model"
+     " AND u.action = 'rollout' AND u.after LIKE 'rollout ' || r.id || ' %') FROM rollouts r"
+     " WHERE r.n_moves <> (SELECT count(*) FROM audit u WHERE u.model = r.model"
+     " AND u.action = 'rollout' AND u.after LIKE 'rollout ' || r.id || ' %')" LINES_LIMIT,
+     "find out who wrote to the database"},
 };
 
 void check_report(struct check *k, struct registry_finding *f)

@@ -164,6 +164,47 @@ struct registry_audit {
     struct registry_digest hash; // of the row before and of all this
 };
 
+// A rollout. What the texts of JSON hold is its owner's to know (src/rollout); they are kept as they are
+// given.
+struct registry_rollout {
+    uint64_t id; // never reused
+    struct str model, alias;
+    uint32_t baseline;       // version numbers; the alias names the baseline when it begins
+    struct str candidates;   // "7", or of several arms "7,9"
+    uint32_t attempt;        // 1 for the first rollout of these candidates
+    struct str request_json; // as it was asked for
+    struct str salt;         // 32 hexadecimal digits
+    struct str state;        // "running"
+    bool is_over;            // one at most of a model is not
+    uint64_t n_moves;        // that are kept, numbered from 1
+    struct str plan_json;    // from which it goes on; empty in lists
+    struct str counts_json;  // likewise, what was counted: at the last move, or later; empty in lists
+    uint64_t created_wall_ns, moved_wall_ns;
+};
+
+// A move of a rollout: what is kept of it for good, and what the rollout is after it.
+struct registry_rollout_move {
+    uint64_t number;  // the next one
+    struct str event; // "step_passed"
+    struct str state; // after it
+    bool is_over;
+    struct str record_json; // never changed
+    struct str plan_json, counts_json;
+};
+
+// Which rollouts to list, newest first. All zero: all of all models.
+struct registry_rollouts_query {
+    struct str model; // empty: all
+    bool not_over;
+    uint64_t before; // ids below this one; 0: from the newest
+    uint32_t limit;  // 0: without one
+};
+
+struct registry_rollout_record {
+    uint64_t number, wall_ns;
+    struct str event, state, record_json;
+};
+
 // What checking the audit found.
 struct registry_audit_report {
     uint64_t n_rows;
@@ -224,6 +265,28 @@ struct registry_ops {
     // Moves the alias there; ERR_CONFLICT, too, when that is not `expected`.
     int (*rollback)(struct registry *r, const struct registry_cause *cause, struct str model,
                     struct str alias, uint32_t to, uint32_t expected, struct err *e);
+
+    // The id and the attempt that a rollout of these candidates would get now; nothing is taken.
+    int (*rollout_next)(struct registry *r, struct str model, struct str candidates, uint64_t *ret_id,
+                        uint32_t *ret_attempt, struct err *e);
+    // Adds a rollout with its first move, which has all that `v` has no text for; its id is what rollout_next
+    // said. ERR_CONFLICT while another of the model is not over.
+    int (*rollout_add)(struct registry *r, const struct registry_cause *cause,
+                       const struct registry_rollout *v, const struct registry_rollout_move *first,
+                       struct err *e);
+    // ERR_NOT_FOUND; ERR_CONFLICT when the move's number is not the next.
+    int (*rollout_move)(struct registry *r, const struct registry_cause *cause, uint64_t id,
+                        const struct registry_rollout_move *move, struct err *e);
+    // What was counted since the last move; no change in the sense of the audit.
+    int (*rollout_keep)(struct registry *r, uint64_t id, struct str counts_json, struct err *e);
+    // ERR_NOT_FOUND.
+    int (*rollout_find)(struct registry *r, uint64_t id, struct arena *a, struct registry_rollout *ret,
+                        struct err *e);
+    int (*rollouts)(struct registry *r, const struct registry_rollouts_query *which, struct arena *a,
+                    struct registry_rollout **ret, size_t *ret_n, struct err *e);
+    // Moves of a rollout above the number `after`, in order; limit 0: all.
+    int (*rollout_records)(struct registry *r, uint64_t id, uint64_t after, uint32_t limit, struct arena *a,
+                           struct registry_rollout_record **ret, size_t *ret_n, struct err *e);
 
     // Models that have a version, by name: those after `after` (empty: from the first), at most `limit` (0:
     // all).

@@ -30,6 +30,10 @@ enum {
     "v.created_ns, v.settings, v.reasons, v.metrics, v.trained_from, v.replaces, "                           \
     "v.number = coalesce((" NEWEST_NUMBER "), 0)"
 
+#define ROLLOUT_COLUMNS                                                                                      \
+    "id, model, alias, baseline, candidates, attempt, request, salt, state, is_over, n_moves, created_ns,"   \
+    " moved_ns"
+
 static const char *const SQL[ST_LIMIT] = {
     [ST_BEGIN] = "BEGIN IMMEDIATE",
     [ST_COMMIT] = "COMMIT",
@@ -143,6 +147,23 @@ static const char *const SQL[ST_LIMIT] = {
     [ST_ONCE_EXPIRE] = "DELETE FROM idempotency WHERE at_ns <= ?",
     [ST_ONCE_TRIM] = "DELETE FROM idempotency WHERE key IN"
                      " (SELECT key FROM idempotency ORDER BY at_ns DESC LIMIT -1 OFFSET ?)",
+    [ST_ROLLOUT_NEXT] = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'rollouts'), 0) + 1,"
+                        " 1 + (SELECT count(*) FROM rollouts WHERE model = ? AND candidates = ?)",
+    [ST_ROLLOUT_ADD] = "INSERT INTO rollouts (id, model, alias, baseline, candidates, attempt, request, salt,"
+                       " state, is_over, n_moves, plan, counts, created_ns, moved_ns)"
+                       " VALUES (?, ?, ?, ?, ?, ?, ?, ?, '', 0, 0, '', '', ?9, ?9)",
+    // ?7: the number of the move before
+    [ST_ROLLOUT_MOVE] = "UPDATE rollouts SET state = ?1, is_over = ?2, n_moves = ?7 + 1, plan = ?3,"
+                        " counts = ?4, moved_ns = ?5 WHERE id = ?6 AND n_moves = ?7"
+                        " RETURNING model, baseline",
+    [ST_ROLLOUT_KEEP] = "UPDATE rollouts SET counts = ? WHERE id = ?",
+    [ST_ROLLOUT_FIND] = "SELECT " ROLLOUT_COLUMNS ", plan, counts FROM rollouts WHERE id = ?",
+    [ST_ROLLOUTS] = "SELECT " ROLLOUT_COLUMNS ", '', '' FROM rollouts WHERE (?1 = '' OR model = ?1)"
+                    " AND (?2 = 0 OR NOT is_over) AND (?3 = 0 OR id < ?3) ORDER BY id DESC LIMIT ?4",
+    [ST_ROLLOUT_RECORD_ADD] = "INSERT INTO rollout_events (rollout_id, number, at_ns, event, state, record)"
+                              " VALUES (?, ?, ?, ?, ?, ?)",
+    [ST_ROLLOUT_RECORDS] = "SELECT number, at_ns, event, state, record FROM rollout_events"
+                           " WHERE rollout_id = ? AND number > ? ORDER BY number LIMIT ?",
     [ST_HISTORY_LAST] = "SELECT coalesce(max(id), 0) FROM alias_history WHERE model = ? AND alias = ?",
 };
 

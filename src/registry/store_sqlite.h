@@ -62,6 +62,14 @@ enum store_statement {
     ST_EXPIRED_END,
     ST_EXPIRED,
     ST_BLOB_USERS,
+    ST_ROLLOUT_NEXT,
+    ST_ROLLOUT_ADD,
+    ST_ROLLOUT_MOVE,
+    ST_ROLLOUT_KEEP,
+    ST_ROLLOUT_FIND,
+    ST_ROLLOUTS,
+    ST_ROLLOUT_RECORD_ADD,
+    ST_ROLLOUT_RECORDS,
     ST_LIMIT
 };
 
@@ -216,6 +224,22 @@ int store_expired(struct registry *r, const struct registry_retention *rule, uin
                   struct arena *a, struct registry_expired **ret, size_t *ret_n, struct err *e) ERR_CHECKED;
 int store_blob_users(struct registry *r, const struct registry_digest *d, uint64_t after_id,
                      uint64_t *ret_ids, size_t cap, size_t *ret_n, struct err *e) ERR_CHECKED;
+
+// store_sqlite_rollout.c
+int store_rollout_next(struct registry *r, struct str model, struct str candidates, uint64_t *ret_id,
+                       uint32_t *ret_attempt, struct err *e) ERR_CHECKED;
+int store_rollout_add(struct registry *r, const struct registry_cause *cause,
+                      const struct registry_rollout *v, const struct registry_rollout_move *first,
+                      struct err *e) ERR_CHECKED;
+int store_rollout_move(struct registry *r, const struct registry_cause *cause, uint64_t id,
+                       const struct registry_rollout_move *move, struct err *e) ERR_CHECKED;
+int store_rollout_keep(struct registry *r, uint64_t id, struct str counts_json, struct err *e) ERR_CHECKED;
+int store_rollout_find(struct registry *r, uint64_t id, struct arena *a, struct registry_rollout *ret,
+                       struct err *e) ERR_CHECKED;
+int store_rollouts(struct registry *r, const struct registry_rollouts_query *which, struct arena *a,
+                   struct registry_rollout **ret, size_t *ret_n, struct err *e) ERR_CHECKED;
+int store_rollout_records(struct registry *r, uint64_t id, uint64_t after, uint32_t limit, struct arena *a,
+                          struct registry_rollout_record **ret, size_t *ret_n, struct err *e) ERR_CHECKED;
 
 extern const struct registry_ops STORE_SQLITE_OPS;
 void store_close(struct registry *r);

@@ -285,6 +285,15 @@ static int model_remove_anyway(struct registry *r, const struct registry_cause *
     return rc;
 }
 
+static int rollout_move(struct registry *r, const struct registry_cause *cause, uint64_t id,
+                        const struct registry_rollout_move *move, struct err *e)
+{
+    int rc = store_rollout_move(r, cause, id, move, e);
+    if (rc == ERR_NO_SPACE && store_reserve_release((struct store *)r))
+        rc = store_rollout_move(r, cause, id, move, e);
+    return rc;
+}
+
 const struct registry_ops STORE_SQLITE_OPS = {
     .close = store_close,
     .version_next = version_next,
@@ -309,4 +318,11 @@ const struct registry_ops STORE_SQLITE_OPS = {
     .expired = store_expired,
     .blob_users = store_blob_users,
     .version_find = store_version_find,
+    .rollout_next = store_rollout_next,
+    .rollout_add = store_rollout_add,
+    .rollout_move = rollout_move,
+    .rollout_keep = store_rollout_keep,
+    .rollout_find = store_rollout_find,
+    .rollouts = store_rollouts,
+    .rollout_records = store_rollout_records,
 };

@@ -62,11 +62,28 @@ static const char SCHEMA_3[] =
     " audit_id INTEGER NOT NULL, at_ns INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE INDEX idempotency_by_time ON idempotency (at_ns);";
 
+// Rollouts outlive the versions and models that they were about. Their records are only added.
+static const char SCHEMA_4[] =
+    "CREATE TABLE rollouts (id INTEGER PRIMARY KEY AUTOINCREMENT, model TEXT NOT NULL, alias TEXT NOT NULL,"
+    " baseline INTEGER NOT NULL, candidates TEXT NOT NULL, attempt INTEGER NOT NULL CHECK (attempt > 0),"
+    " request TEXT NOT NULL, salt TEXT NOT NULL CHECK (length(salt) = 32), state TEXT NOT NULL,"
+    " is_over INTEGER NOT NULL, n_moves INTEGER NOT NULL, plan TEXT NOT NULL, counts TEXT NOT NULL,"
+    " created_ns INTEGER NOT NULL, moved_ns INTEGER NOT NULL) STRICT;"
+    "CREATE UNIQUE INDEX rollouts_not_over ON rollouts (model) WHERE NOT is_over;"
+    "CREATE INDEX rollouts_by_model ON rollouts (model, id);"
+    "CREATE TABLE rollout_events (rollout_id INTEGER NOT NULL REFERENCES rollouts(id),"
+    " number INTEGER NOT NULL CHECK (number > 0), at_ns INTEGER NOT NULL, event TEXT NOT NULL,"
+    " state TEXT NOT NULL, record TEXT NOT NULL, PRIMARY KEY (rollout_id, number)) STRICT, WITHOUT ROWID;"
+    "CREATE TRIGGER rollout_events_stay BEFORE UPDATE ON rollout_events"
+    " BEGIN SELECT RAISE(ABORT, 'the record of a rollout is never changed'); END;"
+    "CREATE TRIGGER rollout_events_last BEFORE DELETE ON rollout_events"
+    " BEGIN SELECT RAISE(ABORT, 'the record of a rollout is never deleted'); END;";
+
 // MIGRATIONS[i] leads from schema version i to i + 1. Never change one that was released: add the next.
 static const struct migration {
     const char *sql;
     int (*then)(sqlite3 *db, struct err *e); // what SQL cannot do; NULL: nothing
-} MIGRATIONS[] = {{SCHEMA_1, NULL}, {SCHEMA_2, NULL}, {SCHEMA_3, store_audit_chain}};
+} MIGRATIONS[] = {{SCHEMA_1, NULL}, {SCHEMA_2, NULL}, {SCHEMA_3, store_audit_chain}, {SCHEMA_4, NULL}};
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof MIGRATIONS[0] };
 
 int store_schema_version(void)

@@ -59,10 +59,26 @@ static struct registry_artifact file_of(unsigned n)
     return f;
 }
 
+// One rollout with its first move.
+static void add_rollout(void)
+{
+    struct registry *r;
+    const struct registry_rollout v = {.id = 1,
+                                       .model = STR("churn"),
+                                       .candidates = STR("2"),
+                                       .attempt = 1,
+                                       .salt = STR("00112233445566778899aabbccddeeff")};
+    const struct registry_rollout_move first = {.number = 1, .event = STR("start"), .state = STR("warming")};
+    ck_assert_int_eq(registry_sqlite_open(dir, &r, &e), 0);
+    ck_assert_msg(r->ops->rollout_add(r, &FILLED_CAUSE, &v, &first, &e) == 0, "%s", e.msg);
+    r->ops->close(r);
+}
+
 static void start(void)
 {
     tempdir_new(dir);
     filled_new(dir, FILES);
+    add_rollout();
 }
 
 START_TEST(a_sound_directory_has_no_findings)
@@ -207,6 +223,9 @@ START_TEST(each_rule_of_the_database_finds_what_breaks_it)
         {"alias_history", "UPDATE aliases SET version_id = 1 WHERE version_id = 19"},
         {"alias_history", "DELETE FROM aliases WHERE version_id = 19"},
         {"alias_history", "UPDATE alias_history SET back_id = 77"},
+        {"rollout_record", "UPDATE rollouts SET n_moves = 2"},
+        {"rollout_record", "UPDATE rollouts SET state = 'promoted'"},
+        {"rollout_not_audited", "DELETE FROM audit WHERE action = 'rollout'"},
         {"artifact_digest", "UPDATE artifacts SET digest = upper(digest) WHERE version_id = 2"},
     };
     for (size_t i = 0; i < sizeof BREAKS / sizeof BREAKS[0]; i++) {
