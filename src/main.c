@@ -6,6 +6,8 @@
 #include "role/baseline.h"
 #include "role/compile.h"
 #include "role/entry.h"
+#include "role/forecast.h"
+#include "role/notify.h"
 #include "role/role.h"
 #include "role/store.h"
 #include "role/supervisor/supervisor.h"
@@ -40,6 +42,10 @@ int main(int argc, char **argv)
         return store_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], SWEEP_ROLE) == 0)
         return sweep_main(argc, argv);
+    if (argc > 1 && strcmp(argv[1], FORECAST_ROLE) == 0)
+        return forecast_main(argc, argv);
+    if (argc > 1 && strcmp(argv[1], NOTIFY_ROLE) == 0)
+        return notify_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], "serve") == 0)
         return serve(argc, argv, started_mono_ns);
     return cli_main(argc, argv);

@@ -77,6 +77,12 @@ void hist_add_n(struct hist *h, uint64_t dur_ns, uint64_t n)
         h->at_edge[edge - 1] += n;
 }
 
+void hist_add_bucket(struct hist *h, unsigned bucket, uint64_t n)
+{
+    if (n)
+        hist_add_n(h, upper_edge(bucket), n);
+}
+
 void hist_merge(struct hist *into, const struct hist *from)
 {
     into->count += from->count;

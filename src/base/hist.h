@@ -22,6 +22,8 @@ struct hist {
 
 void hist_add(struct hist *h, uint64_t dur_ns);
 void hist_add_n(struct hist *h, uint64_t dur_ns, uint64_t n);
+// Values of which only the bucket is known (its index in buckets), taken to be its largest.
+void hist_add_bucket(struct hist *h, unsigned bucket, uint64_t n);
 void hist_merge(struct hist *into, const struct hist *from);
 // The q-quantile in ns, 0 <= q <= 1, as the upper edge of its bucket and never above the maximum; 0 when
 // empty.

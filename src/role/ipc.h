@@ -35,6 +35,8 @@
 //     controller IPC_SCALE    {"deployment":7,"wanted":2,"starved":false,"cold_starts":1}   what became of
 //     the
 //                             number of its replicas, for /metrics; after each change
+//     controller IPC_METRICS  lines of /metrics that only the controller knows, as text; they replace those
+//                             before
 //
 //     gateway    IPC_COHORTS  what a split or a shadow gave, see below; about once a second while there is
 //                             one, and until the last of its requests is counted
@@ -116,6 +118,7 @@ enum ipc_type {
     IPC_COHORTS,
     IPC_ASK,
     IPC_ABSENT,
+    IPC_METRICS,
 };
 
 enum { IPC_PROTOCOL = 1, IPC_BODY_MAX = 64 << 10, IPC_PAYLOAD_MAX = 16 << 20 };

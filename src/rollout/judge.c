@@ -71,7 +71,7 @@ void judge_guard(const struct judge_rules *rules, const struct guard *guard, con
         conclude(rules, guard, tally, seconds, ret);
 }
 
-void judge_all(const struct judge_rules *rules, const struct tally *tallies, const struct counts *assigned,
+void judge_all(const struct judge_rules *rules, const struct tally *tallies, const struct counts *drawn,
                double seconds, struct judgement *ret)
 {
     ASSERT(rules->n_guards > 0 && rules->n_guards <= GUARDS_MAX && rules->n_arms > 0);
@@ -82,7 +82,7 @@ void judge_all(const struct judge_rules *rules, const struct tally *tallies, con
         if (f->verdict == VERDICT_FAIL || (f->verdict == VERDICT_UNDECIDED && ret->verdict == VERDICT_PASS))
             ret->verdict = f->verdict;
     }
-    ret->log_unbalanced = evidence_log_unbalanced(assigned);
+    ret->log_unbalanced = evidence_log_unbalanced(drawn);
     ret->unbalanced_at = log(1 / rules->alpha_ratio);
     ret->unbalanced = ret->log_unbalanced >= ret->unbalanced_at;
 }

@@ -83,9 +83,9 @@ struct judgement {
 
 void judge_guard(const struct judge_rules *rules, const struct guard *guard, const struct tally *tally,
                  double seconds, struct finding *ret);
-// One candidate. tallies: one for each guardrail; assigned: requests by the arm the router chose, which are
-// checked against the weights.
-void judge_all(const struct judge_rules *rules, const struct tally *tallies, const struct counts *assigned,
+// One candidate. tallies: one for each guardrail; drawn: independent draws of the router, which are checked
+// against the weights: requests without a key, and each key once.
+void judge_all(const struct judge_rules *rules, const struct tally *tallies, const struct counts *drawn,
                double seconds, struct judgement *ret);
 
 // Adds the estimates of the ratios, for people to read: they cost more than the verdicts.

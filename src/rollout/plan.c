@@ -162,7 +162,7 @@ static int refuse(const struct rollout_spec *spec, const struct plan *p, enum pl
 {
     char list[ERR_HINT_MAX] = "";
     size_t used = 0;
-    for (enum plan_event v = EVENT_PAUSE; v < PLAN_EVENTS && used < sizeof list; v++)
+    for (enum plan_event v = EVENT_PAUSE; v < EVENT_SUPERSEDE && used < sizeof list; v++)
         if (plan_allows(spec, p, v))
             used +=
                 (size_t)snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", EVENT_NAMES[v]);

@@ -22,7 +22,7 @@ void rollout_judge(const struct rollout_spec *spec, const struct plan *p, const 
     *ret = (struct judgement){.verdict = VERDICT_PASS};
     for (uint32_t a = 0; a < spec->n_arms; a++) {
         struct judgement *j = &ret_arms[a];
-        judge_all(&rules, in->tallies[a], &in->assigned[a], plan_seconds(p, in->wall_ns), j);
+        judge_all(&rules, in->tallies[a], &in->drawn[a], plan_seconds(p, in->wall_ns), j);
         if (j->verdict == VERDICT_FAIL || (j->verdict == VERDICT_UNDECIDED && ret->verdict == VERDICT_PASS))
             ret->verdict = j->verdict;
         ret->unbalanced |= j->unbalanced;
@@ -79,6 +79,8 @@ static void put_arm(const struct rollout_spec *spec, const struct rollout_input 
     buf_put_json_str(json, str_of(spec->arms[a].version));
     buf_puts(json, ",\"assigned\":");
     counts_encode(&in->assigned[a], json);
+    buf_puts(json, ",\"drawn\":");
+    counts_encode(&in->drawn[a], json);
     put_number(json, "log_unbalanced", j->log_unbalanced);
     put_number(json, "unbalanced_at", j->unbalanced_at);
     buf_puts(json, ",\"guardrails\":[");
@@ -157,14 +159,14 @@ static int read_guard(yyjson_val *json, uint32_t a, uint32_t i, struct tally *re
 
 static int read_arm(yyjson_val *json, uint32_t a, struct rollout_input *ret, struct err *e)
 {
-    static const char *const KNOWN[] = {"version",       "assigned",   "log_unbalanced",
+    static const char *const KNOWN[] = {"version",       "assigned",   "drawn", "log_unbalanced",
                                         "unbalanced_at", "guardrails", NULL};
     struct fields f;
     yyjson_val *guards, *guard;
     size_t i, max;
     int rc = fields_open(&f, json, KNOWN, e, "$.arms[%u]", a);
     if (rc || (rc = read_counts(&f, "assigned", &ret->assigned[a], e)) ||
-        (rc = fields_need(&f, "guardrails", e)) ||
+        (rc = read_counts(&f, "drawn", &ret->drawn[a], e)) || (rc = fields_need(&f, "guardrails", e)) ||
         (rc = fields_array(&f, "guardrails", GUARDS_MAX, &guards, e)))
         return rc;
     yyjson_arr_foreach(guards, i, max, guard)

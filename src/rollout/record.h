@@ -14,6 +14,7 @@ struct rollout_input {
     char actor[LIMIT_ROLLOUT_ACTOR_BYTES + 1]; // "rollout" when nobody did it
     char note[LIMIT_ROLLOUT_NOTE_BYTES + 1];   // may be empty
     struct counts assigned[GUARD_ARMS_MAX];    // requests by the arm that the router chose
+    struct counts drawn[GUARD_ARMS_MAX];       // likewise, each sticky key once: draws that are independent
     // For several arms the weights in the counts are those of the pair, w / (w + baseline's). In the shadow
     // phase pairs that differ are counted at a weight of one half; these are other tallies than those of the
     // steps.

@@ -64,6 +64,8 @@
       "Files that no version needs stay so long after they were stored or asked for.")                       \
     X(DURATION, gc_interval_ms, "gc_interval", "1h", 0, 2592000000ull, "", true,                             \
       "Time between garbage collections; 0 leaves them to slipway gc.")                                      \
+    X(STRING, rollout_webhook, "rollout_webhook", "", 0, 1023, "", true,                                     \
+      "URL, http or https, that gets one line of JSON for each move of a rollout; empty tells nobody.")      \
     X(BYTES, log_ring_bytes, "log_ring", "16MiB", 64 << 10, 1 << 30, "", false,                              \
       "Memory of each gateway for predictions that are to be logged; a power of two, or the next one.")      \
     X(BYTES, compile_memory_bytes, "compile_memory", "8GiB", 64 << 20, 1ull << 44, "", true,                 \

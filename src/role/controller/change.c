@@ -6,6 +6,7 @@
 #include "role/controller/gateways.h"
 #include "role/controller/replace.h"
 #include "role/controller/replicas.h"
+#include "role/controller/rollouts.h"
 #include "role/peer.h"
 
 #include <stdlib.h>
@@ -73,6 +74,7 @@ void change_publish(struct request *r)
 {
     struct change *ch = r->state;
     struct controller *c = r->c;
+    rollouts_check(c);
     gateways_publish(c);
     gateways_wait(c, &ch->publication); // may answer
     replicas_withdraw_dropped(c);

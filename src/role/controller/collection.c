@@ -144,6 +144,8 @@ static bool is_kept(const struct collection *k, const struct registry_expired *v
         snprintf(ret, REASON_BYTES, "it has the tag 'pinned'");
     else if (v->is_default)
         snprintf(ret, REASON_BYTES, "it answers requests that name no version");
+    else if (d && d->rollout_floor)
+        snprintf(ret, REASON_BYTES, "a rollout needs it");
     else if (d && k->spec.is_used(k->spec.ctx, d))
         snprintf(ret, REASON_BYTES, "it answered a request lately");
     else

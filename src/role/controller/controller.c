@@ -12,6 +12,7 @@
 #include "role/controller/housekeeping.h"
 #include "role/controller/replace.h"
 #include "role/controller/replicas.h"
+#include "role/controller/rollouts.h"
 #include "role/controller/scaling.h"
 #include "role/controller/startup.h"
 #include "role/controller/upgrade.h"
@@ -101,14 +102,18 @@ static int set_up(struct controller *c, struct err *e)
         rc = replace_open(c, e);
     if (!rc)
         rc = deploying_open(c, e);
+    if (!rc)
+        rc = rollouts_open(c, e);
     c->routing.limit = (unsigned)c->args->settings->max_deployments;
     return rc;
 }
 
 static void tear_down(struct controller *c)
 {
-    if (c->loop) {
+    if (c->loop)
         peers_close_all(&c->peers);
+    rollouts_close(c);
+    if (c->loop) {
         startup_cancel(c);
         housekeeping_close(c);
         replicas_close(c);

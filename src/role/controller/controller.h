@@ -25,6 +25,7 @@ struct housekeeping;
 struct publication;
 struct replacing;
 struct revival;
+struct rollouts;
 struct scaling;
 struct supervisor_link;
 struct upgrade;
@@ -66,6 +67,7 @@ struct controller {
 
     struct compile_job *jobs_waiting, *jobs_running; // compile_job.c
     unsigned n_jobs_waiting, n_jobs_running, max_jobs_running;
+    unsigned n_forecasts;     // rollout_forecast.c: that are being made
     struct revival *revivals; // startup.c: versions being brought back
     uint64_t started_wall_ns;
 
@@ -77,6 +79,7 @@ struct controller {
     struct scaling *scaling;     // scaling.c
     struct replacing *replacing; // replace.c
     struct deploying *deploying; // deploying.c
+    struct rollouts *rollouts;   // rollouts.c
 
     struct publication *publications; // gateways.c: changes that wait for the gateways
     struct timer publication_timer;

@@ -67,7 +67,7 @@ static int rank_of(const struct routing *r, const struct deployment *d)
 static bool may_leave(const struct deploying *s, const struct deployment *d, int rank, bool for_change)
 {
     static const uint64_t RESTS_MS[] = {0, REST_MS, NAMED_REST_MS, NAMED_REST_MS};
-    if (!d->id || d->is_away || d->is_coming_back || is_waited_for(s, d))
+    if (!d->id || d->is_away || d->is_coming_back || d->rollout_floor || is_waited_for(s, d))
         return false;
     return for_change || (d->state != DEPLOYMENT_LOADING &&
                           s->sampled_ns - d->used_ns >= RESTS_MS[rank] * UINT64_C(1000000));

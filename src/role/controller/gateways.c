@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "role/board.h"
 #include "role/controller/deploying.h"
+#include "role/controller/rollouts.h"
 #include "role/controller/scaler.h"
 #include "role/controller/scaling.h"
 #include "role/ipc.h"
@@ -161,6 +162,8 @@ int gateway_hello(struct peer *p, struct str payload, struct err *e)
     p->routing = g;
     log_event(&c->log, LOG_LEVEL_DEBUG, "gateway_connected", name_of(c, g));
     pump(c, g);
+    if (!is_monitors)
+        rollouts_gateway_new(c, (unsigned)index);
     return 0;
 }
 
@@ -352,6 +355,8 @@ int gateway_message(struct peer *p, const struct msg *m, struct err *e)
         return take_want(c, g, m, e);
     if (m->type == IPC_ASK)
         return take_ask(c, g, m, e);
+    if (m->type == IPC_COHORTS && !is_monitor(c, g))
+        return rollouts_take_cohorts(c, index_of(c, g), m->payload, e);
     yyjson_doc *doc = m->type == IPC_ACK ? yyjson_read(m->payload.p, m->payload.n, 0) : NULL;
     yyjson_val *generation = yyjson_obj_get(yyjson_doc_get_root(doc), "generation");
     bool good = yyjson_is_uint(generation) && yyjson_get_uint(generation) <= g->sent_generation;
@@ -370,4 +375,6 @@ void gateway_lost(struct peer *p)
     struct gateway_link *g = p->routing;
     log_event(&c->log, LOG_LEVEL_DEBUG, "gateway_lost", name_of(c, g));
     *g = (struct gateway_link){.since_ns = clock_mono_ns()};
+    if (!is_monitor(c, g))
+        rollouts_gateway_lost(c, index_of(c, g));
 }

@@ -7,6 +7,7 @@
 #include "role/controller/gateways.h"
 #include "role/controller/replicas.h"
 #include "role/controller/request.h"
+#include "role/controller/rollouts.h"
 #include "role/controller/startup.h"
 
 #include <stdlib.h>
@@ -180,6 +181,7 @@ static void drop_deployments(struct controller *c, struct str model, uint32_t ve
 void models_withdraw(struct controller *c, struct str model, uint32_t version)
 {
     drop_deployments(c, model, version);
+    rollouts_check(c);
     gateways_publish(c);
     replicas_withdraw_dropped(c);
 }
@@ -209,6 +211,8 @@ int model_delete(struct request *r, struct err *e)
 {
     int rc = delete_params(r, NULL, e);
     if (!rc)
+        rc = rollouts_allow_removal(r->c, r->args[0], 0, e);
+    if (!rc)
         rc = change_new(r, e);
     if (rc)
         return rc;
@@ -236,6 +240,8 @@ int version_delete(struct request *r, struct err *e)
         return ERR_INVALID;
     }
     int rc = delete_params(r, &force, e);
+    if (!rc && !force)
+        rc = rollouts_allow_removal(r->c, r->args[0], (uint32_t)number, e);
     if (!rc)
         rc = change_new(r, e);
     if (rc)

@@ -48,7 +48,8 @@ static struct deployment *by_id(const struct controller *c, uint64_t id)
 
 static bool is_to_be_unloaded(const struct controller *c, const struct deployment *d)
 {
-    if (!in_replicas(d) || d->is_away || routing_has_alias(&c->routing, str_of(d->model), d->version))
+    if (!in_replicas(d) || d->is_away || d->rollout_floor ||
+        routing_has_alias(&c->routing, str_of(d->model), d->version))
         return false;
     uint32_t number = routing_default(&c->routing, str_of(d->model));
     const struct deployment *now = routing_find(&c->routing, str_of(d->model), number);

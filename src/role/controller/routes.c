@@ -25,6 +25,12 @@ static const struct request_route ROUTES[] = {
     {"GET", "/api/v1/audit", REQUEST_BODY_NONE, NULL, NULL, audit_list},
     {"GET", "/api/v1/audit/verify", REQUEST_BODY_NONE, NULL, NULL, audit_verify},
     {"POST", "/api/v1/housekeeping/gc", REQUEST_BODY_JSON, NULL, NULL, garbage_collect},
+    {"POST", "/api/v1/rollouts", REQUEST_BODY_JSON, NULL, NULL, rollout_start},
+    {"GET", "/api/v1/rollouts", REQUEST_BODY_NONE, NULL, NULL, rollouts_list},
+    {"POST", "/api/v1/rollouts:plan", REQUEST_BODY_JSON, NULL, NULL, rollout_forecast},
+    {"GET", "/api/v1/rollouts/{}", REQUEST_BODY_NONE, NULL, NULL, rollout_get},
+    {"POST", "/api/v1/rollouts/{}", REQUEST_BODY_JSON, NULL, NULL, rollout_act},
+    {"GET", "/api/v1/rollouts/{}/events", REQUEST_BODY_NONE, NULL, NULL, rollout_events},
     {"POST", "/api/v1/upgrade", REQUEST_BODY_JSON, NULL, NULL, upgrade_start},
     {"GET", "/api/v1/status", REQUEST_BODY_NONE, NULL, NULL, status_show},
 };

@@ -9,6 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
+enum {
+    SHADOW_SHARE_BP = 10000,    // of the requests that are mirrored, as far as the budget allows
+    SHADOW_BUDGET_PERCENT = 20, // of a gateway's time
+};
+
 static void name_copy(char *to, size_t size, struct str from)
 {
     ASSERT(from.n < size);
@@ -274,6 +279,73 @@ static bool is_routed(const struct deployment *d)
     return d && d->state == DEPLOYMENT_READY && !d->is_away;
 }
 
+static void guards_encode(const struct routing_split *s, struct buf *out)
+{
+    const char *comma = "";
+    buf_puts(out, ",\"guards\":[");
+    for (uint32_t i = 0; i < s->n_guards; i++)
+        buf_printf(out, "%s\"%s\"", i ? "," : "", guard_metric_name(s->guards[i].metric));
+    buf_puts(out, "],\"latency\":[");
+    for (uint32_t i = 0; i < s->n_guards; i++) {
+        const uint64_t *limits = s->gates[i].limit_ns;
+        if (limits[ARM_STABLE] == 0)
+            continue;
+        buf_printf(out, "%s{\"guard\":%u,\"stable_ns\":%llu,\"canary_ns\":%llu}", comma, i,
+                   (unsigned long long)limits[ARM_STABLE], (unsigned long long)limits[ARM_CANARY]);
+        comma = ",";
+    }
+    buf_puts(out, "]");
+}
+
+// The number of a version's deployment; 0 when it is not routed.
+static uint64_t routed_id(const struct routing *r, const struct routing_split *s, uint32_t version)
+{
+    const struct deployment *d = version ? routing_find(r, str_of(s->model), version) : NULL;
+    return is_routed(d) ? d->id : 0;
+}
+
+static bool split_is_routed(const struct routing *r, const struct routing_split *s)
+{
+    bool all = routed_id(r, s, s->baseline) && (s->shadow == 0 || routed_id(r, s, s->shadow));
+    for (uint32_t i = 0; i < s->n_arms; i++)
+        all = all && routed_id(r, s, s->arms[i].version);
+    return all && (s->n_arms || s->shadow);
+}
+
+static void split_encode(const struct routing *r, const struct routing_split *s, struct buf *out)
+{
+    static const char *const KEYS[] = {
+        [KEY_NONE] = "none", [KEY_HEADER] = "header", [KEY_QUERY] = "query", [KEY_JSON] = "json"};
+    buf_printf(out, ",\"split\":{\"rollout\":%llu,\"epoch\":%u,\"salt\":\"%s\",\"key\":\"%s\",\"key_name\":",
+               (unsigned long long)s->rollout, s->epoch, s->salt, KEYS[s->key]);
+    buf_put_json_str(out, str_of(s->key_name));
+    buf_puts(out, ",\"alias\":");
+    buf_put_json_str(out, str_of(s->alias));
+    buf_printf(out, ",\"baseline\":%llu,\"arms\":[", (unsigned long long)routed_id(r, s, s->baseline));
+    for (uint32_t i = 0; i < s->n_arms; i++) {
+        buf_puts(out, i ? ",{\"name\":" : "{\"name\":");
+        buf_put_json_str(out, str_of(s->arms[i].name));
+        buf_printf(out, ",\"deployment\":%llu,\"weight\":%u}",
+                   (unsigned long long)routed_id(r, s, s->arms[i].version), s->arms[i].weight_bp);
+    }
+    buf_putc(out, ']');
+    if (s->shadow)
+        buf_printf(out, ",\"shadow\":{\"deployment\":%llu,\"share\":%d,\"budget_percent\":%d}",
+                   (unsigned long long)routed_id(r, s, s->shadow), SHADOW_SHARE_BP, SHADOW_BUDGET_PERCENT);
+    buf_printf(out, ",\"shield\":%s,\"timeout_ns\":%llu", s->shield ? "true" : "false",
+               (unsigned long long)s->timeout_ns);
+    guards_encode(s, out);
+    buf_putc(out, '}');
+}
+
+static const struct routing_split *split_of(const struct routing *r, struct str model)
+{
+    const struct routing_split *s = r->splits;
+    while (s && !str_eq(str_of(s->model), model))
+        s = s->next;
+    return s && split_is_routed(r, s) ? s : NULL;
+}
+
 // One model: its deployments are list[0 … n), by version. Those that are not ready are left out, and so is
 // what names them: the gateways then say that they are not ready, instead of using another version.
 static void model_encode(const struct routing *r, struct deployment *const *list, size_t n, struct buf *out)
@@ -310,7 +382,11 @@ static void model_encode(const struct routing *r, struct deployment *const *list
                    (unsigned long long)d->id);
         comma = ",";
     }
-    buf_puts(out, "]}");
+    buf_putc(out, ']');
+    const struct routing_split *s = split_of(r, model);
+    if (s)
+        split_encode(r, s, out);
+    buf_putc(out, '}');
 }
 
 void routing_routes_encode(const struct routing *r, struct buf *out)

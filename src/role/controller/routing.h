@@ -9,6 +9,8 @@
 #include "base/str.h"
 #include "registry/registry.h"
 #include "role/controller/version_settings.h"
+#include "rollout/latency.h"
+#include "rollout/request.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -54,7 +56,11 @@ struct deployment {
     uint64_t after;
     bool is_unloaded; // by a policy: settings.min_replicas is 0, and else would be
     uint32_t own_min_replicas;
-    bool is_starved; // its load asks for more replicas than it gets
+    bool is_starved;                               // its load asks for more replicas than it gets
+    double requests_per_second, errors_per_second; // of late, over about a minute (scaling.c)
+    uint64_t rate_requests, rate_errors;           // what they were a second ago
+    uint32_t n_rates;                              // seconds that they are made of
+    uint32_t rollout_floor; // replicas that a rollout needs, whatever the load is; 0: no rollout needs it
 };
 
 struct routing_alias {
@@ -62,7 +68,32 @@ struct routing_alias {
     uint32_t version;
 };
 
+// How the traffic of a model is shared during a rollout. Owned and kept current by rollouts.c; left out of
+// the routes while a deployment that it names is not ready, so that all goes to the default.
+struct routing_split {
+    struct routing_split *next;
+    uint64_t rollout;
+    uint32_t epoch; // grows with each change of what follows, over restarts too
+    char model[LIMIT_MODEL_NAME_BYTES + 1], alias[LIMIT_ALIAS_BYTES + 1];
+    char salt[2 * 16 + 1];
+    enum rollout_key key;
+    const char *key_name;
+    bool shield;
+    uint32_t baseline; // versions
+    uint32_t n_arms;   // 0 while it only mirrors
+    struct routing_arm {
+        const char *name;
+        uint32_t version, weight_bp;
+    } arms[GUARD_ARMS_MAX];
+    uint32_t shadow; // 0: none
+    uint32_t n_guards;
+    const struct guard *guards;
+    const struct latency_gate *gates; // (n_guards); a limit of 0: nothing is slow yet
+    uint64_t timeout_ns;              // after which a request without an outcome has failed
+};
+
 struct routing {
+    struct routing_split *splits;
     struct deployment *slots[LIMIT_DEPLOYMENTS];
     unsigned limit;     // of them that may be taken; 0: all
     bool has_more;      // the registry has versions that are not here: gateways ask for what they do not know

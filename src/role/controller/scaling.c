@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SAMPLE_NS = 1000000000 };
+enum { SAMPLE_NS = 1000000000, RATE_SECONDS = 60 };
 static const double CHAMPION_WEIGHT = 2;
 static const double ROUNDING = 1e-9;
 
@@ -52,7 +52,7 @@ static const struct metrics_series *series_of(const struct scaling *s, unsigned 
     return get(&m->deployment) == metrics_key(str_of(d->model), d->version) ? m : NULL;
 }
 
-static struct scaler_counts counts_of(const struct scaling *s, const struct deployment *d)
+static struct scaler_counts sums_of(const struct scaling *s, const struct deployment *d)
 {
     struct scaler_counts sum = {0};
     for (unsigned i = 0; i < s->c->args->n_gateways; i++) {
@@ -108,7 +108,7 @@ static void sample(struct scaling *s, struct deployment *d, uint64_t now_ns)
             return; // again in a second
         scaler_init(d->scaler, d->n_wanted, now_ns);
     }
-    struct scaler_counts counts = counts_of(s, d);
+    struct scaler_counts counts = sums_of(s, d);
     scaler_sample(d->scaler, &counts, now_ns);
 }
 
@@ -144,6 +144,10 @@ static struct autoscale_claim claim_of(const struct scaling *s, const struct dep
     } else {
         claim.floor = d->n_wanted;
     }
+    if (claim.floor < d->rollout_floor)
+        claim.floor = d->rollout_floor;
+    if (claim.wanted < claim.floor)
+        claim.wanted = claim.floor;
     return claim;
 }
 
@@ -196,13 +200,37 @@ static void set_timer(struct scaling *s)
         log_event(&s->c->log, LOG_LEVEL_ERROR, "timer_failed", LOG_Z("message", e.msg));
 }
 
+// Means that fade over a minute, and are plain ones before.
+static void sample_rate(const struct scaling *s, struct deployment *d)
+{
+    uint64_t requests = 0, errors = 0;
+    for (unsigned i = 0; i < s->c->args->n_gateways; i++) {
+        const struct metrics_series *m = series_of(s, i, d);
+        for (size_t class = 0; m && class < METRICS_CODE_CLASSES; class ++)
+            requests += get(&m->requests[class]);
+        errors += m ? get(&m->requests[5]) : 0;
+    }
+    if (d->n_rates && requests >= d->rate_requests && errors >= d->rate_errors) {
+        double part = 1.0 / (d->n_rates < RATE_SECONDS ? d->n_rates : RATE_SECONDS);
+        d->requests_per_second += part * ((double)(requests - d->rate_requests) - d->requests_per_second);
+        d->errors_per_second += part * ((double)(errors - d->rate_errors) - d->errors_per_second);
+    }
+    d->n_rates += d->n_rates < RATE_SECONDS;
+    d->rate_requests = requests;
+    d->rate_errors = errors;
+}
+
 static void on_due(struct timer *t)
 {
     struct scaling *s = (struct scaling *)((char *)t - offsetof(struct scaling, due));
     uint64_t now_ns = loop_now_ns(s->c->loop);
-    for (size_t i = 0; i < LIMIT_DEPLOYMENTS; i++)
-        if (is_scaled(s->c->routing.slots[i]))
-            sample(s, s->c->routing.slots[i], now_ns);
+    for (size_t i = 0; i < LIMIT_DEPLOYMENTS; i++) {
+        struct deployment *d = s->c->routing.slots[i];
+        if (is_scaled(d))
+            sample(s, d, now_ns);
+        if (d && d->id)
+            sample_rate(s, d);
+    }
     if (++s->n_samples % AUTOSCALE_TICK_S == 0)
         decide(s, now_ns);
     set_timer(s);

@@ -10,6 +10,7 @@
 #include "role/controller/image.h"
 #include "role/controller/replace.h"
 #include "role/controller/replicas.h"
+#include "role/controller/rollouts.h"
 #include "role/controller/scaling.h"
 #include "role/metrics.h"
 #include "role/model_files.h"
@@ -351,6 +352,8 @@ int startup_begin(struct controller *c, struct err *e)
     if (!rc)
         rc = load_again(c, &known, &a, e);
     arena_done(&a);
+    if (!rc)
+        rc = rollouts_restore(c, e);
     if (!rc)
         declare_replicas(c);
     if (!rc)

@@ -19,6 +19,7 @@
 #include "role/controller/replace.h"
 #include "role/controller/replicas.h"
 #include "role/controller/request.h"
+#include "role/controller/rollouts.h"
 #include "role/controller/store_job.h"
 #include "role/model_files.h"
 
@@ -206,6 +207,7 @@ static void serve(struct push *p, const struct registry_version *v)
     replace_done(&p->replacement);
     change_receipt(r);
     p->publication.on_done = on_published;
+    rollouts_check(c);
     gateways_publish(c);
     gateways_wait(c, &p->publication); // may answer, and be the end of p
     replace_apply(c);

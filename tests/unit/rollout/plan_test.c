@@ -169,7 +169,7 @@ START_TEST(what_is_not_in_the_table_is_refused_and_changes_nothing)
     ck_assert_int_eq(plan_apply(&spec, &plan, EVENT_BAKED, now, 0, &action, &e), ERR_CONFLICT);
     ck_assert_mem_eq(&before, &plan, sizeof plan);
     ck_assert_str_eq(e.msg, "the rollout is warming, there is no baked from there");
-    ck_assert_str_eq(e.hint, "Possible now: pause, freeze, rollback, supersede.");
+    ck_assert_str_eq(e.hint, "Possible now: pause, freeze, rollback.");
 }
 END_TEST
 

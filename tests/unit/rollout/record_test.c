@@ -26,6 +26,7 @@ static void traffic(const struct rollout_spec *spec, const struct plan *p, struc
     double w = weight / (double)WEIGHT_ONE;
     uint64_t canary = stats_random_binomial(r, 20000, w), stable = 20000 - canary;
     counts_add(&in->assigned[0], weight, canary, stable);
+    counts_add(&in->drawn[0], weight, canary, stable); // each has another key
     for (uint32_t i = 0; i < spec->rules.n_guards; i++) {
         counts_add(&in->tallies[0][i].requests, weight, canary, stable);
         counts_add(&in->tallies[0][i].events, weight, stats_random_binomial(r, canary, bad),
@@ -81,6 +82,7 @@ static void live(struct story *s, struct stats_random *r, double bad)
             move(s, &in, due, "rollout");
         if (from == PLAN_SHADOW && s->plans[s->n].state == PLAN_RUNNING) { // other tallies for the steps
             memset(in.assigned, 0, sizeof in.assigned);
+            memset(in.drawn, 0, sizeof in.drawn);
             memset(in.tallies, 0, sizeof in.tallies);
         }
     }

@@ -8,7 +8,9 @@
 #include "os/sock.h"
 #include "registry/registry.h"
 #include "role/compile.h"
+#include "role/forecast.h"
 #include "role/ipc.h"
+#include "role/notify.h"
 #include "role/role.h"
 #include "role/store.h"
 #include "role/supervision.h"
@@ -228,6 +230,10 @@ void harness_helper_entry(int argc, char **argv)
         exit(store_main(argc, argv));
     if (argc > 1 && strcmp(argv[1], SWEEP_ROLE) == 0)
         exit(sweep_main(argc, argv));
+    if (argc > 1 && strcmp(argv[1], FORECAST_ROLE) == 0)
+        exit(forecast_main(argc, argv));
+    if (argc > 1 && strcmp(argv[1], NOTIFY_ROLE) == 0)
+        exit(notify_main(argc, argv));
 }
 
 void harness_setting(const char *key, const char *value)
@@ -516,16 +522,41 @@ static void take_deploy(struct harness_gateway *g, const struct msg *m)
     snprintf(g->last_deploy, sizeof g->last_deploy, STR_FMT, STR_ARG(m->payload));
 }
 
+// Whether it was a table.
+static bool take_message(struct harness_gateway *g, const struct msg *m)
+{
+    if (m->type == IPC_DEPLOY)
+        take_deploy(g, m);
+    if (m->type == IPC_METRICS)
+        snprintf(g->metrics, sizeof g->metrics, STR_FMT, STR_ARG(m->payload));
+    if (m->type != IPC_ROUTES) {
+        ck_assert(m->type == IPC_DEPLOY || m->type == IPC_SCALE || m->type == IPC_METRICS);
+        return false;
+    }
+    ck_assert_uint_lt(m->payload.n, sizeof g->routes);
+    memcpy(g->routes, m->payload.p, m->payload.n);
+    g->routes[m->payload.n] = '\0';
+    return true;
+}
+
+bool harness_gateway_take(struct harness_gateway *g)
+{
+    struct msg m;
+    struct err e;
+    struct pollfd p = {.fd = g->conn.fd, .events = POLLIN};
+    int got;
+    while ((got = msg_conn_take(&g->conn, &m, &e)) == 0 && poll(&p, 1, 0) == 1)
+        ck_assert_int_eq(msg_conn_fill(&g->conn, &e), 0);
+    ck_assert_int_ge(got, 0);
+    return got && (take_message(g, &m) || harness_gateway_take(g));
+}
+
 void harness_gateway_routes(struct harness_gateway *g)
 {
     struct msg m;
-    while ((m = receive(&g->conn)).type == IPC_DEPLOY || m.type == IPC_SCALE)
-        if (m.type == IPC_DEPLOY)
-            take_deploy(g, &m);
-    ck_assert_int_eq(m.type, IPC_ROUTES);
-    ck_assert_uint_lt(m.payload.n, sizeof g->routes);
-    memcpy(g->routes, m.payload.p, m.payload.n);
-    g->routes[m.payload.n] = '\0';
+    do
+        m = receive(&g->conn);
+    while (!take_message(g, &m));
 }
 
 void harness_gateway_ack(struct harness_gateway *g)
@@ -543,6 +574,11 @@ void harness_gateway_until(struct harness_gateway *g, const char *text)
         harness_gateway_routes(g);
         harness_gateway_ack(g);
     } while (!strstr(g->routes, text));
+}
+
+void harness_gateway_counts(struct harness_gateway *g, const char *json)
+{
+    send_text(&g->conn, IPC_COHORTS, json, strlen(json));
 }
 
 void harness_gateway_want(struct harness_gateway *g, uint64_t deployment)

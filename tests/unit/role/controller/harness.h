@@ -62,13 +62,16 @@ struct harness_gateway {
     unsigned n_deploys;   // received on this connection
     char last_deploy[512];
     uint64_t image_features; // in the last image
+    char metrics[1 << 16];   // lines of /metrics, as they came last
 };
 void harness_gateway_connect(struct harness_gateway *g, unsigned index);
 void harness_gateway_reconnect(struct harness_gateway *g, unsigned index,
                                unsigned generation);    // it has a table
 void harness_gateway_routes(struct harness_gateway *g); // waits for the next table
+bool harness_gateway_take(struct harness_gateway *g);   // all that is there, up to a table: there was one
 void harness_gateway_ack(struct harness_gateway *g);    // the last table
 // Acknowledges tables until one contains `text`.
 void harness_gateway_until(struct harness_gateway *g, const char *text);
+void harness_gateway_counts(struct harness_gateway *g, const char *json); // IPC_COHORTS
 // Says that requests for the deployment wait.
 void harness_gateway_want(struct harness_gateway *g, uint64_t deployment);

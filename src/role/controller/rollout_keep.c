@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a rollout goes on from after a restart, as JSON in the registry. Counts are whole numbers, so that
+// what is read back judges to the same bits.
+#include "role/controller/rollout_state.h"
+
+#include <string.h>
+#include <yyjson.h>
+
+void rollout_plan_encode(const struct rollout *r, const struct plan *p, struct buf *out)
+{
+    buf_printf(out,
+               "{\"state\":\"%s\",\"back\":\"%s\",\"step\":%u,\"n_moves\":%llu,\"entered_ns\":%llu,"
+               "\"step_ns\":%llu,\"started_ns\":%llu,\"requests_before\":%llu,\"moved_alias\":%s}",
+               plan_state_name(p->state), plan_state_name(p->back), p->step, (unsigned long long)p->n_moves,
+               (unsigned long long)p->entered_ns, (unsigned long long)p->step_ns,
+               (unsigned long long)p->started_ns, (unsigned long long)p->requests_before,
+               r->moved_alias || p->state == PLAN_PROMOTING ? "true" : "false");
+}
+
+static void put_input(const struct rollout *r, const struct rollout_input *in, const char *name,
+                      struct buf *out)
+{
+    buf_printf(out, ",\"%s\":[", name);
+    for (uint32_t a = 0; a < r->spec.n_arms; a++) {
+        buf_puts(out, a ? ",{\"assigned\":" : "{\"assigned\":");
+        counts_encode(&in->assigned[a], out);
+        buf_puts(out, ",\"drawn\":");
+        counts_encode(&in->drawn[a], out);
+        buf_puts(out, ",\"guardrails\":[");
+        for (uint32_t i = 0; i < r->spec.rules.n_guards; i++) {
+            buf_puts(out, i ? ",{\"requests\":" : "{\"requests\":");
+            counts_encode(&in->tallies[a][i].requests, out);
+            buf_puts(out, ",\"events\":");
+            counts_encode(&in->tallies[a][i].events, out);
+            buf_putc(out, '}');
+        }
+        buf_puts(out, "]}");
+    }
+    buf_putc(out, ']');
+}
+
+void rollout_counts_encode(const struct rollout *r, struct buf *out)
+{
+    buf_printf(out,
+               "{\"epoch\":%u,\"first_split_epoch\":%u,\"overridden\":%llu,\"fallbacks\":%llu,\"gates\":[",
+               r->split.epoch, r->first_split_epoch, (unsigned long long)r->n_overridden,
+               (unsigned long long)r->n_fallbacks);
+    for (uint32_t i = 0; i < r->spec.rules.n_guards; i++)
+        buf_printf(out, "%s[%llu,%llu]", i ? "," : "", (unsigned long long)r->gates[i].limit_ns[ARM_STABLE],
+                   (unsigned long long)r->gates[i].limit_ns[ARM_CANARY]);
+    buf_putc(out, ']');
+    put_input(r, r->steps, "steps", out);
+    if (r->pairs)
+        put_input(r, r->pairs, "pairs", out);
+    buf_putc(out, '}');
+}
+
+// ---- back ----
+
+static int read(struct str json, yyjson_doc **ret, struct err *e)
+{
+    yyjson_read_err why;
+    // Without YYJSON_READ_INSITU the bytes are only read.
+    *ret = yyjson_read_opts((char *)(uintptr_t)json.p, json.n, 0, NULL, &why);
+    if (*ret)
+        return 0;
+    return why.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION
+               ? err_set(e, ERR_NOMEM, "no memory to read a rollout")
+               : err_set(e, ERR_BAD_JSON, "not JSON at byte %zu: %s", why.pos, why.msg);
+}
+
+static bool find_state(yyjson_val *v, enum plan_state *ret)
+{
+    for (enum plan_state s = 0; yyjson_is_str(v) && s < PLAN_STATES; s++)
+        if (yyjson_equals_str(v, plan_state_name(s))) {
+            *ret = s;
+            return true;
+        }
+    return false;
+}
+
+int rollout_plan_decode(struct str json, struct rollout *r, struct err *e)
+{
+    yyjson_doc *doc;
+    struct plan *p = &r->plan;
+    int rc = read(json, &doc, e);
+    if (rc)
+        return rc;
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    uint64_t step = yyjson_get_uint(yyjson_obj_get(root, "step"));
+    if (!find_state(yyjson_obj_get(root, "state"), &p->state) ||
+        !find_state(yyjson_obj_get(root, "back"), &p->back) || step >= r->spec.n_steps)
+        rc = err_set(e, ERR_INVALID, "the plan of a rollout names no state, or a step that there is not");
+    p->step = (uint32_t)step;
+    p->n_moves = yyjson_get_uint(yyjson_obj_get(root, "n_moves"));
+    p->entered_ns = yyjson_get_uint(yyjson_obj_get(root, "entered_ns"));
+    p->step_ns = yyjson_get_uint(yyjson_obj_get(root, "step_ns"));
+    p->started_ns = yyjson_get_uint(yyjson_obj_get(root, "started_ns"));
+    p->requests_before = yyjson_get_uint(yyjson_obj_get(root, "requests_before"));
+    r->moved_alias = yyjson_is_true(yyjson_obj_get(root, "moved_alias"));
+    yyjson_doc_free(doc);
+    return rc;
+}
+
+static int read_input(const struct rollout *r, yyjson_val *arms, struct rollout_input *in, struct err *e)
+{
+    int rc = 0;
+    if (!in)
+        return 0;
+    if (yyjson_arr_size(arms) != r->spec.n_arms)
+        return err_set(e, ERR_INVALID, "the counts of a rollout are of another number of arms");
+    for (uint32_t a = 0; !rc && a < r->spec.n_arms; a++) {
+        yyjson_val *arm = yyjson_arr_get(arms, a), *guards = yyjson_obj_get(arm, "guardrails");
+        if (yyjson_arr_size(guards) != r->spec.rules.n_guards)
+            return err_set(e, ERR_INVALID, "the counts of a rollout are of another number of guardrails");
+        rc = counts_read(yyjson_obj_get(arm, "assigned"), &in->assigned[a], e);
+        if (!rc)
+            rc = counts_read(yyjson_obj_get(arm, "drawn"), &in->drawn[a], e);
+        for (uint32_t i = 0; !rc && i < r->spec.rules.n_guards; i++) {
+            yyjson_val *guard = yyjson_arr_get(guards, i);
+            rc = counts_read(yyjson_obj_get(guard, "requests"), &in->tallies[a][i].requests, e);
+            if (!rc)
+                rc = counts_read(yyjson_obj_get(guard, "events"), &in->tallies[a][i].events, e);
+        }
+    }
+    return rc;
+}
+
+// The time since when a limit holds is not kept: all that is counted from now on came after it.
+static void read_gates(struct rollout *r, yyjson_val *gates)
+{
+    for (uint32_t i = 0; i < r->spec.rules.n_guards; i++) {
+        yyjson_val *gate = yyjson_arr_get(gates, i);
+        r->gates[i].limit_ns[ARM_STABLE] = yyjson_get_uint(yyjson_arr_get(gate, 0));
+        r->gates[i].limit_ns[ARM_CANARY] = yyjson_get_uint(yyjson_arr_get(gate, 1));
+        r->gate_since_ns[i] = r->gates[i].limit_ns[ARM_STABLE] ? 1 : 0;
+        r->gates_due |= r->spec.rules.guards[i].metric == GUARD_LATENCY && !r->gate_since_ns[i];
+    }
+}
+
+int rollout_counts_decode(struct str json, struct rollout *r, struct err *e)
+{
+    yyjson_doc *doc;
+    int rc = read(json, &doc, e);
+    if (rc)
+        return rc;
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    // The one that was routed last may not have been kept.
+    r->split.epoch = (uint32_t)yyjson_get_uint(yyjson_obj_get(root, "epoch")) + EPOCHS_UNKEPT;
+    r->first_split_epoch = (uint32_t)yyjson_get_uint(yyjson_obj_get(root, "first_split_epoch"));
+    r->n_overridden = yyjson_get_uint(yyjson_obj_get(root, "overridden"));
+    r->n_fallbacks = yyjson_get_uint(yyjson_obj_get(root, "fallbacks"));
+    read_gates(r, yyjson_obj_get(root, "gates"));
+    rc = read_input(r, yyjson_obj_get(root, "steps"), r->steps, e);
+    if (!rc)
+        rc = read_input(r, yyjson_obj_get(root, "pairs"), r->pairs, e);
+    yyjson_doc_free(doc);
+    return rc;
+}

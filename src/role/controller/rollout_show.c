@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+// A rollout in the admin API, and the words for what it does by itself.
+#include "role/controller/rollout_state.h"
+
+#include "base/clock.h"
+#include "base/num.h"
+#include "role/controller/describe.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static void put_number(const char *name, double x, struct buf *out)
+{
+    char text[NUM_TEXT_MAX];
+    buf_printf(out, ",\"%s\":", name);
+    if (isfinite(x))
+        buf_put(out, text, num_write_double(x, text));
+    else
+        buf_puts(out, "null");
+}
+
+static void put_arms(const char *name, const uint64_t n[ARMS], struct buf *out)
+{
+    buf_printf(out, ",\"%s\":{\"canary\":%llu,\"stable\":%llu}", name, (unsigned long long)n[ARM_CANARY],
+               (unsigned long long)n[ARM_STABLE]);
+}
+
+static double rate_of(const struct finding *f, enum arm arm)
+{
+    return f->requests[arm] ? (double)f->events[arm] / (double)f->requests[arm] : 0;
+}
+
+// Requests of the model until the evidence suffices, if it goes on to grow as it did; NaN when it does not
+// grow.
+static double to_decide(const struct finding *f)
+{
+    double n = (double)(f->requests[ARM_CANARY] + f->requests[ARM_STABLE]);
+    double pass = f->log_pass > f->log_rate ? f->log_pass : f->log_rate;
+    double to_pass = pass > 0 ? n * (f->pass_at / pass - 1) : nan("");
+    double to_fail = f->log_fail > 0 ? n * (f->fail_at / f->log_fail - 1) : nan("");
+    double least = isnan(to_fail) || to_pass < to_fail ? to_pass : to_fail;
+    return f->verdict != VERDICT_UNDECIDED ? 0 : least < 0 ? 0 : least;
+}
+
+static void put_guard(const struct rollout *r, uint32_t i, const struct finding *f, struct buf *out)
+{
+    const struct guard *g = &r->spec.rules.guards[i];
+    buf_printf(out, "{\"metric\":\"%s\"", guard_metric_name(g->metric));
+    if (g->metric == GUARD_LATENCY) {
+        put_number("q", g->q, out);
+        if (r->gate_since_ns[i])
+            put_number("limit_ms", (double)r->gates[i].limit_ns[ARM_STABLE] / 1e6, out);
+    }
+    buf_printf(out, ",\"verdict\":\"%s\",\"reason\":\"%s\"", verdict_name(f->verdict),
+               verdict_reason_name(f->reason));
+    put_arms("requests", f->requests, out);
+    put_arms("events", f->events, out);
+    buf_puts(out, ",\"rate\":{\"canary\":");
+    char text[NUM_TEXT_MAX];
+    buf_put(out, text, num_write_double(rate_of(f, ARM_CANARY), text));
+    put_number("stable", rate_of(f, ARM_STABLE), out);
+    buf_puts(out, "},\"relative_risk\":{\"mle\":");
+    if (isfinite(f->ratio))
+        buf_put(out, text, num_write_double(f->ratio, text));
+    else
+        buf_puts(out, "null");
+    put_number("lo", f->ratio_lo, out);
+    put_number("hi", f->ratio_hi, out);
+    buf_putc(out, '}');
+    put_number("log_e_fail", f->log_fail, out);
+    put_number("fail_at", f->fail_at, out);
+    put_number("log_e_pass", f->log_pass, out);
+    put_number("pass_at", f->pass_at, out);
+    if (g->slo > 0)
+        put_number("log_e_rate", f->log_rate, out);
+    double n = to_decide(f);
+    put_number("requests_to_decide", ceil(n), out);
+    put_number("seconds_to_decide", r->requests_per_second > 0 ? ceil(n / r->requests_per_second) : nan(""),
+               out);
+    buf_putc(out, '}');
+}
+
+static void put_judgement(const struct rollout *r, struct buf *out)
+{
+    struct rollout_input *in = rollout_input_of(r);
+    struct judgement arms[GUARD_ARMS_MAX], all;
+    rollout_judge(&r->spec, &r->plan, in, arms, &all);
+    buf_printf(out, ",\"verdict\":\"%s\",\"arms\":[", verdict_name(all.verdict));
+    for (uint32_t a = 0; a < r->spec.n_arms; a++) {
+        uint64_t n[ARMS] = {counts_of(&in->assigned[a], ARM_CANARY), counts_of(&in->assigned[a], ARM_STABLE)};
+        judge_estimate(&r->spec.rules, in->tallies[a], &arms[a]);
+        buf_printf(out, "%s{\"version\":%u,\"verdict\":\"%s\"", a ? "," : "", r->candidates[a],
+                   verdict_name(arms[a].verdict));
+        put_arms("requests", n, out);
+        buf_puts(out, ",\"guardrails\":[");
+        for (uint32_t i = 0; i < r->spec.rules.n_guards; i++) {
+            if (i)
+                buf_putc(out, ',');
+            put_guard(r, i, &arms[a].findings[i], out);
+        }
+        buf_printf(out, "],\"sample_ratio\":{\"unbalanced\":%s", arms[a].unbalanced ? "true" : "false");
+        put_number("log_e", arms[a].log_unbalanced, out);
+        put_number("alarm_at", arms[a].unbalanced_at, out);
+        buf_puts(out, "}}");
+    }
+    buf_putc(out, ']');
+}
+
+static void put_steps(const struct rollout *r, struct buf *out)
+{
+    buf_puts(out, ",\"steps\":[");
+    for (uint32_t i = 0; i < r->spec.n_steps; i++) {
+        const struct rollout_step *s = &r->spec.steps[i];
+        buf_printf(out,
+                   "%s{\"weight\":%g,\"min_seconds\":%u,\"max_seconds\":%u,\"min_requests\":%llu,"
+                   "\"on_undecided\":\"%s\"}",
+                   i ? "," : "", s->weight_bp / 100.0, s->min_seconds, s->max_seconds,
+                   (unsigned long long)s->min_requests, s->advance_undecided ? "advance" : "wait");
+    }
+    buf_putc(out, ']');
+}
+
+static void put_possible(const struct rollout *r, struct buf *out)
+{
+    const char *comma = "";
+    buf_puts(out, ",\"possible\":[");
+    for (enum plan_event v = EVENT_PAUSE; v < EVENT_SUPERSEDE; v++)
+        if (plan_allows(&r->spec, &r->plan, v)) {
+            buf_printf(out, "%s\"%s\"", comma, plan_event_name(v));
+            comma = ",";
+        }
+    buf_putc(out, ']');
+}
+
+static void put_head(const struct rollout *r, struct buf *out)
+{
+    const struct plan *p = &r->plan;
+    buf_printf(out, "{\"id\":%llu,\"model\":", (unsigned long long)r->id);
+    buf_put_json_str(out, str_of(r->spec.model));
+    buf_printf(out, ",\"strategy\":\"%s\",\"alias\":\"%s\",\"baseline\":%u,\"candidates\":[",
+               rollout_strategy_name(r->spec.strategy), r->split.alias, r->baseline);
+    for (uint32_t i = 0; i < r->spec.n_arms; i++)
+        buf_printf(out, "%s%u", i ? "," : "", r->candidates[i]);
+    buf_printf(out, "],\"attempt\":%u,\"state\":\"%s\",\"over\":%s", r->attempt, plan_state_name(p->state),
+               plan_is_over(p) ? "true" : "false");
+    if (rollout_phase(p) != p->state)
+        buf_printf(out, ",\"waits_in\":\"%s\"", plan_state_name(rollout_phase(p)));
+    buf_printf(out, ",\"step\":%u,\"weight\":%g,\"next_weight\":%g,\"moves\":%llu", p->step,
+               plan_weight_bp(&r->spec, p) / 100.0, plan_next_weight_bp(&r->spec, p) / 100.0,
+               (unsigned long long)p->n_moves);
+    describe_time("created", r->created_wall_ns, out);
+    describe_time("entered", p->entered_ns, out);
+    put_number("seconds_in_state",
+               clock_wall_ns() > p->entered_ns ? floor((double)(clock_wall_ns() - p->entered_ns) / 1e9) : 0,
+               out);
+    if (p->step_ns)
+        put_number("seconds_in_step",
+                   clock_wall_ns() > p->step_ns ? floor((double)(clock_wall_ns() - p->step_ns) / 1e9) : 0,
+                   out);
+    if (r->last_event != EVENT_NONE) {
+        buf_printf(out, ",\"last\":{\"event\":\"%s\",\"note\":", plan_event_name(r->last_event));
+        buf_put_json_str(out, str_of(r->last_note));
+        buf_putc(out, '}');
+    }
+}
+
+void rollout_show(const struct rollout *r, struct buf *out)
+{
+    put_head(r, out);
+    put_steps(r, out);
+    put_possible(r, out);
+    buf_printf(out, ",\"exposure\":{\"requests\":%llu,\"overridden\":%llu,\"fallbacks\":%llu}",
+               (unsigned long long)counts_of(&r->steps->assigned[0], ARM_CANARY),
+               (unsigned long long)r->n_overridden, (unsigned long long)r->n_fallbacks);
+    put_number("requests_per_second", r->requests_per_second, out);
+    put_judgement(r, out);
+    buf_puts(out, ",\"request\":");
+    buf_puts(out, r->request_json);
+    buf_putc(out, '}');
+}
+
+void rollout_show_stored(const struct registry_rollout *v, struct buf *out)
+{
+    buf_printf(out, "{\"id\":%llu,\"model\":", (unsigned long long)v->id);
+    buf_put_json_str(out, v->model);
+    describe_text("alias", v->alias, out);
+    buf_printf(out, ",\"baseline\":%u,\"candidates\":[", v->baseline);
+    buf_put_str(out, v->candidates);
+    buf_printf(out, "],\"attempt\":%u", v->attempt);
+    describe_text("state", v->state, out);
+    buf_printf(out, ",\"over\":%s,\"moves\":%llu", v->is_over ? "true" : "false",
+               (unsigned long long)v->n_moves);
+    describe_time("created", v->created_wall_ns, out);
+    describe_time("moved", v->moved_wall_ns, out);
+    buf_putc(out, '}');
+}
+
+// ---- in words ----
+
+static void explain_guard(const struct rollout *r, enum verdict verdict, char *ret, size_t size)
+{
+    for (uint32_t a = 0; a < r->spec.n_arms; a++)
+        for (uint32_t i = 0; i < r->spec.rules.n_guards; i++) {
+            const struct finding *f = &r->arms[a].findings[i];
+            const struct guard *g = &r->spec.rules.guards[i];
+            char q[16] = "";
+            if (f->verdict != verdict)
+                continue;
+            if (g->metric == GUARD_LATENCY)
+                snprintf(q, sizeof q, " %g", g->q);
+            snprintf(ret, size,
+                     "%s%s of version %u: %llu of %llu requests, against %llu of %llu (evidence %.2f, "
+                     "threshold %.2f)",
+                     guard_metric_name(g->metric), q, r->candidates[a],
+                     (unsigned long long)f->events[ARM_CANARY], (unsigned long long)f->requests[ARM_CANARY],
+                     (unsigned long long)f->events[ARM_STABLE], (unsigned long long)f->requests[ARM_STABLE],
+                     f->log_fail, f->fail_at);
+            return;
+        }
+}
+
+static void explain_lost(const struct rollout *r, char *ret, size_t size)
+{
+    for (uint32_t a = 0; a < r->spec.n_arms; a++) {
+        const struct deployment *d =
+            routing_find(&r->all->c->routing, str_of(r->spec.model), r->candidates[a]);
+        if (!d)
+            snprintf(ret, size, "version %u was deleted", r->candidates[a]);
+        else if (d->state == DEPLOYMENT_FAILED || d->is_given_up)
+            snprintf(ret, size, "version %u cannot be kept running: %.200s", r->candidates[a], d->why.msg);
+        else
+            continue;
+        return;
+    }
+}
+
+void rollout_explain(const struct rollout *r, enum plan_event event, char *ret, size_t size)
+{
+    const struct judgement *j = &r->arms[0];
+    ret[0] = '\0';
+    if (event == EVENT_GUARD_FAILED)
+        explain_guard(r, VERDICT_FAIL, ret, size);
+    else if (event == EVENT_UNBALANCED)
+        snprintf(ret, size, "the shares are not those of the weights (evidence %.2f, threshold %.2f)",
+                 j->log_unbalanced, j->unbalanced_at);
+    else if (event == EVENT_LOST)
+        explain_lost(r, ret, size);
+    else if (event == EVENT_UNREADY)
+        snprintf(ret, size, "the replicas for %g %% were not ready within %u s",
+                 plan_next_weight_bp(&r->spec, &r->plan) / 100.0, r->spec.ready_seconds);
+    else if (event == EVENT_STEP_TIMEOUT)
+        snprintf(ret, size, "nothing was decided within %u s", r->spec.steps[r->plan.step].max_seconds);
+}

@@ -1,0 +1,472 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rollouts over the controller's socket, with a gateway that counts as the test says: what is routed follows
+// what is durable, whoever moves and whenever the process dies.
+#include "harness.h"
+#include "tempdir.h"
+#include "unit.h"
+
+#include "base/clock.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WAIT_MS = 10000 };
+
+static char dir[TEMPDIR_SIZE];
+static pid_t pid;
+static struct answer a;
+static struct harness_gateway g;
+static uint64_t second_ns; // of the counts that were sent last
+
+static void gateway_comes(void)
+{
+    harness_gateway_connect(&g, 0);
+    harness_gateway_until(&g, "\"ready\":true");
+}
+
+static void serve(void)
+{
+    while (harness_gateway_take(&g))
+        harness_gateway_ack(&g);
+}
+
+// Acknowledges tables until the request is answered.
+static void receive(int fd)
+{
+    uint64_t end = clock_mono_ns() + WAIT_MS * UINT64_C(1000000);
+    while (!harness_is_answered(fd)) {
+        struct pollfd p[] = {{.fd = fd, .events = POLLIN}, {.fd = g.conn.fd, .events = POLLIN}};
+        ck_assert_int_gt(poll(p, 2, WAIT_MS), 0);
+        ck_assert_uint_lt(clock_mono_ns(), end);
+        serve();
+    }
+    harness_receive(fd, &a);
+    serve();
+}
+
+static void push(const char *text, const char *more_json)
+{
+    receive(harness_push("churn", text, more_json));
+    ck_assert_msg(a.status == 201, "%s", a.body);
+}
+
+// Version 1 answers, version 2 does not yet.
+static void start(void)
+{
+    tempdir_new(dir);
+    pid = harness_start(dir, 1);
+    gateway_comes();
+    push("fake ok 4", "");
+    push("fake ok 5", ",\"promote\":false");
+    second_ns = clock_mono_ns();
+}
+
+static void stop(void)
+{
+    ck_assert_int_eq(harness_stop(pid), 0);
+    tempdir_remove(dir);
+}
+
+static void ask(const char *method, const char *target, const char *body, int status, const char *in_body)
+{
+    receive(harness_send(method, target, body, body ? strlen(body) : 0));
+    ck_assert_msg(a.status == status && strstr(a.body, in_body), "%s %s: %d %s", method, target, a.status,
+                  a.body);
+}
+
+// Asks, and acknowledges tables meanwhile, until the answer has it.
+static void wait_for(const char *target, const char *text)
+{
+    uint64_t end = clock_mono_ns() + WAIT_MS * UINT64_C(1000000);
+    do {
+        ask("GET", target, NULL, 200, "");
+        ck_assert_msg(clock_mono_ns() < end, "no %s in %s", text, a.body);
+        poll(&(struct pollfd){.fd = g.conn.fd, .events = POLLIN}, 1, 20);
+        serve();
+    } while (!strstr(a.body, text));
+}
+
+static void state_is(const char *state)
+{
+    char text[64];
+    snprintf(text, sizeof text, "\"state\":\"%s\"", state);
+    wait_for("/api/v1/rollouts/1", text);
+}
+
+// One second of traffic at a weight, with errors.
+static void count(unsigned weight_bp, unsigned canary, unsigned stable, unsigned bad_canary,
+                  unsigned bad_stable)
+{
+    char json[1024];
+    second_ns += UINT64_C(1000000000);
+    snprintf(
+        json, sizeof json,
+        "{\"rollout\":1,\"epoch\":1,\"closed_until_ns\":%llu,\"ticks\":[{\"opened_ns\":%llu,\"weight\":%u,"
+        "\"arm\":0,\"requests\":[%u,%u],\"events\":[[%u,%u]]}],\"assigned\":[[0,%u,%u,%u]],"
+        "\"drawn\":[[0,%u,%u,%u]],\"overridden\":1,\"fallbacks\":2}",
+        (unsigned long long)second_ns, (unsigned long long)second_ns - 1, weight_bp * 100, canary, stable,
+        bad_canary, bad_stable, weight_bp * 100, canary, stable, weight_bp * 100, canary, stable);
+    harness_gateway_counts(&g, json);
+}
+
+// Passes when 40 requests of the candidate came without an error.
+#define GUARD "\"guardrails\":[{\"metric\":\"errors\",\"slo\":0.5}]"
+#define STEP  "\"min_seconds\":0,\"min_requests\":40,\"on_undecided\":\"wait\""
+static const char CANARY[] = "{\"model\":\"churn\",\"candidate\":\"2\",\"steps\":[{\"weight\":10," STEP
+                             "},{\"weight\":50," STEP "}],\"bake\":{\"holdback\":5,\"seconds\":0}," GUARD "}";
+
+static void start_rollout(const char *request)
+{
+    start();
+    ask("POST", "/api/v1/rollouts", request, 201, "\"state\":\"warming\"");
+    ck_assert_ptr_nonnull(strstr(a.body, "\"audit\":{"));
+}
+
+START_TEST(a_candidate_that_is_as_good_is_promoted)
+{
+    start_rollout(CANARY);
+    state_is("running");
+    ck_assert_ptr_nonnull(strstr(g.routes, "\"split\":{\"rollout\":1,"));
+    ck_assert_ptr_nonnull(strstr(g.routes,
+                                 "\"alias\":\"champion\",\"baseline\":1,"
+                                 "\"arms\":[{\"name\":\"canary\",\"deployment\":2,\"weight\":1000}]"));
+    ck_assert_ptr_nonnull(strstr(g.routes, "\"guards\":[\"errors\"],\"latency\":[]"));
+    count(1000, 40, 360, 0, 0);
+    wait_for("/api/v1/rollouts/1", "\"weight\":50,");
+    ck_assert_ptr_nonnull(strstr(g.routes, "\"weight\":5000"));
+    count(5000, 40, 40, 0, 0);
+    state_is("promoted");
+    ck_assert_ptr_null(strstr(g.routes, "split"));
+    ck_assert_ptr_nonnull(strstr(g.routes, "\"default\":2"));
+    ask("GET", "/api/v1/models/churn/history", NULL, 200, "\"actor\":\"rollout\"");
+    ck_assert_ptr_nonnull(strstr(a.body, "\"version\":2,\"previous\":1"));
+    ask("GET", "/api/v1/rollouts/1/events?verify=true", NULL, 200, "\"replay\":{\"sound\":true,\"moves\":8}");
+    ask("GET", "/api/v1/rollouts/1", NULL, 200,
+        "\"exposure\":{\"requests\":80,\"overridden\":2,\"fallbacks\":4}");
+    ck_assert_ptr_nonnull(strstr(a.body, "\"possible\":[\"rollback\"]"));
+    stop();
+}
+END_TEST
+
+START_TEST(a_candidate_that_errs_is_rolled_back)
+{
+    start_rollout(CANARY);
+    state_is("running");
+    count(1000, 20, 180, 10, 0);
+    state_is("rolled_back");
+    ck_assert_ptr_null(strstr(g.routes, "split"));
+    ck_assert_ptr_nonnull(strstr(g.routes, "\"default\":1"));
+    ask("GET", "/api/v1/rollouts/1/events", NULL, 200, "\"event\":\"guard_failed\",\"actor\":\"rollout\"");
+    ck_assert_ptr_nonnull(strstr(a.body, "errors of version 2: 10 of 20 requests, against 0 of 180"));
+    ask("GET", "/api/v1/rollouts?model=churn", NULL, 200, "\"state\":\"rolled_back\",\"over\":true");
+    ask("GET", "/api/v1/audit?model=churn", NULL, 200, "\"after\":\"rollout 1 rolling_back\"");
+    stop();
+}
+END_TEST
+
+START_TEST(a_router_that_misses_its_weights_freezes_the_rollout)
+{
+    start_rollout(CANARY);
+    state_is("running");
+    count(1000, 30, 30, 0, 0);
+    state_is("frozen");
+    ck_assert_ptr_nonnull(strstr(a.body, "\"unbalanced\":true"));
+    ck_assert_ptr_nonnull(strstr(g.routes, "\"weight\":1000")); // the weight stays
+    ask("POST", "/api/v1/rollouts/1:rollback", "{\"reason\":\"odd\"}", 200, "\"state\":\"rolling_back\"");
+    ck_assert_ptr_null(strstr(g.routes, "split")); // when it was answered all gateways had that
+    stop();
+}
+END_TEST
+
+START_TEST(people_move_it_and_are_told_what_is_possible)
+{
+    start_rollout(CANARY);
+    state_is("running");
+    ask("POST", "/api/v1/rollouts/1:pause", NULL, 200, "\"state\":\"paused\"");
+    count(1000, 400, 3600, 0, 0);
+    ask("POST", "/api/v1/rollouts/1:advance", NULL, 409, "Possible now: resume, freeze, promote, rollback.");
+    ask("POST", "/api/v1/rollouts/1:resume", NULL, 200, "\"state\":\"running\"");
+    ask("POST", "/api/v1/rollouts/1:jump", NULL, 404, "no_such_route");
+    ask("POST", "/api/v1/rollouts/1:freeze", "{\"raeson\":1}", 400, "raeson");
+    ask("POST", "/api/v1/rollouts/1:advance", NULL, 200, "\"state\":\"scaling\"");
+    wait_for("/api/v1/rollouts/1", "\"weight\":50,");
+    ask("POST", "/api/v1/rollouts/1:promote", "{\"reason\":\"in a hurry\"}", 200, "\"state\":\"promoting\"");
+    state_is("promoted");
+    ck_assert_ptr_nonnull(strstr(g.routes, "\"default\":2"));
+    ask("DELETE", "/api/v1/models/churn/versions/1", NULL, 409, "needs this version");
+    ask("POST", "/api/v1/rollouts/1:rollback", NULL, 200, "\"state\":\"rolling_back\"");
+    state_is("rolled_back");
+    ck_assert_ptr_nonnull(strstr(g.routes, "\"default\":1"));
+    ask("GET", "/api/v1/models/churn/history", NULL, 200, "\"kind\":\"rollback\"");
+    ask("POST", "/api/v1/rollouts/1:pause", NULL, 409, "is over: rolled_back");
+    ask("GET", "/api/v1/rollouts/1/events?verify=true", NULL, 200, "\"sound\":true");
+    ck_assert_ptr_nonnull(strstr(a.body, "\"note\":\"in a hurry\""));
+    stop();
+}
+END_TEST
+
+START_TEST(what_cannot_be_rolled_out_is_refused)
+{
+    start();
+    ask("POST", "/api/v1/rollouts", "{\"model\":\"churn\"}", 400, "candidate");
+    ask("POST", "/api/v1/rollouts", "{\"model\":\"churn\",\"candidate\":\"7\"}", 404, "$.candidate");
+    ask("POST", "/api/v1/rollouts", "{\"model\":\"nix\",\"candidate\":\"1\"}", 404, "unknown_model");
+    ask("POST", "/api/v1/rollouts", "{\"model\":\"churn\",\"candidate\":\"1\"}", 409, "baseline");
+    ask("POST", "/api/v1/rollouts", "{\"model\":\"churn\",\"candidate\":\"1\",\"baseline\":\"2\"}", 409,
+        "go to version 1");
+    ask("POST", "/api/v1/rollouts", CANARY, 201, "\"attempt\":1");
+    ask("POST", "/api/v1/rollouts", CANARY, 409, "rollout 1 of 'churn' is");
+    ask("DELETE", "/api/v1/models/churn", NULL, 409, "needs its versions");
+    ask("DELETE", "/api/v1/models/churn/versions/2", NULL, 409, "slipway rollout rollback 1");
+    ask("GET", "/api/v1/rollouts/2", NULL, 404, "no rollout 2");
+    ask("GET", "/api/v1/rollouts/x", NULL, 404, "not the number");
+    stop();
+}
+END_TEST
+
+START_TEST(another_rollout_of_the_same_version_is_counted)
+{
+    start_rollout(CANARY);
+    ask("POST", "/api/v1/rollouts/1:rollback", NULL, 200, "");
+    state_is("rolled_back");
+    ask("POST", "/api/v1/rollouts", CANARY, 201, "\"attempt\":2");
+    stop();
+}
+END_TEST
+
+START_TEST(a_change_by_hand_ends_it)
+{
+    start_rollout(CANARY);
+    state_is("running");
+    push("fake ok 6", ""); // which is promoted
+    ck_assert_ptr_null(strstr(g.routes, "split"));
+    ck_assert_ptr_nonnull(strstr(g.routes, "\"default\":3"));
+    state_is("superseded");
+    ask("GET", "/api/v1/rollouts/1/events", NULL, 200, "champion is version 3 now");
+    ask("POST", "/api/v1/rollouts", CANARY, 201, "\"baseline\":3");
+    ask("PUT", "/api/v1/models/churn/aliases/champion", "{\"version\":2}", 200, "");
+    ck_assert_ptr_nonnull(strstr(g.routes, "\"default\":2"));
+    wait_for("/api/v1/rollouts/2", "\"state\":\"superseded\"");
+    stop();
+}
+END_TEST
+
+START_TEST(arms_share_the_traffic_as_asked_for)
+{
+    start();
+    push("fake ok 6", ",\"promote\":false");
+    ask("POST", "/api/v1/rollouts",
+        "{\"model\":\"churn\",\"strategy\":\"ab\",\"key\":\"header:x-user\",\"arms\":[{\"version\":\"2\","
+        "\"weight\":20},"
+        "{\"version\":\"3\",\"weight\":30}],\"min_seconds\":0,\"min_requests\":1," GUARD "}",
+        201, "\"candidates\":[2,3]");
+    state_is("running");
+    ck_assert_ptr_nonnull(strstr(g.routes, "\"key\":\"header\",\"key_name\":\"x-user\""));
+    ck_assert_ptr_nonnull(strstr(g.routes, "\"arms\":[{\"name\":\"2\",\"deployment\":2,\"weight\":2000},"
+                                           "{\"name\":\"3\",\"deployment\":3,\"weight\":3000}]"));
+    stop();
+}
+END_TEST
+
+START_TEST(a_mirrored_phase_comes_first_and_its_pairs_count_apart)
+{
+    start_rollout(
+        "{\"model\":\"churn\",\"candidate\":\"2\",\"shadow\":{\"min_seconds\":0,\"min_requests\":10},"
+        "\"steps\":[{\"weight\":10," STEP "}]," GUARD "}");
+    state_is("shadow");
+    ck_assert_ptr_nonnull(strstr(g.routes, "\"arms\":[],\"shadow\":{\"deployment\":2,"));
+    count(5000, 20, 20, 0, 0);
+    state_is("running");
+    ck_assert_ptr_nonnull(strstr(g.routes, "\"deployment\":2,\"weight\":1000"));
+    ck_assert_ptr_null(strstr(g.routes, "shadow\""));
+    ask("GET", "/api/v1/rollouts/1", NULL, 200, "\"exposure\":{\"requests\":0,");
+    ask("GET", "/api/v1/rollouts/1/events?verify=true", NULL, 200, "\"sound\":true");
+    stop();
+}
+END_TEST
+
+START_TEST(limits_of_latency_are_made_of_what_was_seen)
+{
+    char json[512];
+    start_rollout("{\"model\":\"churn\",\"candidate\":\"2\",\"steps\":[{\"weight\":10," STEP
+                  "}],\"guardrails\":[{\"metric\":\"latency\",\"q\":0.9,\"tolerance\":0.5}]}");
+    state_is("running");
+    ck_assert_ptr_nonnull(strstr(g.routes, "\"latency\":[]"));
+    // 200 requests of which one in ten takes longer than 31 ns.
+    snprintf(json, sizeof json,
+             "{\"rollout\":1,\"epoch\":1,\"closed_until_ns\":%llu,\"ticks\":[],\"assigned\":[],\"drawn\":[],"
+             "\"stable_hist\":{\"20\":179,\"31\":21}}",
+             (unsigned long long)second_ns);
+    harness_gateway_counts(&g, json);
+    wait_for("/api/v1/rollouts/1", "\"limit_ms\"");
+    ck_assert_ptr_nonnull(strstr(g.routes, "\"stable_ns\":31,\"canary_ns\":47}"));
+    stop();
+}
+END_TEST
+
+START_TEST(the_lines_of_metrics_say_how_it_stands)
+{
+    start_rollout(CANARY);
+    state_is("running");
+    count(1000, 20, 180, 0, 0);
+    for (int i = 0; i < 100 && !strstr(g.metrics, "state=\"running\""); i++)
+        ask("GET", "/api/v1/rollouts/1", NULL, 200, "");
+    ck_assert_ptr_nonnull(
+        strstr(g.metrics,
+               "slipway_rollout_state{model=\"churn\",rollout=\"1\",version=\"2\",state=\"running\"} 1\n"));
+    ck_assert_ptr_nonnull(
+        strstr(g.metrics, "slipway_rollout_weight{model=\"churn\",rollout=\"1\",version=\"2\"} 0.1\n"));
+    ck_assert_ptr_nonnull(strstr(g.metrics, "metric=\"errors\",test=\"fail_at\"} 2.99573227\n"));
+    stop();
+}
+END_TEST
+
+START_TEST(counts_that_are_not_as_agreed_close_the_connection)
+{
+    static const char *const BAD[] = {
+        "nix",
+        "{\"rollout\":1}",
+        "{\"rollout\":1,\"epoch\":1,\"closed_until_ns\":1,\"ticks\":[{}]}",
+        "{\"rollout\":1,\"epoch\":1,\"closed_until_ns\":1,\"ticks\":[{\"opened_ns\":1,\"weight\":1,\"arm\":1,"
+        "\"requests\":[1,1],\"events\":[[0,0]]}]}",
+        "{\"rollout\":1,\"epoch\":1,\"closed_until_ns\":1,\"ticks\":[{\"opened_ns\":1,\"weight\":1,\"arm\":0,"
+        "\"requests\":[1,1],\"events\":[[0,0],[0,0]]}]}",
+        "{\"rollout\":1,\"epoch\":1,\"closed_until_ns\":1,\"assigned\":[[0,1,2]]}",
+        "{\"rollout\":1,\"epoch\":1,\"closed_until_ns\":1,\"stable_hist\":{\"9999\":1}}",
+        "{\"rollout\":1,\"epoch\":1,\"closed_until_ns\":1,\"overridden\":-1}",
+    };
+    start_rollout(CANARY);
+    state_is("running");
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        struct pollfd p = {.fd = g.conn.fd, .events = POLLRDHUP};
+        harness_gateway_counts(&g, BAD[i]);
+        ck_assert_msg(poll(&p, 1, WAIT_MS) == 1, "%s was taken", BAD[i]);
+        gateway_comes();
+    }
+    harness_gateway_counts(&g, "{\"rollout\":77}"); // of one that is over
+    ask("GET", "/api/v1/rollouts/1", NULL, 200, "\"state\":\"running\"");
+    stop();
+}
+END_TEST
+
+// ---- dying ----
+
+// Weights that may be routed at any time.
+static void weights_are_declared(void)
+{
+    const char *at = strstr(g.routes, "\"weight\":");
+    unsigned long weight = at ? strtoul(at + 9, NULL, 10) : 0;
+    ck_assert_msg(weight == 0 || weight == 1000 || weight == 5000 || weight == 9500 || weight == 10000,
+                  "weight %lu is routed", weight);
+}
+
+static void die_and_come_back(void)
+{
+    harness_kill(pid);
+    pid = harness_start(dir, 1);
+    gateway_comes();
+    weights_are_declared();
+}
+
+static void expect_sound_record(void)
+{
+    ask("GET", "/api/v1/rollouts/1/events?verify=true", NULL, 200, "\"sound\":true");
+    ask("GET", "/api/v1/audit/verify", NULL, 200, "\"sound\":true");
+}
+
+START_TEST(a_controller_that_dies_goes_on_where_it_was)
+{
+    start_rollout(CANARY);
+    die_and_come_back();
+    state_is("running");
+    count(1000, 30, 270, 0, 0);
+    ask("POST", "/api/v1/rollouts/1:pause", NULL, 200, "\"state\":\"paused\""); // keeps the counts
+    die_and_come_back();
+    ask("GET", "/api/v1/rollouts/1", NULL, 200, "\"state\":\"paused\"");
+    ck_assert_ptr_nonnull(strstr(a.body, "\"requests\":{\"canary\":30,\"stable\":270}"));
+    ck_assert_ptr_nonnull(strstr(g.routes, "\"weight\":1000"));
+    ask("POST", "/api/v1/rollouts/1:resume", NULL, 200, "");
+    die_and_come_back();
+    count(1000, 40, 360, 0, 0);
+    wait_for("/api/v1/rollouts/1", "\"weight\":50,");
+    die_and_come_back();
+    ask("POST", "/api/v1/rollouts/1:promote", NULL, 200, "");
+    die_and_come_back();
+    state_is("promoted");
+    ck_assert_ptr_nonnull(strstr(g.routes, "\"default\":2"));
+    ask("POST", "/api/v1/rollouts/1:rollback", NULL, 200, "");
+    die_and_come_back();
+    state_is("rolled_back");
+    ck_assert_ptr_nonnull(strstr(g.routes, "\"default\":1"));
+    expect_sound_record();
+    stop();
+}
+END_TEST
+
+START_TEST(killed_at_any_moment_it_resumes_or_rolls_back)
+{
+    enum { KILLS = 12 };
+    start_rollout(CANARY);
+    srandom(6);
+    for (int i = 0; i < KILLS; i++) {
+        static const char *const ACTS[] = {"pause", "resume", "advance", "freeze", "resume", "advance"};
+        char target[64];
+        snprintf(target, sizeof target, "/api/v1/rollouts/1:%s", ACTS[random() % 6]);
+        int fd = harness_send("POST", target, NULL, 0);
+        poll(NULL, 0, (int)(random() % 20)); // anywhere in what that begins
+        harness_kill(pid);
+        harness_gateway_counts(&g, "{}"); // into the void
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        (void)poll(&p, 1, 0);
+        pid = harness_start(dir, 1);
+        gateway_comes();
+        weights_are_declared();
+    }
+    expect_sound_record();
+    ask("POST", "/api/v1/rollouts/1:rollback", NULL, 200, "");
+    state_is("rolled_back");
+    ck_assert_ptr_null(strstr(g.routes, "split"));
+    ck_assert_ptr_nonnull(strstr(g.routes, "\"default\":1"));
+    expect_sound_record();
+    stop();
+}
+END_TEST
+
+START_TEST(a_forecast_says_what_a_rollout_takes)
+{
+    start();
+    ask("POST", "/api/v1/rollouts:plan",
+        "{\"rollout\":{\"model\":\"churn\",\"candidate\":\"2\",\"steps\":[{\"weight\":50}],"
+        "\"guardrails\":[{\"metric\":\"errors\"}]},\"requests_per_second\":100,\"error_rate\":0.1,\"harm\":3,"
+        "\"runs\":20}",
+        200, "\"guardrails\":[{\"metric\":\"errors\",\"base_rate\":0.1,\"detect\":{\"share\":1.0");
+    ck_assert_ptr_nonnull(strstr(a.body, "\"never_detects\":false"));
+    ask("POST", "/api/v1/rollouts:plan", "{\"rollout\":{\"model\":\"churn\",\"candidate\":\"2\"}}", 400,
+        "$.requests_per_second");
+    ask("POST", "/api/v1/rollouts:plan", "{\"rollout\":{\"model\":\"churn\",\"candidate\":\"2\"},\"harm\":1}",
+        400, "$.harm");
+    ask("POST", "/api/v1/rollouts:plan", "{\"rolout\":{}}", 400, "rolout");
+    stop();
+}
+END_TEST
+
+int unit_main(void);
+#define main unit_main
+UNIT_MAIN("role/controller/rollouts", a_candidate_that_is_as_good_is_promoted,
+          a_candidate_that_errs_is_rolled_back, a_router_that_misses_its_weights_freezes_the_rollout,
+          people_move_it_and_are_told_what_is_possible, what_cannot_be_rolled_out_is_refused,
+          another_rollout_of_the_same_version_is_counted, a_change_by_hand_ends_it,
+          arms_share_the_traffic_as_asked_for, a_mirrored_phase_comes_first_and_its_pairs_count_apart,
+          limits_of_latency_are_made_of_what_was_seen, the_lines_of_metrics_say_how_it_stands,
+          counts_that_are_not_as_agreed_close_the_connection, a_controller_that_dies_goes_on_where_it_was,
+          killed_at_any_moment_it_resumes_or_rolls_back, a_forecast_says_what_a_rollout_takes)
+#undef main
+
+int main(int argc, char **argv)
+{
+    harness_helper_entry(argc, argv);
+    return unit_main();
+}
