@@ -35,6 +35,7 @@ struct control {
     void (*on_table)(struct gateway *g);
     struct deployment **pool; // sent on this connection and still named by a table, or newer than it
     size_t n_pool, cap_pool;
+    struct buf metrics; // lines of the controller's own; empty while it is away
 };
 
 static void pool_clear(struct control *k)
@@ -163,6 +164,11 @@ static int take_message(struct control *k, const struct msg *m, struct err *e)
         return take_routes(k, m, e);
     if (m->type == IPC_ABSENT)
         return parked_absent(k->g, m->payload, e);
+    if (m->type == IPC_METRICS) {
+        buf_clear(&k->metrics);
+        buf_put_str(&k->metrics, m->payload);
+        return 0;
+    }
     if (m->type != IPC_DEPLOY && m->type != IPC_SCALE)
         return err_set(e, ERR_INVALID, "message type %u is not expected here", m->type);
     yyjson_doc *doc = yyjson_read(m->payload.p, m->payload.n, 0);
@@ -194,6 +200,7 @@ static void disconnect(struct control *k, const struct err *why)
     msg_conn_done(&k->conn);
     k->connected = false;
     pool_clear(k); // the table keeps what it needs; the next connection sends everything anew
+    buf_clear(&k->metrics);
     retry_later(k, is_away ? RETRY_AWAY_MAX_MS : RETRY_REFUSED_MAX_MS);
 }
 
@@ -267,6 +274,7 @@ int control_start(struct gateway *g, void (*on_table)(struct gateway *g), struct
     if (!k)
         return err_set(e, ERR_NOMEM, "the connection to the controller");
     k->g = g;
+    buf_init(&k->metrics, IPC_PAYLOAD_MAX);
     k->on_table = on_table;
     k->retry.on_due = connect_now;
     g->control = k;
@@ -284,6 +292,7 @@ void control_free(struct control *k)
     }
     loop_timer_clear(k->g->loop, &k->retry);
     pool_clear(k);
+    buf_done(&k->metrics);
     free(k->pool);
     free(k);
 }
@@ -319,6 +328,11 @@ void control_ask(struct control *k, struct str model, struct str name)
     if (!b.failed)
         control_tell(k, IPC_ASK, buf_str(&b));
     buf_done(&b);
+}
+
+struct str control_metrics(const struct control *k)
+{
+    return k->metrics.failed ? (struct str){0} : buf_str(&k->metrics);
 }
 
 bool control_is_connected(const struct control *k)

@@ -18,3 +18,5 @@ void control_tell(struct control *k, uint16_t type, struct str json);
 // Asks for a version that the table does not have (IPC_ASK); without a connection nothing happens.
 void control_ask(struct control *k, struct str model, struct str name);
 bool control_is_connected(const struct control *k);
+// Lines of /metrics that only the controller knows; empty while it is away.
+struct str control_metrics(const struct control *k);

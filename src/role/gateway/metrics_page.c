@@ -266,6 +266,7 @@ static void put_all(struct metrics_page *p)
     metrics_server_put(p);
     metrics_aliases_put(p);
     (void)metrics_text_read(metrics_text_of(p->g->shards, p->g->n_gateways), p->out);
+    buf_put_str(p->out, control_metrics(p->g->control));
 }
 
 void metrics_page_put(struct gateway *g, struct buf *out)
