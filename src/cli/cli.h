@@ -20,6 +20,7 @@ struct verb {
     // Appends what help says in place of the flags; NULL: the flags of the table.
     void (*put_flags)(struct buf *out);
     int min_words, max_words; // besides flags
+    const char *first_words;  // "start|status": what the first word may be; NULL: anything
     bool takes_model;         // the first word is a model's name: completion asks the server for them
     // Does it and says how it went, on stdout and stderr. Returns an enum cli_exit.
     int (*run)(const struct args *a);
@@ -58,4 +59,5 @@ extern const struct verb verb_serve, verb_push, verb_export, verb_predict, verb_
     verb_delete, verb_bench, verb_status, verb_upgrade, verb_version, verb_help, verb_completion;
 extern const struct verb verb_backup, verb_restore, verb_fsck, verb_gc, verb_dashboards, verb_log;
 extern const struct verb verb_drift;
+extern const struct verb verb_rollout;
 extern const struct verb verb_alias, verb_aliases, verb_promote, verb_rollback, verb_history, verb_audit;

@@ -100,6 +100,12 @@ static void put_bash(struct buf *out)
     buf_puts(out, "' ;;\n            completion:*) words='bash zsh fish' ;;\n            *) files=1 ;;\n"
                   "            esac\n        fi\n"
                   "        if [ \"$COMP_CWORD\" -eq 2 ]; then\n            case $verb in\n            ");
+    for (size_t i = 0; i < cli_verbs_count(); i++)
+        if (cli_verbs_at(i)->first_words) {
+            buf_printf(out, "%s) words='", cli_verbs_at(i)->name);
+            put_choices(cli_verbs_at(i)->first_words, out);
+            buf_puts(out, "' files= ;;\n            ");
+        }
     put_models_case(out);
     buf_puts(out, ") case $cur in -*) ;; *) words=$(slipway models --names 2>/dev/null) files= ;; esac ;;\n"
                   "            esac\n        fi\n    fi\n"
@@ -160,6 +166,11 @@ static void put_zsh(struct buf *out)
         each_flag(v, put_zsh_flag, out);
         if (v->takes_model)
             buf_puts(out, " \\\n            '1:model:_slipway_models'");
+        if (v->first_words) {
+            buf_puts(out, " \\\n            '1:what:(");
+            put_choices(v->first_words, out);
+            buf_puts(out, ")' '2:model:_slipway_models'");
+        }
         if (v == &verb_completion)
             buf_puts(out, " \\\n            '1:shell:(bash zsh fish)'");
         buf_puts(out, " \\\n            '*:file:_files'\n        ;;\n");
@@ -196,6 +207,11 @@ static void put_fish(struct buf *out)
                        "complete -c slipway -n '__fish_seen_subcommand_from %s' -a '(slipway models --names "
                        "2>/dev/null)'\n",
                        v->name);
+        if (v->first_words) {
+            buf_printf(out, "complete -c slipway -n '__fish_seen_subcommand_from %s' -f -a '", v->name);
+            put_choices(v->first_words, out);
+            buf_puts(out, "'\n");
+        }
         each_flag(v, put_fish_flag, out);
     }
     buf_puts(out, "complete -c slipway -n '__fish_seen_subcommand_from completion' -f -a 'bash zsh fish'\n");
