@@ -6,6 +6,7 @@
 #include "unit.h"
 
 #include "base/clock.h"
+#include "base/str.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -406,12 +407,20 @@ START_TEST(a_controller_that_dies_goes_on_where_it_was)
 }
 END_TEST
 
+static int number_of(const char *text)
+{
+    uint64_t n;
+    ck_assert(str_to_u64(str_of(text), 100000, &n));
+    return (int)n;
+}
+
 START_TEST(killed_at_any_moment_it_resumes_or_rolls_back)
 {
-    enum { KILLS = 12 };
+    const char *asked = getenv("ROLLOUT_TEST_KILLS"); // dev/slow rollout_kills
+    int kills = asked ? number_of(asked) : 12;
     start_rollout(CANARY);
     srandom(6);
-    for (int i = 0; i < KILLS; i++) {
+    for (int i = 0; i < kills; i++) {
         static const char *const ACTS[] = {"pause", "resume", "advance", "freeze", "resume", "advance"};
         char target[64];
         snprintf(target, sizeof target, "/api/v1/rollouts/1:%s", ACTS[random() % 6]);

@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rollouts over real traffic: a version that is as good is promoted, one that is not goes back by itself, and no
+request fails but those that the candidate failed.
+
+The models run in the fake runtime (tests/fakes/fake_runtime.c). Version 2 is twisted: for rows with a certain
+first value it does what a broken model does."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+import requests
+
+from conftest import BINARY
+from test_replicas import ABORT, ERROR, INTERFACE, LOOP, NAN, SLEEP
+
+BAD = 77  # the first value of the rows that a twisted version fails
+STEP = {"min_seconds": 1, "min_requests": 20, "on_undecided": "wait"}
+# Good enough after 59 requests without an event; worse after a handful of events.
+ERRORS = {"metric": "errors", "slo": 0.05}
+QUICK = {"candidate": "2", "steps": [{"weight": 20, **STEP}, {"weight": 50, **STEP}], "guardrails": [ERRORS],
+         "bake": {"holdback": 5, "seconds": 1}, "undo_seconds": 600}
+
+
+class Traffic:
+    """Asks all the time over some connections: rows of which some are those that a twisted version fails."""
+
+    def __init__(self, server, model="m", n=6, bad_every=2, version=None):
+        path = f"/v1/models/{model}" + (f"/versions/{version}" if version else "")
+        self.url, self.bad_every, self.stopping = f"{server.url}{path}:predict", bad_every, False
+        self.answers = []  # (when it was asked, arm, status, body)
+        self.threads = [threading.Thread(target=self._run, args=(k,)) for k in range(n)]
+
+    def _run(self, k):
+        session, i = requests.Session(), k
+        while not self.stopping:
+            first = BAD if self.bad_every and i % self.bad_every == 0 else 1
+            when = time.time()
+            try:
+                got = session.post(self.url, json={"instances": [[first, 1, 1]]}, timeout=30,
+                                   headers={"X-User": f"u{k}-{i}"})
+                self.answers.append((when, got.headers.get("Slipway-Arm"), got.status_code, got.text))
+            except requests.RequestException as e:
+                self.answers.append((when, None, 0, str(e)))
+            i += 1
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping = True
+        for t in self.threads:
+            t.join()
+
+    def of(self, arm):
+        return [a for a in list(self.answers) if a[1] == arm]
+
+    def failed(self, but_of=None):
+        return [a for a in list(self.answers) if a[2] != 200 and (but_of is None or a[1] != but_of)]
+
+
+class Rollouts:
+    """Rollouts of one server."""
+
+    def __init__(self, server, tmp_path):
+        self.server, self.tmp_path = server, tmp_path
+
+    def push(self, twist="", **settings):
+        """A version of m; the first answers, later ones do not yet."""
+        path = self.tmp_path / "model.fake"
+        path.write_bytes(b" " + json.dumps(INTERFACE, separators=(",", ":")).encode() + b"\0" + twist.encode())
+        return self.server.push("m", path, **settings)
+
+    def pair(self, mode=None, second=0, **settings):
+        self.push(**settings)
+        self.push(f"twist {BAD} {mode} {second}" if mode else "plain", promote=False, **settings)
+
+    def start(self, **request):
+        answer = requests.post(f"{self.server.url}/api/v1/rollouts", json={"model": "m", **QUICK, **request}, timeout=30)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["id"]
+
+    def get(self, number=1):
+        return requests.get(f"{self.server.url}/api/v1/rollouts/{number}", timeout=10).json()
+
+    def move(self, what, number=1, status=200):
+        answer = requests.post(f"{self.server.url}/api/v1/rollouts/{number}:{what}", timeout=30)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    def wait(self, *states, seconds=60, number=1):
+        end = time.monotonic() + seconds
+        while (now := self.get(number))["state"] not in states:
+            assert time.monotonic() < end, now
+            time.sleep(0.05)
+        return now
+
+    def events(self, number=1):
+        got = requests.get(f"{self.server.url}/api/v1/rollouts/{number}/events?verify=true", timeout=30).json()
+        assert got["replay"]["sound"], got["replay"]
+        return got["events"]
+
+
+@pytest.fixture
+def rollouts(start_fake_server, tmp_path):
+    return Rollouts(start_fake_server("--gateways", 2, "--request-timeout", "2s"), tmp_path)
+
+
+def rolled_back(rollouts, traffic, most_canary_requests):
+    """What holds of every rollback: in time, within so many requests, and nobody else noticed."""
+    rollouts.wait("rolled_back")
+    (crossing,) = [e for e in rollouts.events() if e["event"] in ("guard_failed", "lost")]
+    canary = traffic.of("canary")
+    last = max(a[0] for a in canary)
+    assert last - crossing["wall_ns"] / 1e9 < 1, "assigned for more than a second after the threshold was crossed"
+    assert crossing["actor"] == "rollout" and crossing["note"]
+    counted = sum(row[1] for row in crossing["arms"][0]["assigned"])
+    assert counted <= most_canary_requests, crossing["note"]
+    assert not traffic.failed(but_of="canary"), traffic.failed(but_of="canary")[:3]
+    assert rollouts.server.predict("m", {"instances": [[BAD, 1, 1]]}).status_code == 200
+    return crossing
+
+
+def test_an_equal_version_is_promoted(rollouts):
+    rollouts.pair()
+    with Traffic(rollouts.server) as traffic:
+        rollouts.start()
+        rollouts.wait("promoted")
+        assert len(traffic.of("canary")) > 100
+    assert not traffic.failed()
+    events = rollouts.events()
+    assert [e["event"] for e in events] == ["start", "ready", "step_passed", "ready", "step_passed", "ready", "baked", "routed"]
+    assert {e["to_weight_bp"] for e in events} == {0, 2000, 5000, 9500, 10000}
+    got = rollouts.server.predict("m", {"instances": [[1, 1, 1]]})
+    assert got.headers["Slipway-Model-Version"] == "2" and "Slipway-Arm" not in got.headers
+    history = requests.get(f"{rollouts.server.url}/api/v1/models/m/history", timeout=10).json()["changes"]
+    assert history[0]["version"] == 2 and history[0]["actor"] == "rollout"
+    # Undone within the hour.
+    rollouts.move("rollback")
+    rollouts.wait("rolled_back")
+    assert rollouts.server.predict("m", {"instances": [[1, 1, 1]]}).headers["Slipway-Model-Version"] == "1"
+
+
+def test_one_that_errs_is_rolled_back(rollouts):
+    rollouts.pair(ERROR)
+    with Traffic(rollouts.server) as traffic:
+        rollouts.start()
+        crossing = rolled_back(rollouts, traffic, 1500)
+    assert crossing["event"] == "guard_failed" and "errors" in crossing["note"]
+
+
+def test_one_that_is_half_as_fast_is_rolled_back(rollouts):
+    rollouts.push(f"twist {BAD} {SLEEP} 20")
+    rollouts.push(f"twist {BAD} {SLEEP} 30", promote=False)
+    latency = {"metric": "latency", "q": 0.5, "tolerance": 0.1}
+    with Traffic(rollouts.server, bad_every=1) as traffic:
+        rollouts.start(guardrails=[latency], steps=[{"weight": 50, "min_seconds": 1, "max_seconds": 600}])
+        crossing = rolled_back(rollouts, traffic, 3000)
+    assert "latency 0.5" in crossing["note"]
+
+
+def test_one_that_answers_nan_is_rolled_back(rollouts):
+    rollouts.pair(NAN)
+    with Traffic(rollouts.server) as traffic:
+        rollouts.start(guardrails=[ERRORS, {"metric": "invalid_output"}])
+        rolled_back(rollouts, traffic, 1500)
+
+
+def test_one_that_crashes_is_rolled_back(rollouts):
+    rollouts.pair(ABORT, replicas=1)
+    with Traffic(rollouts.server, bad_every=10) as traffic:
+        rollouts.start()
+        rolled_back(rollouts, traffic, 1500)
+
+
+def test_one_that_hangs_is_rolled_back(rollouts):
+    rollouts.pair(LOOP, replicas=1)
+    with Traffic(rollouts.server, bad_every=10) as traffic:
+        rollouts.start()
+        rolled_back(rollouts, traffic, 1500)
+
+
+def test_with_a_shield_nobody_sees_what_the_candidate_fails(rollouts):
+    rollouts.pair(ERROR)
+    with Traffic(rollouts.server) as traffic:
+        rollouts.start(shield=True)
+        rolled_back(rollouts, traffic, 1500)
+    assert not traffic.failed(), traffic.failed()[:3]
+    assert rollouts.get()["exposure"]["fallbacks"] > 0
+
+
+def test_people_go_back_from_any_state_at_once(rollouts):
+    rollouts.pair()
+    with Traffic(rollouts.server) as traffic:
+        number = 0
+        for by_hand in ([], ["pause"], ["freeze"], ["advance"]):
+            number = rollouts.start(steps=[{"weight": 20, "min_seconds": 600}, {"weight": 50}])
+            rollouts.wait("running", number=number)
+            for what in by_hand:
+                rollouts.move(what, number)
+            rollouts.move("rollback", number)
+            asked = time.time()  # when it was answered all gateways had it
+            rollouts.wait("rolled_back", number=number)
+            end = len(traffic.answers) + 50
+            while len(traffic.answers) < end:
+                time.sleep(0.01)
+            assert not [a for a in traffic.of("canary") if a[0] > asked]
+    assert not traffic.failed()
+
+
+def test_a_dead_controller_holds_nobody_up(rollouts):
+    rollouts.pair(ERROR)
+    with Traffic(rollouts.server, bad_every=0) as traffic:
+        rollouts.start(steps=[{"weight": 20, "min_seconds": 600}])
+        rollouts.wait("running")
+        for n in range(3):
+            rollouts.server.kill_child("controller")
+            rollouts.server.wait_child("child_ready", "controller", n=2 + n)
+            with contextlib.suppress(requests.RequestException):
+                rollouts.get()
+        weights = {rollouts.wait("running")["weight"]}
+        assert weights == {20.0}
+        traffic.bad_every = 2
+        rollouts.wait("rolled_back")
+    assert not traffic.failed(but_of="canary")
+    rollouts.events()
+
+
+def test_the_verb_shows_and_moves(rollouts):
+    rollouts.pair()
+
+    def run(*words, code=0):
+        done = subprocess.run([BINARY, "rollout", *words, "--url", rollouts.server.url], capture_output=True, text=True, timeout=60)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    out = run("start", "m", "2", "--steps", "20,50", "--min-seconds", "600", "--slo", "0.05")
+    assert "Rollout 1  m: version 2 against 1 (champion)  warming" in out
+    rollouts.wait("running")
+    assert "errors" in run("status", "m") and "20 %" in run("status", "1")
+    assert json.loads(run("status", "m", "--json"))["state"] == "running"
+    assert "running" in run("list")
+    assert "paused" in run("pause", "m", "--reason", "lunch")
+    assert "Possible now: resume, freeze, promote, rollback." in run("advance", "m", code=1)
+    run("rollback", "1")
+    rollouts.wait("rolled_back")
+    out = run("events", "m", "--verify")
+    assert "pause by anonymous: running (20 %) to paused (20 %); lunch" in out and "to the byte" in out
+    assert "has had no rollout" in run("status", "nix", code=1)
+    out = run("plan", "m", "2", "--rate", "100", "--error-rate", "0.05", "--runs", "10", "--steps", "0.01,50")
+    assert "the step of 0.01 % can never" in out and "95 of 100" in out
+    assert "--steps" in run("start", "m", "2", "--steps", "x", code=1)
+
+
+def test_a_webhook_hears_of_every_move(start_fake_server, tmp_path):
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    heard, refuse = [], [2]
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            refuse[0] -= 1
+            if refuse[0] < 0:
+                heard.append(body)
+            self.send_response(503 if refuse[0] >= 0 else 200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    hook = HTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=hook.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{hook.server_port}/hook"
+    rollouts = Rollouts(start_fake_server("--gateways", 1, "--rollout-webhook", url), tmp_path)
+    rollouts.pair()
+    rollouts.start()
+    rollouts.wait("running")
+    rollouts.move("rollback")
+    rollouts.wait("rolled_back")
+    end = time.monotonic() + 30
+    while [h["to"] for h in heard] != ["warming", "running", "rolling_back", "rolled_back"]:
+        assert time.monotonic() < end, heard
+        time.sleep(0.05)
+    assert heard[1]["text"] == "rollout 1 of m: version 2 is running at 20 % (was warming)"
+    hook.shutdown()
