@@ -220,6 +220,30 @@ static void put_arm(yyjson_val *arm, bool several, struct buf *out)
         buf_puts(out, "  The shares are not those of the weights: nothing here is to be believed.\n");
 }
 
+// What both versions said to the same requests.
+static void put_mirrored(yyjson_val *m, struct buf *out)
+{
+    yyjson_val *counts = yyjson_obj_get(m, "counts"), *quantiles = yyjson_obj_get(m, "quantiles"), *worst;
+    size_t i, n;
+    if (!whole_of(counts, "n") && !whole_of(counts, "dropped"))
+        return;
+    buf_puts(out, "\n  mirrored  ");
+    term_put_count(whole_of(counts, "n"), out);
+    buf_puts(out, " requests, ");
+    term_put_count(whole_of(counts, "dropped"), out);
+    buf_printf(out, " dropped; decided differently: %.3g %% of ", number_of(m, "disagreement") * 100);
+    term_put_count(whole_of(counts, "rows"), out);
+    buf_printf(out, " rows\n  scores differ by %.3g (half), %.3g (99 of 100), %.3g (most)\n",
+               number_of(quantiles, "0.5"), number_of(quantiles, "0.99"), number_of(quantiles, "1"));
+    yyjson_arr_foreach(yyjson_obj_get(counts, "worst"), i, n, worst)
+    {
+        buf_printf(out, "    %.6g against %.6g in row %" PRIu64 " of ", number_of(worst, "shadow"),
+                   number_of(worst, "stable"), whole_of(worst, "row"));
+        put_text(worst, "id", out);
+        buf_putc(out, '\n');
+    }
+}
+
 void rollout_view_put(yyjson_val *r, struct buf *out)
 {
     yyjson_val *arms = yyjson_obj_get(r, "arms"), *arm, *name;
@@ -228,6 +252,7 @@ void rollout_view_put(yyjson_val *r, struct buf *out)
     if (!yyjson_is_true(yyjson_obj_get(r, "over")))
         put_progress(r, out);
     yyjson_arr_foreach(arms, i, n, arm) put_arm(arm, yyjson_arr_size(arms) > 1, out);
+    put_mirrored(yyjson_obj_get(r, "mirrored"), out);
     if (yyjson_arr_size(yyjson_obj_get(r, "possible")))
         buf_puts(out, "\n  By hand: slipway rollout");
     yyjson_arr_foreach(yyjson_obj_get(r, "possible"), i, n, name)

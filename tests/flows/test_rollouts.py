@@ -83,12 +83,15 @@ class Rollouts:
         self.push(f"twist {BAD} {mode} {second}" if mode else "plain", promote=False, **settings)
 
     def start(self, **request):
-        answer = requests.post(f"{self.server.url}/api/v1/rollouts", json={"model": "m", **QUICK, **request}, timeout=30)
+        body = {k: v for k, v in {"model": "m", **QUICK, **request}.items() if v is not None}
+        answer = requests.post(f"{self.server.url}/api/v1/rollouts", json=body, timeout=30)
         assert answer.status_code == 201, answer.text
         return answer.json()["id"]
 
     def get(self, number=1):
-        return requests.get(f"{self.server.url}/api/v1/rollouts/{number}", timeout=10).json()
+        answer = requests.get(f"{self.server.url}/api/v1/rollouts/{number}", timeout=10)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
 
     def move(self, what, number=1, status=200):
         answer = requests.post(f"{self.server.url}/api/v1/rollouts/{number}:{what}", timeout=30)
@@ -194,6 +197,20 @@ def test_with_a_shield_nobody_sees_what_the_candidate_fails(rollouts):
         rolled_back(rollouts, traffic, 1500)
     assert not traffic.failed(), traffic.failed()[:3]
     assert rollouts.get()["exposure"]["fallbacks"] > 0
+
+
+def test_a_mirrored_version_is_compared_row_by_row(rollouts):
+    rollouts.pair(NAN)
+    with Traffic(rollouts.server, n=2) as traffic:
+        rollouts.start(strategy="shadow", shadow={"min_seconds": 1, "min_requests": 50}, guardrails=[{"metric": "invalid_output"}],
+                       on_fail="freeze", steps=None, bake=None)
+        now = rollouts.wait("frozen", "held")
+    assert not traffic.failed() and not traffic.of("canary")
+    counts = now["mirrored"]["counts"]
+    assert counts["n"] >= 50 and counts["rows"] > 0, now["mirrored"]
+    rollouts.move("rollback")
+    rollouts.wait("rolled_back")
+    rollouts.events()
 
 
 def test_people_go_back_from_any_state_at_once(rollouts):

@@ -87,7 +87,7 @@ def main():
     args = parser.parse_args()
     random.seed(args.seed)
     test = ROOT / "build" / "gcc" / "tests" / "unit" / "test_role_controller_rollouts"
-    subprocess.run([test], env={**os.environ, "ROLLOUT_TEST_KILLS": str(args.kills)}, check=True)
+    subprocess.run([test], env={**os.environ, "ROLLOUT_TEST_KILLS": str(args.kills), "CK_TIMEOUT_MULTIPLIER": "10"}, check=True)
     base = pathlib.Path(tempfile.mkdtemp(prefix="rollout_kills"))
     library = ROOT / "build" / "onnxruntime" / "libonnxruntime.so"
     server = conftest.Server(base / "data", "--onnxruntime-library", library, "--gateways", 2,

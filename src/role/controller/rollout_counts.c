@@ -214,6 +214,24 @@ bool rollout_gates_update(struct rollout *r)
     return changed;
 }
 
+// ---- what mirrored requests gave ----
+
+static int take_pairs(struct rollout *r, unsigned gateway, yyjson_val *v, struct err *e)
+{
+    struct pairs *p = v && r->mirrored ? calloc(1, sizeof *p) : NULL;
+    if (!v || !r->mirrored)
+        return 0;
+    if (!p)
+        return err_set(e, ERR_NOMEM, "no memory for what was mirrored");
+    int rc = pairs_read(v, p, e);
+    if (rc)
+        rc = bad(gateway, "what was mirrored", e);
+    else
+        pairs_merge(r->mirrored, p);
+    free(p);
+    return rc;
+}
+
 // ---- a message ----
 
 static int take_all(struct rollout *r, unsigned gateway, yyjson_val *m, bool of_pairs, struct err *e)
@@ -232,6 +250,8 @@ static int take_all(struct rollout *r, unsigned gateway, yyjson_val *m, bool of_
         rc = take_draws(r, gateway, assigned, r->steps->assigned, e);
     if (!rc && !of_pairs)
         rc = take_draws(r, gateway, yyjson_obj_get(m, "drawn"), r->steps->drawn, e);
+    if (!rc)
+        rc = take_pairs(r, gateway, yyjson_obj_get(m, "pairs"), e);
     if (!rc)
         rc = take_hist(r, gateway, yyjson_obj_get(m, "stable_hist"), e);
     if (rc)

@@ -165,6 +165,29 @@ static void put_head(const struct rollout *r, struct buf *out)
     }
 }
 
+static void put_mirrored(const struct rollout *r, struct buf *out)
+{
+    static const double QS[] = {0.5, 0.9, 0.99, 1};
+    const struct pairs *p = r->mirrored;
+    if (!p)
+        return;
+    buf_puts(out, ",\"mirrored\":{\"quantiles\":{");
+    for (size_t i = 0; i < sizeof QS / sizeof QS[0]; i++) {
+        char text[NUM_TEXT_MAX];
+        double difference = pairs_quantile(p, QS[i]);
+        buf_printf(out, "%s\"%g\":", i ? "," : "", QS[i]);
+        if (isfinite(difference))
+            buf_put(out, text, num_write_double(difference, text));
+        else // from NaN, or to it
+            buf_puts(out, "null");
+    }
+    buf_putc(out, '}');
+    put_number("disagreement", p->rows ? (double)p->disagree / (double)p->rows : nan(""), out);
+    buf_puts(out, ",\"counts\":");
+    pairs_encode(p, out);
+    buf_putc(out, '}');
+}
+
 void rollout_show(const struct rollout *r, struct buf *out)
 {
     put_head(r, out);
@@ -175,6 +198,7 @@ void rollout_show(const struct rollout *r, struct buf *out)
                (unsigned long long)r->n_overridden, (unsigned long long)r->n_fallbacks);
     put_number("requests_per_second", r->requests_per_second, out);
     put_judgement(r, out);
+    put_mirrored(r, out);
     buf_puts(out, ",\"request\":");
     buf_puts(out, r->request_json);
     buf_putc(out, '}');

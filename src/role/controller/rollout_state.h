@@ -8,6 +8,7 @@
 #include "role/controller/gateways.h"
 #include "role/controller/request.h"
 #include "role/controller/rollouts.h"
+#include "rollout/pairs.h"
 #include "rollout/record.h"
 #include "rollout/split.h"
 
@@ -47,6 +48,7 @@ struct rollout {
 
     // What was counted: while steps run, and while requests are mirrored (NULL without that phase).
     struct rollout_input *steps, *pairs;
+    struct pairs *mirrored; // what both versions said, since this process began; NULL without that phase
     uint64_t n_overridden, n_fallbacks;
     bool is_unkept;             // since it was stored last
     uint64_t kept_ns;           // when that was

@@ -60,8 +60,10 @@ int rollout_new(struct controller *c, const struct rollout_spec *spec, struct st
         r->request_json = str_dup(request_json);
         r->steps = calloc(1, sizeof *r->steps);
         r->pairs = spec->has_shadow ? calloc(1, sizeof *r->pairs) : NULL;
+        r->mirrored = spec->has_shadow ? calloc(1, sizeof *r->mirrored) : NULL;
     }
-    if (!r || !r->gateways || !r->request_json || !r->steps || (spec->has_shadow && !r->pairs)) {
+    if (!r || !r->gateways || !r->request_json || !r->steps ||
+        (spec->has_shadow && (!r->pairs || !r->mirrored))) {
         rollout_free(r);
         return err_set(e, ERR_NOMEM, "no memory for a rollout");
     }
@@ -78,6 +80,7 @@ void rollout_free(struct rollout *r)
     free(r->request_json);
     free(r->steps);
     free(r->pairs);
+    free(r->mirrored);
     free(r->parts);
     free(r);
 }
