@@ -5,12 +5,14 @@
 #include "role/monitor/drift_feed.h"
 
 #include "role/monitor/page.h"
+#include "role/monitor/quality.h"
 #include "role/monitor/spans.h"
 
 void feed_record(struct monitor *m, const struct record *r)
 {
     spans_record(m, r);
     drift_record(m, r);
+    quality_record(m, r);
 }
 
 void feed_models_changed(struct monitor *m)
@@ -21,6 +23,7 @@ void feed_models_changed(struct monitor *m)
 void feed_tick(struct monitor *m, uint64_t now_mono_ns)
 {
     spans_tick(m, now_mono_ns);
+    quality_tick(m, now_mono_ns);
     page_tick(m);
     drift_tick(m);
 }

@@ -10,6 +10,7 @@
 #include "role/monitor/feed.h"
 #include "role/monitor/models.h"
 #include "role/monitor/page.h"
+#include "role/monitor/quality.h"
 #include "role/monitor/served.h"
 #include "role/monitor/spans.h"
 #include "settings/settings.h"
@@ -80,6 +81,8 @@ static int set_up(struct monitor *m, struct err *e)
     if (rc == 0)
         rc = page_open(m, e);
     if (rc == 0)
+        rc = quality_open(m, e);
+    if (rc == 0)
         rc = served_start(m, e);
     m->tick.on_due = on_tick;
     return rc ? rc
@@ -96,6 +99,7 @@ static void tear_down(struct monitor *m)
     spans_close(m);
     page_close(m);
     drift_free(m->drift);
+    quality_close(m);
     models_free(m->models);
     if (m->signals.fd >= 0)
         close(m->signals.fd);

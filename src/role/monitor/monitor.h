@@ -17,6 +17,7 @@ struct board;
 struct drift;
 struct served;
 struct models;
+struct judge;
 struct page;
 struct settings;
 struct traces;
@@ -40,6 +41,7 @@ struct monitor {
     struct models *models; // what that said (models.c)
     struct page *page;     // for /metrics (page.c)
     struct traces *traces; // to a collector (spans.c)
+    struct judge *judge;   // labels and what follows from them (quality.c)
     bool draining;         // SIGTERM came: ends when all is durable and no request runs
 };
 

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// Adding labelled predictions to the counters of their task, and counters to each other.
+#include "monitor/cohort.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NS_PER_S = 1000000000 };
+
+void cohort_done(struct cohort *c)
+{
+    free(c->binary);
+    free(c->classes.pairs);
+    c->binary = NULL;
+    c->classes.pairs = NULL;
+}
+
+static int need_binary(struct cohort *c, struct err *e)
+{
+    if (!c->binary)
+        c->binary = calloc(1, sizeof *c->binary);
+    return c->binary ? 0 : err_set(e, ERR_NOMEM, "no memory for the counters of quality");
+}
+
+// A version's number of classes never changes; without a signature it shows as higher ones come.
+static int need_classes(struct class_counts *c, uint32_t n, struct err *e)
+{
+    if (n <= c->n || n > COHORT_CLASSES_MAX) {
+        if (n > c->n) {
+            free(c->pairs);
+            c->pairs = NULL;
+            c->n = n;
+        }
+        return 0;
+    }
+    uint32_t *pairs = calloc((size_t)n * n, sizeof *pairs);
+    if (!pairs)
+        return err_set(e, ERR_NOMEM, "no memory for the counters of quality");
+    for (uint32_t i = 0; c->pairs && i < c->n; i++)
+        memcpy(pairs + (size_t)i * n, c->pairs + (size_t)i * c->n, c->n * sizeof *pairs);
+    free(c->pairs);
+    c->pairs = pairs;
+    c->n = n;
+    return 0;
+}
+
+bool cohort_takes(const struct outcome *o, double truth)
+{
+    if (o->kind == OUTCOME_NUMBER)
+        return isfinite(truth);
+    return truth >= 0 && truth < o->n_classes && truth == floor(truth);
+}
+
+static int delay_bin(uint64_t predicted_ns, uint64_t labelled_ns)
+{
+    uint64_t s = labelled_ns > predicted_ns ? (labelled_ns - predicted_ns) / NS_PER_S : 0;
+    int bin = s ? 64 - __builtin_clzll(s) : 0;
+    return bin < COHORT_DELAYS ? bin : COHORT_DELAYS - 1;
+}
+
+static void add_class(struct class_counts *c, int32_t predicted, double truth, uint64_t one)
+{
+    uint32_t label = (uint32_t)truth;
+    c->labelled += one;
+    c->hits += predicted == (int32_t)label ? one : 0;
+    if (c->pairs && predicted >= 0 && (uint32_t)predicted < c->n)
+        c->pairs[label * c->n + (uint32_t)predicted] += (uint32_t)one;
+}
+
+int cohort_add(struct cohort *c, const struct outcome *o, double truth, uint64_t labelled_ns, int sign,
+               struct err *e)
+{
+    uint64_t one = (uint64_t)(int64_t)sign; // minus one by wrapping
+    bool is_score = o->kind != OUTCOME_CLASS && o->score >= 0 && o->score <= 1 && (truth == 0 || truth == 1);
+    int rc = is_score ? need_binary(c, e) : 0;
+    if (!rc && o->kind == OUTCOME_CLASS)
+        rc = need_classes(&c->classes, o->n_classes, e);
+    if (rc)
+        return rc;
+    c->labelled += one;
+    c->delays[delay_bin(o->wall_ns, labelled_ns)] += one;
+    if (is_score)
+        quality_add(c->binary, o->score, truth == 1, 0.5, sign);
+    if (o->kind == OUTCOME_NUMBER) {
+        quality_error_add(&c->errors, o->score, truth, sign);
+        c->not_binary += is_score ? 0 : one;
+    }
+    if (o->kind == OUTCOME_CLASS)
+        add_class(&c->classes, o->class, truth, one);
+    return 0;
+}
+
+static int merge_classes(struct class_counts *into, const struct class_counts *from, struct err *e)
+{
+    int rc = need_classes(into, from->n, e);
+    if (rc)
+        return rc;
+    into->labelled += from->labelled;
+    into->hits += from->hits;
+    for (uint32_t i = 0; into->pairs && from->pairs && i < from->n; i++)
+        for (uint32_t k = 0; k < from->n; k++)
+            into->pairs[i * into->n + k] += from->pairs[i * from->n + k];
+    return 0;
+}
+
+int cohort_merge(struct cohort *into, const struct cohort *from, struct err *e)
+{
+    int rc = from->binary ? need_binary(into, e) : 0;
+    if (!rc)
+        rc = merge_classes(&into->classes, &from->classes, e);
+    if (rc)
+        return rc;
+    into->predicted += from->predicted;
+    into->labelled += from->labelled;
+    into->not_binary += from->not_binary;
+    if (from->binary)
+        quality_merge(into->binary, from->binary);
+    into->errors.n += from->errors.n;
+    into->errors.sum += from->errors.sum;
+    into->errors.absolute += from->errors.absolute;
+    into->errors.squares += from->errors.squares;
+    for (int i = 0; i < COHORT_DELAYS; i++)
+        into->delays[i] += from->delays[i];
+    return 0;
+}
+
+const char *cohort_task(const struct cohort *c)
+{
+    if (c->classes.labelled)
+        return "classes";
+    if (c->not_binary)
+        return "regression";
+    return c->binary && quality_count(c->binary) ? "binary" : "none";
+}

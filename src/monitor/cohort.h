@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// The quality of what was predicted in one hour by one version in one arm, and the sum of several such: how
+// much was predicted, how much of it is labelled, and what the labels say. Pure.
+//
+// Which task a version has is not said by anybody: its outputs and labels tell. One number for a row is a
+// probability as long as every label is 0 or 1 and every score is from 0 to 1, and else a regression.
+#pragma once
+
+#include "base/buf.h"
+#include "monitor/join.h"
+#include "monitor/quality.h"
+
+enum { COHORT_CLASSES_MAX = 100, COHORT_DELAYS = 24 };
+
+// Several classes: [label * n + predicted], both below n.
+struct class_counts {
+    uint32_t n;
+    uint64_t labelled, hits;
+    uint32_t *pairs; // NULL over COHORT_CLASSES_MAX classes: hits alone
+};
+
+struct cohort {
+    int64_t hour;                 // of the prediction, since 1970
+    uint64_t predicted, labelled; // rows
+    uint64_t not_binary;          // of numbers: labels or scores that are no probabilities
+    struct quality *binary;       // NULL before the first
+    struct quality_errors errors;
+    struct class_counts classes;
+    uint64_t delays[COHORT_DELAYS]; // of labels: [0] below 1 s, [i] below 2^i s, the last one all above
+};
+
+void cohort_done(struct cohort *c);
+// sign -1 takes away what was added. ERR_NOMEM: nothing was added.
+int cohort_add(struct cohort *c, const struct outcome *o, double truth, uint64_t labelled_ns, int sign,
+               struct err *e) ERR_CHECKED;
+int cohort_merge(struct cohort *into, const struct cohort *from, struct err *e) ERR_CHECKED;
+// Whether the outcome can be compared with such a label.
+bool cohort_takes(const struct outcome *o, double truth);
+// "binary", "regression", "classes", "none" (no labels).
+const char *cohort_task(const struct cohort *c);
+// Appends members, without braces: "predicted", "labelled", "coverage", "task", "metrics":{…}, …
+// detail: also confusion, calibration, delays. names (n_names): of classes; may be NULL.
+void cohort_put(const struct cohort *c, bool detail, const struct str *names, uint32_t n_names,
+                struct buf *out);

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// Metrics with their intervals of 95 %: Wilson's for shares; for F1 the same of TP / (TP + FP + FN), of which
+// F1 is a rising function; for means the asymptotic confidence sequence, which holds at every look.
+#include "monitor/cohort.h"
+
+#include "stats/bounds.h"
+
+#include <math.h>
+#include <string.h>
+
+static const double Z = 1.959963984540054, ALPHA = 0.05;
+
+static void put_number(double v, struct buf *out)
+{
+    if (isfinite(v))
+        buf_printf(out, "%.17g", v);
+    else
+        buf_puts(out, "null");
+}
+
+static void put_metric(const char *name, double value, double lo, double hi, struct buf *out)
+{
+    buf_printf(out, "%s\"%s\":{\"value\":", out->p[out->n - 1] == '{' ? "" : ",", name);
+    put_number(value, out);
+    if (isfinite(value) && isfinite(lo) && isfinite(hi)) {
+        buf_puts(out, ",\"low\":");
+        put_number(lo, out);
+        buf_puts(out, ",\"high\":");
+        put_number(hi, out);
+    }
+    buf_putc(out, '}');
+}
+
+static void put_share(const char *name, double value, uint64_t k, uint64_t n, struct buf *out)
+{
+    double lo = NAN, hi = NAN;
+    if (n)
+        stats_wilson((double)k, (double)n, Z, &lo, &hi);
+    put_metric(name, value, lo, hi, out);
+}
+
+// sum, and sum of squares, of n values.
+static void put_mean(const char *name, double sum, double squares, uint64_t count, struct buf *out)
+{
+    double n = (double)count, mean = n > 0 ? sum / n : nan(""),
+           deviation = sqrt(fmax(0, squares / n - mean * mean)),
+           margin = count > 1 ? deviation * stats_asymp_margin(n, ALPHA, stats_asymp_rho2(1000, ALPHA), false)
+                              : nan("");
+    put_metric(name, mean, mean - margin, mean + margin, out);
+}
+
+static void put_binary(const struct quality *q, struct buf *out)
+{
+    uint64_t tp = q->n[1][1], fp = q->n[0][1], fn = q->n[1][0], tn = q->n[0][0], n = quality_count(q);
+    double lo = NAN, hi = NAN, auc = quality_auc(q),
+           margin = Z * quality_auc_error(auc, (double)(tp + fn), (double)(fp + tn));
+    put_share("accuracy", quality_accuracy(q), tp + tn, n, out);
+    put_share("precision", quality_precision(q), tp, tp + fp, out);
+    put_share("recall", quality_recall(q), tp, tp + fn, out);
+    put_share("specificity", quality_specificity(q), tn, tn + fp, out);
+    if (tp + fp + fn)
+        stats_wilson((double)tp, (double)(tp + fp + fn), Z, &lo, &hi);
+    put_metric("f1", quality_f1(q), 2 * lo / (1 + lo), 2 * hi / (1 + hi), out);
+    put_metric("auc", auc, fmax(auc - margin, 0), fmin(auc + margin, 1), out);
+    put_mean("log_loss", q->log_loss, q->log_loss2, n, out);
+    put_mean("brier", q->brier, q->brier2, n, out);
+    put_metric("calibration_error", quality_calibration_error(q), NAN, NAN, out);
+}
+
+static void put_regression(const struct quality_errors *r, struct buf *out)
+{
+    put_mean("mae", r->absolute, r->squares, r->n, out);
+    put_metric("rmse", sqrt(fmax(0, r->squares / (double)r->n)), NAN, NAN, out);
+    put_mean("bias", r->sum, r->squares, r->n, out);
+}
+
+// Means over the classes that were labelled or predicted; a share without a denominator is 0 in them.
+static void put_macro(const struct class_counts *c, struct buf *out)
+{
+    double precision = 0, recall = 0, f1 = 0;
+    uint32_t seen = 0;
+    for (uint32_t i = 0; i < c->n; i++) {
+        uint64_t labelled = 0, predicted = 0, hits = c->pairs[i * c->n + i];
+        for (uint32_t k = 0; k < c->n; k++) {
+            labelled += c->pairs[i * c->n + k];
+            predicted += c->pairs[k * c->n + i];
+        }
+        seen += labelled + predicted > 0;
+        precision += predicted ? (double)hits / (double)predicted : 0;
+        recall += labelled ? (double)hits / (double)labelled : 0;
+        f1 += labelled + predicted ? 2 * (double)hits / (double)(labelled + predicted) : 0;
+    }
+    put_metric("macro_precision", precision / seen, NAN, NAN, out);
+    put_metric("macro_recall", recall / seen, NAN, NAN, out);
+    put_metric("macro_f1", f1 / seen, NAN, NAN, out);
+}
+
+static void put_pairs(const struct class_counts *c, const struct str *names, uint32_t n_names,
+                      struct buf *out)
+{
+    buf_puts(out, ",\"classes\":[");
+    for (uint32_t i = 0; i < c->n; i++) {
+        buf_puts(out, i ? "," : "");
+        if (i < n_names)
+            buf_put_json_str(out, names[i]);
+        else
+            buf_printf(out, "\"%u\"", i);
+    }
+    buf_puts(out, "],\"confusion\":[");
+    for (uint32_t i = 0; i < c->n; i++) {
+        buf_puts(out, i ? ",[" : "[");
+        for (uint32_t k = 0; k < c->n; k++)
+            buf_printf(out, "%s%u", k ? "," : "", c->pairs[i * c->n + k]);
+        buf_putc(out, ']');
+    }
+    buf_putc(out, ']');
+}
+
+static void put_calibration(const struct quality *q, struct buf *out)
+{
+    buf_printf(out, ",\"confusion\":[[%llu,%llu],[%llu,%llu]],\"calibration\":[",
+               (unsigned long long)q->n[0][0], (unsigned long long)q->n[0][1], (unsigned long long)q->n[1][0],
+               (unsigned long long)q->n[1][1]);
+    for (int i = 0; i < CALIBRATION_BINS; i++) {
+        double lo = NAN, hi = NAN, n = (double)q->calibration_n[i], k = (double)q->calibration_true[i];
+        buf_printf(out, "%s{\"rows\":%llu,\"score\":", i ? "," : "", (unsigned long long)q->calibration_n[i]);
+        put_number(q->calibration_score[i] / n, out);
+        buf_puts(out, ",\"true\":");
+        put_number(k / n, out);
+        if (n > 0)
+            stats_wilson(k, n, Z, &lo, &hi);
+        buf_puts(out, ",\"low\":");
+        put_number(lo, out);
+        buf_puts(out, ",\"high\":");
+        put_number(hi, out);
+        buf_putc(out, '}');
+    }
+    buf_putc(out, ']');
+}
+
+static void put_delays(const struct cohort *c, struct buf *out)
+{
+    int last = COHORT_DELAYS - 1;
+    while (last > 0 && !c->delays[last])
+        last--;
+    buf_puts(out, ",\"delays\":[");
+    for (int i = 0; i <= last; i++)
+        buf_printf(out, "%s{\"below_s\":%llu,\"rows\":%llu}", i ? "," : "", 1ull << i,
+                   (unsigned long long)c->delays[i]);
+    buf_putc(out, ']');
+}
+
+void cohort_put(const struct cohort *c, bool detail, const struct str *names, uint32_t n_names,
+                struct buf *out)
+{
+    const char *task = cohort_task(c);
+    bool is_binary = strcmp(task, "binary") == 0, has_classes = strcmp(task, "classes") == 0;
+    buf_printf(out, "\"predicted\":%llu,\"labelled\":%llu,\"coverage\":", (unsigned long long)c->predicted,
+               (unsigned long long)c->labelled);
+    put_number(c->predicted ? fmin(1, (double)c->labelled / (double)c->predicted) : nan(""), out);
+    buf_printf(out, ",\"task\":\"%s\",\"metrics\":{", task);
+    if (out->failed)
+        return;
+    if (is_binary)
+        put_binary(c->binary, out);
+    else if (has_classes)
+        put_share("accuracy", (double)c->classes.hits / (double)c->classes.labelled, c->classes.hits,
+                  c->classes.labelled, out);
+    else if (c->errors.n)
+        put_regression(&c->errors, out);
+    if (has_classes && c->classes.pairs)
+        put_macro(&c->classes, out);
+    buf_putc(out, '}');
+    if (!detail)
+        return;
+    if (is_binary)
+        put_calibration(c->binary, out);
+    if (has_classes && c->classes.pairs)
+        put_pairs(&c->classes, names, n_names, out);
+    put_delays(c, out);
+}

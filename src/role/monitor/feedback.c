@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+// POST /api/v1/feedback: an array of items, or items one after the other (NDJSON), each judged by itself. The
+// answer is given when all that was taken is durable.
+//
+//   {"prediction_id":"0190…","row":0,"label":true,"timestamp":1763850000.25}
+//
+// "row" is for predictions of several rows, 0 without it; a label that is an array is one for each row.
+// "timestamp", seconds since 1970, is when the label became known; now without it.
+#include "base/clock.h"
+#include "predlog/record.h"
+#include "role/monitor/quality.h"
+#include "role/monitor/routes.h"
+
+#include <math.h>
+#include <string.h>
+#include <yyjson.h>
+
+enum { VERDICTS = QUALITY_UNCHANGED + 1 };
+static const char *const NAMES[VERDICTS] = {"joined", "waiting", "corrected", "unchanged"};
+
+struct tally {
+    struct request *r;
+    struct str model;
+    uint64_t now_ns, n[VERDICTS], refused;
+    struct buf results;
+};
+
+static int read_label(yyjson_val *v, struct label *ret, struct err *e)
+{
+    ret->kind = LABEL_NUMBER;
+    if (yyjson_is_bool(v)) {
+        ret->number = yyjson_get_bool(v);
+    } else if (yyjson_is_num(v) && isfinite(yyjson_get_num(v))) {
+        ret->number = yyjson_get_num(v);
+    } else if (yyjson_is_str(v)) {
+        ret->kind = LABEL_TEXT;
+        ret->text = label_text_hash(yyjson_get_str(v), yyjson_get_len(v));
+    } else {
+        return err_set(e, ERR_WRONG_TYPE, "'label' must be a number, true, false, or the name of a class");
+    }
+    if (ret->kind == LABEL_NUMBER && ret->number == 0)
+        ret->number = 0; // not -0, which has other bits
+    return 0;
+}
+
+struct item {
+    uint8_t id[16];
+    uint32_t row;
+    uint64_t wall_ns;
+    yyjson_val *label;
+};
+
+static int read_member(const char *key, yyjson_val *v, struct item *ret, struct err *e)
+{
+    if (strcmp(key, "prediction_id") == 0) {
+        if (yyjson_is_str(v) && record_id_read((struct str){yyjson_get_str(v), yyjson_get_len(v)}, ret->id))
+            return 1;
+        return err_set(e, ERR_INVALID, "'prediction_id' must be the id of a prediction, as its answer said");
+    }
+    if (strcmp(key, "label") == 0) {
+        ret->label = v;
+        return 0;
+    }
+    if (strcmp(key, "row") == 0) {
+        ret->row = (uint32_t)yyjson_get_uint(v);
+        return yyjson_is_uint(v) && yyjson_get_uint(v) <= INT32_MAX
+                   ? 0
+                   : err_set(e, ERR_WRONG_TYPE, "'row' must be a whole number from 0");
+    }
+    if (strcmp(key, "timestamp") == 0) {
+        double s = yyjson_get_num(v);
+        if (!yyjson_is_num(v) || !(s >= 0 && s < 1e10))
+            return err_set(e, ERR_WRONG_TYPE, "'timestamp' must be seconds since 1970");
+        ret->wall_ns = (uint64_t)(s * 1e9);
+        return 0;
+    }
+    return err_set(e, ERR_UNKNOWN_FIELD, "'%.60s' is not understood here", key);
+}
+
+static int read_item(yyjson_val *v, struct item *ret, struct err *e)
+{
+    size_t i, n;
+    yyjson_val *key, *value;
+    bool has_id = false;
+    if (!yyjson_is_obj(v))
+        return err_set(e, ERR_WRONG_TYPE, "an item must be an object");
+    yyjson_obj_foreach(v, i, n, key, value)
+    {
+        int rc = read_member(yyjson_get_str(key), value, ret, e);
+        if (rc < 0)
+            return rc;
+        has_id = has_id || rc;
+    }
+    if (!has_id)
+        return err_set(e, ERR_INVALID, "'prediction_id' is missing");
+    return ret->label ? 0 : err_set(e, ERR_INVALID, "'label' is missing");
+}
+
+static int take_label(struct tally *t, const struct item *item, uint32_t row, yyjson_val *value,
+                      enum quality_verdict *ret, struct err *e)
+{
+    struct label label = {.wall_ns = item->wall_ns};
+    int rc = read_label(value, &label, e);
+    return rc ? rc : quality_label(t->r->m, item->id, row, &label, t->model, ret, e);
+}
+
+static void put_result(struct tally *t, uint32_t row, int rc, enum quality_verdict verdict,
+                       const struct err *e)
+{
+    struct buf *out = &t->results;
+    if (rc)
+        t->refused++;
+    else
+        t->n[verdict]++;
+    buf_printf(out, "%s{\"status\":\"%s\"", out->n ? "," : "", rc ? "refused" : NAMES[verdict]);
+    if (row)
+        buf_printf(out, ",\"row\":%u", row);
+    if (rc) {
+        buf_printf(out, ",\"code\":\"%s\",\"message\":", err_name(e->code));
+        buf_put_json_str(out, str_of(e->msg));
+    }
+    buf_putc(out, '}');
+}
+
+static void take_item(struct tally *t, yyjson_val *v)
+{
+    struct err e = {0};
+    enum quality_verdict verdict = QUALITY_UNCHANGED;
+    struct item item = {.wall_ns = t->now_ns};
+    int rc = read_item(v, &item, &e);
+    if (rc || !yyjson_is_arr(item.label)) {
+        rc = rc ? rc : take_label(t, &item, item.row, item.label, &verdict, &e);
+        put_result(t, item.row, rc, verdict, &e);
+        return;
+    }
+    size_t i, n;
+    yyjson_val *one;
+    yyjson_arr_foreach(item.label, i, n, one)
+    {
+        rc = take_label(t, &item, item.row + (uint32_t)i, one, &verdict, &e);
+        put_result(t, item.row + (uint32_t)i, rc, verdict, &e);
+    }
+}
+
+// What stands in the body, one value or several; ERR_BAD_JSON for the first that cannot be read: those before
+// it are taken already, and are told.
+static int take_body(struct tally *t, struct err *e)
+{
+    struct str rest = buf_str(&t->r->body);
+    int rc = 0;
+    while (!rc) {
+        while (rest.n && strchr(" \t\r\n", *rest.p)) {
+            rest.p++;
+            rest.n--;
+        }
+        if (rest.n == 0)
+            break;
+        yyjson_read_err why;
+        yyjson_doc *doc =
+            yyjson_read_opts((char *)(uintptr_t)rest.p, rest.n, YYJSON_READ_STOP_WHEN_DONE, NULL, &why);
+        if (!doc) {
+            rc = err_set(e, ERR_BAD_JSON, "not JSON at byte %zu: %s",
+                         (size_t)(rest.p - t->r->body.p) + why.pos, why.msg);
+            break;
+        }
+        yyjson_val *root = yyjson_doc_get_root(doc), *v;
+        size_t i, n, used = yyjson_doc_get_read_size(doc);
+        if (yyjson_is_arr(root)) {
+            yyjson_arr_foreach(root, i, n, v) take_item(t, v);
+        } else {
+            take_item(t, root);
+        }
+        yyjson_doc_free(doc);
+        rest.p += used;
+        rest.n -= used;
+    }
+    return rc;
+}
+
+static void answer(struct tally *t)
+{
+    struct buf *out = &t->r->out;
+    uint64_t accepted = 0;
+    for (int i = 0; i < VERDICTS; i++)
+        accepted += t->n[i];
+    buf_printf(out, "{\"accepted\":%llu", (unsigned long long)accepted);
+    for (int i = 0; i < VERDICTS; i++)
+        buf_printf(out, ",\"%s\":%llu", NAMES[i], (unsigned long long)t->n[i]);
+    buf_printf(out, ",\"refused\":%llu,\"results\":[", (unsigned long long)t->refused);
+    buf_put_str(out, buf_str(&t->results));
+    buf_puts(out, "]}");
+    request_answer(t->r, 200, "application/json");
+}
+
+int feedback_take(struct request *r, struct err *e)
+{
+    char model[LIMIT_MODEL_NAME_BYTES + 1] = "";
+    struct request_param params[] = {{"model", .text = model, .size = sizeof model}};
+    struct err not_durable;
+    int rc = request_params(r, params, 1, e);
+    if (rc)
+        return rc;
+    struct tally t = {.r = r, .model = str_of(model), .now_ns = clock_wall_ns()};
+    buf_init(&t.results, 64 << 20);
+    rc = take_body(&t, e);
+    if (quality_commit(r->m, &not_durable)) {
+        *e = not_durable; // a client tries again, to the same effect
+        rc = e->code;
+    }
+    if (!rc && t.results.failed)
+        rc = err_set(e, ERR_NOMEM, "no memory for the answer");
+    if (!rc)
+        answer(&t);
+    buf_done(&t.results);
+    return rc;
+}

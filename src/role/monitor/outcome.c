@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// An output with a probability for each class is preferred to one with a class.
+#include "role/monitor/outcome.h"
+
+#include "monitor/cohort.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const double SUM_TOLERANCE = 1e-3; // of the probabilities of a row, from 1
+
+static bool is_float(enum dtype d)
+{
+    return d == DTYPE_FP32 || d == DTYPE_FP64;
+}
+
+static bool is_number(enum dtype d)
+{
+    return is_float(d) || d == DTYPE_INT64 || d == DTYPE_INT32 || d == DTYPE_BOOL;
+}
+
+static double at(const struct tensor *t, size_t i)
+{
+    const char *p = (const char *)t->data + i * dtype_size(t->dtype);
+    union {
+        float f;
+        double d;
+        int64_t l;
+        int32_t w;
+        uint8_t b;
+    } v;
+    memcpy(&v, p, dtype_size(t->dtype));
+    switch (t->dtype) {
+    case DTYPE_FP32:
+        return (double)v.f;
+    case DTYPE_FP64:
+        return v.d;
+    case DTYPE_INT64:
+        return (double)v.l;
+    case DTYPE_INT32:
+        return v.w;
+    default:
+        return v.b;
+    }
+}
+
+static uint32_t width_of(const struct tensor *t)
+{
+    int64_t rows = t->n_dims ? t->shape[0] : 0, n = tensor_n_elements(t->shape, t->n_dims);
+    return rows > 0 && n > 0 && n / rows <= INT32_MAX ? (uint32_t)(n / rows) : 0;
+}
+
+// How well an output can be judged; 0: not.
+static int rank(const struct tensor *t)
+{
+    uint32_t width = width_of(t);
+    if (!t->data || !is_number(t->dtype) || t->n_dims > 2 || width == 0)
+        return 0;
+    if (width > 1)
+        return is_float(t->dtype) ? 3 : 0;
+    return is_float(t->dtype) ? 2 : 1;
+}
+
+bool outcomes_of(const struct version *v, const struct record *r, struct outcomes *ret)
+{
+    struct str rest = r->outputs;
+    struct record_block b;
+    int best = 0;
+    while (record_block_next(&rest, &b)) {
+        if (b.form != RECORD_VALUES || rank(&b.t) <= best)
+            continue;
+        best = rank(&b.t);
+        ret->t = b.t;
+    }
+    if (!best)
+        return false;
+    ret->width = width_of(&ret->t);
+    ret->rows = (uint32_t)ret->t.shape[0];
+    ret->base = (struct outcome){.deployment = v->deployment,
+                                 .version = v->version,
+                                 .wall_ns = r->head.wall_ns,
+                                 .arm = r->head.arm,
+                                 .kind = best == 3   ? OUTCOME_CLASS
+                                         : best == 2 ? OUTCOME_NUMBER
+                                                     : OUTCOME_CLASS,
+                                 .n_classes = best == 3 ? ret->width : COHORT_CLASSES_MAX};
+    return true;
+}
+
+static bool class_at(const struct outcomes *o, uint32_t row, struct outcome *ret)
+{
+    double sum = 0, best = -1;
+    for (uint32_t i = 0; i < o->width; i++) {
+        double p = at(&o->t, (size_t)row * o->width + i);
+        if (!(p >= 0 && p <= 1))
+            return false;
+        sum += p;
+        if (p > best)
+            ret->class = (int32_t)i;
+        best = fmax(best, p);
+    }
+    ret->score = best;
+    if (o->width == 2) {
+        ret->kind = OUTCOME_PAIR;
+        ret->score = at(&o->t, (size_t)row * 2 + 1);
+    }
+    return fabs(sum - 1) <= SUM_TOLERANCE;
+}
+
+bool outcome_at(const struct outcomes *o, uint32_t row, struct outcome *ret)
+{
+    *ret = o->base;
+    if (o->width > 1)
+        return class_at(o, row, ret);
+    double value = at(&o->t, row);
+    ret->score = value;
+    if (ret->kind == OUTCOME_NUMBER)
+        return isfinite(value);
+    ret->score = nan("");
+    ret->class = (int32_t)value;
+    return value >= 0 && value < COHORT_CLASSES_MAX;
+}
+
+uint32_t outcome_names(const struct version *v, const struct str **ret)
+{
+    for (uint32_t i = 0; i < v->schema.n_outputs; i++)
+        if (v->schema.outputs[i].n_labels) {
+            *ret = v->schema.outputs[i].labels;
+            return v->schema.outputs[i].n_labels;
+        }
+    *ret = NULL;
+    return 0;
+}
+
+double outcome_truth(const struct version *v, const struct outcome *o, const struct label *label)
+{
+    const struct str *names;
+    uint32_t n = outcome_names(v, &names);
+    char text[32];
+    uint64_t wanted = label->text;
+    if (o->kind == OUTCOME_NUMBER && label->kind == LABEL_TEXT)
+        return nan("");
+    if (o->kind == OUTCOME_NUMBER)
+        return label->number;
+    if (label->kind == LABEL_NUMBER) // a class may be called 7
+        wanted = label_text_hash(text, (size_t)snprintf(text, sizeof text, "%.15g", label->number));
+    for (uint32_t i = 0; i < n && i < o->n_classes; i++)
+        if (label_text_hash(names[i].p, names[i].n) == wanted)
+            return i;
+    return label->kind == LABEL_NUMBER && cohort_takes(o, label->number) ? label->number : nan("");
+}

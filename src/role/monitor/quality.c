@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: Apache-2.0
+// The state of a prediction id moves from PREDICTED or WAITING to JUDGED; each move is an entry of the log,
+// and what is counted is what the entries say, so that a process that begins again counts the same.
+#include "role/monitor/quality.h"
+
+#include "base/clock.h"
+#include "role/monitor/outcome.h"
+#include "role/monitor/quality_parts.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NS_PER_HOUR UINT64_C(3600000000000)
+enum { TELL_SECONDS = 10 }; // between entries of how much was predicted
+
+static void subject_free(struct judge *j, struct subject *s)
+{
+    for (uint32_t i = 0; i < s->n; i++)
+        cohort_done(&s->cohorts[i]);
+    cohort_done(&s->older);
+    j->n_cohorts -= s->n;
+    free(s);
+}
+
+void quality_forget(struct judge *j)
+{
+    while (j->n_subjects)
+        subject_free(j, j->subjects[--j->n_subjects]);
+}
+
+static unsigned least_used(const struct judge *j)
+{
+    unsigned least = 0;
+    for (unsigned i = 1; i < j->n_subjects; i++)
+        if (j->subjects[i]->used < j->subjects[least]->used)
+            least = i;
+    return least;
+}
+
+struct subject *quality_subject(struct judge *j, uint64_t deployment, uint32_t version, uint8_t arm)
+{
+    for (unsigned i = 0; i < j->n_subjects; i++) {
+        struct subject *s = j->subjects[i];
+        if (s->deployment == deployment && s->arm == arm) {
+            s->used = ++j->clock;
+            return s;
+        }
+    }
+    struct subject *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    *s = (struct subject){.deployment = deployment, .version = version, .arm = arm, .used = ++j->clock};
+    s->older.hour = -1;
+    if (j->n_subjects == QUALITY_SUBJECTS) {
+        unsigned i = least_used(j);
+        subject_free(j, j->subjects[i]);
+        j->subjects[i] = j->subjects[--j->n_subjects];
+    }
+    j->subjects[j->n_subjects++] = s;
+    return s;
+}
+
+// The first of the list joins those that are older. What was not told of it is told of no hour any more.
+static bool fold_oldest(struct subject *s)
+{
+    struct err ignored;
+    if (cohort_merge(&s->older, &s->cohorts[0], &ignored))
+        return false;
+    s->older.hour = s->cohorts[0].hour;
+    cohort_done(&s->cohorts[0]);
+    s->n--;
+    memmove(s->cohorts, s->cohorts + 1, s->n * sizeof *s->cohorts);
+    memmove(s->untold, s->untold + 1, s->n * sizeof *s->untold);
+    return true;
+}
+
+struct cohort *quality_cohort(struct subject *s, uint64_t wall_ns)
+{
+    int64_t hour = (int64_t)(wall_ns / NS_PER_HOUR);
+    uint32_t i = s->n;
+    while (i > 0 && s->cohorts[i - 1].hour > hour)
+        i--;
+    if (i > 0 && s->cohorts[i - 1].hour == hour)
+        return &s->cohorts[i - 1];
+    if (hour <= s->older.hour)
+        return &s->older;
+    if (s->n == QUALITY_COHORTS) {
+        if (i == 0 || !fold_oldest(s)) {
+            s->older.hour = i == 0 ? hour : s->older.hour;
+            return &s->older;
+        }
+        i--;
+    }
+    memmove(s->cohorts + i + 1, s->cohorts + i, (s->n - i) * sizeof *s->cohorts);
+    memmove(s->untold + i + 1, s->untold + i, (s->n - i) * sizeof *s->untold);
+    s->n++;
+    s->cohorts[i] = (struct cohort){.hour = hour};
+    s->untold[i] = 0;
+    return &s->cohorts[i];
+}
+
+// The same within the bound over all subjects.
+static struct cohort *cohort_of(struct judge *j, const struct outcome *o, struct subject **ret)
+{
+    struct subject *s = *ret = quality_subject(j, o->deployment, o->version, o->arm);
+    if (!s)
+        return NULL;
+    uint32_t n = s->n;
+    struct cohort *c = quality_cohort(s, o->wall_ns);
+    if (j->n_cohorts >= QUALITY_COHORTS_ALL && s->n > n && s->n > 1) {
+        if (fold_oldest(s))
+            c = quality_cohort(s, o->wall_ns);
+    }
+    j->n_cohorts += s->n - n;
+    return c;
+}
+
+int quality_count_label(struct judge *j, const struct join_row *row, int sign, struct err *e)
+{
+    struct subject *s;
+    struct cohort *c = cohort_of(j, &row->outcome, &s);
+    if (!c)
+        return err_set(e, ERR_NOMEM, "no memory for the counters of quality");
+    return cohort_add(c, &row->outcome, row->truth, row->label.wall_ns, sign, e);
+}
+
+static struct labels_entry entry_of(const struct join_row *r)
+{
+    bool waits = r->state == JOIN_WAITING;
+    struct labels_entry x = {.kind = waits ? LABELS_WAITING : LABELS_JUDGED,
+                             .row = r->row,
+                             .label_kind = r->label.kind,
+                             .label_bits = r->label.text,
+                             .labelled_ns = r->label.wall_ns};
+    memcpy(x.id, r->id, sizeof x.id);
+    if (waits)
+        return x;
+    x.arm = r->outcome.arm;
+    x.outcome_kind = r->outcome.kind;
+    x.version = r->outcome.version;
+    x.deployment = r->outcome.deployment;
+    x.predicted_ns = r->outcome.wall_ns;
+    x.truth = r->truth;
+    x.score = r->outcome.score;
+    x.class = r->outcome.class;
+    x.n_classes = r->outcome.n_classes;
+    return x;
+}
+
+static int tell(struct judge *j, const struct join_row *r, struct err *e)
+{
+    struct labels_entry x = entry_of(r);
+    return labels_append(j->labels, &x, e);
+}
+
+// A row that was PREDICTED, or is JUDGED, gets this label; all or nothing.
+static int judge_row(struct judge *j, struct join_row *r, const struct label *label, double truth,
+                     struct err *e)
+{
+    struct join_row before = *r;
+    struct err ignored;
+    r->label = *label;
+    r->truth = truth;
+    int rc = quality_count_label(j, r, 1, e);
+    if (!rc) {
+        join_set_state(j->join, r, JOIN_JUDGED);
+        rc = tell(j, r, e);
+        if (rc && quality_count_label(j, r, -1, &ignored))
+            j->unusable++; // it cannot be: what was just added has its counters
+    }
+    if (rc) {
+        join_set_state(j->join, r, before.state);
+        r->label = before.label;
+        r->truth = before.truth;
+        return rc;
+    }
+    return before.state == JOIN_JUDGED ? quality_count_label(j, &before, -1, e) : 0;
+}
+
+static const struct version *version_of(const struct monitor *m, uint64_t deployment)
+{
+    return models_by_deployment(m->models, deployment, LIMIT_DEPLOYMENTS);
+}
+
+static int label_waits(struct judge *j, const uint8_t id[16], uint32_t row, const struct label *label,
+                       struct join_row *r, struct err *e)
+{
+    struct join_counts n;
+    join_count(j->join, &n);
+    if (!r && n.waiting >= n.capacity / 2)
+        return err_set(e, ERR_BUSY, "%llu labels wait for predictions that are not known",
+                       (unsigned long long)n.waiting);
+    struct join_row would = {.row = row, .state = JOIN_WAITING, .label = *label};
+    memcpy(would.id, id, sizeof would.id);
+    int rc = tell(j, &would, e);
+    if (rc)
+        return rc;
+    if (!r)
+        r = join_add(j->join, id, row, JOIN_WAITING);
+    r->label = *label;
+    return 0;
+}
+
+static int label_known(struct monitor *m, struct join_row *r, const struct label *label, struct str model,
+                       enum quality_verdict *ret, struct err *e)
+{
+    const struct version *v = version_of(m, r->outcome.deployment);
+    if (!v)
+        return err_set(e, ERR_UNKNOWN_VERSION, "the version that predicted this is not served any more");
+    if (model.n && !str_eq(model, str_of(v->model)))
+        return err_set(e, ERR_CONFLICT, "this is a prediction of model '%s'", v->model);
+    double truth = outcome_truth(v, &r->outcome, label);
+    if (!cohort_takes(&r->outcome, truth))
+        return err_set(e, ERR_INVALID, "the label is none that version %u of '%s' could predict", v->version,
+                       v->model);
+    *ret = r->state == JOIN_PREDICTED ? QUALITY_JOINED : QUALITY_CORRECTED;
+    if (r->state == JOIN_JUDGED && truth == r->truth) {
+        *ret = QUALITY_UNCHANGED;
+        return 0;
+    }
+    return judge_row(m->judge, r, label, truth, e);
+}
+
+int quality_label(struct monitor *m, const uint8_t id[16], uint32_t row, const struct label *label,
+                  struct str model, enum quality_verdict *ret, struct err *e)
+{
+    struct judge *j = m->judge;
+    if (!j->labels)
+        return err_set(e, ERR_UNAVAILABLE, "the log of feedback cannot be written yet; retry");
+    struct join_row *r = join_find(j->join, id, row);
+    if (r && r->state != JOIN_WAITING)
+        return label_known(m, r, label, model, ret, e);
+    *ret = r && label_equals(&r->label, label) ? QUALITY_UNCHANGED : QUALITY_WAITING;
+    return *ret == QUALITY_UNCHANGED ? 0 : label_waits(j, id, row, label, r, e);
+}
+
+int quality_commit(struct monitor *m, struct err *e)
+{
+    struct judge *j = m->judge;
+    if (!j->labels)
+        return err_set(e, ERR_UNAVAILABLE, "the log of feedback cannot be written yet; retry");
+    int rc = labels_flush(j->labels, e);
+    if (rc && !j->is_failing)
+        log_event(&m->log, LOG_LEVEL_ERROR, "feedback_not_written", LOG_Z("message", e->msg));
+    j->is_failing = rc != 0;
+    return rc;
+}
+
+// ---- predictions
+
+static void predicted(struct judge *j, const struct outcome *o)
+{
+    struct subject *s;
+    struct cohort *c = cohort_of(j, o, &s);
+    if (!c)
+        return;
+    c->predicted++;
+    if (c != &s->older)
+        s->untold[c - s->cohorts]++;
+}
+
+static void take_row(struct monitor *m, const struct version *v, const uint8_t id[16], uint32_t row,
+                     const struct outcome *o)
+{
+    struct judge *j = m->judge;
+    struct err e;
+    struct join_row *r = join_find(j->join, id, row);
+    if (r && r->state != JOIN_WAITING)
+        return; // it comes a second time
+    predicted(j, o);
+    if (!r)
+        r = join_add(j->join, id, row, JOIN_PREDICTED);
+    r->outcome = *o;
+    if (r->state == JOIN_PREDICTED)
+        return;
+    join_set_state(j->join, r, JOIN_PREDICTED);
+    struct label label = r->label;
+    double truth = outcome_truth(v, o, &label);
+    if (!cohort_takes(o, truth) || judge_row(j, r, &label, truth, &e))
+        j->unusable++;
+}
+
+void quality_record(struct monitor *m, const struct record *r)
+{
+    const struct record_head *h = &r->head;
+    struct outcomes o;
+    struct outcome one;
+    const struct version *v = models_by_deployment(m->models, h->schema, h->model);
+    if (h->kind != RECORD_PREDICTION || !m->judge->labels || !v)
+        return;
+    if (!outcomes_of(v, r, &o)) {
+        m->judge->unreadable += h->rows;
+        return;
+    }
+    for (uint32_t i = 0; i < o.rows; i++) {
+        if (outcome_at(&o, i, &one))
+            take_row(m, v, h->id, i, &one);
+        else
+            m->judge->unreadable++;
+    }
+}
+
+// ---- life
+
+static void try_open(struct monitor *m)
+{
+    struct judge *j = m->judge;
+    struct err e;
+    int rc = labels_open(m->data_dir, &j->labels, &e);
+    if (!rc)
+        rc = quality_load(j, &e);
+    if (rc) {
+        if (!j->is_failing)
+            log_event(&m->log, LOG_LEVEL_WARN, "feedback_not_open", LOG_Z("message", e.msg));
+        labels_close(j->labels);
+        j->labels = NULL;
+    }
+    j->is_failing = rc != 0;
+    if (!rc && j->damaged)
+        log_event(&m->log, LOG_LEVEL_WARN, "feedback_damaged", LOG_INT("entries", j->damaged));
+}
+
+int quality_open(struct monitor *m, struct err *e)
+{
+    m->judge = calloc(1, sizeof *m->judge);
+    if (!m->judge)
+        return err_set(e, ERR_NOMEM, "no memory to start");
+    int rc = join_new(QUALITY_JOIN_ROWS, &m->judge->join, e);
+    if (!rc)
+        try_open(m);
+    return rc;
+}
+
+static void tell_predicted(struct judge *j)
+{
+    struct err ignored;
+    for (unsigned i = 0; i < j->n_subjects; i++) {
+        struct subject *s = j->subjects[i];
+        for (uint32_t k = 0; k < s->n; k++) {
+            struct labels_entry x = {.kind = LABELS_PREDICTED,
+                                     .arm = s->arm,
+                                     .version = s->version,
+                                     .deployment = s->deployment,
+                                     .predicted_ns = (uint64_t)s->cohorts[k].hour * NS_PER_HOUR,
+                                     .label_bits = s->untold[k]};
+            if (s->untold[k] && labels_append(j->labels, &x, &ignored) == 0)
+                s->untold[k] = 0;
+        }
+    }
+}
+
+static void begin_file(struct monitor *m)
+{
+    struct err e;
+    if (quality_save(m->judge, &e))
+        log_event(&m->log, LOG_LEVEL_WARN, "quality_not_saved", LOG_Z("message", e.msg));
+    else
+        labels_next_file(m->judge->labels);
+}
+
+void quality_tick(struct monitor *m, uint64_t now_mono_ns)
+{
+    struct judge *j = m->judge;
+    struct err ignored; // told in the log
+    if (!j->labels)
+        try_open(m);
+    if (!j->labels)
+        return;
+    if (now_mono_ns - j->told_mono_ns >= TELL_SECONDS * UINT64_C(1000000000)) {
+        tell_predicted(j);
+        j->told_mono_ns = now_mono_ns;
+    }
+    if (quality_commit(m, &ignored) == 0 && labels_is_full(j->labels))
+        begin_file(m);
+}
+
+void quality_close(struct monitor *m)
+{
+    struct judge *j = m->judge;
+    struct err e;
+    if (!j)
+        return;
+    if (j->labels) {
+        tell_predicted(j);
+        if (quality_commit(m, &e))
+            log_event(&m->log, LOG_LEVEL_ERROR, "feedback_lost", LOG_Z("message", e.msg));
+    }
+    labels_close(j->labels);
+    quality_forget(j);
+    join_free(j->join);
+    free(j);
+    m->judge = NULL;
+}
+
+// ---- for others
+
+bool quality_wrong(const struct monitor *m, uint64_t deployment, uint8_t arm, uint64_t since_wall_ns,
+                   struct quality_wrong *ret)
+{
+    const struct judge *j = m->judge;
+    *ret = (struct quality_wrong){0};
+    for (unsigned i = 0; i < j->n_subjects; i++) {
+        const struct subject *s = j->subjects[i];
+        for (uint32_t k = 0; s->deployment == deployment && s->arm == arm && k < s->n; k++) {
+            const struct cohort *c = &s->cohorts[k];
+            if (c->hour < (int64_t)(since_wall_ns / NS_PER_HOUR))
+                continue;
+            if (c->not_binary)
+                return false;
+            ret->labelled += c->classes.labelled + (c->binary ? quality_count(c->binary) : 0);
+            ret->wrong += c->classes.labelled - c->classes.hits;
+            ret->wrong += c->binary ? c->binary->n[0][1] + c->binary->n[1][0] : 0;
+        }
+    }
+    return ret->labelled > 0;
+}

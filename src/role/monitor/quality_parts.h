@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// What quality.c, quality_state.c and quality_page.c share.
+#pragma once
+
+#include "monitor/cohort.h"
+#include "role/monitor/labels.h"
+#include "role/monitor/quality.h"
+
+// A version in an arm.
+struct subject {
+    uint64_t deployment;
+    uint32_t version, n; // n: cohorts
+    uint8_t arm;
+    uint64_t used;                          // when something last happened, for who must go
+    struct cohort older;                    // all that are not in the list; hour: of the newest
+    struct cohort cohorts[QUALITY_COHORTS]; // ascending by hour
+    uint64_t untold[QUALITY_COHORTS];       // predictions that the log does not have
+};
+
+struct judge {
+    struct labels *labels; // NULL: not open
+    struct join *join;
+    struct subject *subjects[QUALITY_SUBJECTS];
+    unsigned n_subjects, n_cohorts;
+    uint64_t clock;                         // for `used`
+    uint64_t unusable, unreadable, damaged; // labels; rows; entries of the log
+    uint64_t told_mono_ns;
+    uint64_t snapshot_seq; // of the log: what the snapshot has
+    bool is_failing, is_told;
+};
+
+// The subject, made where there is none; NULL without memory.
+struct subject *quality_subject(struct judge *j, uint64_t deployment, uint32_t version, uint8_t arm);
+// Its cohort of a time; older where the hour is not kept any more.
+struct cohort *quality_cohort(struct subject *s, uint64_t wall_ns);
+// One row's label counted; sign -1 takes it back.
+int quality_count_label(struct judge *j, const struct join_row *row, int sign, struct err *e) ERR_CHECKED;
+
+void quality_forget(struct judge *j); // all that was counted
+
+// quality_state.c
+int quality_load(struct judge *j, struct err *e) ERR_CHECKED; // the snapshot, then the log
+int quality_save(struct judge *j, struct err *e) ERR_CHECKED;

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+// Labels early, late, twice and corrected, through the log of feedback and a process that ends at any time.
+// Expected numbers of quality are scikit-learn's on the same data.
+#include "role/monitor/quality.h"
+
+#include "base/clock.h"
+#include "monitor/cohort.h"
+#include "predlog/schema.h"
+#include "role/monitor/labels.h"
+#include "unit.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <yyjson.h>
+
+enum { ROWS = 500, DEPLOYMENT = 7 };
+
+static char folder[] = "quality-XXXXXX";
+static struct monitor m = {.data_dir = folder, .log = {-1, LOG_LEVEL_ERROR, "test", -1}};
+static uint64_t now;
+
+static void begin(void)
+{
+    struct err e;
+    ck_assert_int_eq(models_new(&m.models, &e), 0);
+    ck_assert_int_eq(models_take_deploy(m.models,
+                                        STR("{\"deployment\":7,\"model\":\"churn\",\"version\":3,\"slot\":0,"
+                                            "\"engine\":\"trees\"}"),
+                                        &e),
+                     0);
+    ck_assert_int_eq(
+        models_take_routes(m.models,
+                           STR("{\"ready\":true,\"models\":[{\"name\":\"churn\",\"default\":7,"
+                               "\"aliases\":[],\"versions\":[{\"version\":3,\"deployment\":7}]}]}"),
+                           &e),
+        0);
+    ck_assert_int_eq(quality_open(&m, &e), 0);
+}
+
+static void start(void)
+{
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    now = clock_wall_ns();
+    begin();
+}
+
+static void end(void)
+{
+    quality_close(&m);
+    models_free(m.models);
+}
+
+static void id_of(unsigned i, uint8_t ret[16])
+{
+    memset(ret, 0x11, 16);
+    memcpy(ret, &i, sizeof i);
+}
+
+// A request of `rows` rows, each with `width` values.
+static void predict(unsigned id, const float *values, int64_t rows, int64_t width)
+{
+    static _Alignas(8) char bytes[8192];
+    struct err e;
+    struct predlog_schema *s;
+    struct record_plan plan;
+    struct record r;
+    struct record_head head = {.kind = RECORD_PREDICTION,
+                               .schema = DEPLOYMENT,
+                               .version = 3,
+                               .wall_ns = now,
+                               .status = 200,
+                               .sample_weight = 1,
+                               .rows = (uint32_t)rows};
+    float in[64] = {0};
+    struct tensor input = {
+        .dtype = DTYPE_FP32, .n_dims = 2, .shape = {rows, 1}, .data = in, .bytes = 4 * rows};
+    struct tensor output = {.dtype = DTYPE_FP32,
+                            .n_dims = width > 1 ? 2 : 1,
+                            .shape = {rows, width},
+                            .data = values,
+                            .bytes = (size_t)(rows * width) * sizeof *values};
+    id_of(id, head.id);
+    ck_assert_int_eq(predlog_schema_read(
+                         STR("{\"key\":\"0000000000000007\",\"model\":\"churn\",\"version\":3,\"table\":true,"
+                             "\"inputs\":[{\"name\":\"a\",\"datatype\":\"FP32\"}],"
+                             "\"outputs\":[{\"name\":\"prediction\",\"datatype\":\"FP32\"}]}"),
+                         &s, &e),
+                     0);
+    ck_assert_int_eq(predlog_plan_init(&plan, s, STR("key"), &e), 0);
+    size_t n = record_write(&head, &plan, &input, 1, &output, 1, bytes, sizeof bytes);
+    ck_assert_int_gt(n, 0);
+    ck_assert_int_eq(record_read(bytes, n, &r, &e), 0);
+    quality_record(&m, &r);
+    predlog_plan_done(&plan);
+    predlog_schema_free(s);
+}
+
+static int label_as(unsigned id, uint32_t row, double number, enum quality_verdict *ret, struct err *e)
+{
+    uint8_t bytes[16];
+    struct label label = {.kind = LABEL_NUMBER, .number = number, .wall_ns = now + 60000000000};
+    id_of(id, bytes);
+    return quality_label(&m, bytes, row, &label, (struct str){0}, ret, e);
+}
+
+static enum quality_verdict label(unsigned id, uint32_t row, double number)
+{
+    struct err e;
+    enum quality_verdict verdict;
+    ck_assert_int_eq(label_as(id, row, number, &verdict, &e), 0);
+    return verdict;
+}
+
+static double value_at(yyjson_val *v, const char *a, const char *b)
+{
+    v = yyjson_obj_get(v, a);
+    return yyjson_get_num(*b ? yyjson_obj_get(yyjson_obj_get(v, b), "value") : v);
+}
+
+// The answer's first version; the caller frees the document.
+static yyjson_doc *shown(yyjson_val **ret)
+{
+    struct err e;
+    struct buf out;
+    buf_init(&out, 1 << 20);
+    ck_assert_int_eq(quality_put(&m, &(struct quality_query){.model = STR("churn")}, &out, &e), 0);
+    yyjson_doc *doc = yyjson_read(out.p, out.n, 0);
+    ck_assert_ptr_nonnull(doc);
+    buf_done(&out);
+    *ret = yyjson_arr_get(yyjson_obj_get(yyjson_doc_get_root(doc), "versions"), 0);
+    return doc;
+}
+
+static void expect(const char *task, const char *const names[], const double values[], int n,
+                   double tolerance)
+{
+    yyjson_val *v;
+    yyjson_doc *doc = shown(&v);
+    ck_assert_str_eq(yyjson_get_str(yyjson_obj_get(v, "task")), task);
+    for (int i = 0; i < n; i++)
+        ck_assert_double_eq_tol(value_at(v, "metrics", names[i]), values[i], tolerance);
+    yyjson_doc_free(doc);
+}
+
+static float score_of(int i)
+{
+    return (float)((((double)(i * 7919 % 1000)) + 0.5) / 1000);
+}
+
+static int truth_of(int i)
+{
+    return (double)((long)i * 104729 % 997) / 997 < (double)score_of(i);
+}
+
+static void expect_binary(void)
+{
+    static const char *const NAMES[] = {"accuracy", "precision", "recall", "f1", "log_loss", "brier"};
+    static const double VALUES[] = {0.746,
+                                    0.7211155378486056,
+                                    0.7605042016806722,
+                                    0.7402862985685071,
+                                    0.5089868225800165,
+                                    0.16768824992045206};
+    expect("binary", NAMES, VALUES, 6, 1e-9);
+    expect("binary", (const char *const[]){"auc"}, (const double[]){0.832141253447944}, 1, 2e-4);
+}
+
+START_TEST(labels_early_late_twice_and_corrected_give_scikit_learns_numbers)
+{
+    start();
+    for (int i = 0; i < ROWS; i += 2) // half of them early
+        ck_assert_int_eq(label((unsigned)i, 0, truth_of(i)), QUALITY_WAITING);
+    for (int i = 0; i < ROWS; i++) {
+        float s = score_of(i);
+        predict((unsigned)i, &s, 1, 1);
+    }
+    for (int i = 1; i < ROWS; i += 2) // the others first wrong
+        ck_assert_int_eq(label((unsigned)i, 0, !truth_of(i)), QUALITY_JOINED);
+    for (int i = 1; i < ROWS; i += 2)
+        ck_assert_int_eq(label((unsigned)i, 0, truth_of(i)), QUALITY_CORRECTED);
+    for (int i = 0; i < ROWS; i++)
+        ck_assert_int_eq(label((unsigned)i, 0, truth_of(i)), QUALITY_UNCHANGED);
+    expect_binary();
+    yyjson_val *v;
+    yyjson_doc *doc = shown(&v);
+    ck_assert_double_eq(value_at(v, "predicted", ""), ROWS);
+    ck_assert_double_eq(value_at(v, "labelled", ""), ROWS);
+    ck_assert_double_eq(value_at(v, "coverage", ""), 1);
+    yyjson_doc_free(doc);
+    struct quality_wrong wrong;
+    ck_assert(quality_wrong(&m, DEPLOYMENT, 0, 0, &wrong));
+    ck_assert_uint_eq(wrong.labelled, ROWS);
+    ck_assert_uint_eq(wrong.wrong, 127); // 0.254 of them
+    ck_assert(!quality_wrong(&m, DEPLOYMENT, 1, 0, &wrong));
+    end();
+}
+END_TEST
+
+START_TEST(regressions_and_classes_as_scikit_learn)
+{
+    start();
+    for (int i = 0; i < ROWS; i++) {
+        float x = (float)((((double)(i * 7919 % 1000)) + 0.5) / 50);
+        predict((unsigned)i, &x, 1, 1);
+        ck_assert_int_eq(label((unsigned)i, 0, (double)(i * 31 % 211) / 10 - 3.0), QUALITY_JOINED);
+    }
+    expect("regression", (const char *const[]){"mae", "rmse", "bias"},
+           (const double[]){7.202760002263636, 8.818496255743478, 2.5460000083856285}, 3, 1e-9);
+    end();
+    snprintf(folder, sizeof folder, "quality-XXXXXX");
+    start();
+    for (int i = 0; i < ROWS; i += 10) { // requests of ten rows
+        float p[40];
+        for (int k = 0; k < 10; k++) {
+            int row = i + k, class = row * row * 13 % 10 < 6 ? row * 7 % 4 : (row * row + row / 7) % 4;
+            for (int c = 0; c < 4; c++)
+                p[4 * k + c] = c == class ? 0.7f : 0.1f;
+        }
+        predict((unsigned)i, p, 10, 4);
+        for (uint32_t k = 0; k < 10; k++)
+            ck_assert_int_eq(label((unsigned)i, k, (i + (int)k) * 7 % 4), QUALITY_JOINED);
+    }
+    static const char *const NAMES[] = {"accuracy", "macro_precision", "macro_recall", "macro_f1"};
+    expect("classes", NAMES,
+           (const double[]){0.688, 0.6888189088462626, 0.6880000000000001, 0.6877766793525948}, 4, 1e-9);
+    struct err e;
+    enum quality_verdict verdict;
+    ck_assert_int_eq(label_as(0, 0, 4, &verdict, &e), ERR_INVALID);
+    ck_assert_int_eq(label_as(0, 0, 0.5, &verdict, &e), ERR_INVALID);
+    end();
+}
+END_TEST
+
+// The child labels, commits, and is killed; what it had said is counted when it begins again.
+START_TEST(what_was_committed_survives_a_kill)
+{
+    start();
+    end();
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        struct err e;
+        begin();
+        for (int i = 0; i < ROWS; i++) {
+            float s = score_of(i);
+            if (i % 3)
+                predict((unsigned)i, &s, 1, 1);
+            ck_assert_int_ge(label((unsigned)i, 0, i % 5 ? truth_of(i) : !truth_of(i)), 0);
+            if (i % 3 == 0)
+                predict((unsigned)i, &s, 1, 1);
+        }
+        for (int i = 0; i < ROWS; i += 5)
+            ck_assert_int_eq(label((unsigned)i, 0, truth_of(i)), QUALITY_CORRECTED);
+        ck_assert_int_eq(quality_commit(&m, &e), 0);
+        quality_tick(&m, UINT64_C(1) << 60);
+        kill(getpid(), SIGKILL);
+    }
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    begin();
+    expect_binary();
+    ck_assert_int_eq(label(3, 0, truth_of(3)), QUALITY_UNCHANGED);
+    ck_assert_int_eq(label(3, 0, !truth_of(3)), QUALITY_CORRECTED);
+    ck_assert_int_eq(label(3, 0, truth_of(3)), QUALITY_CORRECTED);
+    yyjson_val *v;
+    yyjson_doc *doc = shown(&v);
+    ck_assert_double_eq(value_at(v, "predicted", ""), ROWS);
+    yyjson_doc_free(doc);
+    end();
+}
+END_TEST
+
+static void count(void *ctx, const struct labels_entry *x)
+{
+    (void)x;
+    ++*(unsigned *)ctx;
+}
+
+START_TEST(a_damaged_entry_costs_itself_alone)
+{
+    struct err e;
+    uint64_t bad;
+    unsigned n = 0;
+    start();
+    for (unsigned i = 0; i < 100; i++)
+        label(i, 0, 1);
+    end();
+    char path[64];
+    snprintf(path, sizeof path, "%s/state/feedback/00000000000000000001.labels", folder);
+    int fd = open(path, O_RDWR);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(pwrite(fd, "x", 1, 96 * 40 + 33), 1);
+    ck_assert_int_eq(ftruncate(fd, 96 * 99 + 50), 0);
+    close(fd);
+    struct labels *l;
+    ck_assert_int_eq(labels_open(folder, &l, &e), 0);
+    ck_assert_int_eq(labels_replay(l, count, &n, &bad, &e), 0);
+    ck_assert_uint_eq(n, 98);
+    ck_assert_uint_eq(bad, 2);
+    struct labels_entry x = {.kind = LABELS_WAITING};
+    ck_assert_int_eq(labels_append(l, &x, &e), 0);
+    ck_assert_uint_eq(x.seq, 100); // the torn one was never told to be durable
+    labels_close(l);
+}
+END_TEST
+
+UNIT_MAIN("role/monitor/quality", labels_early_late_twice_and_corrected_give_scikit_learns_numbers,
+          regressions_and_classes_as_scikit_learn, what_was_committed_survives_a_kill,
+          a_damaged_entry_costs_itself_alone)
