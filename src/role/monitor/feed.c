@@ -3,7 +3,6 @@
 #include "role/monitor/feed.h"
 
 #include "role/monitor/drift_feed.h"
-
 #include "role/monitor/page.h"
 #include "role/monitor/quality.h"
 #include "role/monitor/spans.h"

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Feedback: labels are durable once they are acknowledged; the command line sends files of them."""
+
+import json
+import random
+import threading
+import uuid
+
+import requests
+
+from test_cli import run  # noqa: F401 (a fixture)
+
+
+def fresh_id():
+    return str(uuid.uuid4())
+
+
+def quality_of(server, model="churn"):
+    answer = requests.get(f"{server.url}/api/v1/models/{model}/quality", timeout=30)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def send(server, items, **kwargs):
+    return requests.post(f"{server.url}/api/v1/feedback", json=items, timeout=30, **kwargs)
+
+
+def statuses(answer):
+    assert answer.status_code == 200, answer.text
+    return [one["status"] for one in answer.json()["results"]]
+
+
+def test_each_item_is_judged_by_itself(server, churn):
+    server.push("churn", churn.path)
+    one, other = fresh_id(), fresh_id()
+    answer = send(server, [{"prediction_id": one, "label": True}, {"prediction_id": "x", "label": 1},
+                           {"prediction_id": other, "label": [0, 1, "yes"]}, {"prediction_id": other},
+                           {"prediction_id": one, "label": {}}, {"prediction_id": one, "label": 1},
+                           {"prediction_id": one, "lable": 1}, 7, {"prediction_id": one, "label": False, "timestamp": 1e9}])
+    assert statuses(answer) == ["waiting", "refused", *["waiting"] * 3, "refused", "refused", "unchanged", "refused", "refused", "waiting"]
+    assert {k: answer.json()[k] for k in ("accepted", "waiting", "unchanged", "joined", "corrected", "refused")} == {
+        "accepted": 6, "waiting": 5, "unchanged": 1, "joined": 0, "corrected": 0, "refused": 5}
+    assert quality_of(server)["join"]["waiting"] == 4
+    lines = "\n".join(json.dumps({"prediction_id": fresh_id(), "label": i}) for i in range(5))
+    assert statuses(requests.post(f"{server.url}/api/v1/feedback", data=lines, headers={"Content-Type": "application/json"}, timeout=30)) == ["waiting"] * 5
+    assert requests.post(f"{server.url}/api/v1/feedback", data="{]", headers={"Content-Type": "application/json"}, timeout=30).status_code == 400
+    assert send(server, [], params={"modle": "churn"}).status_code == 400
+    assert requests.get(f"{server.url}/api/v1/models/none/quality", timeout=30).status_code == 404
+
+
+def test_acknowledged_labels_survive_kills(server, churn):
+    server.push("churn", churn.path)
+    acknowledged, tried, stop = [], [0], threading.Event()
+
+    def label():
+        while not stop.is_set():
+            items = [{"prediction_id": fresh_id(), "label": i % 2} for i in range(20)]
+            tried[0] += 20
+            try:
+                if send(server, items).status_code == 200:
+                    acknowledged.extend(item["prediction_id"] for item in items)
+            except requests.RequestException:
+                pass  # its fate is not known
+
+    threads = [threading.Thread(target=label, daemon=True) for _ in range(2)]
+    for t in threads:
+        t.start()
+    for n in range(2, 5):  # more often, and the supervisor gives it up
+        enough = len(acknowledged) + random.randrange(200, 800)
+        while len(acknowledged) < enough:
+            stop.wait(0.01)
+        server.kill_child("monitor")
+        server.wait_child("child_ready", "monitor", n=n)
+    stop.set()
+    for t in threads:
+        t.join()
+    server.kill_child("monitor")
+    server.wait_child("child_ready", "monitor", n=5)
+    again = [{"prediction_id": one, "label": i % 20 % 2} for i, one in enumerate(acknowledged)]
+    for at in range(0, len(again), 4000):
+        answer = send(server, again[at:at + 4000]).json()
+        assert (answer["unchanged"], answer["refused"]) == (len(again[at:at + 4000]), 0)
+    assert len(acknowledged) <= quality_of(server)["join"]["waiting"] <= tried[0]
+
+
+def test_files_of_labels(server, churn, run, tmp_path):  # noqa: F811
+    server.push("churn", churn.path)
+    ids = [fresh_id() for _ in range(9000)]
+    rows = [f"{one},{'' if i == 5 else i % 2},note" for i, one in enumerate(ids)]
+    (tmp_path / "labels.csv").write_text("\n".join(["id,churned,text", *rows, "wrong,1,x"]) + "\n")
+    done = run("feedback", "churn", "labels.csv", "--id-column", "id", "--label-column", "churned", server=server, rc=1)
+    assert "0 joined, 8,999 waiting, 0 corrected, 0 unchanged, 1 refused; 1 rows without a label were passed over" in done.stdout
+    assert "labels.csv, line 9002: 'prediction_id' must be" in done.stderr
+    (tmp_path / "labels.jsonl").write_text("".join(json.dumps({"prediction_id": one, "label": i % 2}) + "\n" for i, one in enumerate(ids)))
+    done = run("feedback", "churn", "labels.jsonl", "--json", server=server)
+    assert json.loads(done.stdout) == {"unlabelled": 0, "joined": 0, "waiting": 1, "corrected": 0, "unchanged": 8999, "refused": 0}
+    assert "has no column 'prediction_id'" in run("feedback", "churn", "labels.csv", server=server, rc=1).stderr
+    shown = run("quality", "churn", server=server).stdout
+    assert "9,000 labels wait for predictions that are not known here" in shown
+    assert json.loads(run("quality", "churn", "--json", server=server).stdout)["join"]["waiting"] == 9000
