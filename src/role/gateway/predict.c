@@ -92,8 +92,11 @@ static __attribute__((noinline, cold)) int check_outputs(struct gateway *g, cons
                    d->model);
 }
 
-int predict_gather_on(struct conn *c, const struct http1_request *req, bool v2, struct deployment *d,
-                      struct trial_part *part, struct str body, struct err *e)
+// Inlined twice, so that a request that is in no rollout pays nothing for one.
+static inline __attribute__((always_inline)) int gather(struct conn *c, const struct http1_request *req,
+                                                        bool v2, struct deployment *d,
+                                                        struct trial_part *part, struct str body,
+                                                        struct err *e)
 {
     struct gateway *g = c->g;
     struct codec codec = codec_of(v2);
@@ -136,11 +139,19 @@ int predict_gather_on(struct conn *c, const struct http1_request *req, bool v2, 
     }
     touch(g, d);
     d->turn_requests++;
-    g->n_divided += part != NULL;
+    if (part)
+        g->n_divided++;
     g->turn_bytes += bytes;
     if (is_full(g, d))
         predict_finish(g);
     return 0;
+}
+
+__attribute__((noinline, cold)) int predict_gather_on(struct conn *c, const struct http1_request *req,
+                                                      bool v2, struct deployment *d, struct trial_part *part,
+                                                      struct str body, struct err *e)
+{
+    return gather(c, req, v2, d, part, body, e);
 }
 
 // A request of a model that a rollout divides.
@@ -175,7 +186,7 @@ int predict_gather(struct conn *c, const struct http1_request *req, const struct
         return rc;
     if (d->split)
         return gather_divided(c, req, m, d, body, e);
-    return predict_gather_on(c, req, m->route->handler == ROUTE_V2_INFER, d, NULL, body, e);
+    return gather(c, req, m->route->handler == ROUTE_V2_INFER, d, NULL, body, e);
 }
 
 void predict_again(struct conn *c, const struct http1_request *req, bool v2, struct deployment *d,
@@ -228,9 +239,13 @@ void predict_encode(struct gateway *g, struct pending *p, bool last, struct buf 
                                .prediction_id = {p->id, IDS_UUID_SIZE - 1},
                                .outputs = d->outputs + p->first_row * row_bytes,
                                .n_rows = p->request.n_rows};
-    struct reply_prediction head = {
-        a.version,         a.prediction_id,       p->request_id,     last && p->conn->close_after,
-        p->old_keep_alive, p->request.n_warnings, trial_arm(p->part)};
+    struct reply_prediction head = {a.version,
+                                    a.prediction_id,
+                                    p->request_id,
+                                    last && p->conn->close_after,
+                                    p->old_keep_alive,
+                                    p->request.n_warnings,
+                                    p->part ? trial_arm(p->part) : (struct str){0}};
     reply_prediction_begin(g, &head, out, &body);
     p->encode(&p->request, &a, out);
     reply_prediction_end(out, body);
