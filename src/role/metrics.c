@@ -14,6 +14,13 @@ uint64_t metrics_key(struct str model, uint32_t version)
     return ((h ^ version) * 1099511628211u) | 1; // 0 marks a slot never used
 }
 
+struct metrics_series *metrics_slot(struct metrics_shard *shard, unsigned slot)
+{
+    if (metrics_slots(shard) <= slot)
+        __atomic_store_n(&shard->n_slots, slot + 1, __ATOMIC_RELAXED);
+    return &shard->series[slot];
+}
+
 void metrics_series_claim(struct metrics_series *s, struct str model, uint32_t version)
 {
     uint64_t key = metrics_key(model, version);

@@ -20,7 +20,7 @@ enum {
     METRICS_SIZES = 15,       // of batches: 1, 2, 4 … 8192 rows, and more
     METRICS_BATCH_WHOLE = 1 << 20,
     // Raised with each change of what follows: a program never reads counters that another one laid out.
-    METRICS_LAYOUT = 3,
+    METRICS_LAYOUT = 4,
 };
 
 // How many rows were computed together, counted once for each request.
@@ -70,12 +70,23 @@ struct metrics_shard {
     uint64_t unrouted[METRICS_CODE_CLASSES]; // requests that reached no deployment: health, metadata, errors
     uint64_t bytes_in, bytes_out;
     struct quarantine quarantine;
+    uint64_t n_slots; // used so far: the memory of those from there on is not touched, so it costs nothing
     struct metrics_series series[METRICS_SERIES];
 };
 
 // What metrics_series.deployment is for a version: the same number after the controller restarts, so that its
 // counters go on.
 uint64_t metrics_key(struct str model, uint32_t version);
+
+// How many slots of a shard need be looked at.
+static inline unsigned metrics_slots(const struct metrics_shard *shard)
+{
+    uint64_t n = __atomic_load_n(&shard->n_slots, __ATOMIC_RELAXED);
+    return n < METRICS_SERIES ? (unsigned)n : METRICS_SERIES;
+}
+
+// A slot of one's own shard, which is used from now on. slot < METRICS_SERIES.
+struct metrics_series *metrics_slot(struct metrics_shard *shard, unsigned slot);
 
 // Makes a slot of one's own shard count for a version: from zero, unless it did already.
 void metrics_series_claim(struct metrics_series *s, struct str model, uint32_t version);

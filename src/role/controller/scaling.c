@@ -49,6 +49,8 @@ static uint64_t get(const uint64_t *counter)
 static const struct metrics_series *series_of(const struct scaling *s, unsigned i, const struct deployment *d)
 {
     const struct metrics_series *m = &s->shards[i].series[d->slot];
+    if (d->slot >= metrics_slots(&s->shards[i]))
+        return NULL;
     return get(&m->deployment) == metrics_key(str_of(d->model), d->version) ? m : NULL;
 }
 
@@ -84,7 +86,8 @@ size_t scaling_slots(const struct controller *c, uint64_t ret[LIMIT_DEPLOYMENTS]
     for (size_t slot = 0; slot < LIMIT_DEPLOYMENTS; slot++) {
         ret[slot] = 0;
         for (unsigned i = 0; c->scaling && i < c->args->n_gateways && !ret[slot]; i++)
-            ret[slot] = get(&c->scaling->shards[i].series[slot].deployment);
+            if (slot < metrics_slots(&c->scaling->shards[i]))
+                ret[slot] = get(&c->scaling->shards[i].series[slot].deployment);
         n += ret[slot] != 0;
     }
     return n;

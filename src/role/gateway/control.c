@@ -84,10 +84,10 @@ static int take_deploy(struct control *k, const struct msg *m, yyjson_val *json,
         yyjson_get_uint(slot) >= METRICS_SERIES)
         return err_set(e, ERR_INVALID, "a deployment message is not as agreed");
     struct deployment *d;
-    int rc =
-        deployment_open(g, (uint32_t)yyjson_get_uint(id), str_of(yyjson_get_str(model)),
-                        (uint32_t)yyjson_get_uint(version), yyjson_get_str(engine), m->fds[0],
-                        m->n_fds == 2 ? m->fds[1] : -1, &g->metrics->series[yyjson_get_uint(slot)], &d, e);
+    int rc = deployment_open(g, (uint32_t)yyjson_get_uint(id), str_of(yyjson_get_str(model)),
+                             (uint32_t)yyjson_get_uint(version), yyjson_get_str(engine), m->fds[0],
+                             m->n_fds == 2 ? m->fds[1] : -1,
+                             metrics_slot(g->metrics, (unsigned)yyjson_get_uint(slot)), &d, e);
     if (rc)
         return err_wrap(e, "open version %u of '%s'", (unsigned)yyjson_get_uint(version),
                         yyjson_get_str(model));

@@ -160,7 +160,7 @@ static int attach_memory(struct gateway *g, const struct gateway_args *args, str
     g->shards = shards;
     g->metrics = &g->shards[args->index];
     g->metrics->connections = 0; // those of a predecessor ended with it
-    for (size_t i = 0; i < METRICS_SERIES; i++)
+    for (size_t i = 0; i < metrics_slots(g->metrics); i++)
         g->metrics->series[i].in_flight = g->metrics->series[i].waiting = 0;
     return board_attach(args->board_fd, &g->board, e);
 }

@@ -83,7 +83,7 @@ static void collect(struct metrics_page *p)
     uint64_t now_ns = clock_mono_ns();
     add_served(p);
     for (unsigned i = 0; i < p->g->n_gateways; i++)
-        for (unsigned slot = 0; slot < METRICS_SERIES; slot++)
+        for (unsigned slot = 0; slot < metrics_slots(&p->g->shards[i]); slot++)
             add_retired(p, &p->g->shards[i].series[slot], slot, now_ns);
     qsort(p->entries, p->n, sizeof p->entries[0], by_name);
 }
@@ -95,7 +95,7 @@ void metrics_page_routed(struct gateway *g)
     for (uint32_t i = 0; i < g->table->n_models; i++)
         for (uint32_t k = 0; k < g->table->models[i].n_versions; k++)
             served[g->table->models[i].names[k].deployment->series - g->metrics->series] = true;
-    for (unsigned slot = 0; slot < METRICS_SERIES; slot++) {
+    for (unsigned slot = 0; slot < metrics_slots(g->metrics); slot++) {
         struct metrics_series *s = &g->metrics->series[slot];
         uint64_t left_ns = served[slot] ? 0 : s->left_mono_ns ? s->left_mono_ns : now_ns;
         __atomic_store_n(&s->left_mono_ns, s->deployment ? left_ns : 0, __ATOMIC_RELAXED);

@@ -71,7 +71,7 @@ static uint64_t push(const char *model, const char *settings)
 // The counters of the version in that slot.
 static struct metrics_series *series(unsigned slot, const char *model)
 {
-    shard->series[slot].deployment = metrics_key(str_of(model), 1);
+    metrics_slot(shard, slot)->deployment = metrics_key(str_of(model), 1);
     return &shard->series[slot];
 }
 
