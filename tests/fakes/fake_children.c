@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A server whose gateways, controller and monitor are fakes: the real supervisor, entry, board and loop, and children
-// that tests can make slow, crash or hang. Used by tests/flows/test_supervisor.py.
+// A server whose gateways, controller and monitor are fakes: the real supervisor, entry, board and loop, and
+// children that tests can make slow, crash or hang. Used by tests/flows/test_supervisor.py.
 //
 //   GET /            200, "PID INDEX STATE-OF-EACH-BOARD-ROW…"
 //   GET /slow        200 after 300 ms

@@ -183,7 +183,7 @@ def test_a_loader_that_names_another_process_is_not_believed(start_fake):
     assert told["why"].startswith("cannot be forked: the loader named another process")
     # The forks that nobody knows end with their sockets, and nobody stays a zombie.
     until(lambda: [p for p in os.listdir("/proc") if p.isdigit() and is_child(p, server.process.pid)],
-          lambda pids: len(pids) == 2)
+          lambda pids: len(pids) == 3) # gateway, controller, monitor
 
 
 def is_child(pid, of):
