@@ -38,6 +38,13 @@ int cohort_merge(struct cohort *into, const struct cohort *from, struct err *e) 
 bool cohort_takes(const struct outcome *o, double truth);
 // "binary", "regression", "classes", "none" (no labels).
 const char *cohort_task(const struct cohort *c);
+// The metrics of its task, NaN where one is not defined; low and high: of 95 %, NaN where there is none.
+struct cohort_metric {
+    const char *name;
+    double value, low, high;
+};
+enum { COHORT_METRICS_MAX = 9 };
+unsigned cohort_metrics(const struct cohort *c, struct cohort_metric ret[COHORT_METRICS_MAX]);
 // Appends members, without braces: "predicted", "labelled", "coverage", "task", "metrics":{…}, …
 // detail: also confusion, calibration, delays. names (n_names): of classes; may be NULL.
 void cohort_put(const struct cohort *c, bool detail, const struct str *names, uint32_t n_names,

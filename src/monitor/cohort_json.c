@@ -18,29 +18,25 @@ static void put_number(double v, struct buf *out)
         buf_puts(out, "null");
 }
 
-static void put_metric(const char *name, double value, double lo, double hi, struct buf *out)
+struct list {
+    struct cohort_metric *at; // the next
+};
+
+static void put_metric(const char *name, double value, double low, double high, struct list *out)
 {
-    buf_printf(out, "%s\"%s\":{\"value\":", out->p[out->n - 1] == '{' ? "" : ",", name);
-    put_number(value, out);
-    if (isfinite(value) && isfinite(lo) && isfinite(hi)) {
-        buf_puts(out, ",\"low\":");
-        put_number(lo, out);
-        buf_puts(out, ",\"high\":");
-        put_number(hi, out);
-    }
-    buf_putc(out, '}');
+    *out->at++ = (struct cohort_metric){name, value, low, high};
 }
 
-static void put_share(const char *name, double value, uint64_t k, uint64_t n, struct buf *out)
+static void put_share(const char *name, double value, uint64_t k, uint64_t n, struct list *out)
 {
-    double lo = NAN, hi = NAN;
+    double lo = nan(""), hi = nan("");
     if (n)
         stats_wilson((double)k, (double)n, Z, &lo, &hi);
     put_metric(name, value, lo, hi, out);
 }
 
 // sum, and sum of squares, of n values.
-static void put_mean(const char *name, double sum, double squares, uint64_t count, struct buf *out)
+static void put_mean(const char *name, double sum, double squares, uint64_t count, struct list *out)
 {
     double n = (double)count, mean = n > 0 ? sum / n : nan(""),
            deviation = sqrt(fmax(0, squares / n - mean * mean)),
@@ -49,10 +45,10 @@ static void put_mean(const char *name, double sum, double squares, uint64_t coun
     put_metric(name, mean, mean - margin, mean + margin, out);
 }
 
-static void put_binary(const struct quality *q, struct buf *out)
+static void put_binary(const struct quality *q, struct list *out)
 {
     uint64_t tp = q->n[1][1], fp = q->n[0][1], fn = q->n[1][0], tn = q->n[0][0], n = quality_count(q);
-    double lo = NAN, hi = NAN, auc = quality_auc(q),
+    double lo = nan(""), hi = nan(""), auc = quality_auc(q),
            margin = Z * quality_auc_error(auc, (double)(tp + fn), (double)(fp + tn));
     put_share("accuracy", quality_accuracy(q), tp + tn, n, out);
     put_share("precision", quality_precision(q), tp, tp + fp, out);
@@ -64,18 +60,18 @@ static void put_binary(const struct quality *q, struct buf *out)
     put_metric("auc", auc, fmax(auc - margin, 0), fmin(auc + margin, 1), out);
     put_mean("log_loss", q->log_loss, q->log_loss2, n, out);
     put_mean("brier", q->brier, q->brier2, n, out);
-    put_metric("calibration_error", quality_calibration_error(q), NAN, NAN, out);
+    put_metric("calibration_error", quality_calibration_error(q), nan(""), nan(""), out);
 }
 
-static void put_regression(const struct quality_errors *r, struct buf *out)
+static void put_regression(const struct quality_errors *r, struct list *out)
 {
     put_mean("mae", r->absolute, r->squares, r->n, out);
-    put_metric("rmse", sqrt(fmax(0, r->squares / (double)r->n)), NAN, NAN, out);
+    put_metric("rmse", sqrt(fmax(0, r->squares / (double)r->n)), nan(""), nan(""), out);
     put_mean("bias", r->sum, r->squares, r->n, out);
 }
 
 // Means over the classes that were labelled or predicted; a share without a denominator is 0 in them.
-static void put_macro(const struct class_counts *c, struct buf *out)
+static void put_macro(const struct class_counts *c, struct list *out)
 {
     double precision = 0, recall = 0, f1 = 0;
     uint32_t seen = 0;
@@ -90,9 +86,42 @@ static void put_macro(const struct class_counts *c, struct buf *out)
         recall += labelled ? (double)hits / (double)labelled : 0;
         f1 += labelled + predicted ? 2 * (double)hits / (double)(labelled + predicted) : 0;
     }
-    put_metric("macro_precision", precision / seen, NAN, NAN, out);
-    put_metric("macro_recall", recall / seen, NAN, NAN, out);
-    put_metric("macro_f1", f1 / seen, NAN, NAN, out);
+    put_metric("macro_precision", precision / seen, nan(""), nan(""), out);
+    put_metric("macro_recall", recall / seen, nan(""), nan(""), out);
+    put_metric("macro_f1", f1 / seen, nan(""), nan(""), out);
+}
+
+unsigned cohort_metrics(const struct cohort *c, struct cohort_metric ret[COHORT_METRICS_MAX])
+{
+    const char *task = cohort_task(c);
+    struct list list = {ret};
+    if (strcmp(task, "binary") == 0)
+        put_binary(c->binary, &list);
+    else if (strcmp(task, "classes") == 0)
+        put_share("accuracy", (double)c->classes.hits / (double)c->classes.labelled, c->classes.hits,
+                  c->classes.labelled, &list);
+    else if (c->errors.n)
+        put_regression(&c->errors, &list);
+    if (strcmp(task, "classes") == 0 && c->classes.pairs)
+        put_macro(&c->classes, &list);
+    return (unsigned)(list.at - ret);
+}
+
+static void put_metrics(const struct cohort *c, struct buf *out)
+{
+    struct cohort_metric list[COHORT_METRICS_MAX];
+    unsigned n = cohort_metrics(c, list);
+    for (unsigned i = 0; i < n; i++) {
+        buf_printf(out, "%s\"%s\":{\"value\":", i ? "," : "", list[i].name);
+        put_number(list[i].value, out);
+        if (isfinite(list[i].value) && isfinite(list[i].low) && isfinite(list[i].high)) {
+            buf_puts(out, ",\"low\":");
+            put_number(list[i].low, out);
+            buf_puts(out, ",\"high\":");
+            put_number(list[i].high, out);
+        }
+        buf_putc(out, '}');
+    }
 }
 
 static void put_pairs(const struct class_counts *c, const struct str *names, uint32_t n_names,
@@ -122,7 +151,8 @@ static void put_calibration(const struct quality *q, struct buf *out)
                (unsigned long long)q->n[0][0], (unsigned long long)q->n[0][1], (unsigned long long)q->n[1][0],
                (unsigned long long)q->n[1][1]);
     for (int i = 0; i < CALIBRATION_BINS; i++) {
-        double lo = NAN, hi = NAN, n = (double)q->calibration_n[i], k = (double)q->calibration_true[i];
+        double lo = nan(""), hi = nan(""), n = (double)q->calibration_n[i],
+               k = (double)q->calibration_true[i];
         buf_printf(out, "%s{\"rows\":%llu,\"score\":", i ? "," : "", (unsigned long long)q->calibration_n[i]);
         put_number(q->calibration_score[i] / n, out);
         buf_puts(out, ",\"true\":");
@@ -159,17 +189,7 @@ void cohort_put(const struct cohort *c, bool detail, const struct str *names, ui
                (unsigned long long)c->labelled);
     put_number(c->predicted ? fmin(1, (double)c->labelled / (double)c->predicted) : nan(""), out);
     buf_printf(out, ",\"task\":\"%s\",\"metrics\":{", task);
-    if (out->failed)
-        return;
-    if (is_binary)
-        put_binary(c->binary, out);
-    else if (has_classes)
-        put_share("accuracy", (double)c->classes.hits / (double)c->classes.labelled, c->classes.hits,
-                  c->classes.labelled, out);
-    else if (c->errors.n)
-        put_regression(&c->errors, out);
-    if (has_classes && c->classes.pairs)
-        put_macro(&c->classes, out);
+    put_metrics(c, out);
     buf_putc(out, '}');
     if (!detail)
         return;

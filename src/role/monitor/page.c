@@ -6,6 +6,7 @@
 #include "os/shm.h"
 #include "role/metrics.h"
 #include "role/monitor/drift_feed.h"
+#include "role/monitor/quality.h"
 #include "role/traces.h"
 
 #include <stdlib.h>
@@ -44,6 +45,7 @@ void page_tick(struct monitor *m)
     buf_clear(&p->text);
     traces_metrics_put(m->traces, &p->text);
     drift_put_metrics(m, &p->text);
+    quality_put_metrics(m, &p->text);
     bool good = !p->text.failed &&
                 metrics_text_write(metrics_text_of(p->segment, m->args->n_gateways), buf_str(&p->text));
     if (!good && !p->was_too_long) // what was there stays

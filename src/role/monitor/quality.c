@@ -326,6 +326,7 @@ int quality_open(struct monitor *m, struct err *e)
     m->judge = calloc(1, sizeof *m->judge);
     if (!m->judge)
         return err_set(e, ERR_NOMEM, "no memory to start");
+    buf_init(&m->judge->gauges, LIMIT_METRICS_TEXT_BYTES / 4);
     int rc = join_new(QUALITY_JOIN_ROWS, &m->judge->join, e);
     if (!rc)
         try_open(m);
@@ -369,6 +370,7 @@ void quality_tick(struct monitor *m, uint64_t now_mono_ns)
         return;
     if (now_mono_ns - j->told_mono_ns >= TELL_SECONDS * UINT64_C(1000000000)) {
         tell_predicted(j);
+        quality_make_gauges(m);
         j->told_mono_ns = now_mono_ns;
     }
     if (quality_commit(m, &ignored) == 0 && labels_is_full(j->labels))
@@ -389,6 +391,7 @@ void quality_close(struct monitor *m)
     labels_close(j->labels);
     quality_forget(j);
     join_free(j->join);
+    buf_done(&j->gauges);
     free(j);
     m->judge = NULL;
 }

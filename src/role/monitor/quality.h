@@ -54,3 +54,7 @@ struct quality_query {
 };
 int quality_put(const struct monitor *m, const struct quality_query *q, struct buf *out,
                 struct err *e) ERR_CHECKED;
+// Appends the families slipway_label_coverage_ratio and slipway_quality of the versions that are served, for
+// predictions of the last 24 hours, at most QUALITY_GAUGES versions in an arm; made anew every ten seconds.
+enum { QUALITY_GAUGES = 64 };
+void quality_put_metrics(const struct monitor *m, struct buf *out);

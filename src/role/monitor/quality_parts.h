@@ -26,7 +26,8 @@ struct judge {
     uint64_t unusable, unreadable, damaged; // labels; rows; entries of the log
     uint64_t told_mono_ns;
     uint64_t snapshot_seq; // of the log: what the snapshot has
-    bool is_failing, is_told;
+    bool is_failing;
+    struct buf gauges; // quality_put_metrics
 };
 
 // The subject, made where there is none; NULL without memory.
@@ -41,3 +42,6 @@ void quality_forget(struct judge *j); // all that was counted
 // quality_state.c
 int quality_load(struct judge *j, struct err *e) ERR_CHECKED; // the snapshot, then the log
 int quality_save(struct judge *j, struct err *e) ERR_CHECKED;
+
+// quality_gauges.c
+void quality_make_gauges(struct monitor *m);

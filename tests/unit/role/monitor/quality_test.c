@@ -192,6 +192,15 @@ START_TEST(labels_early_late_twice_and_corrected_give_scikit_learns_numbers)
     ck_assert_double_eq(value_at(v, "labelled", ""), ROWS);
     ck_assert_double_eq(value_at(v, "coverage", ""), 1);
     yyjson_doc_free(doc);
+    struct buf page;
+    buf_init(&page, 1 << 20);
+    quality_tick(&m, UINT64_C(1) << 60);
+    quality_put_metrics(&m, &page);
+    buf_putc(&page, '\0');
+    ck_assert_ptr_nonnull(strstr(page.p, "{model=\"churn\",version=\"3\",arm=\"stable\"} 1\n"));
+    ck_assert_ptr_nonnull(strstr(page.p, "metric=\"accuracy\",bound=\"value\"} 0.746\n"));
+    ck_assert_ptr_nonnull(strstr(page.p, "metric=\"log_loss\",bound=\"high\"} 0.5"));
+    buf_done(&page);
     struct quality_wrong wrong;
     ck_assert(quality_wrong(&m, DEPLOYMENT, 0, 0, &wrong));
     ck_assert_uint_eq(wrong.labelled, ROWS);
