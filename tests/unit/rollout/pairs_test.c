@@ -46,6 +46,7 @@ START_TEST(differences_have_quantiles)
     p = (struct pairs){0};
     add(4, 1, (double[]){1, 2, 3, 4}, (double[]){1, 2, 3, 5}, "x");
     ck_assert(pairs_quantile(&p, 0.75) == 0 && pairs_quantile(&p, 1) >= 1);
+    ck_assert_uint_eq(p.n_worst, 1); // rows without a difference are no worst ones
     p = (struct pairs){0};
     ck_assert(pairs_quantile(&p, 0.5) == 0);
 }

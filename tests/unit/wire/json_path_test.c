@@ -76,8 +76,9 @@ END_TEST
 START_TEST(paths_are_checked)
 {
     static const char *const BAD[] = {
-        "",     "$",     "a",      "$.",    "$..a",    "$a",    ".a",    "$.a.",
-        "$.a[", "$.a[]", "$.a[x]", "$.a]b", "$.a[-1]", "$.a[1", "$[1]x", "$.a[99999999999]"};
+        "",        "$",     "a",      "$.",    "$..a",    "$a",    ".a",    "$.a.",
+        "$.a[",    "$.a[]", "$.a[x]", "$.a]b", "$.a[-1]", "$.a[1", "$[1]x", "$.a[99999999999]",
+        "$.a[0[1]"};
     struct err e;
     for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++)
         ck_assert_msg(json_path_check(str_of(BAD[i]), &e) == ERR_INVALID, "accepted: %s", BAD[i]);
