@@ -73,6 +73,9 @@ enum {
     LIMIT_METRICS_FEATURES = 200,       // of one version that have a gauge of their own
     LIMIT_METRICS_TEXT_BYTES = 4 << 20, // what the monitor adds to the page
     LIMIT_TRACES_WAITING = 4096,        // requests whose spans wait to be sent
+    LIMIT_ALERT_RULES = 256,            // built-in ones and those of a file
+    LIMIT_ALERT_FILE_BYTES = 1 << 20,   // the file of rules
+    LIMIT_ALERTS = 1024,                // rules times what they are about
     // The prediction log
     LIMIT_LOG_MANIFEST_BYTES = 1 << 28, // the list of its sealed files
     LIMIT_LOG_LINE_BYTES = 1 << 28,     // the lines of one record

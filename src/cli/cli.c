@@ -11,11 +11,11 @@
 #include <string.h>
 
 static const struct verb *const VERBS[] = {
-    &verb_serve,      &verb_push,       &verb_predict, &verb_models,   &verb_show,    &verb_status,
-    &verb_upgrade,    &verb_export,     &verb_promote, &verb_rollback, &verb_alias,   &verb_aliases,
-    &verb_history,    &verb_rollout,    &verb_audit,   &verb_delete,   &verb_bench,   &verb_version,
-    &verb_help,       &verb_completion, &verb_backup,  &verb_restore,  &verb_fsck,    &verb_gc,
-    &verb_dashboards, &verb_log,        &verb_drift,   &verb_feedback, &verb_quality,
+    &verb_serve,      &verb_push,       &verb_predict, &verb_models,   &verb_show,     &verb_status,
+    &verb_upgrade,    &verb_export,     &verb_promote, &verb_rollback, &verb_alias,    &verb_aliases,
+    &verb_history,    &verb_rollout,    &verb_audit,   &verb_delete,   &verb_bench,    &verb_version,
+    &verb_help,       &verb_completion, &verb_backup,  &verb_restore,  &verb_fsck,     &verb_gc,
+    &verb_dashboards, &verb_log,        &verb_drift,   &verb_alerts,   &verb_feedback, &verb_quality,
 };
 enum { N_VERBS = sizeof VERBS / sizeof VERBS[0] };
 

@@ -58,6 +58,6 @@ int cli_help_print(const struct verb *v);
 extern const struct verb verb_serve, verb_push, verb_export, verb_predict, verb_models, verb_show,
     verb_delete, verb_bench, verb_status, verb_upgrade, verb_version, verb_help, verb_completion;
 extern const struct verb verb_backup, verb_restore, verb_fsck, verb_gc, verb_dashboards, verb_log;
-extern const struct verb verb_drift, verb_feedback, verb_quality;
+extern const struct verb verb_alerts, verb_drift, verb_feedback, verb_quality;
 extern const struct verb verb_rollout;
 extern const struct verb verb_alias, verb_aliases, verb_promote, verb_rollback, verb_history, verb_audit;

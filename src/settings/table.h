@@ -82,6 +82,12 @@
       "Shortest time over which live traffic is compared with a baseline.")                                  \
     X(INT, drift_window_rows, "drift_window_rows", "1000", 100, 1000000000, "rows", false,                   \
       "Rows that such a window has at least; it lasts longer until then.")                                   \
+    X(STRING, alert_rules, "alert_rules", "", 0, 1023, "", true,                                             \
+      "File of alert rules in JSON; empty: only the built-in ones.")                                         \
+    X(STRING, alert_webhook, "alert_webhook", "", 0, 1023, "", true,                                         \
+      "Where alerts are posted, such as http://127.0.0.1:9000/alerts; empty: nowhere.")                      \
+    X(STRING, alert_secret_file, "alert_secret_file", "", 0, 1023, "", true,                                 \
+      "File with the secret that signs them; empty: they are not signed.")                                   \
     X(STRING, onnxruntime_library, "onnxruntime_library", "", 0, 1023, "", false,                            \
       "Path of ONNX Runtime's library, libonnxruntime.so; empty looks beside the program and in the "        \
       "system.")

@@ -2,6 +2,7 @@
 // The order of the parts.
 #include "role/monitor/feed.h"
 
+#include "role/monitor/alerts.h"
 #include "role/monitor/drift_feed.h"
 #include "role/monitor/page.h"
 #include "role/monitor/quality.h"
@@ -23,6 +24,7 @@ void feed_tick(struct monitor *m, uint64_t now_mono_ns)
 {
     spans_tick(m, now_mono_ns);
     quality_tick(m, now_mono_ns);
+    alerts_tick(m, now_mono_ns);
     page_tick(m);
     drift_tick(m);
 }
@@ -30,4 +32,5 @@ void feed_tick(struct monitor *m, uint64_t now_mono_ns)
 void feed_stop(struct monitor *m)
 {
     drift_stop(m);
+    alerts_stop(m);
 }

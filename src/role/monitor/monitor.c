@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "os/signals.h"
 #include "role/board.h"
+#include "role/monitor/alerts.h"
 #include "role/monitor/drift_feed.h"
 #include "role/monitor/feed.h"
 #include "role/monitor/models.h"
@@ -81,6 +82,8 @@ static int set_up(struct monitor *m, struct err *e)
     if (rc == 0)
         rc = page_open(m, e);
     if (rc == 0)
+        rc = alerts_open(m, e);
+    if (rc == 0)
         rc = quality_open(m, e);
     if (rc == 0)
         rc = served_start(m, e);
@@ -97,6 +100,7 @@ static void tear_down(struct monitor *m)
     }
     served_free(m->served);
     spans_close(m);
+    alerts_close(m);
     page_close(m);
     drift_free(m->drift);
     quality_close(m);

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct alerts;
 struct board;
 struct drift;
 struct served;
@@ -39,6 +40,7 @@ struct monitor {
     struct served *served; // the connection to the controller (served.c)
     struct drift *drift;   // drift_feed.c
     struct models *models; // what that said (models.c)
+    struct alerts *alerts; // alerts.c
     struct page *page;     // for /metrics (page.c)
     struct traces *traces; // to a collector (spans.c)
     struct judge *judge;   // labels and what follows from them (quality.c)

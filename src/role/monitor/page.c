@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "os/shm.h"
 #include "role/metrics.h"
+#include "role/monitor/alerts.h"
 #include "role/monitor/drift_feed.h"
 #include "role/monitor/quality.h"
 #include "role/traces.h"
@@ -46,6 +47,8 @@ void page_tick(struct monitor *m)
     traces_metrics_put(m->traces, &p->text);
     drift_put_metrics(m, &p->text);
     quality_put_metrics(m, &p->text);
+    if (m->alerts)
+        alerts_metrics_put(m, &p->text);
     bool good = !p->text.failed &&
                 metrics_text_write(metrics_text_of(p->segment, m->args->n_gateways), buf_str(&p->text));
     if (!good && !p->was_too_long) // what was there stays

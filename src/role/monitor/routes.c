@@ -7,6 +7,7 @@
 
 static const struct request_route ROUTES[] = {
     {"GET", "/api/v1/log", REQUEST_BODY_NONE, NULL, NULL, log_show},
+    {"GET", "/api/v1/alerts", REQUEST_BODY_NONE, NULL, NULL, alerts_show},
     {"GET", "/api/v1/models/{}/drift", REQUEST_BODY_NONE, NULL, NULL, drift_show},
     {"PUT", "/api/v1/models/{}/baseline", REQUEST_BODY_JSON, NULL, NULL, baseline_put},
     {"POST", "/api/v1/feedback", REQUEST_BODY_JSON, NULL, NULL, feedback_take},

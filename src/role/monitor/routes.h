@@ -8,5 +8,6 @@
 int baseline_put(struct request *r, struct err *e);
 int drift_show(struct request *r, struct err *e);
 int log_show(struct request *r, struct err *e);
+int alerts_show(struct request *r, struct err *e);
 int feedback_take(struct request *r, struct err *e);
 int quality_show(struct request *r, struct err *e);
