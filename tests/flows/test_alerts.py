@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Alerts at a real receiver, which fails at first, and after a restart."""
+
+import hashlib
+import hmac
+import http.server
+import json
+import threading
+import time
+
+import pytest
+import requests
+
+from test_cli import run  # noqa: F401 (a fixture)
+
+SECRET = b"a secret of 24 characters"
+DEADLINE_S = 60
+
+
+class Receiver:
+    """Answers with `statuses`, one after the other, then with 200."""
+
+    def __init__(self, statuses=(), port=0):
+        self.events, self.attempts = [], []
+        left, changed, outer = list(statuses), threading.Condition(), self
+        self._changed = changed
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                with changed:
+                    status = left.pop(0) if left else 200
+                    outer.attempts.append((status, dict(self.headers), body))
+                    if status == 200:
+                        outer.events.append(json.loads(body))
+                    changed.notify_all()
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *args):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/alerts"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def wait(self, n):
+        end = time.monotonic() + DEADLINE_S
+        with self._changed:
+            while len(self.events) < n:
+                assert time.monotonic() < end, self.attempts
+                self._changed.wait(0.1)
+        return self.events[n - 1]
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def flags(tmp_path):
+    (tmp_path / "secret").write_bytes(SECRET + b"\n")
+    rules = [{"name": "process_restarts", "above": 0, "window": "8s", "severity": "critical"}]
+    (tmp_path / "rules.json").write_text(json.dumps({"rules": rules}))
+    return ["--gateways", 2, "--alert-rules", tmp_path / "rules.json", "--alert-secret-file", tmp_path / "secret"]
+
+
+def verify(headers, body):
+    parts = dict(part.split("=", 1) for part in headers["X-Slipway-Signature"].split(","))
+    assert abs(time.time() - int(parts["t"])) < 300
+    assert parts["v1"] == hmac.new(SECRET, parts["t"].encode() + b"." + body, hashlib.sha256).hexdigest()
+    assert headers["Idempotency-Key"] == json.loads(body)["id"]
+
+
+def firing(server):
+    shown = requests.get(f"{server.url}/api/v1/alerts", params={"state": "firing"}, timeout=60).json()
+    return shown["alerts"], shown["webhook"]
+
+
+def breach(server):
+    """Ends a gateway once the monitor has seen how often it had ended before."""
+    end = time.monotonic() + DEADLINE_S
+    while "slipway_alerts{" not in requests.get(f"{server.url}/metrics", timeout=60).text:
+        assert time.monotonic() < end
+    server.kill_child("gateway", 1)
+    server.wait_child("child_ready", "gateway", 1, n=2)
+
+
+def test_a_receiver_that_fails_first_is_told_once_and_again_when_it_is_over(start_server, flags, run):  # noqa: F811
+    receiver = Receiver([503, 429])
+    server = start_server("--alert-webhook", receiver.url, *flags)
+    breach(server)
+    event = receiver.wait(1)
+    assert [status for status, _, _ in receiver.attempts] == [503, 429, 200]
+    assert len({body for _, _, body in receiver.attempts}) == 1
+    for _, headers, body in receiver.attempts:
+        verify(headers, body)
+    assert (event["state"], event["rule"], event["severity"], event["subject"], event["value"]) == (
+        "firing", "process_restarts", "critical", "gateway 1", 1)
+    alerts, hook = firing(server)
+    assert [a["id"] for a in alerts] == [event["id"]]
+    assert (hook["sent"], hook["failures"], hook["waiting"]) == (1, 2, 0)
+    said = run("alerts", "--state", "firing", server=server).stdout
+    assert "critical" in said and "gateway 1: restarts of a process is 1, above 0" in said
+    over = receiver.wait(2)
+    assert (over["state"], over["fingerprint"], over["fired"]) == ("resolved", event["fingerprint"], event["fired"])
+    assert firing(server)[0] == []
+    assert len(receiver.events) == 2
+    receiver.close()
+
+
+def test_what_nobody_took_is_told_after_a_restart(start_server, flags):
+    receiver = Receiver([500] * 1000)
+    server = start_server("--alert-webhook", receiver.url, *flags)
+    breach(server)
+    server.wait_event("alerts_not_sent")
+    fired = firing(server)[0][0]
+    server.kill()
+    receiver.close()
+    again = Receiver(port=receiver.server.server_port)
+    start_server("--alert-webhook", again.url, *flags, data_dir=server.data_dir)
+    event = again.wait(1)
+    assert (event["fingerprint"], event["fired"]) == (fired["fingerprint"], fired["fired"])
+    verify(*again.attempts[0][1:])
+    again.close()
+
+
+def test_nothing_goes_out_unsigned_and_unsound_rules_change_nothing(start_server, flags, run, tmp_path):  # noqa: F811
+    receiver = Receiver()
+    server = start_server("--alert-webhook", receiver.url, *flags)
+    server.wait_event("alert_rules")
+    (tmp_path / "secret").unlink()
+    (tmp_path / "rules.json").write_text('{"rules":[{"name":"errors","abov":1}]}')
+    server.wait_event("alert_rules_refused")
+    said = run("alerts", "--rules", server=server).stdout
+    assert "$.rules[0]: a rule has no field 'abov'" in said
+    assert [line.split()[:3] for line in said.splitlines() if "process_restarts" in line] == [
+        ["process_restarts", "critical", "0"]]
+    breach(server)
+    server.wait_event("alerts_not_sent", lambda e: "secret" in e["reason"])
+    assert receiver.attempts == []
+    (tmp_path / "secret").write_bytes(SECRET)
+    receiver.wait(1)
+    verify(*receiver.attempts[0][1:])
+    assert requests.get(f"{server.url}/api/v1/alerts", params={"state": "loud"}, timeout=60).status_code == 400
+    receiver.close()
