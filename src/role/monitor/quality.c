@@ -178,9 +178,13 @@ static int judge_row(struct judge *j, struct join_row *r, const struct label *la
     return before.state == JOIN_JUDGED ? quality_count_label(j, &before, -1, e) : 0;
 }
 
-static const struct version *version_of(const struct monitor *m, uint64_t deployment)
+const struct version *quality_version(const struct models *ms, uint64_t deployment)
 {
-    return models_by_deployment(m->models, deployment, LIMIT_DEPLOYMENTS);
+    const struct version *v;
+    for (size_t i = 0; (v = models_at(ms, i)); i++)
+        if (v->deployment == deployment)
+            return v;
+    return NULL;
 }
 
 static int label_waits(struct judge *j, const uint8_t id[16], uint32_t row, const struct label *label,
@@ -205,7 +209,7 @@ static int label_waits(struct judge *j, const uint8_t id[16], uint32_t row, cons
 static int label_known(struct monitor *m, struct join_row *r, const struct label *label, struct str model,
                        enum quality_verdict *ret, struct err *e)
 {
-    const struct version *v = version_of(m, r->outcome.deployment);
+    const struct version *v = quality_version(m->models, r->outcome.deployment);
     if (!v)
         return err_set(e, ERR_UNKNOWN_VERSION, "the version that predicted this is not served any more");
     if (model.n && !str_eq(model, str_of(v->model)))

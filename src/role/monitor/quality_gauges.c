@@ -55,8 +55,7 @@ void quality_make_gauges(struct monitor *m)
     buf_puts(&quality, "# HELP slipway_quality Metrics of labelled predictions of the last 24 hours, with "
                        "bounds of 95 %.\n# TYPE slipway_quality gauge\n");
     for (unsigned i = 0; i < j->n_subjects && left; i++) {
-        const struct version *v =
-            models_by_deployment(m->models, j->subjects[i]->deployment, LIMIT_DEPLOYMENTS);
+        const struct version *v = quality_version(m->models, j->subjects[i]->deployment);
         if (!v || !v->is_served)
             continue;
         put_subject(v, j->subjects[i], &j->gauges, &quality);

@@ -98,8 +98,7 @@ int quality_put(const struct monitor *m, const struct quality_query *q, struct b
     buf_put_json_str(out, q->model);
     buf_puts(out, ",\"versions\":[");
     for (unsigned i = 0; !rc && i < j->n_subjects; i++) {
-        const struct version *v =
-            models_by_deployment(m->models, j->subjects[i]->deployment, LIMIT_DEPLOYMENTS);
+        const struct version *v = quality_version(m->models, j->subjects[i]->deployment);
         if (!v || !str_eq(q->model, str_of(v->model)) || (q->only && v != q->only))
             continue;
         buf_puts(out, first ? "" : ",");

@@ -37,6 +37,8 @@ struct cohort *quality_cohort(struct subject *s, uint64_t wall_ns);
 // One row's label counted; sign -1 takes it back.
 int quality_count_label(struct judge *j, const struct join_row *row, int sign, struct err *e) ERR_CHECKED;
 
+// The version of that number, served or not; NULL: not known.
+const struct version *quality_version(const struct models *ms, uint64_t deployment);
 void quality_forget(struct judge *j); // all that was counted
 
 // quality_state.c
