@@ -24,10 +24,12 @@ enum {
     LIMIT_PAGE = 1000,             // rows of a list in one answer
     LIMIT_METRICS = 256,           // numbers that the trainer gives a version
     LIMIT_ARTIFACTS = 1024,        // files of a version
-    LIMIT_COMPILES_QUEUED = 64,    // versions that wait to be checked
-    LIMIT_STORE_MS = 600000,       // for the disk to take an uploaded file
-    LIMIT_GC_LISTED = 1000,        // versions, and blobs, that the answer of a garbage collection names
-    LIMIT_REPLICAS = 64,           // of one version
+    LIMIT_KEPT_IMAGE_BYTES =
+        8 << 20,                // of a model file and of its image, which a start reads without a process
+    LIMIT_COMPILES_QUEUED = 64, // versions that wait to be checked
+    LIMIT_STORE_MS = 600000,    // for the disk to take an uploaded file
+    LIMIT_GC_LISTED = 1000,     // versions, and blobs, that the answer of a garbage collection names
+    LIMIT_REPLICAS = 64,        // of one version
     LIMIT_REPLICA_THREADS = 256,
     // HTTP
     LIMIT_HTTP_HEAD_BYTES = 16 << 10, // request line and all headers

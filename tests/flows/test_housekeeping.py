@@ -154,6 +154,37 @@ def test_flipped_files_are_found_and_never_served(start_server, tmp_path, churn,
     assert_serves(again, f"m{bad[0]}", churn)
 
 
+def kept_images(server):
+    return server.wait_event("models_loaded")["kept_images"]
+
+
+def test_a_start_takes_the_images_that_are_whole_and_compiles_the_others(start_server, tmp_path, churn, price):
+    server = start_server()
+    files = variants(churn, tmp_path, 6)
+    for i, path in enumerate(files):
+        server.push(f"m{i}", path)
+    server.push("price", price.path)
+    server.stop()
+    images = sorted((server.data_dir / "images").iterdir())
+    assert len(images) == 7
+    again = start_server(data_dir=server.data_dir)
+    assert kept_images(again) == 7
+    again.stop()
+    chance = random.Random(4)
+    for image in images[:3]:
+        flip(image, chance.randrange(image.stat().st_size))
+    images[3].write_bytes(images[4].read_bytes())
+    images[4].write_bytes(images[4].read_bytes()[:-1])
+    images[5].write_bytes(b"")
+    (server.data_dir / "images" / "of-nothing").write_bytes(b"x")
+    again = start_server(data_dir=server.data_dir)
+    assert kept_images(again) == 1
+    for i in range(6):
+        assert_serves(again, f"m{i}", churn)
+    assert_serves(again, "price", price)
+    assert sorted((server.data_dir / "images").iterdir()) == images
+
+
 def test_gc_says_what_would_go_and_removes_it(start_server, tmp_path, churn):
     server = start_server("--gc-grace", "1h", "--retain-versions", "2")
     files = variants(churn, tmp_path, 4)

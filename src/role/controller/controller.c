@@ -10,6 +10,7 @@
 #include "role/controller/deploying.h"
 #include "role/controller/helper.h"
 #include "role/controller/housekeeping.h"
+#include "role/controller/image_cache.h"
 #include "role/controller/replace.h"
 #include "role/controller/replicas.h"
 #include "role/controller/rollouts.h"
@@ -104,6 +105,8 @@ static int set_up(struct controller *c, struct err *e)
         rc = deploying_open(c, e);
     if (!rc)
         rc = rollouts_open(c, e);
+    if (!rc)
+        image_cache_open(c);
     c->routing.limit = (unsigned)c->args->settings->max_deployments;
     return rc;
 }
@@ -123,6 +126,7 @@ static void tear_down(struct controller *c)
     scaling_close(c);
     replace_close(c);
     routing_done(&c->routing);
+    image_cache_close(c);
     if (c->registry)
         c->registry->ops->close(c->registry);
     if (c->blobs)

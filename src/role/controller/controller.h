@@ -22,6 +22,7 @@ struct compile_job;
 struct deploying;
 struct helper;
 struct housekeeping;
+struct image_cache;
 struct publication;
 struct replacing;
 struct revival;
@@ -80,6 +81,10 @@ struct controller {
     struct replacing *replacing; // replace.c
     struct deploying *deploying; // deploying.c
     struct rollouts *rollouts;   // rollouts.c
+
+    struct image_cache *image_cache; // image_cache.c; NULL without one
+    struct timer revival_due;        // startup.c: images that are to be read
+    unsigned n_images_read;          // since the start
 
     struct publication *publications; // gateways.c: changes that wait for the gateways
     struct timer publication_timer;

@@ -389,6 +389,15 @@ static void model_encode(const struct routing *r, struct deployment *const *list
     buf_putc(out, '}');
 }
 
+// What is not ready, and nothing waits for, is asked for like what is not here.
+static bool is_loading_more(const struct routing *r)
+{
+    for (size_t i = 0; i < LIMIT_DEPLOYMENTS; i++)
+        if (r->slots[i] && r->slots[i]->state == DEPLOYMENT_LOADING && r->slots[i]->is_on_demand)
+            return true;
+    return false;
+}
+
 void routing_routes_encode(const struct routing *r, struct buf *out)
 {
     struct deployment *list[LIMIT_DEPLOYMENTS];
@@ -398,7 +407,8 @@ void routing_routes_encode(const struct routing *r, struct buf *out)
             list[n++] = r->slots[i];
     qsort(list, n, sizeof list[0], by_model_and_version);
     buf_printf(out, "{\"generation\":%llu,\"ready\":%s,%s\"models\":[", (unsigned long long)r->generation,
-               routing_is_complete(r) ? "true" : "false", r->has_more ? "\"more\":true," : "");
+               routing_is_complete(r) ? "true" : "false",
+               r->has_more || is_loading_more(r) ? "\"more\":true," : "");
     for (size_t i = 0, end; i < n; i = end) {
         for (end = i + 1; end < n && strcmp(list[end]->model, list[i]->model) == 0;)
             end++;

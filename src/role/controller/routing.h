@@ -30,12 +30,14 @@ struct deployment {
     enum deployment_state state;
     int image_fd; // sealed, owned; -1 unless ready
     uint64_t image_bytes;
+    struct registry_digest image_name; // image_cache.c
+    bool has_image_name;
     int rules_fd;                // sealed, owned: a signature with rules for the gateways; -1: none
     const struct engine *engine; // NULL unless ready
     char *describe_json;         // owned; what the engine says of itself
     struct err why;              // when failed
     bool is_newest;              // of its model in the registry, not counting those that were rejected
-    bool is_on_demand;           // loaded because somebody asked: nothing else waits for it
+    bool is_on_demand;           // because somebody asked, or after all others: nothing else waits for it
     uint64_t used_ns, n_seen;    // deploying.c: when it last answered or was loaded, and requests until then
 
     // Of an engine that runs in replicas

@@ -2,12 +2,14 @@
 // Versions from the registry become deployments: LOADING, then READY or FAILED.
 #include "role/controller/startup.h"
 
+#include "base/clock.h"
 #include "engine/engine.h"
 #include "role/controller/agreement.h"
 #include "role/controller/compile_job.h"
 #include "role/controller/deploying.h"
 #include "role/controller/gateways.h"
 #include "role/controller/image.h"
+#include "role/controller/image_cache.h"
 #include "role/controller/replace.h"
 #include "role/controller/replicas.h"
 #include "role/controller/rollouts.h"
@@ -20,7 +22,11 @@
 #include <unistd.h>
 #include <yyjson.h>
 
-enum { READ_ARENA_BYTES = 256 << 20, SIGNATURE_MAX = 64 << 20 };
+enum {
+    READ_ARENA_BYTES = 256 << 20,
+    SIGNATURE_MAX = 64 << 20,
+    SLICE_NS = 2000000, // of reading images, between other events
+};
 
 // One version being brought back.
 struct revival {
@@ -28,6 +34,7 @@ struct revival {
     struct registry_digest golden; // the job's, where it has any
     struct version_settings settings;
     struct deployment *deployment;
+    bool is_kept; // its image may be on the disk, and was not read yet
     struct revival *next;
 };
 
@@ -49,6 +56,32 @@ static void failed(struct controller *c, struct deployment *d, const struct err 
               LOG_INT("version", d->version), LOG_Z("code", err_name(why->code)), LOG_Z("message", why->msg));
 }
 
+static int take_image(struct controller *c, struct compile_job *j, struct deployment *d, struct err *e)
+{
+    struct buf signature; // the registry has the one that was agreed at the push
+    buf_init(&signature, SIGNATURE_MAX);
+    int rc = image_take(j, d, &signature, e);
+    if (!rc)
+        rc = agreement_restore(c, d, buf_str(&signature), e);
+    buf_done(&signature);
+    return rc;
+}
+
+static void models_loaded(struct controller *c)
+{
+    log_event(&c->log, LOG_LEVEL_INFO, "models_loaded", LOG_INT("kept_images", c->n_images_read));
+    image_cache_sweep(c);
+}
+
+// After a version became READY or FAILED.
+static void tell(struct controller *c, const struct deployment *d)
+{
+    gateways_publish(c);
+    if (d->is_on_demand || !routing_is_complete(&c->routing))
+        return;
+    models_loaded(c);
+}
+
 static void on_compiled(struct compile_job *j, const struct err *why)
 {
     struct revival *v = (struct revival *)((char *)j - offsetof(struct revival, job));
@@ -57,23 +90,104 @@ static void on_compiled(struct compile_job *j, const struct err *why)
     struct err e;
     if (!why && j->is_rejected)
         why = &j->why;
-    if (!why) {
-        struct buf signature; // the registry has the one that was agreed at the push
-        buf_init(&signature, SIGNATURE_MAX);
-        if (image_take(j, d, &signature, &e) || agreement_restore(c, d, buf_str(&signature), &e))
-            why = &e;
-        buf_done(&signature);
-    }
+    if (!why && take_image(c, j, d, &e))
+        why = &e;
     if (j->image_fd >= 0) // of one that is rejected
         close(j->image_fd);
-    if (why)
+    if (why) {
         failed(c, d, why);
-    else
+    } else {
         d->state = DEPLOYMENT_READY;
+        image_cache_put(c, d);
+    }
     revival_free(c, v);
+    tell(c, d);
+}
+
+// The golden rows of a version that serves by an image which this program checked before.
+static void on_checked_again(struct compile_job *j, const struct err *why)
+{
+    struct revival *v = (struct revival *)((char *)j - offsetof(struct revival, job));
+    struct controller *c = j->c;
+    struct deployment *d = v->deployment;
+    if (!why && j->is_rejected)
+        why = &j->why;
+    if (j->image_fd >= 0)
+        close(j->image_fd);
+    if (why) {
+        image_cache_drop(c, d); // it is not to serve the next time either
+        failed(c, d, why);
+        gateways_publish(c);
+    }
+    revival_free(c, v);
+}
+
+static int compile_anew(struct controller *c, struct revival *v, struct err *e)
+{
+    struct deployment *d = v->deployment;
+    image_cache_drop(c, d);
+    v->job.on_done = on_compiled;
+    return compile_job_start(c, &v->job, e);
+}
+
+static void read_image(struct controller *c, struct revival *v)
+{
+    struct deployment *d = v->deployment;
+    struct compile_job *j = &v->job;
+    struct err e, ignored;
+    v->is_kept = false;
+    j->c = c;
+    j->image_fd = -1;
+    if (image_cache_get(c, d, j, &ignored) || take_image(c, j, d, &ignored)) {
+        if (compile_anew(c, v, &e) == 0)
+            return;
+        failed(c, d, &e);
+        revival_free(c, v);
+        return;
+    }
+    d->state = DEPLOYMENT_READY;
+    c->n_images_read++;
+    j->on_done = on_checked_again;
+    j->is_urgent = false;
+    if (!j->golden) {
+        revival_free(c, v);
+    } else if (compile_job_start(c, j, &e)) {
+        failed(c, d, &e);
+        revival_free(c, v);
+    }
+}
+
+// Of those whose image is to be read: one that somebody waits for, else the first that was listed.
+static struct revival *next_kept(const struct controller *c)
+{
+    struct revival *best = NULL;
+    for (struct revival *v = c->revivals; v; v = v->next)
+        if (v->is_kept && (!best || !best->job.is_urgent))
+            best = v;
+    return best;
+}
+
+static void read_images_at(struct controller *c, uint64_t at_ns)
+{
+    struct err e;
+    if (loop_timer_set(c->loop, &c->revival_due, at_ns, &e))
+        log_event(&c->log, LOG_LEVEL_ERROR, "timer_failed", LOG_Z("message", e.msg));
+}
+
+static void on_revival_due(struct timer *t)
+{
+    struct controller *c = (struct controller *)((char *)t - offsetof(struct controller, revival_due));
+    uint64_t until = clock_mono_ns() + SLICE_NS;
+    bool was_complete = routing_is_complete(&c->routing);
+    struct revival *v = NULL;
+    for (bool more = true; more && (v = next_kept(c)); more = clock_mono_ns() < until)
+        read_image(c, v);
     gateways_publish(c);
-    if (!d->is_on_demand && routing_is_complete(&c->routing))
-        log_event(&c->log, LOG_LEVEL_INFO, "models_loaded");
+    if (next_kept(c))
+        read_images_at(c, clock_mono_ns());
+    if (was_complete || !routing_is_complete(&c->routing))
+        return;
+    models_loaded(c);
 }
 
 // The interface that was agreed at the push.
@@ -215,8 +329,9 @@ static void declare_replicas(struct controller *c)
     }
 }
 
-// on_demand: somebody waits for it.
-static int revive(struct controller *c, const struct registry_version *v, uint32_t slot, bool on_demand,
+enum haste { FIRST, LATER, ASKED }; // readiness waits for it; nothing does; somebody does
+
+static int revive(struct controller *c, const struct registry_version *v, uint32_t slot, enum haste haste,
                   struct deployment **ret, struct err *e)
 {
     struct deployment *d;
@@ -225,7 +340,7 @@ static int revive(struct controller *c, const struct registry_version *v, uint32
         return rc;
     *ret = d;
     d->is_newest = v->is_newest;
-    d->is_on_demand = on_demand;
+    d->is_on_demand = haste != FIRST;
     deploying_named(c, d);
     const struct engine *engine = engine_find(v->engine);
     const struct registry_artifact *file = registry_version_artifact(v, REGISTRY_ROLE_MODEL);
@@ -246,13 +361,21 @@ static int revive(struct controller *c, const struct registry_version *v, uint32
     *r = (struct revival){.job = {.digest = file->digest,
                                   .golden = golden ? &r->golden : NULL,
                                   .is_known = true,
-                                  .is_urgent = on_demand,
+                                  .engine = engine,
+                                  .is_urgent = haste == ASKED,
                                   .on_done = on_compiled},
                           .deployment = d};
     if (golden)
         r->golden = golden->digest;
     r->next = c->revivals;
     c->revivals = r;
+    image_cache_name(c, d, &r->job.digest, r->job.golden);
+    r->is_kept = engine && image_cache_has(c, d);
+    if (r->is_kept) {
+        c->revival_due.on_due = on_revival_due;
+        read_images_at(c, clock_mono_ns());
+        return 0;
+    }
     rc = compile_job_start(c, &r->job, e);
     if (rc)
         startup_forget(c, d);
@@ -262,7 +385,7 @@ static int revive(struct controller *c, const struct registry_version *v, uint32
 int startup_load(struct controller *c, const struct registry_version *v, struct deployment **ret,
                  struct err *e)
 {
-    int rc = revive(c, v, LIMIT_DEPLOYMENTS, true, ret, e);
+    int rc = revive(c, v, LIMIT_DEPLOYMENTS, ASKED, ret, e);
     if (rc)
         return rc;
     struct deployment *d = *ret;
@@ -306,6 +429,18 @@ static uint32_t slot_take(struct known_slots *k, const struct registry_version *
     return LIMIT_DEPLOYMENTS;
 }
 
+// What a name or the model alone leads to comes first. So does what the gateways serve: the requests for it
+// go on.
+static enum haste haste_of(const struct controller *c, const struct registry_version *v, uint32_t slot)
+{
+    bool is_default = v->is_newest && routing_alias_target(&c->routing, v->model, STR("champion")) == 0;
+    const struct engine *engine = engine_find(v->engine);
+    return is_default || slot < LIMIT_DEPLOYMENTS || (engine && engine->runtime) ||
+                   routing_has_alias(&c->routing, v->model, v->number)
+               ? FIRST
+               : LATER;
+}
+
 static int load_first(struct controller *c, struct known_slots *k, struct arena *a, struct err *e)
 {
     struct registry_version *list;
@@ -314,9 +449,12 @@ static int load_first(struct controller *c, struct known_slots *k, struct arena 
     bool all;
     int rc = c->registry->ops->versions_first(c->registry, routing_limit(&c->routing), a, &list, &n, &all, e);
     c->routing.has_more = !rc && !all;
-    for (size_t i = 0; !rc && i < n; i++)
-        if (all || list[i].is_newest || routing_has_alias(&c->routing, list[i].model, list[i].number))
-            rc = revive(c, &list[i], slot_take(k, &list[i]), false, &d, e);
+    for (size_t i = 0; !rc && i < n; i++) {
+        if (!all && !list[i].is_newest && !routing_has_alias(&c->routing, list[i].model, list[i].number))
+            continue;
+        uint32_t slot = slot_take(k, &list[i]);
+        rc = revive(c, &list[i], slot, haste_of(c, &list[i], slot), &d, e);
+    }
     return rc;
 }
 
@@ -333,7 +471,7 @@ static int load_again(struct controller *c, struct known_slots *k, struct arena 
         uint32_t slot = slot_take(k, &list[i]);
         if (slot < LIMIT_DEPLOYMENTS && !registry_version_is_rejected(&list[i]) &&
             !routing_find(&c->routing, list[i].model, list[i].number))
-            rc = revive(c, &list[i], slot, false, &d, e);
+            rc = revive(c, &list[i], slot, FIRST, &d, e);
     }
     return rc;
 }
@@ -377,6 +515,7 @@ void startup_forget(struct controller *c, struct deployment *d)
 
 void startup_cancel(struct controller *c)
 {
+    loop_timer_clear(c->loop, &c->revival_due);
     c->max_jobs_running = 0; // those that wait are not started in place of those that are stopped
     while (c->revivals) {
         compile_job_cancel(&c->revivals->job);

@@ -15,6 +15,7 @@
 #include "role/controller/gateways.h"
 #include "role/controller/housekeeping.h"
 #include "role/controller/image.h"
+#include "role/controller/image_cache.h"
 #include "role/controller/manifest.h"
 #include "role/controller/replace.h"
 #include "role/controller/replicas.h"
@@ -199,6 +200,10 @@ static void serve(struct push *p, const struct registry_version *v)
         routing_alias_set(&r->c->routing, v->model, STR("champion"), v->number);
     routing_set_newest(&r->c->routing, p->deployment);
     deploying_named(r->c, p->deployment);
+    if (!p->deployment->engine->runtime) {
+        image_cache_name(r->c, p->deployment, &p->job.digest, p->job.golden);
+        image_cache_put(r->c, p->deployment);
+    }
     p->deployment = NULL; // the table's now
     log_event(&r->c->log, LOG_LEVEL_INFO, "version_created", LOG_STR("model", v->model),
               LOG_INT("version", v->number), LOG_BOOL("promoted", p->manifest.promote),
