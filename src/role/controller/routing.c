@@ -389,9 +389,11 @@ static void model_encode(const struct routing *r, struct deployment *const *list
     buf_putc(out, '}');
 }
 
-// What is not ready, and nothing waits for, is asked for like what is not here.
+// Once all is ready that must be, what is not is asked for like what is not here.
 static bool is_loading_more(const struct routing *r)
 {
+    if (!routing_is_complete(r))
+        return false;
     for (size_t i = 0; i < LIMIT_DEPLOYMENTS; i++)
         if (r->slots[i] && r->slots[i]->state == DEPLOYMENT_LOADING && r->slots[i]->is_on_demand)
             return true;

@@ -341,7 +341,8 @@ static int revive(struct controller *c, const struct registry_version *v, uint32
     *ret = d;
     d->is_newest = v->is_newest;
     d->is_on_demand = haste != FIRST;
-    deploying_named(c, d);
+    if (haste == ASKED || slot < LIMIT_DEPLOYMENTS) // after a start nothing is in use yet
+        deploying_named(c, d);
     const struct engine *engine = engine_find(v->engine);
     const struct registry_artifact *file = registry_version_artifact(v, REGISTRY_ROLE_MODEL);
     if (file && engine && engine->runtime) {
