@@ -98,11 +98,12 @@ START_TEST(the_routes_name_what_is_ready_and_nothing_else)
     expect_routes("{\"generation\":12,\"ready\":false,\"models\":[{\"name\":\"churn\","
                   "\"versions\":[{\"version\":2,\"deployment\":8}],"
                   "\"aliases\":[{\"alias\":\"challenger\",\"deployment\":8}]}]}");
-    loading->state = DEPLOYMENT_READY;
-    expect_routes("{\"generation\":12,\"ready\":true,\"models\":[{\"name\":\"churn\",\"default\":9,"
-                  "\"versions\":[{\"version\":2,\"deployment\":8},{\"version\":3,\"deployment\":9}],"
-                  "\"aliases\":[{\"alias\":\"challenger\",\"deployment\":8},"
-                  "{\"alias\":\"champion\",\"deployment\":9}]}]}");
+    loading->state = DEPLOYMENT_READY; // the other one may be asked for, as if it were not here
+    expect_routes(
+        "{\"generation\":12,\"ready\":true,\"more\":true,\"models\":[{\"name\":\"churn\",\"default\":9,"
+        "\"versions\":[{\"version\":2,\"deployment\":8},{\"version\":3,\"deployment\":9}],"
+        "\"aliases\":[{\"alias\":\"challenger\",\"deployment\":8},"
+        "{\"alias\":\"champion\",\"deployment\":9}]}]}");
     struct buf b;
     buf_init(&b, 1000);
     routing_deploy_encode(loading, &b);
