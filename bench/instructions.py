@@ -21,7 +21,7 @@ import tempfile
 import servers
 
 PIDFD_OPEN, PIDFD_GETFD = 434, 438
-FDS = {3: 40, 4: 41, 5: 42, 6: 43, 7: 44}  # the gateway's descriptors, and where this script keeps copies
+FDS = {3: 40, 4: 41, 5: 42, 6: 43, 7: 44, 8: 45}  # the gateway's descriptors, and where this script keeps copies
 
 
 def gateway_of(supervisor):

@@ -8,6 +8,7 @@
 #include "role/entry.h"
 #include "role/forecast.h"
 #include "role/notify.h"
+#include "role/log_worker.h"
 #include "role/role.h"
 #include "role/store.h"
 #include "role/supervisor/supervisor.h"
@@ -38,6 +39,8 @@ int main(int argc, char **argv)
         return compile_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], BASELINE_ROLE) == 0)
         return baseline_main(argc, argv);
+    if (argc > 1 && strcmp(argv[1], LOG_WORKER_ROLE) == 0)
+        return log_worker_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], STORE_ROLE) == 0)
         return store_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], SWEEP_ROLE) == 0)

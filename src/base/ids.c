@@ -47,6 +47,12 @@ static void hex8(char *to, uint32_t v)
 
 void ids_uuid7(struct ids_maker *m, uint64_t wall_ms, char ret[IDS_UUID_SIZE])
 {
+    uint8_t raw[16];
+    ids_uuid7_raw(m, wall_ms, ret, raw);
+}
+
+void ids_uuid7_raw(struct ids_maker *m, uint64_t wall_ms, char ret[IDS_UUID_SIZE], uint8_t ret_raw[16])
+{
     uint64_t random = ids_random(m);
     if (wall_ms > m->last_ms) {
         m->last_ms = wall_ms;
@@ -59,6 +65,10 @@ void ids_uuid7(struct ids_maker *m, uint64_t wall_ms, char ret[IDS_UUID_SIZE])
     // 48 bits time | 4 version | 12 counter high | 2 variant | 14 counter low | 48 random
     uint64_t ms = m->last_ms & 0xffffffffffffu;
     uint32_t version = 0x7000 | m->counter >> 14, variant = 0x8000 | (m->counter & 0x3fff);
+    uint64_t high = __builtin_bswap64(ms << 16 | version),
+             low = __builtin_bswap64((uint64_t)variant << 48 | (random & 0xffffffffffffu));
+    memcpy(ret_raw, &high, sizeof high);
+    memcpy(ret_raw + sizeof high, &low, sizeof low);
     char digits[32];
     hex8(digits, (uint32_t)(ms >> 16));
     hex8(digits + 8, (uint32_t)(ms & 0xffff) << 16 | version);

@@ -18,5 +18,7 @@ struct ids_maker {
 void ids_maker_init(struct ids_maker *m);
 // Next id at wall_ms (milliseconds since 1970); a clock that steps back does not break the order.
 void ids_uuid7(struct ids_maker *m, uint64_t wall_ms, char ret[IDS_UUID_SIZE]);
+// The same, and its 16 bytes.
+void ids_uuid7_raw(struct ids_maker *m, uint64_t wall_ms, char ret[IDS_UUID_SIZE], uint8_t ret_raw[16]);
 // Random 64 bits, not for secrets.
 uint64_t ids_random(struct ids_maker *m);

@@ -336,6 +336,11 @@ void spool_wake(struct spool_reader *r)
     __atomic_store_n(&r->head->sleeps, 0, __ATOMIC_RELAXED);
 }
 
+bool spool_is_awaited(const struct spool_reader *r)
+{
+    return __atomic_load_n(&r->head->waits, __ATOMIC_RELAXED) != 0;
+}
+
 bool spool_must_tell(struct spool_reader *r)
 {
     fence();

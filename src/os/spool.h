@@ -113,6 +113,7 @@ bool spool_sleep(struct spool_reader *r);
 void spool_wake(struct spool_reader *r);
 // Whether the writer waits for what was settled; true once for each wait.
 bool spool_must_tell(struct spool_reader *r);
+bool spool_is_awaited(const struct spool_reader *r); // whether it waits now
 
 // Both sides' numbers out of a copy of the first SPOOL_HEAD_BYTES of the memory.
 void spool_numbers(const void *head, struct spool_written *ret_written, struct spool_settled *ret_settled);

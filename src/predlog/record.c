@@ -188,7 +188,7 @@ size_t record_bytes(const struct record_plan *plan, const struct tensor *in, uin
             continue;
         }
         for (uint32_t i = 0; i < s->n; i++)
-            n += block_head_bytes(&s->t[i]) + padded(tensor_room(s->privacy, i, &s->t[i]));
+            n += block_head_bytes(&s->t[i]) + padded(tensor_room(s->privacy, i, &s->t[i])) + sizeof(uint64_t);
     }
     return n;
 }

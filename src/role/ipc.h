@@ -87,6 +87,17 @@
 //   IPC_DEPLOY without descriptors and with one member more, "signature": the JSON of tensor/schema.h as the
 //   registry has it; and the routes, which it acknowledges and nobody waits for.
 //
+//   IPC_DEPLOY has a member "log" besides: what is logged of the version, and how
+//     {"schema":{…},                       predlog/schema.h; nothing is logged without
+//      "key":"…",                          of its hashes, only to gateways
+//      "log":"on|off","one_in":10,"overflow":"drop|sample|block","durability":"async|commit"}
+//                                          where the version differs from the settings
+//
+//   Gateways also connect to run/monitor.sock, for waking each other over the memory of role/log_memory.h:
+//     gateway    IPC_HELLO    {"gateway":0,"protocol":1}
+//     gateway    IPC_WAKE     (empty) the monitor slept and there are records
+//     monitor    IPC_SETTLED  (empty) the gateway waited and records were settled
+//
 //   A deployment's number is its version's for ever, over restarts of the controller too; a slot belongs to
 //   one deployment at a time. Generations grow within one connection. They may skip: a slow gateway gets the
 //   newest table only.
@@ -119,6 +130,8 @@ enum ipc_type {
     IPC_ASK,
     IPC_ABSENT,
     IPC_METRICS,
+    IPC_WAKE,
+    IPC_SETTLED,
 };
 
 enum { IPC_PROTOCOL = 1, IPC_BODY_MAX = 64 << 10, IPC_PAYLOAD_MAX = 16 << 20 };

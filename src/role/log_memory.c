@@ -2,6 +2,7 @@
 // Places in the log's memory.
 #include "role/log_memory.h"
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "os/file.h"
 #include "os/shm.h"
@@ -125,6 +126,45 @@ int log_memory_counts(int fd, unsigned n_gateways, struct log_counts *ret, struc
         for (int k = 0; k < LOG_REASONS; k++)
             ret->dropped[k] += c.dropped[k];
     }
+    return 0;
+}
+
+static void put_commits(const struct hist *h, struct buf *out)
+{
+    buf_puts(out, "# HELP slipway_log_commit_seconds From the oldest record of a commit to its end.\n"
+                  "# TYPE slipway_log_commit_seconds histogram\n");
+    for (unsigned i = 0; i < HIST_EDGES; i++)
+        buf_printf(out, "slipway_log_commit_seconds_bucket{le=\"%.9g\"} %llu\n", (double)hist_edge(i) / 1e9,
+                   (unsigned long long)hist_count_at_edge(h, i));
+    buf_printf(out,
+               "slipway_log_commit_seconds_bucket{le=\"+Inf\"} %llu\nslipway_log_commit_seconds_sum %.9g\n"
+               "slipway_log_commit_seconds_count %llu\n",
+               (unsigned long long)h->count, (double)h->sum_ns / 1e9, (unsigned long long)h->count);
+}
+
+int log_metrics_put(int fd, unsigned n_gateways, struct buf *out, struct err *e)
+{
+    struct log_counts c;
+    struct log_stats *stats;
+    int rc = log_memory_counts(fd, n_gateways, &c, e);
+    if (rc == 0)
+        rc = log_memory_map_stats(fd, n_gateways, &stats, e);
+    if (rc)
+        return rc;
+    buf_printf(
+        out,
+        "# HELP slipway_log_accepted_total Records for the prediction log: committed, dropped or waiting.\n"
+        "# TYPE slipway_log_accepted_total counter\nslipway_log_accepted_total %llu\n"
+        "# HELP slipway_log_committed_total Records of the prediction log that are durable.\n"
+        "# TYPE slipway_log_committed_total counter\nslipway_log_committed_total %llu\n"
+        "# HELP slipway_log_dropped_total Records for the prediction log that were given up.\n"
+        "# TYPE slipway_log_dropped_total counter\n",
+        (unsigned long long)c.accepted, (unsigned long long)c.committed);
+    for (int k = 0; k < LOG_REASONS; k++)
+        buf_printf(out, "slipway_log_dropped_total{reason=\"%s\"} %llu\n",
+                   log_reason_name((enum log_reason)k), (unsigned long long)c.dropped[k]);
+    put_commits(&stats->commit, out);
+    log_memory_unmap_stats(stats);
     return 0;
 }
 

@@ -54,6 +54,10 @@ void log_memory_unmap_stats(struct log_stats *s);    // NULL is fine
 int log_memory_counts(int fd, unsigned n_gateways, struct log_counts *ret, struct err *e) ERR_CHECKED;
 int log_memory_counts_of(int fd, unsigned n_gateways, unsigned i, struct log_counts *ret,
                          struct err *e) ERR_CHECKED;
+// Appends slipway_log_accepted_total, slipway_log_committed_total, slipway_log_dropped_total by reason and
+// slipway_log_commit_seconds, of one moment. As log_memory_counts.
+struct buf;
+int log_metrics_put(int fd, unsigned n_gateways, struct buf *out, struct err *e) ERR_CHECKED;
 uint64_t log_counts_dropped(const struct log_counts *c); // of all reasons
 // In the memory, not settled yet: accepted - committed - dropped.
 uint64_t log_counts_waiting(const struct log_counts *c);

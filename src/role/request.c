@@ -120,6 +120,8 @@ void request_pump(struct request *r)
             return;
         buf_consume(from, n);
     }
+    if (!r->is_over && r->lines.n == 0 && r->on_drained && msg_conn_pending(&r->peer->conn) < PENDING_HIGH)
+        r->on_drained(r);
     // A body that is still coming is read to its end, so that the gateway's writes do not fail.
     if (r->is_over && r->body_done && msg_conn_pending(&r->peer->conn) == 0)
         peer_close(r->peer);

@@ -51,6 +51,7 @@ struct request {
     struct registry_once once;             // key is empty without an Idempotency-Key; texts in once_text
     char *once_text;                       // owned
     bool is_once;                          // its work has begun under its key
+    void (*on_drained)(struct request *r); // all lines have been given to the caller; NULL: nobody cares
     void *state;                           // of the route
     void (*state_free)(struct request *r); // also stops what works for it
 };

@@ -66,6 +66,24 @@
       "Time between garbage collections; 0 leaves them to slipway gc.")                                      \
     X(STRING, rollout_webhook, "rollout_webhook", "", 0, 1023, "", true,                                     \
       "URL, http or https, that gets one line of JSON for each move of a rollout; empty tells nobody.")      \
+    X(BOOL, log_predictions, "log_predictions", "true", 0, 0, "", true,                                      \
+      "Keeps inputs and outputs of predictions in the prediction log, unless a version says otherwise.")     \
+    X(INT, log_one_in, "log_one_in", "1", 1, 1000000, "predictions", true,                                   \
+      "Keeps one of so many, chosen by prediction id; failures are always kept.")                            \
+    X(ENUM, log_durability, "log_durability", "async", 0, 0, "async|commit", true,                           \
+      "Whether answers go out at once, or wait until their records are on disk.")                            \
+    X(DURATION, log_commit_wait_ms, "log_commit_wait", "1s", 1, 30000, "", true,                             \
+      "Longest time that an answer waits for that; then it goes out and says so.")                           \
+    X(ENUM, log_overflow, "log_overflow", "drop", 0, 0, "drop|sample|block", true,                           \
+      "What becomes of records while the disk is slower than the predictions.")                              \
+    X(DURATION, log_block_ms, "log_block", "20ms", 1, 1000, "", true,                                        \
+      "With log_overflow: block, longest time that answers are held up for room.")                           \
+    X(BYTES, log_record_bytes, "log_record", "64KiB", 1 << 10, 1 << 20, "", true,                            \
+      "Largest record of one request; rows that do not fit are left out of it.")                             \
+    X(BYTES, log_retain_bytes, "log_retain", "10GiB", 0, 1ull << 50, "", true,                               \
+      "Size above which the oldest files of the prediction log are removed; 0: no limit.")                   \
+    X(INT, log_retain_days, "log_retain_days", "30", 0, 36500, "days", true,                                 \
+      "Age above which files of the prediction log are removed; 0: no limit.")                               \
     X(BYTES, log_ring_bytes, "log_ring", "16MiB", 64 << 10, 1 << 30, "", false,                              \
       "Memory of each gateway for predictions that are to be logged; a power of two, or the next one.")      \
     X(BYTES, compile_memory_bytes, "compile_memory", "8GiB", 64 << 20, 1ull << 44, "", true,                 \

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct {
@@ -160,10 +161,22 @@ static bool is_due(enum io_kind kind, uint32_t file)
     return true;
 }
 
+// A disk that does not answer.
+static void stall(void)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    while (*(volatile uint32_t *)&shim.plan->action == IO_ACTION_STALL)
+        (void)nanosleep(&pause, NULL);
+}
+
 static enum verdict before(enum io_kind kind, uint32_t file)
 {
     if (!file || !is_on() || !is_due(kind, file))
         return GO_ON;
+    if (shim.plan->action == IO_ACTION_STALL) {
+        stall();
+        return GO_ON;
+    }
     if (shim.plan->action != IO_ACTION_FAIL)
         end_process();
     errno = (int)shim.plan->error;
@@ -220,7 +233,10 @@ static ssize_t wrapped_write(int fd, const void *p, size_t n, off_t at)
     if (!file)
         return write_at(fd, p, n, at);
     bool is_socket = file == IO_FILE_SOCKET;
-    if (is_due(is_socket ? IO_KIND_SEND : IO_KIND_WRITE, file)) {
+    bool due = is_due(is_socket ? IO_KIND_SEND : IO_KIND_WRITE, file);
+    if (due && shim.plan->action == IO_ACTION_STALL) {
+        stall();
+    } else if (due) {
         if (shim.plan->action == IO_ACTION_TEAR && !is_socket)
             (void)!write_at(fd, p, torn(fd, n, at), at);
         if (shim.plan->action != IO_ACTION_FAIL)

@@ -5,9 +5,9 @@
 // libraries of that program, too, such as SQLite. Only calls on files below one folder, the data directory,
 // and on sockets count.
 //
-// In a server (tests/faults/server.c) it looks for its plan beside the data directory, DATA_DIR.faults, in
-// the controller and in the helpers that are handed descriptors of the data directory; elsewhere it does
-// nothing.
+// In a server (tests/faults/server_plan.c) it looks for its plan beside the data directory, DATA_DIR.faults,
+// in the controller and in the helpers that are handed descriptors of the data directory; the monitor and
+// what seals its log have a plan of their own, DATA_DIR.faults-log; elsewhere it does nothing.
 #pragma once
 
 #include <stdatomic.h>
@@ -35,13 +35,13 @@ enum io_kind {
     IO_KIND_SEND = 1 << 4,  // send, sendmsg, write to a socket
 };
 
-enum io_action { IO_ACTION_NONE, IO_ACTION_KILL, IO_ACTION_TEAR, IO_ACTION_FAIL };
+enum io_action { IO_ACTION_NONE, IO_ACTION_KILL, IO_ACTION_TEAR, IO_ACTION_FAIL, IO_ACTION_STALL };
 
 // Shared by all processes that obey it, and by who gives the orders; tests/flows/faults.py knows this layout.
 struct io_plan {
     _Atomic uint32_t is_armed; // nothing below counts before
     uint32_t action; // at call `at`: IO_ACTION_TEAR writes whole pages of about the first half and ends the
-                     // process
+                     // process; IO_ACTION_STALL keeps the call waiting while it is the action
     uint32_t kinds, files;  // which calls count: masks of io_kind and io_file
     uint32_t error;         // of IO_ACTION_FAIL
     uint32_t is_sticky;     // all later ones fail as well

@@ -17,8 +17,8 @@ enum { FIRST_FD = 3, FDS = 8 };
 // What runs in the sandbox, writes nothing that lasts, or must live.
 static bool is_exempt(const char *role)
 {
-    static const char *const ROLES[] = {"@gateway",    "@compile",  "@replica",
-                                        "@supervisor", "@upgraded", "@check"};
+    static const char *const ROLES[] = {"@gateway",  "@compile", "@replica", "@supervisor",
+                                        "@upgraded", "@check",   "@log"};
     for (size_t i = 0; i < sizeof ROLES / sizeof ROLES[0]; i++)
         if (strcmp(role, ROLES[i]) == 0)
             return true;
@@ -53,10 +53,10 @@ static bool dir_of_descriptors(char ret[PATH_MAX])
     return false;
 }
 
-static void *map_plan(const char *dir)
+static void *map_plan(const char *dir, const char *suffix)
 {
     char path[PATH_MAX + 16];
-    snprintf(path, sizeof path, "%s.faults", dir);
+    snprintf(path, sizeof path, "%s.faults%s", dir, suffix);
     int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return NULL;
@@ -70,7 +70,8 @@ __attribute__((constructor)) static void obey(int argc, char **argv)
     char dir[PATH_MAX], log[PATH_MAX + 16];
     if (argc < 2 || is_exempt(argv[1]) || (!dir_of_flags(argc, argv, dir) && !dir_of_descriptors(dir)))
         return;
-    struct io_plan *plan = map_plan(dir);
+    bool is_log = strcmp(argv[1], "@monitor") == 0;
+    struct io_plan *plan = map_plan(dir, is_log ? "-log" : "");
     if (!plan)
         return;
     snprintf(log, sizeof log, "%s.records", dir);

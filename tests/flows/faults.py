@@ -19,7 +19,7 @@ FAULTS = pathlib.Path(os.environ.get("SLIPWAY_FAULTS", ROOT / "build" / "gcc" / 
 ROOT_DIR, DB, WAL, BLOBS, SHA256, SHARD, BLOB, OTHER, SOCKET = (1 << i for i in range(9))
 DISK = DB | WAL | BLOB | ROOT_DIR | BLOBS | SHA256 | SHARD | OTHER
 WRITE, SYNC, NAME, SIZE, SEND = (1 << i for i in range(5))
-NONE, KILL, TEAR, FAIL = range(4)
+NONE, KILL, TEAR, FAIL, STALL = range(5)
 
 
 class Plan(ctypes.Structure):
@@ -42,9 +42,9 @@ class Plan(ctypes.Structure):
         self.is_recording = self.is_armed = 1
 
 
-def plan_for(data_dir):
-    """The plan of the servers on that data directory, which are started later."""
-    path = pathlib.Path(f"{data_dir}.faults")
+def plan_for(data_dir, suffix=""):
+    """The plan of the servers on that data directory, which are started later; with "-log" the monitor's."""
+    path = pathlib.Path(f"{data_dir}.faults{suffix}")
     path.write_bytes(bytes(ctypes.sizeof(Plan)))
     with path.open("r+b") as file:
         return Plan.from_buffer(mmap.mmap(file.fileno(), 0))

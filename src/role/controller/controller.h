@@ -53,6 +53,8 @@ struct controller {
     struct routing routing;
     struct gateway_link *gateways; // (args->n_gateways)
     struct gateway_link monitor;   // the same, without images
+    char log_key[64];              // of hashes in the prediction log (log_plan.h)
+    bool has_log_key;
     struct watch signals;
     bool draining; // SIGTERM came: no new requests, ends with the last one that runs
 

@@ -11,6 +11,7 @@
 #include "role/board.h"
 #include "role/controller/deploying.h"
 #include "role/controller/rollouts.h"
+#include "role/controller/log_plan.h"
 #include "role/controller/scaler.h"
 #include "role/controller/scaling.h"
 #include "role/ipc.h"
@@ -24,7 +25,7 @@ enum {
     TICK_MS = 50,         // how often waiting publications look at clocks and at the board
     RECONNECT_MS = 2000,  // within which a living gateway is back
     ROUTES_MAX = 8 << 20, // bytes of a table
-    DEPLOY_MAX = LIMIT_INTERFACE_BYTES + 4096,
+    DEPLOY_MAX = IPC_PAYLOAD_MAX,
     SCHEMA_ARENA_BYTES = 64 << 20,
 };
 
@@ -44,26 +45,42 @@ static struct log_field name_of(const struct controller *c, const struct gateway
     return is_monitor(c, g) ? LOG_Z("of", "monitor") : LOG_INT("gateway", index_of(c, g));
 }
 
-// The monitor gets what stands in the registry of a version's columns, not the image.
-static int put_schema(struct controller *c, const struct deployment *d, struct buf *out, struct err *e)
+// What a version is logged by follows from what the registry says of its columns, which the monitor gets too.
+static int put_columns(struct controller *c, const struct gateway_link *g, struct deployment *d,
+                       struct buf *out, struct err *e)
 {
     struct arena a;
     struct registry_version v;
+    struct str key;
     char number[12];
     snprintf(number, sizeof number, "%u", d->version);
     int rc = arena_init(&a, SCHEMA_ARENA_BYTES, e);
     if (rc)
         return rc;
-    rc = c->registry->ops->version_find(c->registry, str_of(d->model), str_of(number), &a, &v, e);
+    if (!d->log_json || is_monitor(c, g))
+        rc = c->registry->ops->version_find(c->registry, str_of(d->model), str_of(number), &a, &v, e);
+    if (rc == 0 && !d->log_json)
+        rc = log_plan_make(c, d, v.signature_json, e);
+    if (rc == 0)
+        rc = log_plan_key(c, d, &key, e);
     if (rc == 0) {
         out->n--; // the brace that ends the object
-        buf_puts(out, ",\"signature\":");
-        buf_put_str(out, v.signature_json);
-        const struct registry_artifact *baseline = registry_version_artifact(&v, REGISTRY_ROLE_BASELINE);
+        const struct registry_artifact *baseline =
+            is_monitor(c, g) ? registry_version_artifact(&v, REGISTRY_ROLE_BASELINE) : NULL;
+        if (is_monitor(c, g)) {
+            buf_puts(out, ",\"signature\":");
+            buf_put_str(out, v.signature_json);
+        }
         if (baseline) {
             char digest[REGISTRY_DIGEST_TEXT];
             registry_digest_text(&baseline->digest, digest);
             buf_printf(out, ",\"baseline\":\"%s\"", digest);
+        }
+        buf_puts(out, ",\"log\":");
+        buf_put_str(out, str_of(d->log_json));
+        if (key.n && !is_monitor(c, g)) {
+            out->n--;
+            buf_printf(out, ",\"key\":\"" STR_FMT "\"}", STR_ARG(key));
         }
         buf_putc(out, '}');
     }
@@ -71,21 +88,17 @@ static int put_schema(struct controller *c, const struct deployment *d, struct b
     return rc;
 }
 
-static bool send_deployment(struct controller *c, struct gateway_link *g, const struct deployment *d,
-                            struct buf *b)
+static bool send_deployment(struct controller *c, struct gateway_link *g, struct deployment *d, struct buf *b)
 {
     const int fds[] = {d->image_fd, d->rules_fd};
+    uint16_t n_fds = is_monitor(c, g) ? 0 : d->rules_fd < 0 ? 1 : 2;
     struct err e;
     buf_clear(b);
     routing_deploy_encode(d, b);
-    if (!is_monitor(c, g))
-        return !b->failed && peer_send(g->peer, IPC_DEPLOY, buf_str(b), fds, d->rules_fd < 0 ? 1 : 2);
-    if (put_schema(c, d, b, &e)) {
-        log_event(&c->log, LOG_LEVEL_ERROR, "schema_failed", LOG_Z("model", d->model),
+    if (put_columns(c, g, d, b, &e)) // it is served, and not logged
+        log_event(&c->log, LOG_LEVEL_ERROR, "not_logged", LOG_Z("model", d->model),
                   LOG_INT("version", d->version), LOG_Z("message", e.msg));
-        return true; // it goes on without
-    }
-    return !b->failed && peer_send(g->peer, IPC_DEPLOY, buf_str(b), NULL, 0);
+    return !b->failed && peer_send(g->peer, IPC_DEPLOY, buf_str(b), fds, n_fds);
 }
 
 static bool send_deployments(struct controller *c, struct gateway_link *g)
@@ -94,7 +107,7 @@ static bool send_deployments(struct controller *c, struct gateway_link *g)
     buf_init(&b, DEPLOY_MAX);
     bool ok = true;
     for (size_t i = 0; ok && i < LIMIT_DEPLOYMENTS; i++) {
-        const struct deployment *d = c->routing.slots[i];
+        struct deployment *d = c->routing.slots[i];
         if (!d || d->state != DEPLOYMENT_READY || g->sent[i] == d->id)
             continue;
         ok = send_deployment(c, g, d, &b);

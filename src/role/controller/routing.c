@@ -28,6 +28,7 @@ static void deployment_free(struct deployment *d)
     if (d->rules_fd >= 0)
         close(d->rules_fd);
     free(d->describe_json);
+    free(d->log_json);
     free(d->files);
     free(d->scaler);
     free(d);

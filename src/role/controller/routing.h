@@ -35,6 +35,8 @@ struct deployment {
     int rules_fd;                // sealed, owned: a signature with rules for the gateways; -1: none
     const struct engine *engine; // NULL unless ready
     char *describe_json;         // owned; what the engine says of itself
+    char *log_json;              // owned; what is logged of it (log_plan.h); NULL: not known yet
+    bool log_hashes;             // by a key
     struct err why;              // when failed
     bool is_newest;              // of its model in the registry, not counting those that were rejected
     bool is_on_demand;           // because somebody asked, or after all others: nothing else waits for it

@@ -4,6 +4,7 @@
 #include "role/gateway/call_parts.h"
 
 #include "base/clock.h"
+#include "role/gateway/journal.h"
 #include "role/gateway/predict.h"
 #include "role/gateway/record.h"
 #include "role/gateway/reply.h"
@@ -157,6 +158,7 @@ int call_start(struct conn *c, const struct http1_request *req, bool v2, struct 
             call_free(k);
         }
         record_refused(c, d, err_http_status(rc));
+        journal_failure(g, d, req->traceparent, loop_now_ns(g->loop), rc);
         return rc;
     }
     c->call = k;
@@ -266,6 +268,7 @@ void call_refuse(struct call *k, const struct err *e)
     trial_refused(c, k->part);
     k->part = NULL;
     record_refused(c, k->deployment, err_http_status(e->code));
+    journal_failure(c->g, k->deployment, k->traceparent, k->start_ns, e->code);
     reply_error(c, &req, e);
     conn_resume(c);
 }
@@ -281,9 +284,9 @@ static void put_answer(struct call *k, struct conn *c, const struct tensor *resu
                                .version = str_of(d->version),
                                .prediction_id = {k->id, IDS_UUID_SIZE - 1},
                                .results = results};
-    struct reply_prediction head = {a.version,         a.prediction_id,   k->request_id,
-                                    c->close_after,    k->old_keep_alive, k->request.n_warnings,
-                                    trial_arm(k->part)};
+    struct reply_prediction head = {a.version,          a.prediction_id,   k->request_id,
+                                    c->close_after,     k->old_keep_alive, k->request.n_warnings,
+                                    trial_arm(k->part), c->is_held};
     buf_clear(out);
     reply_prediction_begin(g, &head, out, &body);
     k->encode(&k->request, &a, out);
@@ -317,6 +320,14 @@ static bool is_sound(const struct call *k, const struct tensor *results)
     return is_sound;
 }
 
+// What it asked lies in our ring until it is answered.
+static void log_call(struct call *k, const struct link_response *r, const struct tensor *results,
+                     uint64_t end)
+{
+    const struct link_slot *slot = &k->link->slots[k->slot % LINK_SLOTS];
+    journal_call(k->deployment->backend->g, k, slot->message, slot->bytes, r, results, end);
+}
+
 static void answer(struct call *k, const struct link_response *r, const struct tensor *results)
 {
     struct trial_outcome outcome = {.invalid = !is_sound(k, results)};
@@ -326,6 +337,8 @@ static void answer(struct call *k, const struct link_response *r, const struct t
     if (!c)
         return;
     struct gateway *g = c->g;
+    if (journal_holds(g, k->deployment))
+        journal_hold(g, c);
     put_answer(k, c, results, &g->out);
     if (g->out.failed) { // no memory
         conn_close(c);
@@ -336,6 +349,7 @@ static void answer(struct call *k, const struct link_response *r, const struct t
     if (k->part)
         shadow_answered_tensors(k->part->mirror, k->deployment, results, k->id);
     record_call(g, k, r, outcome.end_ns);
+    log_call(k, r, results, outcome.end_ns);
     trial_end(k->part, &outcome);
     k->part = NULL;
     conn_answered(c, 1);

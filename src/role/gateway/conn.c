@@ -5,6 +5,7 @@
 #include "role/gateway/conn.h"
 
 #include "role/gateway/gate.h"
+#include "role/gateway/journal.h"
 #include "role/gateway/reply.h"
 #include "settings/settings.h"
 #include "wire/coding.h"
@@ -63,7 +64,8 @@ static void watch_events(struct conn *c, uint32_t events)
 // What the connection waits for: who does not read gets no more work done.
 static void watch_wanted(struct conn *c)
 {
-    watch_events(c, c->out.n ? EPOLLOUT : c->state == CONN_WAITING && c->paused ? 0 : EPOLLIN);
+    bool idles = c->is_held || (c->out.n == 0 && c->state == CONN_WAITING && c->paused);
+    watch_events(c, idles ? 0 : c->out.n ? EPOLLOUT : EPOLLIN);
 }
 
 void conn_close(struct conn *c)
@@ -75,6 +77,8 @@ void conn_close(struct conn *c)
     close(c->watch.fd);
     if (c->state == CONN_WAITING)
         gate_abandon(c);
+    if (c->is_held)
+        journal_forget(c->g, c);
     c->g->buffered_bytes -= c->in.cap; // freed with c: a request that is being read may lie in it
     buf_done(&c->out);
     unlink_from_list(c);
@@ -108,7 +112,7 @@ void conn_send(struct conn *c, struct str bytes)
 {
     if (c->is_dead)
         return;
-    if (c->out.n == 0) {
+    if (c->out.n == 0 && !c->is_held) {
         ssize_t n = send(c->watch.fd, bytes.p, bytes.n, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno != EAGAIN && errno != EINTR) {
             conn_close(c);
@@ -147,6 +151,20 @@ static void flush(struct conn *c)
         gate_written(c); // more of a long answer
     else if (!c->is_dead && c->state == CONN_READING && c->in.n)
         conn_resume(c);
+}
+
+void conn_release(struct conn *c, bool is_committed)
+{
+    static const char SAID[] = CONN_COMMITTED "\r\n";
+    char *at = c->out.p, *end = c->out.p + c->out.n;
+    // Line ends do not stand in JSON, so none of this is in a body.
+    while (!is_committed && at && (at = memmem(at, (size_t)(end - at), SAID, sizeof SAID - 1)))
+        at[sizeof SAID - sizeof "1\r\n"] = '0';
+    c->is_held = false;
+    if (c->out.n)
+        flush(c);
+    if (!c->is_dead)
+        watch_wanted(c);
 }
 
 void conn_answered(struct conn *c, uint32_t n)

@@ -33,8 +33,12 @@ struct conn {
     struct buf out;       // answers the socket did not take yet
     size_t need;          // do not look at `in` before it has this many bytes
     bool counted;         // the answer to come is counted for its deployment
-    struct str arm;       // of a rollout, to be said in the error that is answered next
-    uint32_t unanswered;  // requests taken whose answers are not sent yet
+    // Answers in `out` wait until their records are durable (journal_link.c)
+    bool is_held;
+    struct conn *held_next;
+    uint64_t held_position, held_dropped, held_until_ns;
+    struct str arm;      // of a rollout, to be said in the error that is answered next
+    uint32_t unanswered; // requests taken whose answers are not sent yet
     // A chunked body being gathered: in.p[0 … head | payload so far | not decoded)
     struct http1_chunked chunked;
     size_t payload_end;       // 0 = not begun
@@ -53,6 +57,9 @@ void conn_free_dead(struct gateway *g);
 
 // Writes bytes to the client, keeping what the socket does not take. Closes the connection when it cannot.
 void conn_send(struct conn *c, struct str bytes);
+// The answers that were held may go; those that say that their records are durable say so only if it is true.
+#define CONN_COMMITTED "\r\nSlipway-Log-Committed: 1"
+void conn_release(struct conn *c, bool is_committed);
 // n requests were answered; closes the connection politely when they were its last.
 void conn_answered(struct conn *c, uint32_t n);
 // The request that made the connection CONN_WAITING is answered: goes on with what is buffered.

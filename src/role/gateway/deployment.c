@@ -62,7 +62,12 @@ int deployment_open(struct gateway *g, uint32_t id, struct str model, uint32_t v
     struct deployment *d = calloc(1, sizeof *d);
     if (!d)
         return err_set(e, ERR_NOMEM, "a deployment");
-    *d = (struct deployment){.key = metrics_key(model, version), .id = id, .refs = 1, .series = series};
+    *d = (struct deployment){.key = metrics_key(model, version),
+                             .id = id,
+                             .refs = 1,
+                             .series = series,
+                             .number = version,
+                             .slot = (uint16_t)(series - g->metrics->series)};
     snprintf(d->version, sizeof d->version, "%u", version);
     d->model = str_dup(model);
     int rc = d->model ? shm_map_immutable(fd, 1, SIZE_MAX / 2, &d->image, &d->image_bytes, e)
@@ -102,6 +107,7 @@ void deployment_unref(struct deployment *d)
         d->engine->close(d->compiled);
     interface_free(d->interface);
     rules_free(d->rules);
+    journal_plan_done(&d->log);
     backend_unref(d->backend);
     shm_unmap(d->image, d->image_bytes);
     rows_done(&d->rows);

@@ -12,6 +12,7 @@
 #include "role/gateway/conn.h"
 #include "role/gateway/control.h"
 #include "role/gateway/job.h"
+#include "role/gateway/journal.h"
 #include "role/gateway/links.h"
 #include "role/gateway/parked.h"
 #include "role/gateway/predict.h"
@@ -86,6 +87,7 @@ static void on_turn_end(void *ctx)
     predict_finish(g); // what answered connections had waiting
     if (g->shadows)
         shadow_work(g);
+    journal_turn_end(g);
     arena_reset(&g->arena, GATEWAY_TURN_KEEP);
     give_back(&g->out);
     give_back(&g->body);
@@ -199,6 +201,8 @@ static int start(struct process *p, struct err *e)
         rc = loop_timer_set(g->loop, &g->sweep, clock_mono_ns() + GATEWAY_SWEEP_MS * 1000000u, e);
     if (rc == 0)
         rc = links_start(g, p->args->supervision_fd, e);
+    if (rc == 0)
+        rc = journal_open(g, p->args->log_fd, e);
     return rc == 0 ? control_start(g, on_table, e) : rc;
 }
 
@@ -212,6 +216,7 @@ static void stop(struct process *p)
         job_slice(g);
     while (g->decoding)
         calls_decode(g);
+    journal_close(g);
     parked_close(g);
     links_free(g);
     control_free(g->control);

@@ -21,6 +21,7 @@ struct conn;
 struct control;
 struct deployment;
 struct job;
+struct journal;
 struct pending;
 struct settings;
 struct shadows;
@@ -79,6 +80,7 @@ struct gateway {
     uint64_t n_draws;           // from a random number on, so that no two gateways draw alike
     struct parked_list *parked; // requests for versions that are being loaded; NULL before the first
 
+    struct journal *journal;   // what is given to the prediction log; NULL: nothing
     struct backend *backends;  // replicas of deployments that do not run inline
     struct links *supervision; // where replicas are introduced (links.c)
 

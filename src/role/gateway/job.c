@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "os/fiber.h"
+#include "role/gateway/journal.h"
 #include "role/gateway/predict.h"
 #include "role/gateway/record.h"
 #include "role/gateway/reply.h"
@@ -306,6 +307,8 @@ static void answer(struct gateway *g, struct job *j)
     d->compute_ns = j->compute_ns;
     c->close_after |= g->draining && c->in.n == 0;
     buf_clear(&g->out);
+    if (journal_holds(g, d))
+        journal_hold(g, c);
     predict_encode(g, &j->p, c->close_after, &g->out);
     if (g->out.failed) {
         conn_close(c);
@@ -315,6 +318,7 @@ static void answer(struct gateway *g, struct job *j)
     uint64_t end = clock_mono_ns();
     record_batch(d, 1, j->rows.n_rows, j->start_ns, end);
     record_answer(g, &j->p, j->start_ns, end);
+    journal_prediction(g, &j->p, j->rows.data, j->start_ns, end);
     if (j->p.part)
         shadow_answered_rows(j->p.part->mirror, d, j->outputs, j->p.request.n_rows, j->p.id);
     outcome.end_ns = end;

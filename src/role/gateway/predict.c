@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "role/gateway/call.h"
 #include "role/gateway/job.h"
+#include "role/gateway/journal.h"
 #include "role/gateway/record.h"
 #include "role/gateway/reply.h"
 #include "role/gateway/shadow.h"
@@ -69,6 +70,7 @@ void predict_refused(struct conn *c, struct deployment *d, int code, struct err 
     if (code == ERR_TOO_LARGE)
         err_hint(e, "At most %u rows of this model are taken in one request.", predict_rows_max(c->g, d));
     record_refused(c, d, err_http_status(code));
+    journal_failure(c->g, d, (struct str){0}, loop_now_ns(c->g->loop), code);
 }
 
 // Behind a shield an arm's outputs are looked at before they are answered: computed twice, but the body is
@@ -232,7 +234,7 @@ void predict_encode(struct gateway *g, struct pending *p, bool last, struct buf 
 {
     const struct deployment *d = p->deployment;
     size_t row_bytes = d->sig->n_outputs * dtype_size(d->sig->output_dtype), body;
-    ids_uuid7(&g->ids, gateway_wall_ns(g) / 1000000u, p->id);
+    ids_uuid7_raw(&g->ids, gateway_wall_ns(g) / 1000000u, p->id, p->raw_id);
     struct predict_answer a = {.sig = d->sig,
                                .model = str_of(d->model),
                                .version = str_of(d->version),
@@ -245,7 +247,8 @@ void predict_encode(struct gateway *g, struct pending *p, bool last, struct buf 
                                     last && p->conn->close_after,
                                     p->old_keep_alive,
                                     p->request.n_warnings,
-                                    p->part ? trial_arm(p->part) : (struct str){0}};
+                                    p->part ? trial_arm(p->part) : (struct str){0},
+                                    p->conn->is_held && journal_holds(g, d)};
     reply_prediction_begin(g, &head, out, &body);
     p->encode(&p->request, &a, out);
     reply_prediction_end(out, body);
@@ -261,6 +264,8 @@ static void answer_conn(struct gateway *g, uint32_t *i)
     buf_clear(&g->out);
     for (; *i < g->n_pending && g->pending[*i].conn == c; ++*i, n++) {
         struct pending *p = &g->pending[*i];
+        if (journal_holds(g, p->deployment))
+            journal_hold(g, c);
         failed |= !p->deployment->outputs;
         if (!failed)
             predict_encode(g, p, n + 1 == c->unanswered, &g->out);
@@ -305,6 +310,8 @@ void predict_finish(struct gateway *g)
     uint64_t end = clock_mono_ns();
     for (uint32_t i = 0; i < g->n_pending && g->settings->log_requests; i++)
         record_answer(g, &g->pending[i], loop_now_ns(g->loop), end);
+    for (uint32_t i = 0; i < g->n_pending; i++)
+        journal_prediction(g, &g->pending[i], g->pending[i].deployment->rows.data, loop_now_ns(g->loop), end);
     if (g->n_divided)
         finish_divided(g, end);
     for (struct deployment *d = g->touched; d; d = d->next_touched) {

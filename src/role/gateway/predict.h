@@ -21,6 +21,7 @@ struct pending {
     struct predict_request request;
     struct str request_id, traceparent; // what the client sent, in the turn's arena
     char id[IDS_UUID_SIZE];             // the prediction id, once answered
+    uint8_t raw_id[16];                 // likewise
 };
 
 // Decodes one predict request and gathers its rows. An error is to be answered by the caller.

@@ -168,6 +168,8 @@ void reply_prediction_begin(struct gateway *g, const struct reply_prediction *p,
         to = put_arm(to, p->arm);
     if (p->n_warnings)
         to = put_warnings(to, p->n_warnings);
+    if (p->is_committed)
+        to = PUT(to, CONN_COMMITTED);
     if (p->close)
         to = PUT(to, "\r\nConnection: close");
     else if (p->keep_alive)

@@ -5,6 +5,7 @@
 
 #include "base/map.h"
 #include "engine/engine.h"
+#include "role/gateway/journal.h"
 #include "role/metrics.h"
 #include "tensor/interface.h"
 #include "tensor/rows.h"
@@ -25,6 +26,9 @@ struct deployment {
     // … or one that replicas compute
     struct interface *interface; // NULL for the others
     struct backend *backend;
+    struct journal_plan log;       // what is logged of it, and how
+    uint32_t number;               // of the version
+    uint16_t slot;                 // of series
     struct metrics_series *series; // in this gateway's shard
     uint64_t row_bytes;            // memory that one row takes: inputs, outputs and their text
     const struct split *split;     // of its model, while it is the baseline; in the table that is served by

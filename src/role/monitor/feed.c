@@ -4,6 +4,7 @@
 
 #include "role/monitor/alerts.h"
 #include "role/monitor/drift_feed.h"
+#include "role/monitor/log.h"
 #include "role/monitor/page.h"
 #include "role/monitor/quality.h"
 #include "role/monitor/spans.h"
@@ -17,11 +18,13 @@ void feed_record(struct monitor *m, const struct record *r)
 
 void feed_models_changed(struct monitor *m)
 {
+    log_models_changed(m);
     drift_models_changed(m);
 }
 
 void feed_tick(struct monitor *m, uint64_t now_mono_ns)
 {
+    log_tick(m, now_mono_ns);
     spans_tick(m, now_mono_ns);
     quality_tick(m, now_mono_ns);
     alerts_tick(m, now_mono_ns);
@@ -31,6 +34,8 @@ void feed_tick(struct monitor *m, uint64_t now_mono_ns)
 
 void feed_stop(struct monitor *m)
 {
+    log_close(m); // hands on what the rings still have
+    page_tick(m);
     drift_stop(m);
     alerts_stop(m);
 }

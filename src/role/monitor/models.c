@@ -24,6 +24,7 @@ int models_new(struct models **ret, struct err *e)
 
 static void version_free(struct version *v)
 {
+    free(v->log_json);
     free(v->signature_json);
     arena_done(&v->arena);
     free(v);
@@ -51,6 +52,17 @@ struct version *models_by_deployment(const struct models *ms, uint64_t deploymen
 {
     struct version *v = slot < LIMIT_DEPLOYMENTS ? ms->by_slot[slot] : NULL;
     return v && v->deployment == deployment ? v : find(ms, deployment);
+}
+
+struct version *models_by_log_key(const struct models *ms, uint64_t key, uint32_t slot)
+{
+    struct version *v = slot < LIMIT_DEPLOYMENTS ? ms->by_slot[slot] : NULL;
+    if (v && v->log_key == key)
+        return v;
+    for (size_t i = 0; i < ms->n; i++)
+        if (ms->list[i]->log_key == key)
+            return ms->list[i];
+    return NULL;
 }
 
 struct version *models_at(const struct models *ms, size_t i)
@@ -89,6 +101,14 @@ static void read_schema(struct version *v, yyjson_val *signature)
         v->schema = (struct schema){0};
 }
 
+// The key is hexadecimal there, because a double would not hold it.
+static void read_log(struct version *v, yyjson_val *schema)
+{
+    const char *key = yyjson_get_str(yyjson_obj_get(schema, "key"));
+    v->log_json = schema && key ? yyjson_val_write(schema, 0, NULL) : NULL;
+    v->log_key = key ? strtoull(key, NULL, 16) : 0;
+}
+
 static int version_new(yyjson_val *root, struct version **ret, struct err *e)
 {
     yyjson_val *id = yyjson_obj_get(root, "deployment"), *model = yyjson_obj_get(root, "model"),
@@ -117,6 +137,7 @@ static int version_new(yyjson_val *root, struct version **ret, struct err *e)
     const char *baseline = yyjson_get_str(yyjson_obj_get(root, "baseline"));
     snprintf(v->baseline, sizeof v->baseline, "%s", baseline ? baseline : "");
     read_schema(v, yyjson_obj_get(root, "signature"));
+    read_log(v, yyjson_obj_get(yyjson_obj_get(root, "log"), "schema"));
     *ret = v;
     return v->signature_json ? 0 : (version_free(v), err_set(e, ERR_NOMEM, "a version"));
 }

@@ -22,6 +22,8 @@ struct version {
     bool is_default;      // answers when a request names no version
     struct schema schema; // its columns, in `arena`; of a version without a signature empty
     char baseline[80];    // "sha256:…" of the profile it was pushed with; "": none
+    char *log_json;       // predlog/schema.h; owned; NULL: nothing is logged of it
+    uint64_t log_key;     // that records name it by
     char *signature_json; // (schema as text) owned; "{}" where it is not known
     struct arena arena;
     // What the parts of the monitor keep for it, each its own; NULL before they look at it the first time.
@@ -40,7 +42,12 @@ int models_take_routes(struct models *ms, struct str json, struct err *e) ERR_CH
 // Whether the controller has said all that is served.
 bool models_are_complete(const struct models *ms);
 
-// The version that records with this number mean; `slot` makes it quick. NULL: not known (yet).
+// The version that a record means, by its head's `schema` and `model`, which makes it quick. NULL: not known
+// (yet).
+struct version *models_by_log_key(const struct models *ms, uint64_t key, uint32_t slot);
+// The same by struct record_head's schema and model.
+struct version *models_by_log_key(const struct models *ms, uint64_t key, uint32_t slot);
+// By the number of its deployment; a slot that it may have makes it quick. NULL: not known.
 struct version *models_by_deployment(const struct models *ms, uint64_t deployment, uint32_t slot);
 // By name: `selector` is a number, an alias, or empty for the default. ERR_UNKNOWN_MODEL,
 // ERR_UNKNOWN_VERSION.

@@ -9,6 +9,7 @@
 #include "role/monitor/alerts.h"
 #include "role/monitor/drift_feed.h"
 #include "role/monitor/feed.h"
+#include "role/monitor/log.h"
 #include "role/monitor/models.h"
 #include "role/monitor/page.h"
 #include "role/monitor/quality.h"
@@ -86,6 +87,8 @@ static int set_up(struct monitor *m, struct err *e)
     if (rc == 0)
         rc = quality_open(m, e);
     if (rc == 0)
+        rc = log_open(m, e);
+    if (rc == 0)
         rc = served_start(m, e);
     m->tick.on_due = on_tick;
     return rc ? rc
@@ -98,6 +101,7 @@ static void tear_down(struct monitor *m)
         peers_close_all(&m->peers);
         monitor_leave_supervisor(m);
     }
+    log_close(m); // does nothing after feed_stop
     served_free(m->served);
     spans_close(m);
     alerts_close(m);

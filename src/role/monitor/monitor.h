@@ -17,6 +17,7 @@ struct alerts;
 struct board;
 struct drift;
 struct served;
+struct log_state;
 struct models;
 struct judge;
 struct page;
@@ -36,15 +37,17 @@ struct monitor {
     struct watch signals;
     struct watch says; // the supervisor (supervision.c); fd -1: none
     struct msg_conn supervision;
-    struct timer tick;     // once a second: feed_tick
-    struct served *served; // the connection to the controller (served.c)
-    struct drift *drift;   // drift_feed.c
-    struct models *models; // what that said (models.c)
-    struct alerts *alerts; // alerts.c
-    struct page *page;     // for /metrics (page.c)
-    struct traces *traces; // to a collector (spans.c)
-    struct judge *judge;   // labels and what follows from them (quality.c)
-    bool draining;         // SIGTERM came: ends when all is durable and no request runs
+    struct timer tick;                // once a second: feed_tick
+    struct served *served;            // the connection to the controller (served.c)
+    struct drift *drift;              // drift_feed.c
+    struct models *models;            // what that said (models.c)
+    struct alerts *alerts;            // alerts.c
+    struct page *page;                // for /metrics (page.c)
+    struct traces *traces;            // to a collector (spans.c)
+    struct judge *judge;              // labels and what follows from them (quality.c)
+    struct log_state *prediction_log; // log.c
+    unsigned n_queries;               // that read the log (log_query.c)
+    bool draining;                    // SIGTERM came: ends when all is durable and no request runs
 };
 
 // Ends the process once nothing is in progress; called whenever something ended while draining.

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "os/shm.h"
+#include "role/log_memory.h"
 #include "role/metrics.h"
 #include "role/monitor/alerts.h"
 #include "role/monitor/drift_feed.h"
@@ -49,6 +50,9 @@ void page_tick(struct monitor *m)
     quality_put_metrics(m, &p->text);
     if (m->alerts)
         alerts_metrics_put(m, &p->text);
+    struct err e;
+    if (log_metrics_put(m->args->log_fd, m->args->n_gateways, &p->text, &e))
+        log_event(&m->log, LOG_LEVEL_ERROR, "log_not_counted", LOG_Z("message", e.msg));
     bool good = !p->text.failed &&
                 metrics_text_write(metrics_text_of(p->segment, m->args->n_gateways), buf_str(&p->text));
     if (!good && !p->was_too_long) // what was there stays

@@ -290,7 +290,7 @@ void quality_record(struct monitor *m, const struct record *r)
     const struct record_head *h = &r->head;
     struct outcomes o;
     struct outcome one;
-    const struct version *v = models_by_deployment(m->models, h->schema, h->model);
+    const struct version *v = models_by_log_key(m->models, h->schema, h->model);
     if (h->kind != RECORD_PREDICTION || !m->judge->labels || !v)
         return;
     if (!outcomes_of(v, r, &o)) {

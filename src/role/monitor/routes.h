@@ -7,7 +7,11 @@
 
 int baseline_put(struct request *r, struct err *e);
 int drift_show(struct request *r, struct err *e);
-int log_show(struct request *r, struct err *e);
 int alerts_show(struct request *r, struct err *e);
 int feedback_take(struct request *r, struct err *e);
 int quality_show(struct request *r, struct err *e);
+// log_query.c
+int log_status(struct request *r, struct err *e);
+int log_lines(struct request *r, struct err *e);
+int log_manifest(struct request *r, struct err *e);
+int log_verify(struct request *r, struct err *e);

@@ -35,7 +35,7 @@ void spans_record(struct monitor *m, const struct record *r)
     const struct record_head *h = &r->head;
     if (h->kind != RECORD_PREDICTION && h->kind != RECORD_FAILURE)
         return;
-    const struct version *v = models_by_deployment(m->models, h->schema, h->model);
+    const struct version *v = models_by_log_key(m->models, h->schema, h->model);
     struct otlp_request q = {
         .wall_ns = h->wall_ns,
         .latency_ns = (uint64_t)h->latency_us * NS_PER_US,

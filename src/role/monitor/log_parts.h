@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of the prediction log share: log.c (rings and commits), log_seal.c (the process that seals),
+// log_query.c (what is asked for).
+#pragma once
+
+#include "os/proc.h"
+#include "os/spool.h"
+#include "predlog/wal.h"
+#include "role/log_memory.h"
+#include "role/monitor/log.h"
+
+struct log_ring {
+    struct spool_reader spool;
+    void *memory;            // mapped
+    struct peer *peer;       // of its gateway; NULL: not connected
+    uint64_t last;           // sequence number read last
+    uint64_t n_open, n_lost; // read and not settled: in the batch; no records
+    uint64_t told_open;      // gaps of this ring in the batch: records
+    uint64_t told;           // of the records that its gateway had no room for, those that the log tells of
+};
+
+struct log_state {
+    struct monitor *m;
+    struct log_ring *rings; // (n)
+    unsigned n;
+    size_t ring_size;
+    uint32_t stream;
+    struct log_stats *stats; // mapped
+    char *copy;              // (LOG_COPY_BYTES) of one record
+    struct wal *wal;         // NULL while it cannot be opened
+    int wal_fd, log_fd, lock_fd;
+    struct timer look; // at the rings, while there is load
+    bool is_looking;
+    uint64_t busy_mono_ns;   // when something was there last
+    uint64_t oldest_mono_ns; // of the batch; 0: it is empty
+    uint64_t untold_disk,
+        untold_overflow;      // records of gaps that are to be told when the disk takes them again
+    uint64_t failed_mono_ns;  // when the disk refused first; 0: it did not
+    uint64_t unknown_mono_ns; // since when a record waits for its version
+    // Sealing
+    struct proc sealer;
+    struct watch sealer_ended;
+    uint64_t sealed_before; // what was sealed last: all files below this number
+};
+
+enum { LOG_COPY_BYTES = 2 << 20 };
+
+// log_seal.c: seals what may be, in a process of its own, unless one runs.
+void log_seal_step(struct log_state *l, uint64_t before_seq);
+void log_seal_stop(struct log_state *l); // kills it: it is repeated at the next start
