@@ -48,12 +48,6 @@ static struct version *find(const struct models *ms, uint64_t deployment)
     return NULL;
 }
 
-struct version *models_by_deployment(const struct models *ms, uint64_t deployment, uint32_t slot)
-{
-    struct version *v = slot < LIMIT_DEPLOYMENTS ? ms->by_slot[slot] : NULL;
-    return v && v->deployment == deployment ? v : find(ms, deployment);
-}
-
 struct version *models_by_log_key(const struct models *ms, uint64_t key, uint32_t slot)
 {
     struct version *v = slot < LIMIT_DEPLOYMENTS ? ms->by_slot[slot] : NULL;

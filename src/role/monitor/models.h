@@ -45,10 +45,6 @@ bool models_are_complete(const struct models *ms);
 // The version that a record means, by its head's `schema` and `model`, which makes it quick. NULL: not known
 // (yet).
 struct version *models_by_log_key(const struct models *ms, uint64_t key, uint32_t slot);
-// The same by struct record_head's schema and model.
-struct version *models_by_log_key(const struct models *ms, uint64_t key, uint32_t slot);
-// By the number of its deployment; a slot that it may have makes it quick. NULL: not known.
-struct version *models_by_deployment(const struct models *ms, uint64_t deployment, uint32_t slot);
 // By name: `selector` is a number, an alias, or empty for the default. ERR_UNKNOWN_MODEL,
 // ERR_UNKNOWN_VERSION.
 int models_find(const struct models *ms, struct str model, struct str selector, struct version **ret,
