@@ -54,6 +54,7 @@ static void run_gateway(void)
                                 .metrics_fd = metrics_fd,
                                 .ready_fd = -1,
                                 .supervision_fd = -1,
+                                .log_fd = -1,
                                 .control_path = path,
                                 .settings = &s};
     exit(gateway_main(&args));

@@ -28,11 +28,12 @@ static void begin(void)
 {
     struct err e;
     ck_assert_int_eq(models_new(&m.models, &e), 0);
-    ck_assert_int_eq(models_take_deploy(m.models,
-                                        STR("{\"deployment\":7,\"model\":\"churn\",\"version\":3,\"slot\":0,"
-                                            "\"engine\":\"trees\"}"),
-                                        &e),
-                     0);
+    ck_assert_int_eq(
+        models_take_deploy(m.models,
+                           STR("{\"deployment\":7,\"model\":\"churn\",\"version\":3,\"slot\":0,"
+                               "\"engine\":\"trees\",\"log\":{\"schema\":{\"key\":\"0000000000000007\"}}}"),
+                           &e),
+        0);
     ck_assert_int_eq(
         models_take_routes(m.models,
                            STR("{\"ready\":true,\"models\":[{\"name\":\"churn\",\"default\":7,"
