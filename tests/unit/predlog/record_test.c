@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "predlog/record.h"
 
+#include "predlog/schema.h"
 #include "unit.h"
 
 #include <math.h>
@@ -102,6 +103,7 @@ START_TEST(a_table_comes_back_as_it_was)
     ck_assert(b.t.n_dims == 1 && b.t.shape[0] == 3);
     ck_assert_int_eq(memcmp(b.t.data, t.out, 3 * sizeof t.out[0]), 0);
     ck_assert(!record_block_next(&r.outputs, &b));
+    predlog_plan_done(&t.plan);
 }
 END_TEST
 
@@ -124,6 +126,7 @@ START_TEST(what_may_not_be_kept_is_not_in_the_bytes)
     const uint64_t *hashes = b.t.data;
     ck_assert(b.form == RECORD_HASHED && b.t.dtype == DTYPE_UINT64 && b.t.shape[1] == 1);
     ck_assert(hashes[0] == hashes[1] && hashes[0] != 0);
+    predlog_plan_done(&t.plan);
 }
 END_TEST
 
@@ -152,6 +155,7 @@ START_TEST(a_batch_is_cut_to_the_room_there_is)
         ck_assert(record_block_next(&r.outputs, &b) && b.t.shape[0] == before);
     }
     ck_assert_uint_eq(before, 8);
+    predlog_plan_done(&t.plan);
 }
 END_TEST
 
@@ -184,6 +188,7 @@ START_TEST(tensors_that_do_not_fit_leave_their_shape)
         if (n)
             read_back(n);
     }
+    predlog_plan_done(&plan);
 }
 END_TEST
 
@@ -223,6 +228,7 @@ START_TEST(no_changed_byte_goes_unseen)
     for (size_t i = 0; i < n; i++)
         ck_assert_int_eq(record_read(memory, i, &r, &e), ERR_TOO_LARGE);
     ck_assert_int_eq(record_read(memory, n, &r, &e), 0);
+    predlog_plan_done(&t.plan);
 }
 END_TEST
 
