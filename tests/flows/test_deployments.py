@@ -155,6 +155,26 @@ def test_a_start_loads_what_is_named_and_a_new_controller_what_was_asked_for(sta
     serves(server, 2)
 
 
+def test_what_was_not_asked_for_the_longest_makes_room(start_server, churn):
+    server = start_server("--max-deployments", "4", "--gateways", "1")
+    made = manifest(server, churn)
+    for _ in range(4):
+        push_again(server, made)
+
+    def ask_for(seconds, version, answers):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            serves(server, version, answers)
+
+    serves(server, 2)
+    serves(server, 3)
+    assert loaded(server)[0] == {("churn", v) for v in (1, 2, 3, 5)}
+    ask_for(1.5, 2, 2)
+    ask_for(2.5, None, 1)  # until 2 may leave as well
+    serves(server, 4)
+    assert loaded(server)[0] == {("churn", v) for v in (1, 2, 4, 5)}
+
+
 def test_pushes_at_once_find_places(start_server, churn):
     server = start_server("--max-deployments", "12", "--gateways", "1")
     made = manifest(server, churn)
