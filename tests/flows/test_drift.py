@@ -113,6 +113,84 @@ def test_a_version_waits_for_traffic_and_what_it_is_compared_with_survives(start
     assert drift(again)["baseline"] == shown["baseline"]
 
 
+WINDOW_ROWS = 300
+
+
+def send(server, rows, model="churn"):
+    instances = [[None if np.isnan(v) else float(v) for v in row] for row in rows]
+    for i in range(0, len(instances), 20):
+        got = requests.post(f"{server.url}/v1/models/{model}:predict", json={"instances": instances[i:i + 20]}, timeout=60)
+        assert got.status_code == 200, got.text
+
+
+def windows(server, n, rows):
+    """Sends what `rows` makes until so many further windows have ended."""
+    until = drift(server)["windows_closed"] + n
+    deadline = time.monotonic() + 300
+    while drift(server)["windows_closed"] < until:
+        assert time.monotonic() < deadline
+        send(server, rows(100))
+    # The last one is compared in the ticks that follow.
+    while len(shown := drift(server)) == 0 or any(c["n"] == 0 for c in shown["inputs"]):
+        assert time.monotonic() < deadline
+    return shown
+
+
+def test_traffic_like_the_training_is_quiet_and_a_shift_is_found_and_named(start_server, watched, churn, run, tmp_path):  # noqa: F811
+    rng = np.random.default_rng(8)
+    run("push", "churn", churn.path, "--baseline", train_csv(tmp_path / "train.csv", churn.names, like_training(rng, ROWS)), server=watched)
+    assert drift(watched)["state"] == "waiting"
+    shown = windows(watched, 4, lambda n: like_training(rng, n))
+    assert shown["state"] == "quiet" and shown["findings"] == []
+    assert shown["baseline"]["rows"] == ROWS and shown["window"]["rows"] >= WINDOW_ROWS
+    assert [c["name"] for c in shown["inputs"]] == churn.names and shown["outputs"][0]["n"] >= WINDOW_ROWS
+
+    def shifted(n):
+        rows = like_training(rng, n)
+        rows[:, 2] += 0.5
+        return rows
+
+    shown = windows(watched, 3, shifted)
+    found = [(f["column"], f["kind"]) for f in shown["findings"] if f["role"] == "input"]
+    assert found == [("tenure", "distribution")], shown["findings"]
+    finding = next(f for f in shown["findings"] if f["column"] == "tenure")
+    assert "values of input 'tenure' are higher" in finding["text"] and finding["level"] in ("warn", "alert")
+    assert shown["state"] != "quiet"
+    text = run("drift", "churn", server=watched).stdout
+    assert "tenure" in text and "are higher" in text and "MEDIAN" in text
+    assert json.loads(run("drift", "churn", "--json", server=watched).stdout)["model"] == "churn"
+    page = requests.get(f"{watched.url}/metrics", timeout=60).text
+    gauges = [line for line in page.splitlines() if line.startswith("slipway_feature_drift{") and '"tenure"' in line]
+    assert any('stat="w1"' in line and float(line.split()[-1]) > 0.25 for line in gauges), gauges
+    assert 'slipway_feature_missing_ratio{model="churn",feature="age"}' in page
+
+    # What was found survives a restart.
+    before = drift(watched)
+    watched.end()
+    again = start_server("--drift-window", "1h", data_dir=watched.data_dir)
+    deadline = time.monotonic() + 60
+    while requests.get(f"{again.url}/api/v1/models/churn/drift", timeout=60).status_code != 200:
+        assert time.monotonic() < deadline
+    after = drift(again)
+    assert after["windows_closed"] >= before["windows_closed"]
+    assert [f["column"] for f in after["findings"]] == [f["column"] for f in before["findings"]]
+    assert after["collecting"]["seen"] + after["window"]["seen"] > 0
+
+
+def test_the_first_window_is_learned_and_live_windows_become_the_baseline(watched, churn, run):  # noqa: F811
+    rng = np.random.default_rng(9)
+    run("push", "churn", churn.path, server=watched)
+    assert drift(watched)["state"] == "learning"
+    shown = windows(watched, 2, lambda n: like_training(rng, n))
+    assert shown["baseline"]["source"] == "first window" and shown["findings"] == []
+    shown = windows(watched, 3, lambda n: like_training(rng, n) + np.float32(1))
+    assert {f["column"] for f in shown["findings"]} >= set(churn.names)
+    done = run("drift", "churn", "--set-baseline", "2", server=watched)
+    assert "live window 2" in done.stdout
+    shown = windows(watched, 3, lambda n: like_training(rng, n) + np.float32(1))
+    assert shown["findings"] == [] and shown["baseline"]["source"].startswith("live window 2")
+
+
 def test_what_is_asked_wrongly_is_refused(watched, churn, run):  # noqa: F811
     run("push", "churn", churn.path, server=watched)
     base = f"{watched.url}/api/v1/models/churn"

@@ -98,3 +98,39 @@ def test_files_of_labels(server, churn, run, tmp_path):  # noqa: F811
     shown = run("quality", "churn", server=server).stdout
     assert "9,000 labels wait for predictions that are not known here" in shown
     assert json.loads(run("quality", "churn", "--json", server=server).stdout)["join"]["waiting"] == 9000
+
+
+def test_quality_of_real_predictions_is_scikit_learns(server, churn, run, tmp_path):  # noqa: F811
+    """Labels early, late and corrected, of predictions that went the whole way; then the monitor is killed."""
+    from sklearn import metrics
+
+    server.push("churn", churn.path)
+    answers = [server.predict("churn", {"instances": [row]}) for row in churn.instances(120)]
+    ids = [a.headers["Slipway-Prediction-Id"] for a in answers]
+    scores = [a.json()["predictions"][0] for a in answers]
+    truth = [int(random.Random(i).random() < s) for i, s in enumerate(scores)]
+    send(server, [{"prediction_id": one, "label": 1 - t} for one, t in zip(ids, truth, strict=True)])
+    (tmp_path / "labels.csv").write_text("prediction_id,label\n" + "".join(f"{one},{t}\n" for one, t in zip(ids, truth, strict=True)))
+    run("feedback", "churn", "labels.csv", server=server)
+    for _ in range(200):
+        version = next(iter(quality_of(server)["versions"]), {})
+        if version.get("labelled") == 120:
+            break
+        threading.Event().wait(0.05)
+    hard = [s >= 0.5 for s in scores]
+    expected = {"accuracy": metrics.accuracy_score(truth, hard), "precision": metrics.precision_score(truth, hard),
+                "recall": metrics.recall_score(truth, hard), "f1": metrics.f1_score(truth, hard),
+                "log_loss": metrics.log_loss(truth, scores), "brier": metrics.brier_score_loss(truth, scores)}
+
+    def check(shown):
+        assert (shown["task"], shown["predicted"], shown["labelled"], shown["arm"], shown["version"]) == ("binary", 120, 120, "stable", 1)
+        for name, value in expected.items():
+            assert abs(shown["metrics"][name]["value"] - value) < 1e-6, name
+        assert abs(shown["metrics"]["auc"]["value"] - metrics.roc_auc_score(truth, scores)) < 2e-3
+
+    check(version)
+    server.kill_child("monitor")
+    server.wait_child("child_ready", "monitor", n=2)
+    again = send(server, [{"prediction_id": one, "label": t} for one, t in zip(ids, truth, strict=True)]).json()
+    assert again["unchanged"] == 120
+    assert "accuracy" in run("quality", "churn", server=server).stdout

@@ -243,7 +243,6 @@ START_TEST(ids_are_read_and_written)
     ck_assert(!record_id_read(STR("019aab3c-0f10-7b25-8abc-0123456789a"), id));
     ck_assert(!record_id_read(STR("019aab3c00f10-7b25-8abc-0123456789ab"), id));
     ck_assert(!record_id_read(STR("019aab3c-0f10-7b25-8abc-0123456789aB"), id));
-    predlog_plan_done(&plan);
 }
 END_TEST
 
