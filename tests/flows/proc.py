@@ -6,7 +6,7 @@ import pathlib
 def words(pid):
     """Its command line; empty when it ended, whether or not anybody reaped it."""
     try:
-        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:-1]
+        return [w for w in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") if w]
     except (FileNotFoundError, ProcessLookupError):  # before the file was opened, or after
         return []
 

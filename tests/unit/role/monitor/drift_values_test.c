@@ -3,6 +3,7 @@
 // out.
 #include "role/monitor/drift_values.h"
 
+#include "predlog/schema.h"
 #include "unit.h"
 
 #include <math.h>
@@ -83,6 +84,9 @@ START_TEST(rows_of_a_table_are_counted_column_by_column)
     struct record_plan dropping = {keep(true, DROP, DTYPES, 2), plan.outputs};
     take(o, &d, &dropping, &in, 1, &out, 3);
     ck_assert(t[0].n == 3 && t[1].n == 2 && t[2].n == 6);
+    predlog_plan_done(&plan);
+    dropping.outputs = NULL; // of the plan before
+    predlog_plan_done(&dropping);
     observer_free(o);
     arena_done(&a);
 }
@@ -124,6 +128,7 @@ START_TEST(tensors_are_columns_and_texts_are_values)
     ck_assert_uint_eq(cities_seen->n_items, 2);
     ck_assert(strcmp(cities_seen->items[0].label, "Paris") == 0 ||
               strcmp(cities_seen->items[1].label, "Paris") == 0);
+    predlog_plan_done(&plan);
     observer_free(o);
     arena_done(&a);
 }
