@@ -237,11 +237,12 @@ static void go_on_all(struct gateway *g, bool (*is)(struct gateway *, const stru
 {
     for (bool again = true; again;) {
         again = false;
-        for (struct parked *p = g->parked ? g->parked->first : NULL; p && !again; p = p->next) {
+        for (struct parked *p = g->parked ? g->parked->first : NULL; p; p = p->next) {
             if (!is(g, p, ctx))
                 continue;
-            go_on(g, p, e);
+            go_on(g, p, e); // frees it
             again = true;
+            break;
         }
     }
 }
