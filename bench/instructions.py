@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Instructions a gateway executes per request, by callgrind.
 
-Arguments: binary, model, file of bodies, requests sent at once [, profile to keep].
+Arguments: binary, model, file of bodies, requests sent at once [, profile to keep]. The variable SERVE_FLAGS: more
+flags for the server.
 
 A gateway under callgrind takes the place of a running one, with its arguments and its descriptors, while the supervisor
 is halted. Two runs with different numbers of requests: the difference leaves out start and end.
@@ -57,7 +58,7 @@ def predict(sock, bodies):
 def run(binary, model, lines, n, depth, keep=None):
     """Instructions of the gateway for n requests over one connection, depth at a time."""
     with tempfile.TemporaryDirectory(prefix="slipway-callgrind-") as folder, \
-            servers.slipway(binary, folder, 0, {"w1": model}) as server:
+            servers.slipway(binary, folder, 0, {"w1": model}, *os.environ.get("SERVE_FLAGS", "").split()) as server:
         pid, argv = gateway_of(server.pid)
         os.kill(server.pid, signal.SIGSTOP)  # taskset became the supervisor: same process
         copy_descriptors(pid)

@@ -351,6 +351,40 @@ def section_onnx(args, folder):
     print((out.stdout or out.stderr).rstrip())
 
 
+def section_log(args, folder):
+    """The prediction log costs at most 5 %: the same server with and without it, in turns, all processes counted."""
+    w1 = models.make(WORK, "w1", "xgboost", 20, 100, max_depth=6)
+    data, expect = models.bodies(w1, WORK, 10000, 1)
+    duration = 1 if args.quick else 3
+    heading("Prediction log, W1: with, without, ratio of CPU per request, ratio of throughput")
+    with servers.slipway(args.binary, f"{folder}/with", SERVER_CORE, {"w1": w1.path}) as logged, \
+            servers.slipway(args.binary, f"{folder}/without", SERVER_CORE, {"w1": w1.path}, "--log-predictions=false") as plain:
+        ours, peer = Client(logged, data, expect), Client(plain, data, expect)
+        for connections, depth in ((32, 1), (16, 16)):
+            cpu, rate, mine, theirs, results = [], [], [], [], []
+            for i in range(args.pairs):
+                one = {}
+                for who in ((ours, peer), (peer, ours))[i % 2]:
+                    one[who] = who.measure(duration, "--connections", connections, "--depth", depth)
+                    results.append(one[who][1])
+                mine.append(one[ours][0])
+                theirs.append(one[peer][0])
+                cpu.append(mine[-1] / theirs[-1])
+                rate.append(one[ours][1]["rate"] / one[peer][1]["rate"])
+            row(f"{connections} connections, {depth} at a time", f"{statistics.median(mine):.2f} us", f"{statistics.median(theirs):.2f} us",
+                f"{spread(cpu, 3)}; throughput {spread(rate, 3)}  target 0.95: {verdict(statistics.median(rate), 0.95, False)}; "
+                f"{wrong(results)} wrong")
+        counts = json.loads(servers.call(logged.url.split("/v1/")[0] + "/api/v1/log/status")[0])
+        row("records", f"{counts['accepted']} accepted", f"{counts['committed']} committed", f"{counts['dropped']} dropped, {counts['waiting']} waiting")
+    for depth in (1, 16):
+        cells = []
+        for flags in ("", "--log-predictions=false"):
+            out = subprocess.run([sys.executable, str(ROOT / "bench" / "instructions.py"), str(args.binary), str(w1.path), str(data),
+                                  str(depth)], capture_output=True, text=True, env={**os.environ, "SERVE_FLAGS": flags})
+            cells.append(out.stdout.strip() or out.stderr.strip()[-60:])
+        row(f"instructions of the gateway per request, {depth} at a time", *cells)
+
+
 def section_instructions(args, folder):
     heading("Instructions per request, W1, counted by callgrind: a figure that noise does not move")
     w1 = models.make(WORK, "w1", "xgboost", 20, 100, max_depth=6)
@@ -362,8 +396,8 @@ def section_instructions(args, folder):
 
 SECTIONS = {"engine": section_engine, "shapes": section_shapes, "exact": section_exact, "server": section_server,
             "rows": section_rows, "start": section_start, "idle": section_idle, "swap": section_swap, "onnx": section_onnx,
-            "recovery": section_recovery, "instructions": section_instructions}
-NEEDS_FOLDER = {"recovery", "server", "rows", "start", "idle", "swap", "onnx", "instructions"}
+            "recovery": section_recovery, "log": section_log, "instructions": section_instructions}
+NEEDS_FOLDER = {"log", "recovery", "server", "rows", "start", "idle", "swap", "onnx", "instructions"}
 
 
 def main():

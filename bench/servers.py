@@ -49,10 +49,12 @@ def cpu_split(pid):
 
 
 def cpu_seconds(pid):
-    """Time on a processor of the process tree, to the nanosecond."""
+    """Time on a processor of the process tree: to the nanosecond, of those that have ended to the clock tick."""
     total = 0
     for p in descendants(pid):
         try:
+            ended = pathlib.Path(f"/proc/{p}/stat").read_text().rsplit(")", 1)[1].split()[13:15]
+            total += sum(map(int, ended)) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
             for task in os.listdir(f"/proc/{p}/task"):
                 total += int(pathlib.Path(f"/proc/{p}/task/{task}/schedstat").read_text().split()[0])
         except OSError:
