@@ -52,9 +52,11 @@ static int take_line(struct pieces *p, struct str line, struct err *e)
     int rc = 0;
     if (!root)
         rc = err_set(e, ERR_BAD_JSON, "the server sent a line of the log that is not JSON");
-    else if (yyjson_obj_get(root, "error"))
-        rc =
-            err_set(e, ERR_IO, "the server ended the log: %s", yyjson_get_str(yyjson_obj_get(root, "error")));
+    else if (!yyjson_obj_get(root, "seq")) // a row has one, and an "error" of its own
+        rc = err_set(e, ERR_IO, "the server ended the log: %s",
+                     yyjson_is_str(yyjson_obj_get(root, "error"))
+                         ? yyjson_get_str(yyjson_obj_get(root, "error"))
+                         : "no reason was given");
     else
         rc = p->on_line(p->ctx, line, root, e);
     if (seq > *p->last_seq)

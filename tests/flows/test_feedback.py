@@ -134,3 +134,5 @@ def test_quality_of_real_predictions_is_scikit_learns(server, churn, run, tmp_pa
     again = send(server, [{"prediction_id": one, "label": t} for one, t in zip(ids, truth, strict=True)]).json()
     assert again["unchanged"] == 120
     assert "accuracy" in run("quality", "churn", server=server).stdout
+    logged = [json.loads(line) for line in run("log", "query", "churn", "--json", server=server).stdout.splitlines()]
+    assert {row["id"] for row in logged} == set(ids)
