@@ -14,13 +14,6 @@
 
 enum { SIZE = RING_BYTES_MIN };
 
-// Check notes each ck_assert that it passes; in loops of millions only failures are told.
-#define EXPECT(cond)                                                                                         \
-    do {                                                                                                     \
-        if (!(cond))                                                                                         \
-            ck_abort_msg("expected: %s", #cond);                                                             \
-    } while (0)
-
 static void *new_memory(size_t size)
 {
     void *p = mmap(NULL, ring_memory_bytes(size), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -167,7 +160,7 @@ START_TEST(random_use_is_a_queue)
             uint32_t most = 1u << next_random(&seed) % 17, n = next_random(&seed) % most;
             size_t room = ring_room(&w);
             unsigned char *p = ring_reserve(&w, n);
-            EXPECT(p ? n <= room : n > room || room == 0);
+            ck_assert(p ? n <= room : n > room || room == 0);
             if (!p || next_random(&seed) % 8 == 0)
                 continue;
             memset(p, (int)(put_n & 0xff), n);
@@ -177,19 +170,19 @@ START_TEST(random_use_is_a_queue)
             const void *p;
             size_t n;
             int taken = ring_take(&r, &p, &n, &e);
-            EXPECT(taken == (got_n < put_n));
+            ck_assert(taken == (got_n < put_n));
             if (!taken)
                 continue;
-            EXPECT(n == sizes[got_n % KEPT]);
+            ck_assert(n == sizes[got_n % KEPT]);
             for (size_t k = 0; k<n; k += n> 100 ? 97 : 1)
-                EXPECT(((const unsigned char *)p)[k] == (got_n & 0xff));
+                ck_assert(((const unsigned char *)p)[k] == (got_n & 0xff));
             got_n++;
         } else if (what == 2 && freed_n < got_n) {
             freed_n += 1 + next_random(&seed) % (got_n - freed_n);
             ring_free_to(&w, positions[(freed_n - 1) % KEPT]);
         }
     }
-    EXPECT(got_n > 10000);
+    ck_assert(got_n > 10000);
 }
 END_TEST
 
@@ -376,7 +369,7 @@ static void doze(struct side *s)
     s->n_sleeps++;
     if (ring_sleep(&s->w, &s->r)) {
         uint64_t ignored;
-        EXPECT(read(s->own_event, &ignored, sizeof ignored) == sizeof ignored);
+        ck_assert(read(s->own_event, &ignored, sizeof ignored) == sizeof ignored);
     }
     ring_wake(&s->w);
 }
@@ -385,7 +378,7 @@ static void rouse(struct side *s)
 {
     uint64_t one = 1;
     if (ring_must_wake(&s->r))
-        EXPECT(write(s->other_event, &one, sizeof one) == sizeof one);
+        ck_assert(write(s->other_event, &one, sizeof one) == sizeof one);
 }
 
 static size_t stress_bytes(uint64_t i)
@@ -405,11 +398,11 @@ static void check_filled(const unsigned char *p, size_t n, uint64_t i)
 {
     uint64_t got;
     memcpy(&got, p, 8);
-    EXPECT(got == i);
-    EXPECT(n == stress_bytes(i));
+    ck_assert(got == i);
+    ck_assert(n == stress_bytes(i));
     for (size_t k = 8; k<n; k += n> 1000 ? 251 : 1)
-        EXPECT(p[k] == (i * 31 & 0xff));
-    EXPECT(n == 8 || p[n - 1] == (i * 31 & 0xff));
+        ck_assert(p[k] == (i * 31 & 0xff));
+    ck_assert(n == 8 || p[n - 1] == (i * 31 & 0xff));
 }
 
 // The other process: copies each message into its own ring; waits for room where there is none.
@@ -420,7 +413,7 @@ static void echo(struct side *s, uint64_t n_messages)
         const void *p;
         size_t n;
         int taken = ring_take(&s->r, &p, &n, &e);
-        EXPECT(taken >= 0);
+        ck_assert(taken >= 0);
         if (!taken) {
             doze(s);
             continue;
@@ -430,7 +423,7 @@ static void echo(struct side *s, uint64_t n_messages)
             rouse(s);
             uint64_t ignored;
             if (ring_wait_room(&s->w, &s->r))
-                EXPECT(read(s->own_event, &ignored, sizeof ignored) == sizeof ignored);
+                ck_assert(read(s->own_event, &ignored, sizeof ignored) == sizeof ignored);
             ring_stop_waiting(&s->w);
             ring_free_to(&s->w, ring_told_read(&s->r, &s->w));
         }
@@ -465,11 +458,11 @@ static void drive(struct side *s, uint64_t n_messages)
         int taken;
         while ((taken = ring_take(&s->r, &p, &n, &e)) == 1)
             check_filled(p, n, got++);
-        EXPECT(taken == 0);
+        ck_assert(taken == 0);
         ring_tell_read(&s->w, &s->r);
         uint64_t one = 1;
         if (ring_must_wake_writer(&s->r))
-            EXPECT(write(s->other_event, &one, sizeof one) == sizeof one);
+            ck_assert(write(s->other_event, &one, sizeof one) == sizeof one);
         ring_free_to(&s->w, ring_told_read(&s->r, &s->w));
         if (got < sent)
             doze(s);
@@ -492,7 +485,7 @@ START_TEST(two_processes_lose_no_message_and_no_wake_up)
         _exit(0);
     }
     drive(&s[0], STRESS);
-    ck_assert_uint_gt(s[0].n_sleeps, 1000);
+    ck_assert_uint_gt(s[0].n_sleeps, 20); // how many depends on how the two run beside each other
     int status;
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert_int_eq(status, 0);
@@ -549,7 +542,7 @@ START_TEST(sleep_and_commit_at_the_same_moment)
             shared->sleeps = ring_sleep(&back, &there_r);
             meet(&shared->arrived, 2 * i + 2);
             ring_wake(&back);
-            EXPECT(ring_take(&there_r, &p, &n, &e) == 1);
+            ck_assert(ring_take(&there_r, &p, &n, &e) == 1);
         }
     }
     if (pid == 0)
@@ -565,7 +558,7 @@ int main(void)
 {
     Suite *s = suite_create("os/ring");
     TCase *c = tcase_create("all");
-    tcase_set_timeout(c, 100);
+    tcase_set_timeout(c, UNIT_SECONDS);
     tcase_add_test(c, messages_come_in_order_and_only_when_committed);
     tcase_add_test(c, an_empty_ring_begins_at_its_start);
     tcase_add_test(c, a_reservation_that_is_given_up_takes_nothing);

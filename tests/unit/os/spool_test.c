@@ -13,13 +13,6 @@
 
 enum { SIZE = SPOOL_BYTES_MIN, RECORD_MAX = 4096 };
 
-// Check notes each ck_assert that it passes; in loops of millions only failures are told.
-#define EXPECT(cond)                                                                                         \
-    do {                                                                                                     \
-        if (!(cond))                                                                                         \
-            ck_abort_msg("expected: %s", #cond);                                                             \
-    } while (0)
-
 static void *new_memory(size_t size)
 {
     void *p = mmap(NULL, spool_memory_bytes(size), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -257,7 +250,7 @@ static void write_one(struct spool_writer *w)
     }
     for (size_t i = 0; i < n; i++)
         p[i] = (unsigned char)(sequence + i);
-    EXPECT(spool_put(w, n) == sequence);
+    ck_assert(spool_put(w, n) == sequence);
 }
 
 static void *write_many(void *memory)
@@ -292,9 +285,9 @@ START_TEST(two_threads_lose_nothing_that_is_not_counted)
         uint64_t sequence;
         struct err e;
         int rc = spool_take(&r, record, sizeof record, &n, &sequence, &e);
-        EXPECT(rc >= 0);
+        ck_assert(rc >= 0);
         if (rc) {
-            EXPECT(sequence > last && is_right(record, n, sequence));
+            ck_assert(sequence > last && is_right(record, n, sequence));
             last = sequence;
             n_read++;
             n_open++;
@@ -304,7 +297,7 @@ START_TEST(two_threads_lose_nothing_that_is_not_counted)
             n_open = 0;
         }
         spool_numbers(m, &w, &s);
-        EXPECT(waiting(m) <= SIZE / SPOOL_PREFIX);
+        ck_assert(waiting(m) <= SIZE / SPOOL_PREFIX);
     } while (w.accepted < 200000 || waiting(m));
     pthread_join(writer, NULL);
     ck_assert_uint_eq(s.committed, n_read);
@@ -415,7 +408,7 @@ START_TEST(what_no_writer_makes_is_refused_and_reading_goes_on_behind_it)
         int rc = 1;
         for (int i = 0; i < 100000 && rc == 1; i++)
             rc = spool_take(&r, record, sizeof record, &n, &sequence, &e);
-        EXPECT(rc <= 0);
+        ck_assert(rc <= 0);
         spool_skip(&r);
         munmap(m, spool_memory_bytes(SIZE));
     }

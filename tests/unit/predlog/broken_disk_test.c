@@ -22,6 +22,7 @@ static void plan_fail(uint32_t at, int error, bool sticky)
                             .kinds = IO_KIND_WRITE | IO_KIND_SYNC | IO_KIND_NAME | IO_KIND_SIZE,
                             .files = UINT32_MAX & ~(uint32_t)IO_FILE_SOCKET,
                             .error = (uint32_t)error,
+                            .ignored_syncs = UINT32_MAX, // no power is cut here
                             .is_sticky = sticky,
                             .at = at};
     plan.is_armed = 1;

@@ -138,7 +138,7 @@ int main(void)
 {
     Suite *s = suite_create("role/board");
     TCase *c = tcase_create("all");
-    tcase_set_timeout(c, 60);
+    tcase_set_timeout(c, UNIT_SECONDS);
     tcase_add_test(c, a_reader_sees_what_was_written);
     tcase_add_test(c, nobody_else_can_write);
     tcase_add_test(c, other_memory_is_not_a_board);

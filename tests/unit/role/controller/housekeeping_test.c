@@ -263,7 +263,7 @@ END_TEST
 
 // ---- many at once ----
 
-enum { CLIENTS = 6, PUSHES = 25, TEXTS = 4 };
+enum { CLIENTS = 6, PUSHES = 15, TEXTS = 4 };
 
 struct tally {
     atomic_uint n_pushed, n_refused, n_removed;
@@ -361,7 +361,7 @@ int main(int argc, char **argv)
                             pushes_of_shared_files_never_lose_one_to_a_collection};
     Suite *s = suite_create("role/controller/housekeeping");
     TCase *c = tcase_create("all");
-    tcase_set_timeout(c, 60);
+    tcase_set_timeout(c, UNIT_SECONDS);
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
         tcase_add_test(c, tests[i]);
     suite_add_tcase(s, c);

@@ -262,7 +262,7 @@ int main(int argc, char **argv)
     harness_helper_entry(argc, argv);
     Suite *s = suite_create("role/controller/replicas");
     TCase *c = tcase_create("all");
-    tcase_set_timeout(c, 60);
+    tcase_set_timeout(c, UNIT_SECONDS);
     suite_add_tcase(s, c);
     tcase_add_test(c, a_version_is_there_once_a_replica_has_loaded_it);
     tcase_add_test(c, a_version_that_cannot_be_loaded_is_refused_and_leaves_nothing);

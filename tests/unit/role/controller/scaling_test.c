@@ -169,7 +169,7 @@ int main(int argc, char **argv)
     harness_helper_entry(argc, argv);
     Suite *suite = suite_create("role/controller/scaling");
     TCase *c = tcase_create("all");
-    tcase_set_timeout(c, 60);
+    tcase_set_timeout(c, UNIT_SECONDS);
     suite_add_tcase(suite, c);
     tcase_add_test(c, without_requests_the_last_one_ends_and_a_gateway_that_wants_one_gets_it_at_once);
     tcase_add_test(c, what_waits_is_seen_without_a_word);

@@ -331,7 +331,7 @@ int main(int argc, char **argv)
         return code;
     Suite *s = suite_create("role/replica");
     TCase *c = tcase_create("all");
-    tcase_set_timeout(c, 100);
+    tcase_set_timeout(c, UNIT_SECONDS);
     const TTest *const tests[] = {
         a_crash_is_told_by_what_was_begun,
         a_batch_computed_again_blames_one_at_a_time,

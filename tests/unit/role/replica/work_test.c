@@ -461,7 +461,7 @@ int main(int argc, char **argv)
         return code;
     Suite *s = suite_create("role/replica/work");
     TCase *c = tcase_create("all");
-    tcase_set_timeout(c, 100);
+    tcase_set_timeout(c, UNIT_SECONDS);
     const TTest *const tests[] = {
         a_lone_request_is_answered,
         every_kind_of_output_comes,
