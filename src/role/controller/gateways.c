@@ -15,6 +15,7 @@
 #include "role/controller/scaler.h"
 #include "role/controller/scaling.h"
 #include "role/ipc.h"
+#include "role/ipc_ask.h"
 #include "role/peer.h"
 
 #include <stdio.h>
@@ -297,16 +298,8 @@ void gateways_forget(struct controller *c, struct publication *p)
 static void send_absent(struct gateway_link *g, struct str model, struct str name, const struct err *why)
 {
     struct buf b;
-    buf_init(&b, 4096);
-    buf_puts(&b, "{\"model\":");
-    buf_put_json_str(&b, model);
-    buf_puts(&b, ",\"name\":");
-    buf_put_json_str(&b, name);
-    buf_printf(&b, ",\"code\":%d,\"message\":", -why->code);
-    buf_put_json_str(&b, str_of(why->msg));
-    buf_puts(&b, ",\"hint\":");
-    buf_put_json_str(&b, str_of(why->hint));
-    buf_putc(&b, '}');
+    buf_init(&b, 8192);
+    ipc_absent_encode(model, name, why, &b);
     if (!b.failed && !msg_conn_pending(&g->peer->conn)) // else it asks again
         (void)peer_send(g->peer, IPC_ABSENT, buf_str(&b), NULL, 0);
     buf_done(&b);
@@ -315,20 +308,15 @@ static void send_absent(struct gateway_link *g, struct str model, struct str nam
 // The answer is a table that has it, or why there will be none.
 static int take_ask(struct controller *c, struct gateway_link *g, const struct msg *m, struct err *e)
 {
-    yyjson_doc *doc = yyjson_read(m->payload.p, m->payload.n, 0);
-    yyjson_val *root = yyjson_doc_get_root(doc), *model = yyjson_obj_get(root, "model"),
-               *name = yyjson_obj_get(root, "name");
-    bool good = yyjson_is_str(model) && yyjson_is_str(name);
-    if (good) {
-        struct str of = {yyjson_get_str(model), yyjson_get_len(model)},
-                   which = {yyjson_get_str(name), yyjson_get_len(name)};
-        struct err why;
-        if (deploying_ask(c, of, which, &why) && g->peer)
-            send_absent(g, of, which, &why);
-    }
-    yyjson_doc_free(doc);
-    return good ? 0
-                : err_set(e, ERR_INVALID, "gateway %u sent a message that is not as agreed", index_of(c, g));
+    struct ipc_ask ask;
+    struct err why;
+    int rc = ipc_ask_decode(m->payload, &ask, e);
+    if (rc)
+        return err_wrap(e, "gateway %u", index_of(c, g));
+    if (deploying_ask(c, ask.model, ask.name, &why) && g->peer)
+        send_absent(g, ask.model, ask.name, &why);
+    ipc_ask_done(&ask);
+    return 0;
 }
 
 // A deployment that is not there any more is none of our gateways' faults.

@@ -13,6 +13,7 @@
 #include "role/gateway/table.h"
 #include "role/gateway/trial.h"
 #include "role/ipc.h"
+#include "role/ipc_ask.h"
 #include "settings/settings.h"
 
 #include <stdio.h>
@@ -324,11 +325,7 @@ void control_ask(struct control *k, struct str model, struct str name)
 {
     struct buf b;
     buf_init(&b, 4096);
-    buf_puts(&b, "{\"model\":");
-    buf_put_json_str(&b, model);
-    buf_puts(&b, ",\"name\":");
-    buf_put_json_str(&b, name);
-    buf_putc(&b, '}');
+    ipc_ask_encode(model, name, &b);
     if (!b.failed)
         control_tell(k, IPC_ASK, buf_str(&b));
     buf_done(&b);

@@ -7,11 +7,11 @@
 #include "role/gateway/predict.h"
 #include "role/gateway/reply.h"
 #include "role/gateway/table.h"
+#include "role/ipc_ask.h"
 #include "settings/settings.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <yyjson.h>
 
 struct parked {
     struct parked *next;
@@ -271,24 +271,17 @@ static bool is_named(struct gateway *g, const struct parked *p, void *ctx)
 
 int parked_absent(struct gateway *g, struct str json, struct err *e)
 {
-    yyjson_doc *doc = yyjson_read(json.p, json.n, 0);
-    yyjson_val *root = yyjson_doc_get_root(doc), *model = yyjson_obj_get(root, "model"),
-               *name = yyjson_obj_get(root, "name"), *code = yyjson_obj_get(root, "code"),
-               *message = yyjson_obj_get(root, "message"), *hint = yyjson_obj_get(root, "hint");
-    bool good = yyjson_is_str(model) && yyjson_is_str(name) && yyjson_is_uint(code) &&
-                yyjson_is_str(message) && yyjson_is_str(hint) && yyjson_get_uint(code) > 0 &&
-                yyjson_get_uint(code) < -ERR_CODE_LIMIT;
-    if (good && g->parked) {
-        struct name which = {{yyjson_get_str(model), yyjson_get_len(model)},
-                             {yyjson_get_str(name), yyjson_get_len(name)}};
-        struct err why;
-        err_set(&why, -(int)yyjson_get_uint(code), "%s", yyjson_get_str(message));
-        err_hint(&why, "%s", yyjson_get_str(hint));
-        remember_absent(g, which.model, which.name, why.code);
-        go_on_all(g, is_named, &which, &why);
+    struct ipc_absent m;
+    int rc = ipc_absent_decode(json, &m, e);
+    if (rc)
+        return rc;
+    if (g->parked) {
+        struct name which = {m.model, m.name};
+        remember_absent(g, which.model, which.name, m.why.code);
+        go_on_all(g, is_named, &which, &m.why);
     }
-    yyjson_doc_free(doc);
-    return good ? 0 : err_set(e, ERR_INVALID, "an answer about a version is not as agreed");
+    ipc_absent_done(&m);
+    return 0;
 }
 
 static bool is_late(struct gateway *g, const struct parked *p, void *ctx)
