@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bodies of the read-only routes: GET /v1/models, /v1/models/M (KServe V1 and TensorFlow Serving's status in
 // one object), /v2 and /v2/models/M (Open Inference Protocol).
+#include "api/metadata_columns.h"
 #include "api/predict.h"
 #include "tensor/interface.h"
 
@@ -80,8 +81,10 @@ void kserve_v2_model_encode(struct str name, const struct api_version *versions,
 {
     put_versions(name, versions, n, out);
     buf_put_json_str(out, str_of(sig->platform));
-    buf_printf(out, ",\"inputs\":[{\"name\":\"input\",\"datatype\":\"%s\",\"shape\":[-1,%u]}]",
+    buf_printf(out, ",\"inputs\":[{\"name\":\"input\",\"datatype\":\"%s\",\"shape\":[-1,%u]",
                dtype_name(sig->input_dtype), sig->n_features);
+    metadata_put_feature_rules(sig, out);
+    buf_puts(out, "}]");
     buf_puts(out, ",\"outputs\":[{\"name\":");
     buf_put_json_str(out, str_of(sig->output_name));
     buf_printf(out, ",\"datatype\":\"%s\",\"shape\":[-1", dtype_name(sig->output_dtype));
@@ -102,7 +105,9 @@ static void put_specs(const struct tensor_spec *specs, uint32_t n, struct buf *o
         buf_printf(out, ",\"datatype\":\"%s\",\"shape\":[", dtype_name(s->dtype));
         for (uint32_t k = 0; k < s->n_dims; k++)
             buf_printf(out, "%s%lld", k ? "," : "", (long long)s->shape[k]);
-        buf_puts(out, s->any_shape ? "-1]}" : "]}");
+        buf_puts(out, s->any_shape ? "-1]" : "]");
+        metadata_put_tensor_rule(s, out);
+        buf_putc(out, '}');
     }
 }
 

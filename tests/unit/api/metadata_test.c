@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codec.h"
 #include "tensor/interface.h"
+#include "tensor/rule.h"
 
 static void is(struct buf *out, const char *expected)
 {
@@ -102,6 +103,80 @@ START_TEST(v2_metadata_of_tensors_has_classes_and_optional_inputs)
 }
 END_TEST
 
+// The rules of docs/signatures.md as parameters, whose values are texts, numbers and truth values there.
+START_TEST(v2_metadata_says_what_may_stand_in_the_inputs)
+{
+    struct codec c;
+    struct buf out;
+    struct rules *rules;
+    struct err e;
+    codec_init(&c, DTYPE_FP32);
+    buf_init(&out, 1 << 16);
+    c.sig.features[0].may_be_missing = true;
+    c.sig.features[2].may_be_missing = true;
+    ck_assert_msg(
+        rules_bind(&c.sig,
+                   STR("{\"inputs\":[{\"name\":\"age\",\"type\":\"number\",\"missing\":false,\"min\":18,"
+                       "\"max\":120.1,\"mode\":\"strict\"},{\"name\":\"income\",\"type\":\"number\"},"
+                       "{\"name\":\"code\",\"type\":\"category\",\"categories\":[\"a\",\"b\\\"c\"],"
+                       "\"mode\":\"coerce\"}],\"named\":true}"),
+                   &rules, &e) == 0,
+        "%s", e.msg);
+    struct api_version version = {STR("3"), &c.sig, true, NULL};
+    kserve_v2_model_encode(STR("churn"), &version, 1, rules_signature(rules), &out);
+    is(&out,
+       "{\"name\":\"churn\",\"versions\":[\"3\"],\"platform\":\"test_json\","
+       "\"inputs\":[{\"name\":\"input\",\"datatype\":\"FP32\",\"shape\":[-1,3],\"parameters\":{\"columns\":"
+       "\"[{\\\"name\\\":\\\"age\\\",\\\"mode\\\":\\\"strict\\\",\\\"type\\\":\\\"number\\\",\\\"missing\\\":"
+       "false,"
+       "\\\"min\\\":18,\\\"max\\\":120.1},"
+       "{\\\"name\\\":\\\"code\\\",\\\"mode\\\":\\\"coerce\\\",\\\"type\\\":\\\"category\\\",\\\"missing\\\":"
+       "true,"
+       "\\\"categories\\\":[\\\"a\\\",\\\"b\\\\\\\"c\\\"]}]\"}}],"
+       "\"outputs\":[{\"name\":\"prediction\",\"datatype\":\"FP32\",\"shape\":[-1]}],"
+       "\"properties\":{\"features\":\"[\\\"age\\\",\\\"income\\\",\\\"code\\\"]\"}}");
+    rules_free(rules);
+    buf_done(&out);
+    codec_done(&c);
+}
+END_TEST
+
+START_TEST(v2_metadata_of_tensors_says_what_may_stand_in_them)
+{
+    struct tensor_spec inputs[] = {{.name = STR("age"), .dtype = DTYPE_FP64, .n_dims = 2, .shape = {-1, 1}},
+                                   {.name = STR("job"), .dtype = DTYPE_BYTES, .any_shape = true},
+                                   {.name = STR("kind"), .dtype = DTYPE_INT64, .n_dims = 1, .shape = {-1}}};
+    struct tensor_spec output = {.name = STR("y"), .dtype = DTYPE_FP32, .n_dims = 1, .shape = {-1}};
+    struct interface i = {
+        .platform = "onnx_onnxv1", .n_inputs = 3, .n_outputs = 1, .inputs = inputs, .outputs = &output};
+    struct api_version version = {STR("1"), NULL, true, &i};
+    struct rules *rules;
+    struct buf out;
+    struct err e;
+    buf_init(&out, 1 << 16);
+    ck_assert_msg(rules_bind_interface(
+                      &i,
+                      STR("{\"inputs\":[{\"name\":\"age\",\"datatype\":\"FP64\",\"shape\":[-1,1],\"max\":0.5,"
+                          "\"mode\":\"warn\"},{\"name\":\"job\",\"datatype\":\"BYTES\",\"any_shape\":true,"
+                          "\"categories\":[\"cook\"],\"mode\":\"strict\"},{\"name\":\"kind\",\"datatype\":"
+                          "\"INT64\",\"shape\":[-1],\"categories\":[3,1],\"mode\":\"strict\"}],"
+                          "\"outputs\":[],\"max_batch_rows\":0}"),
+                      &rules, &e) == 0,
+                  "%s", e.msg);
+    kserve_v2_interface_encode(STR("m"), &version, 1, &i, &out);
+    is(&out, "{\"name\":\"m\",\"versions\":[\"1\"],\"platform\":\"onnx_onnxv1\",\"inputs\":["
+             "{\"name\":\"age\",\"datatype\":\"FP64\",\"shape\":[-1,1],"
+             "\"parameters\":{\"mode\":\"warn\",\"missing\":true,\"max\":0.5}},"
+             "{\"name\":\"job\",\"datatype\":\"BYTES\",\"shape\":[-1],"
+             "\"parameters\":{\"mode\":\"strict\",\"missing\":false,\"categories\":\"[\\\"cook\\\"]\"}},"
+             "{\"name\":\"kind\",\"datatype\":\"INT64\",\"shape\":[-1],"
+             "\"parameters\":{\"mode\":\"strict\",\"missing\":false,\"categories\":\"[1,3]\"}}],"
+             "\"outputs\":[{\"name\":\"y\",\"datatype\":\"FP32\",\"shape\":[-1]}]}");
+    rules_free(rules);
+    buf_done(&out);
+}
+END_TEST
+
 START_TEST(errors_have_path_and_hint_only_where_there_are_any)
 {
     struct buf out;
@@ -122,4 +197,5 @@ END_TEST
 
 UNIT_MAIN("api/metadata", v1_lists_models_and_merges_both_status_shapes, v2_metadata_agrees_with_the_tensors,
           v2_metadata_of_tensors_has_classes_and_optional_inputs,
+          v2_metadata_says_what_may_stand_in_the_inputs, v2_metadata_of_tensors_says_what_may_stand_in_them,
           errors_have_path_and_hint_only_where_there_are_any)
