@@ -3,6 +3,7 @@
 #include "cli/change.h"
 #include "cli/cli.h"
 #include "cli/describe.h"
+#include "cli/signature.h"
 #include "cli/term.h"
 
 #include <inttypes.h>
@@ -25,12 +26,19 @@ static int put_moved(const struct args *a, yyjson_val *answer, struct buf *out, 
     if (previous)
         buf_printf(out, ", was %" PRIu64, yyjson_get_uint(previous));
     buf_putc(out, '\n');
+    signature_put_changes(yyjson_obj_get(answer, "changes"), out);
     return 0;
+}
+
+static void put_refusal(yyjson_val *answer, struct buf *out)
+{
+    signature_put_changes(yyjson_obj_get(answer, "changes"), out);
 }
 
 static int ask_and_free(const struct args *a, const char *method, struct buf *path, struct buf *body)
 {
-    struct cli_ask ask = {.method = method, .body = buf_str(body), .put = put_moved};
+    struct cli_ask ask = {
+        .method = method, .body = buf_str(body), .put = put_moved, .put_refusal = put_refusal};
     buf_putc(path, '\0');
     ask.path = path->p;
     struct err e;
@@ -61,6 +69,8 @@ static int set(const struct args *a, const char *alias, const char *version)
     (void)client_path(&path, "/api/v1/models/", a->words[0], "/aliases/", alias, NULL);
     buf_printf(&body, "{\"version\":%" PRIu64, number);
     cli_put_reason(a, &body);
+    if (args_has(a, "allow-breaking"))
+        buf_puts(&body, ",\"allow_breaking\":true");
     buf_putc(&body, '}');
     return ask_and_free(a, "PUT", &path, &body);
 }
@@ -109,6 +119,11 @@ static int rollback_run(const struct args *a)
     return ask_and_free(a, "POST", &path, &body);
 }
 
+#define ALLOW_BREAKING                                                                                       \
+    {                                                                                                        \
+        .name = "allow-breaking", .help = "Moves the name also where its clients would break."               \
+    }
+
 const struct verb verb_alias = {
     .name = "alias",
     .summary = "Lets a name of a model mean another version, in all processes at once.",
@@ -116,9 +131,11 @@ const struct verb verb_alias = {
     .examples = "slipway alias churn challenger 3\n"
                 "slipway alias churn champion 3 --reason 'won the comparison'\n"
                 "slipway alias churn challenger --remove",
-    .flags =
-        (const struct flag[]){
-            {.name = "remove", .help = "Takes the name away."}, CLI_CHANGE_FLAGS, CLI_CLIENT_FLAGS, {0}},
+    .flags = (const struct flag[]){{.name = "remove", .help = "Takes the name away."},
+                                   ALLOW_BREAKING,
+                                   CLI_CHANGE_FLAGS,
+                                   CLI_CLIENT_FLAGS,
+                                   {0}},
     .min_words = 2,
     .max_words = 3,
     .takes_model = true,
@@ -130,7 +147,7 @@ const struct verb verb_promote = {
     .summary = "Makes a version the champion, which answers where none is named.",
     .usage = "slipway promote MODEL VERSION [flags]",
     .examples = "slipway promote churn 3\nslipway promote churn 3 --reason 'won the comparison'",
-    .flags = (const struct flag[]){CLI_CHANGE_FLAGS, CLI_CLIENT_FLAGS, {0}},
+    .flags = (const struct flag[]){ALLOW_BREAKING, CLI_CHANGE_FLAGS, CLI_CLIENT_FLAGS, {0}},
     .min_words = 2,
     .max_words = 2,
     .takes_model = true,

@@ -6,12 +6,35 @@
 #include "cli/describe.h"
 #include "cli/term.h"
 
+#include <stdio.h>
+
 enum { CHANGE_TIMEOUT_MS = 3600 * 1000 }; // a version that is not loaded is loaded first
 
-static int run(struct client *c, const struct args *a, const struct cli_ask *ask, struct buf *out,
-               struct err *e)
+static int take(const struct args *a, const struct cli_ask *ask, yyjson_val *answer, struct buf *out,
+                struct err *e)
+{
+    int rc = args_has(a, "json") ? term_put_json(answer, out, e) : ask->put(a, answer, out, e);
+    if (rc == 0)
+        rc = term_write(out, e);
+    if (rc == 0 && ask->judge)
+        rc = ask->judge(answer, e);
+    return rc;
+}
+
+static void refused(const struct args *a, const struct cli_ask *ask, yyjson_val *answer, struct buf *out)
+{
+    if (!ask->put_refusal || !answer || args_has(a, "json"))
+        return;
+    ask->put_refusal(answer, out);
+    if (!out->failed && out->n)
+        (void)fwrite(out->p, 1, out->n, stderr);
+}
+
+// The exit code.
+static int run(struct client *c, const struct args *a, const struct cli_ask *ask, struct buf *out)
 {
     yyjson_doc *doc = NULL;
+    struct err e;
     bool is_change = str_eq(str_of(ask->method), STR("GET")) == 0;
     struct client_request q = {.method = ask->method,
                                .path = ask->path,
@@ -19,17 +42,16 @@ static int run(struct client *c, const struct args *a, const struct cli_ask *ask
                                .body = ask->body,
                                .idempotency_key = is_change ? args_value(a, "idempotency-key") : NULL,
                                .timeout_ms = is_change && !args_has(a, "timeout") ? CHANGE_TIMEOUT_MS : 0};
-    int rc = client_json(c, &q, &doc, e);
-    if (rc == 0 && args_has(a, "json"))
-        rc = term_put_json(yyjson_doc_get_root(doc), out, e);
-    else if (rc == 0)
-        rc = ask->put(a, yyjson_doc_get_root(doc), out, e);
-    if (rc == 0)
-        rc = term_write(out, e);
-    if (rc == 0 && ask->judge)
-        rc = ask->judge(yyjson_doc_get_root(doc), e);
+    int rc = client_ask(c, &q, &doc, &e), code = CLI_OK;
+    yyjson_val *answer = yyjson_doc_get_root(doc);
+    if (rc) {
+        refused(a, ask, answer, out);
+        code = term_refused(&e, args_has(a, "json"), answer);
+    } else if (take(a, ask, answer, out, &e)) {
+        code = term_fail(&e, args_has(a, "json"));
+    }
     yyjson_doc_free(doc);
-    return rc;
+    return code;
 }
 
 int cli_ask(const struct args *a, const struct cli_ask *ask)
@@ -40,10 +62,10 @@ int cli_ask(const struct args *a, const struct cli_ask *ask)
     if (client_init(&c, a, &e))
         return term_usage(&e);
     buf_init(&out, 64 << 20);
-    int rc = run(&c, a, ask, &out, &e);
+    int code = run(&c, a, ask, &out);
     buf_done(&out);
     client_done(&c);
-    return rc ? term_fail(&e, args_has(a, "json")) : CLI_OK;
+    return code;
 }
 
 void cli_put_query(const struct args *a, const char *flag, bool *first, struct buf *path)

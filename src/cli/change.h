@@ -12,6 +12,8 @@ struct cli_ask {
     struct str body;  // JSON; empty: none
     // Appends the answer as text.
     int (*put)(const struct args *a, yyjson_val *answer, struct buf *out, struct err *e);
+    // Appends what a refusal says beyond its error, for stderr. NULL: nothing is of interest.
+    void (*put_refusal)(yyjson_val *answer, struct buf *out);
     // Once it is printed: an error when what it says is a failure. NULL: it never is.
     int (*judge)(yyjson_val *answer, struct err *e);
 };

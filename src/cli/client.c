@@ -331,17 +331,25 @@ int client_download(struct client *c, const char *path,
 
 int client_json(struct client *c, const struct client_request *q, yyjson_doc **ret, struct err *e)
 {
+    int rc = client_ask(c, q, ret, e);
+    if (rc) {
+        yyjson_doc_free(*ret);
+        *ret = NULL;
+    }
+    return rc;
+}
+
+int client_ask(struct client *c, const struct client_request *q, yyjson_doc **ret, struct err *e)
+{
     struct reply r;
     *ret = NULL;
     int rc = client_call(c, q, &r, e);
     if (rc)
         return rc;
+    *ret = r.body.n ? yyjson_read(r.body.p, r.body.n, 0) : NULL;
     if (r.status >= 300)
         return client_refusal(&r, e);
-    if (r.body.n == 0)
-        return 0;
-    *ret = yyjson_read(r.body.p, r.body.n, 0);
-    if (*ret)
+    if (r.body.n == 0 || *ret)
         return 0;
     err_set(e, ERR_BAD_JSON, "%s answered with something that is not JSON", c->url);
     err_hint(e, "Is it a Slipway server?");

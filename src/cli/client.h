@@ -63,6 +63,9 @@ int client_download(struct client *c, const char *path,
 // client_refusal. *ret is freed by the caller with yyjson_doc_free; NULL when the answer is empty.
 int client_json(struct client *c, const struct client_request *q, yyjson_doc **ret,
                 struct err *e) ERR_CHECKED;
+// As client_json, but that *ret is also the object of a refusal, where there is one: freed by the caller in
+// any case.
+int client_ask(struct client *c, const struct client_request *q, yyjson_doc **ret, struct err *e) ERR_CHECKED;
 // Makes an error of a refusing answer: code by its name or status, message, path, hint.
 int client_refusal(const struct reply *r, struct err *e);
 

@@ -182,10 +182,11 @@ static int post(struct client *c, const struct client_request *q, bool json, yyj
     return rc;
 }
 
-static int push(struct client *c, const struct args *a, struct package *p, struct buf *out, struct err *e)
+// *ret: what the server said, also when it refused; NULL where it said nothing.
+static int push(struct client *c, const struct args *a, struct package *p, struct buf *out, yyjson_doc **ret,
+                struct err *e)
 {
     struct buf path, manifest;
-    yyjson_doc *doc = NULL;
     buf_init(&path, 4096);
     buf_init(&manifest, 1 << 20);
     int rc = put_manifest(a, p, &manifest, e);
@@ -199,14 +200,13 @@ static int push(struct client *c, const struct args *a, struct package *p, struc
                                    .body = buf_str(&manifest),
                                    .idempotency_key = args_value(a, "idempotency-key"),
                                    .timeout_ms = ADMISSION_TIMEOUT_MS};
-        rc = post(c, &q, args_has(a, "json"), &doc, e);
+        rc = post(c, &q, args_has(a, "json"), ret, e);
     }
-    yyjson_val *root = yyjson_doc_get_root(doc);
+    yyjson_val *root = yyjson_doc_get_root(*ret);
     if (rc == 0 && args_has(a, "json"))
         rc = term_put_json(root, out, e);
     else if (rc == 0)
         put_result(c, a, root, p->files.items[0].was_stored, out);
-    yyjson_doc_free(doc);
     buf_done(&path);
     buf_done(&manifest);
     return rc;
@@ -225,6 +225,7 @@ static int push_run(const struct args *a)
     struct err e;
     struct buf out;
     struct package p;
+    yyjson_doc *said = NULL;
     bool json = args_has(a, "json");
     buf_init(&out, 16 << 20);
     if (client_init(&c, a, &e))
@@ -243,13 +244,15 @@ static int push_run(const struct args *a)
     if (rc == 0)
         rc = artifacts_hash(&p.files, &e);
     if (rc == 0)
-        rc = push(&c, a, &p, &out, &e);
+        rc = push(&c, a, &p, &out, &said, &e);
     if (rc == 0)
         rc = term_write(&out, &e);
+    int code = rc ? term_refused(&e, json, yyjson_doc_get_root(said)) : CLI_OK;
+    yyjson_doc_free(said);
     package_done(&p);
     buf_done(&out);
     client_done(&c);
-    return rc ? term_fail(&e, json) : CLI_OK;
+    return code;
 }
 
 const struct verb verb_push = {

@@ -80,6 +80,18 @@ int term_fail(const struct err *e, bool json)
     return e->code == ERR_REFUSED ? CLI_REFUSED : CLI_FAILED;
 }
 
+int term_refused(const struct err *e, bool json, struct yyjson_val *said)
+{
+    char *line =
+        json && yyjson_get_str(yyjson_obj_get(said, "error")) ? yyjson_val_write(said, 0, NULL) : NULL;
+    if (!line)
+        return term_fail(e, json);
+    fflush(stdout);
+    fprintf(stderr, "%s\n", line);
+    free(line);
+    return e->code == ERR_REFUSED ? CLI_REFUSED : CLI_FAILED;
+}
+
 int term_usage(const struct err *e)
 {
     (void)term_fail(e, false);

@@ -21,13 +21,15 @@ const char *term_off(FILE *to);
 // Writes "slipway: message", place and hint to stderr; as one JSON line {"error","code",…} when json.
 // Returns the exit code that fits: 3 for ERR_REFUSED, 2 for `usage`, else 1.
 int term_fail(const struct err *e, bool json);
+// The same of what a server refused: with `json` its whole object, which may say more, where there is one.
+struct yyjson_val;
+int term_refused(const struct err *e, bool json, struct yyjson_val *said);
 int term_usage(const struct err *e);
 
 // Writes the buffer to stdout, all of it. 0, or ERR_IO (stdout closed or full).
 int term_write(const struct buf *b, struct err *e) ERR_CHECKED;
 
 // Appends a JSON value, indented, with a newline. ERR_NOMEM.
-struct yyjson_val;
 int term_put_json(struct yyjson_val *v, struct buf *out, struct err *e) ERR_CHECKED;
 
 void term_put_bytes(uint64_t bytes, struct buf *out); // "1.4 MiB"
