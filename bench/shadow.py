@@ -48,7 +48,7 @@ def main():
         server.wait_child("child_ready", "gateway", 0, n=2)
         for name in "ab":
             server.push("m", folder / f"{name}.fake")
-        requests.put(f"{server.url}/api/v1/models/m/aliases/champion", json={"version": 1}, timeout=30).raise_for_status()
+        requests.put(f"{server.url}/api/v1/models/m/aliases/champion", json={"version": 1, "allow_breaking": True}, timeout=30).raise_for_status()
         found = {False: [], True: []}
         for i in range(2 * int(rounds)):
             shadow = i % 2 == 1

@@ -12,7 +12,7 @@ def main():
     base, seconds = sys.argv[1], float(sys.argv[2])
     end, version = time.monotonic() + seconds, 1
     while time.monotonic() < end:
-        servers.call(f"{base}/api/v1/models/w1/aliases/champion", json.dumps({"version": version}).encode(), "PUT")
+        servers.call(f"{base}/api/v1/models/w1/aliases/champion", json.dumps({"version": version, "allow_breaking": True}).encode(), "PUT")
         version = 3 - version
         time.sleep(0.25)
 

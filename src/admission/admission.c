@@ -154,6 +154,14 @@ static void say_golden(struct check *c)
     admission_end(c->a, ADMISSION_GOLDEN, ADMISSION_PASSED, "%s%s", how, worst);
 }
 
+static int bad_file(struct err *e)
+{
+    if (!e->hint[0])
+        err_hint(e, "The file is {\"inputs\": rows, \"outputs\": rows, \"tolerance\": number}%s.",
+                 e->path[0] ? "; the path is one of its" : "");
+    return err_wrap(e, "golden rows");
+}
+
 // 1: go on. Errors of a file that cannot be read are the caller's.
 static int step_golden(struct check *c, struct str text, struct golden **ret, struct err *e)
 {
@@ -166,7 +174,7 @@ static int step_golden(struct check *c, struct str text, struct golden **ret, st
     }
     int rc = golden_open(text, c->s, ret, e);
     if (rc)
-        return err_wrap(e, "golden rows");
+        return bad_file(e);
     c->g = *ret;
     c->alone_end_ns = clock_mono_ns() + ALONE_NS;
     rc = hold_all(c, &why);
@@ -176,7 +184,7 @@ static int step_golden(struct check *c, struct str text, struct golden **ret, st
     a->report.batched_equal = c->differs == UINT32_MAX;
     if (rc == ERR_NOMEM || why.path[0]) { // what is expected has not the shape of what the model gives
         *e = why;
-        return err_wrap(e, "golden rows");
+        return bad_file(e);
     }
     if (rc)
         (void)err_wrap(&why, "the model refuses the golden rows");

@@ -181,6 +181,23 @@ static int read_tensors(struct str body, const struct interface *i, struct golde
     return rc;
 }
 
+static int read_as(struct str body, const struct signature *sig, const struct interface *i, struct golden *g,
+                   struct err *e)
+{
+    return sig ? read_rows(body, sig, g, e) : read_tensors(body, i, g, e);
+}
+
+// As in a request. But golden rows are held to no rules: what a request may not have is read as the file
+// itself would have it.
+static int read_body(struct str body, const struct subject *s, struct golden *g, struct err *e)
+{
+    struct err ignored;
+    if (!s->asked_signature && !s->asked_interface)
+        return read_as(body, s->signature, s->interface, g, e);
+    int rc = read_as(body, s->asked_signature, s->asked_interface, g, e);
+    return rc && read_as(body, s->signature, s->interface, g, &ignored) ? rc : 0;
+}
+
 // `inputs` of a V1 request takes rows as `instances` does, and columns besides; its paths are the file's.
 static int read_inputs(struct str text, const struct subject *s, struct golden *g, struct err *e)
 {
@@ -191,8 +208,7 @@ static int read_inputs(struct str text, const struct subject *s, struct golden *
     buf_putc(&body, '}');
     int rc = body.failed ? err_set(e, ERR_NOMEM, "no memory for the golden rows") : 0;
     if (!rc)
-        rc = s->signature ? read_rows(buf_str(&body), s->signature, g, e)
-                          : read_tensors(buf_str(&body), s->interface, g, e);
+        rc = read_body(buf_str(&body), s, g, e);
     buf_done(&body);
     if (rc)
         return rc;

@@ -2,10 +2,11 @@
 // Golden rows: inputs with the outputs that the training framework gave for them, which a version must give
 // again, within a tolerance, before it serves and at each later load.
 //   {"inputs": rows, "outputs": rows, "tolerance": 1e-5}
-// inputs as in a V1 request (docs/api.md): rows as arrays or as objects by name, or whole columns and tensors
-// by name. outputs as in the V1 answer: a value or a list for each row, of a model with several outputs an
-// object by output name, of which some may be left out; or an object with all rows of each output. tolerance
-// is a number (absolute) or {"absolute":…,"relative":…}.
+// inputs as in a V1 request, by the names and categories of the version's signature (docs/api.md): rows as
+// arrays or as objects by name, or whole columns and tensors by name. outputs as in the V1 answer: a value or
+// a list for each row, of a model with several outputs an object by output name, of which some may be left
+// out; or an object with all rows of each output. tolerance is a number (absolute) or
+// {"absolute":…,"relative":…}.
 #pragma once
 
 #include "admission/subject.h"

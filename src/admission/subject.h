@@ -14,6 +14,10 @@ struct signature;
 struct subject {
     const struct interface *interface; // of a model of rows: made by subject_of_model
     const struct signature *signature; // NULL: a model of tensors
+    // As requests see the model, with its user's names, categories and rules; NULL: as the file has it,
+    // above. Golden rows are read by them.
+    const struct signature *asked_signature;
+    const struct interface *asked_interface;
     bool is_exact; // rows together and alone must have the same bits, not only the same numbers but for
                    // rounding
     // Whether rows are computed independently of each other, so that they may be taken apart.

@@ -14,6 +14,7 @@
 #include "os/proc.h"
 #include "os/sandbox.h"
 #include "registry/registry.h"
+#include "role/compile_signature.h"
 #include "role/helper_report.h"
 #include "role/model_files.h"
 
@@ -77,9 +78,11 @@ struct work {
     const struct engine *engine;
     const char *format;
     struct runtime_options options; // of the version
-    bool is_new;                    // to be tried in full
-    uint32_t batch_rows;            // of one that is not
-    struct library *library;        // NULL: not opened, library_error says why
+    struct compile_signature signature;
+    bool is_new;             // to be tried in full
+    bool has_image;          // it was compiled before, and is only tried
+    uint32_t batch_rows;     // of one that is not
+    struct library *library; // NULL: not opened, library_error says why
     struct err library_error;
     struct memory_room room; // before anything was loaded; budget_bytes 0: not known
     uint64_t load_began_ns;
@@ -150,12 +153,23 @@ static void put_rejection(const struct admission *a, struct buf *b)
     buf_done(&why);
 }
 
-static int report(int rc, struct work *w, const struct err *e)
+// A reader of a model file says what is wrong with it; what can be done about it is much the same for all.
+static void advise(struct err *e)
+{
+    if (e->code == ERR_BAD_MODEL && !e->hint[0])
+        err_hint(
+            e,
+            "The file was cut short, edited, or not written by the library that it seems to be of: save the "
+            "model again, and push that.");
+}
+
+static int report(int rc, struct work *w, struct err *e)
 {
     struct buf b;
     struct err ignored;
     buf_init(&b, HELPER_REPORT_MAX);
     if (rc) {
+        advise(e);
         helper_report_error(e, &b);
     } else {
         w->admission.report.memory_bytes = peak_bytes();
@@ -163,6 +177,8 @@ static int report(int rc, struct work *w, const struct err *e)
         admission_report_encode(&w->admission.report, &b);
         if (admission_is_rejected(&w->admission.report))
             put_rejection(&w->admission, &b);
+        if (w->signature.is_breaking)
+            buf_puts(&b, ",\"breaking\":true");
         buf_putc(&b, '}');
     }
     buf_putc(&b, '\n');
@@ -266,6 +282,7 @@ static int try_session(struct work *w, const struct runtime *runtime, struct ses
 {
     struct subject subject;
     int rc = subject_of_session(&subject, runtime, s, i->max_batch_rows, e);
+    subject.asked_interface = w->signature.tensors;
     if (!rc)
         rc = admission_run(&w->admission, &subject, w->golden, w->is_new, e);
     if (!rc && i->max_batch_rows && !subject.has_rows) {
@@ -277,11 +294,32 @@ static int try_session(struct work *w, const struct runtime *runtime, struct ses
 }
 
 // The image of a model that runs in replicas is its interface.
+static int try_loaded(struct work *w, const struct runtime *runtime, struct session *s, uint64_t loaded_bytes,
+                      struct err *e)
+{
+    struct buf image;
+    double worst;
+    struct interface i = *runtime->interface(s);
+    i.max_batch_rows = w->is_new ? runtime->probe_batching(s, &worst) : w->batch_rows;
+    buf_init(&image, LIMIT_INTERFACE_BYTES);
+    interface_encode(&i, &image);
+    int rc = write_image(&image, e);
+    if (!rc)
+        rc = compile_signature_of_tensors(&w->signature, buf_str(&image), e);
+    if (!rc && !w->signature.is_breaking) {
+        say_tensors(&w->admission, &i);
+        say_limits(w, image.n);
+        rc = say_fit(w, loaded_bytes, "more in memory when loaded", e);
+        if (!rc)
+            rc = try_session(w, runtime, s, &i, image.n, e);
+    }
+    buf_done(&image);
+    return rc;
+}
+
 static int inspect(struct work *w, const struct runtime *runtime, struct err *e)
 {
     struct session *s;
-    struct buf image;
-    double worst;
     if (!w->library) {
         *e = w->library_error;
         return e->code ? e->code : err_set(e, ERR_INTERNAL, "the file is not what it began like");
@@ -295,21 +333,7 @@ static int inspect(struct work *w, const struct runtime *runtime, struct err *e)
     if (rc)
         return rc;
     note_load(w);
-    uint64_t loaded = peak_bytes() - before;
-    struct interface i = *runtime->interface(s);
-    i.max_batch_rows = w->is_new ? runtime->probe_batching(s, &worst) : w->batch_rows;
-    buf_init(&image, LIMIT_INTERFACE_BYTES);
-    interface_encode(&i, &image);
-    rc = write_image(&image, e);
-    if (!rc) {
-        say_tensors(&w->admission, &i);
-        say_limits(w, image.n);
-        rc = say_fit(w, loaded, "more in memory when loaded", e);
-    }
-    if (!rc) {
-        rc = try_session(w, runtime, s, &i, image.n, e);
-    }
-    buf_done(&image);
+    rc = try_loaded(w, runtime, s, peak_bytes() - before, e);
     runtime->close(s);
     return rc;
 }
@@ -322,10 +346,28 @@ static int map_image(void **ret, size_t *ret_size, struct err *e)
     int rc = file_size(COMPILE_FD_IMAGE, &size, e);
     if (rc)
         return rc;
-    *ret = mmap(NULL, size, PROT_READ, MAP_SHARED, COMPILE_FD_IMAGE, 0);
+    *ret = mmap(NULL, size, PROT_READ, MAP_PRIVATE, COMPILE_FD_IMAGE, 0); // a sealed one is not shared
     *ret_size = size;
     _Static_assert(IMAGE_ALIGN <= 4096, "a mapping is aligned well enough");
     return *ret == MAP_FAILED ? err_errno(e, errno, "map the compiled model") : 0;
+}
+
+static int try_model(struct work *w, struct model *m, size_t size, struct err *e)
+{
+    struct subject subject;
+    const struct signature *sig = w->engine->signature(m);
+    int rc = compile_signature_of_rows(&w->signature, sig, e);
+    if (rc || w->signature.is_breaking)
+        return rc;
+    say_rows(&w->admission, sig);
+    say_limits(w, size);
+    subject_of_model(&subject, w->engine, m);
+    subject.asked_signature = w->signature.rows;
+    rc = say_fit(w, size, "in memory, shared by all gateways", e);
+    if (!rc)
+        rc = admission_run(&w->admission, &subject, w->golden, w->is_new, e);
+    subject_done(&subject);
+    return rc;
 }
 
 // The image as gateways will open it: what would fail there shall fail here.
@@ -334,20 +376,13 @@ static int try_image(struct work *w, struct err *e)
     void *p = NULL;
     size_t size = 0;
     struct model *m;
-    struct subject subject;
     int rc = map_image(&p, &size, e);
     if (!rc)
         rc = w->engine->open(p, size, &m, e);
     if (rc)
         return rc;
     note_load(w);
-    say_rows(&w->admission, w->engine->signature(m));
-    say_limits(w, size);
-    subject_of_model(&subject, w->engine, m);
-    rc = say_fit(w, size, "in memory, shared by all gateways", e);
-    if (!rc)
-        rc = admission_run(&w->admission, &subject, w->golden, w->is_new, e);
-    subject_done(&subject);
+    rc = try_model(w, m, size, e);
     w->engine->close(m);
     return rc;
 }
@@ -370,11 +405,13 @@ static int compile(struct work *w, struct err *e)
     w->engine = engine_detect(w->bytes, w->size, &w->format);
     if (!w->engine)
         return engine_refuse(w->bytes, w->size, e);
+    say_engine(w); // first: with the step it is looked at whether it suits the version
     admission_end(a, ADMISSION_FORMAT, ADMISSION_PASSED, "%s, known by its content", w->format);
-    say_engine(w);
     admission_begin(a, ADMISSION_SIGNATURE);
     w->load_began_ns = clock_mono_ns();
-    return w->engine->runtime ? inspect(w, w->engine->runtime, e) : build_image(w, e);
+    if (w->engine->runtime)
+        return inspect(w, w->engine->runtime, e);
+    return w->has_image ? try_image(w, e) : build_image(w, e);
 }
 
 static int map_golden(struct work *w, struct str digest, struct err *e)
@@ -403,6 +440,7 @@ int compile_main(int argc, char *const *argv)
     static struct work w;
     w = (struct work){.max_image = memory_bytes,
                       .is_new = !argv[COMPILE_ARG_BATCH_ROWS][0],
+                      .has_image = argv[COMPILE_ARG_IMAGE][0],
                       .batch_rows = (uint32_t)rows,
                       .options = {.threads = 1,
                                   .optimization = argv[COMPILE_ARG_OPTIMIZATION],
@@ -422,7 +460,11 @@ int compile_main(int argc, char *const *argv)
         rc = map_file(COMPILE_FD_FILE, str_of(argv[COMPILE_ARG_DIGEST]), &w.bytes, &w.size, &e);
     if (!rc)
         rc = map_golden(&w, str_of(argv[COMPILE_ARG_GOLDEN]), &e);
+    if (!rc && argv[COMPILE_ARG_SIGNATURE][0])
+        rc = compile_signature_read(COMPILE_FD_SIGNATURE, &w.signature, &e);
     if (!rc)
         rc = compile(&w, &e);
-    return report(rc, &w, &e);
+    int code = report(rc, &w, &e);
+    compile_signature_done(&w.signature);
+    return code;
 }

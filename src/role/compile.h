@@ -17,16 +17,21 @@ enum compile_arg {
     COMPILE_ARG_FILES,      // external data of the model, as in role/model_files.h; "": none
     COMPILE_ARG_DATA_DIR,   // where they are
     COMPILE_ARG_GOLDEN,     // "sha256:…" of the golden rows; "": there are none
+    COMPILE_ARG_SIGNATURE,  // "told": what of role/compile_signature.h; "": nothing
+    COMPILE_ARG_IMAGE,      // "given": it is there, and only tried; "": the process makes it
     COMPILE_ARG_BATCH_ROWS, // "": the version is new, and tried in full; else only its golden rows, and what
                             // runs in replicas may have so many rows together, as was found out then
     COMPILE_ARGS
 };
-#define COMPILE_ROLE "@compile"
+#define COMPILE_ROLE  "@compile"
+#define COMPILE_TOLD  "told"
+#define COMPILE_GIVEN "given"
 enum compile_fd {
-    COMPILE_FD_FILE = 3, // the model file, for reading
-    COMPILE_FD_IMAGE,    // an empty memfd, for the image
-    COMPILE_FD_GOLDEN,   // the golden rows, for reading; without them anything
-    COMPILE_FD_RESULT,   // a pipe, for lines of JSON
+    COMPILE_FD_FILE = 3,  // the model file, for reading
+    COMPILE_FD_IMAGE,     // an empty memfd, for the image; or a sealed one with it
+    COMPILE_FD_GOLDEN,    // the golden rows, for reading; without them anything
+    COMPILE_FD_SIGNATURE, // what is told of the signature; without that anything
+    COMPILE_FD_RESULT,    // a pipe, for lines of JSON
     COMPILE_FD_LIMIT
 };
 
@@ -39,6 +44,7 @@ enum compile_fd {
 // {"step":"golden","result":"passed",…} after it (admission/report.h), and at last one of
 //   {"report":{…}}                                                      the image is written, and sound
 //   the same with "rejected":{"step":"golden","code":"rejected","message":"…","path":"…","hint":"…"}
+//   the same with "breaking":true               clients of the version before would break: it was not tried
 //   {"code":"bad_model","message":"…","path":"…","hint":"…"}            nothing can be said of the version
 // From the end of the step "signature" on the image is whole, and a process that ends without its last line
 // was ended by the model in the step that began last.

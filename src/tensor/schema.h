@@ -78,6 +78,9 @@ int schema_read(struct str json, bool is_users, const char *at, struct arena *a,
                 struct err *e) ERR_CHECKED;
 // Appends the document, with `changes` (a JSON object or empty) as its member of this name.
 void schema_write(const struct schema *s, struct str changes, struct buf *json);
+// Appends the document as far as the file of a model of rows gives it.
+struct signature;
+void schema_write_signature(const struct signature *s, struct buf *json);
 
 // Completes `model`, as it was inferred from the file, by what its user says. What contradicts the file is
 // refused naming the column: another count, an unknown column (hint: the nearest name), a type or category

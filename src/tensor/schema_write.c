@@ -3,6 +3,10 @@
 #include "tensor/schema.h"
 
 #include "base/num.h"
+#include "tensor/signature.h"
+
+#include <math.h>
+#include <stdlib.h>
 
 static void put_number(double v, struct buf *json)
 {
@@ -128,4 +132,47 @@ void schema_write(const struct schema *s, struct str changes, struct buf *json)
         buf_put_str(json, changes);
     }
     buf_putc(json, '}');
+}
+
+// {"name":"age","datatype":"FP32","type":"number","missing":true}
+static struct schema_column column_of(const struct signature *s, const struct feature *f)
+{
+    struct schema_column c = {.name = f->name,
+                              .dtype = s->input_dtype,
+                              .type = f->categorical               ? SCHEMA_CATEGORY
+                                      : f->type == FEATURE_INTEGER ? SCHEMA_INTEGER
+                                      : f->type == FEATURE_BOOLEAN ? SCHEMA_BOOLEAN
+                                                                   : SCHEMA_NUMBER,
+                              .missing = f->may_be_missing ? SCHEMA_YES : SCHEMA_NO,
+                              .categorical = f->categorical,
+                              .was_seen = f->was_seen && isfinite(f->seen_min) && isfinite(f->seen_max),
+                              .seen_min = f->seen_min,
+                              .seen_max = f->seen_max};
+    if (f->categories) {
+        c.type = SCHEMA_CATEGORY;
+        c.has_categories = true;
+        c.categories = f->categories->names;
+        c.n_categories = f->categories->n;
+    }
+    return c;
+}
+
+void schema_write_signature(const struct signature *s, struct buf *json)
+{
+    struct schema_column *inputs = calloc(s->n_features, sizeof *inputs);
+    struct schema_column output = {.name = str_of(s->output_name),
+                                   .dtype = s->output_dtype,
+                                   .has_shape = true,
+                                   .n_dims = s->n_outputs > 1 || s->output_is_vector ? 2 : 1,
+                                   .shape = {-1, s->n_outputs}};
+    if (!inputs) {
+        json->failed = true;
+        return;
+    }
+    for (uint32_t i = 0; i < s->n_features; i++)
+        inputs[i] = column_of(s, &s->features[i]);
+    const struct schema schema = {
+        .inputs = inputs, .n_inputs = s->n_features, .outputs = &output, .n_outputs = 1, .named = s->named};
+    schema_write(&schema, STR(""), json);
+    free(inputs);
 }

@@ -251,9 +251,20 @@ def test_golden_rows_are_computed_again_at_a_later_start(start_server, churn, pr
     db.close()
 
     server = start_server(data_dir=tmp_path / "data")
+    # The image was kept: it would serve already, if its rows did not come first.
+    assert show(server, "churn", 1)["serving"] == "failed"
     for model in others:
         server.wait_event("version_failed", lambda e, model=model: e["model"] == model)
         version = show(server, model, 1)
         assert version["serving"] == "failed" and "golden row 4" in version["error"], version
     assert server.predict("churn", {"instances": churn.instances(1)}).status_code == 503
     assert server.predict("price", {"instances": price.instances(1)}).status_code == 200
+
+
+def test_a_kept_image_is_tried_with_the_golden_rows_before_it_serves(start_server, churn, tmp_path):
+    server = start_server(data_dir=tmp_path / "data")
+    assert push(server, "churn", churn.path.read_bytes(), golden_of(churn)).status_code == 201
+    server.stop()
+    server = start_server(data_dir=tmp_path / "data")
+    assert server.wait_event("models_loaded")["kept_images"] == 1
+    assert server.predict("churn", {"instances": churn.instances(1)}).status_code == 200

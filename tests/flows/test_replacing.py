@@ -72,7 +72,8 @@ def test_both_fit_so_none_is_missed_and_the_old_one_leaves_memory(start_fake_ser
     got = requests.post(f"{server.url}/v1/models/m/versions/1:predict", json={"instances": [row(2)]}, timeout=20)
     assert got.status_code == 200 and got.json()["predictions"] == [answer(2)]
     # And a rollback loads it for good, whether somebody asks or not.
-    requests.put(f"{server.url}/api/v1/models/m/aliases/champion", json={"version": 1}, timeout=20).raise_for_status()
+    requests.put(f"{server.url}/api/v1/models/m/aliases/champion",
+                 json={"version": 1, "allow_breaking": True}, timeout=20).raise_for_status()
     until(lambda: deployments(server)[1] == {"wanted": 1, "ready": 1, "min": 1, "max": 1}, "version 1 is back")
 
 

@@ -158,6 +158,92 @@ def test_breaking_changes_need_a_flag_and_are_kept(server, tmp_path, run):
     assert [float(v) for v in lines[1:]] == pytest.approx(PREDICTED, rel=1e-6)
 
 
+def test_an_alias_that_moves_says_what_breaks_and_a_rollback_is_never_refused(server, tmp_path, run):
+    rules = {"inputs": [{"name": "age", "min": 18, "max": 120, "missing": False}]}
+    (tmp_path / "s.yaml").write_text(json.dumps(rules))
+    url = f"{server.url}/api/v1/models/m/aliases"
+    run("push", "m", COLORS, server=server)
+    run("push", "m", COLORS, "--signature", "s.yaml", "--allow-breaking", "--no-promote", server=server)
+    refused = run("promote", "m", "2", server=server, rc=1).stderr
+    assert "compared with version 1" in refused and refused.count("\n  breaking") == 2, refused
+    assert "2 changes would break clients of version 1 of 'm'" in refused and "--allow-breaking" in refused
+    answer = requests.put(f"{url}/champion", json={"version": 2}, timeout=30)
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict"), answer.text
+    changes = answer.json()["changes"]
+    assert changes["compared_with"] == 1 and "input 'age' may no longer be missing" in changes["breaking"]
+    assert json.loads(run("promote", "m", "2", "--json", server=server, rc=1).stderr)["changes"] == changes
+    assert server.predict("m", {"instances": ROWS[:1]}).headers["Slipway-Model-Version"] == "1"
+    wrong = requests.put(f"{url}/champion", json={"version": 2, "allow_breaking": "yes"}, timeout=30).json()
+    assert (wrong["code"], wrong["path"]) == ("wrong_type", "$.allow_breaking")
+    assert requests.put(f"{url}/other", json={"version": 2}, timeout=30).status_code == 200 # nobody relies on a new name
+    moved = run("promote", "m", "2", "--allow-breaking", server=server).stdout
+    assert "champion is version 2, was 1" in moved and "breaking      input 'age' may no longer be missing" in moved
+    assert "breaking" not in run("promote", "m", "1", server=server).stdout # it takes whatever version 2 took
+    back = run("rollback", "m", server=server).stdout
+    assert "champion is version 2, was 1" in back and "breaking      input 'age' may no longer be missing" in back
+    back = requests.post(f"{server.url}/api/v1/models/m/rollback", json={}, timeout=30).json()
+    assert (back["version"], back["changes"]["compared_with"], back["changes"]["breaking"]) == (1, 2, [])
+
+
+def test_what_breaks_clients_is_told_before_anything_is_tried(server, tmp_path, run):
+    (tmp_path / "s.yaml").write_text(json.dumps({"inputs": [{"name": "age", "missing": False}]}))
+    (tmp_path / "g.json").write_text(json.dumps({"inputs": ROWS[:1], "outputs": [0.1]})) # which are wrong
+    pushed = ["push", "m", COLORS, "--signature", "s.yaml", "--golden", "g.json"]
+    run("push", "m", COLORS, server=server)
+    refused = run(*pushed, server=server, rc=1)
+    assert "format" in refused.stdout and "golden" not in refused.stdout, refused.stdout
+    assert "1 change would break clients of version 1" in refused.stderr
+    assert "golden row 0" in run(*pushed, "--allow-breaking", server=server, rc=1).stderr
+    (tmp_path / "s.yaml").write_text("inputs:\n  - name: agee\n")
+    refused = run(*pushed, server=server, rc=1)
+    assert "golden" not in refused.stdout and "Did you mean 'age'?" in refused.stderr
+    refused = run("push", "m", COLORS, "--replicas", "2", "--golden", "g.json", server=server, rc=1)
+    assert "golden" not in refused.stdout and "'replicas' is a setting of models that run in replicas" in refused.stderr
+
+
+def test_golden_rows_have_the_names_and_texts_of_their_users(start_server, tmp_path, run, frame, species):
+    """LightGBM that keeps codes alone, and XGBoost without names: both get theirs from their users."""
+    path, booster = frame
+    (tmp_path / "codes.txt").write_text(re.sub("(?m)^pandas_categorical:.*$", "pandas_categorical:null", path.read_text()))
+    (tmp_path / "s.yaml").write_text("inputs:\n  - {name: kind, categories: [bolt, nut, pin]}\n")
+    rows = [[0.5, "bolt"], [0.5, "nut"], [-1.0, "pin"]]
+    golden = {"inputs": rows, "outputs": booster.predict(np.array([[0.5, 0], [0.5, 1], [-1, 2]])).tolist()}
+    names = ["length", "width", "petal_length", "petal_width"]
+    (tmp_path / "names.yaml").write_text("inputs:\n" + "".join(f"  - name: {name}\n" for name in names))
+    of_species = {"inputs": [dict(zip(names, row)) for row in species.instances(5)],
+                  "outputs": species.expected[:5].astype(float).tolist()}
+    (tmp_path / "species.json").write_text(json.dumps(of_species))
+    server = start_server()
+
+    def push(rc=0):
+        (tmp_path / "g.json").write_text(json.dumps(golden))
+        return run("push", "kinds", "codes.txt", "--signature", "s.yaml", "--golden", "g.json", server=server, rc=rc)
+
+    assert "3 rows, alone and together; every value as expected" in push().stdout
+    assert "5 rows" in run("push", "species", species.path, "--signature", "names.yaml", "--golden", "species.json",
+                           server=server).stdout
+    golden["inputs"][1][1] = "bolt"
+    assert re.search(r"golden row 1, output 'prediction': expected \S+, got \S+, ", push(rc=1).stderr)
+    golden["inputs"][1][1] = "nuts"
+    refused = push(rc=1).stderr
+    assert "'kind' is 'nuts', expected one of 'nut', 'bolt', 'pin'" in refused and "$.inputs[1][1]" in refused
+    server.stop()
+    server = start_server(data_dir=server.data_dir)
+    for model in ("kinds", "species"):
+        shown = requests.get(f"{server.url}/api/v1/models/{model}/versions/1", timeout=30).json()
+        assert shown["serving"] == "ready", shown
+
+
+def test_clients_are_told_what_may_stand_in_the_inputs(server):
+    server.push("m", COLORS, signature=SIGNATURE)
+    told = requests.get(f"{server.url}/v2/models/m", timeout=30).json()["inputs"]
+    assert [i["name"] for i in told] == ["input"]
+    assert json.loads(told[0]["parameters"]["columns"]) == [
+        {"name": "age", "mode": "strict", "type": "number", "missing": False, "min": 18, "max": 120},
+        {"name": "color", "mode": "coerce", "type": "category", "missing": True, "categories": ["blue", "green", "red"]},
+        {"name": "visits", "mode": "warn", "type": "integer", "missing": True, "max": 5}]
+
+
 def test_a_model_without_names_gets_them(server, species):
     names = ["length", "width", "petal_length", "petal_width"]
     server.push("species", species.path, signature={"inputs": [{"name": n} for n in names]})
@@ -201,6 +287,9 @@ def test_inputs_of_a_scikit_learn_pipeline(start_server, tmp_path):
                                  (70, "clrek", "unknown_category", "$.instances[1].job")]:
         assert (ask(age, job).json()["code"], ask(age, job).json()["path"]) == (code, path)
     server.push("p", tmp_path / "p.onnx", signature={"mode": "warn", "inputs": rules})
+    told = requests.get(f"{server.url}/v2/models/p", timeout=30).json()["inputs"]
+    assert told[0]["parameters"] == {"mode": "warn", "missing": False, "min": 18, "max": 120}
+    assert json.loads(told[1]["parameters"]["categories"]) == ["clerk", "cook", "nurse"]
     warned = ask("70", "clerk")
     assert warned.json()["predictions"][1]["output_probability"] == good and warned.headers["Slipway-Warnings"] == "1"
     server.stop()

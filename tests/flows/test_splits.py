@@ -33,7 +33,8 @@ class Divided:
     def push(self, model, *paths):
         for path in paths:
             self.server.push(model, path)
-        answer = requests.put(f"{self.server.url}/api/v1/models/{model}/aliases/champion", json={"version": 1}, timeout=30)
+        answer = requests.put(f"{self.server.url}/api/v1/models/{model}/aliases/champion",
+                              json={"version": 1, "allow_breaking": True}, timeout=30)
         assert answer.status_code in (200, 201), answer.text
 
     def ask(self, model, instances, user=None, arm=None, version=None, timeout=30):

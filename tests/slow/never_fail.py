@@ -79,7 +79,7 @@ class Server:
         return answer.json()["version"]
 
     def promote(self, version):
-        requests.put(f"{self.url}/api/v1/models/m/aliases/champion", json={"version": version}, timeout=60).raise_for_status()
+        requests.put(f"{self.url}/api/v1/models/m/aliases/champion", json={"version": version, "allow_breaking": True}, timeout=60).raise_for_status()
 
     def replicas(self):
         """Process ids of the replicas that live."""

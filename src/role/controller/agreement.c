@@ -44,41 +44,100 @@ static void put_list(const struct schema_changes *changes, bool breaking, struct
     }
 }
 
-static int refuse_breaking(const struct deployment *d, uint32_t champion,
-                           const struct schema_changes *changes, struct err *e)
+static void put_changes(uint32_t was, const struct schema_changes *changes, struct buf *json)
 {
-    err_set(e, ERR_CONFLICT, "%u %s would break clients of version %u of '%s': %s", changes->n_breaking,
-            changes->n_breaking == 1 ? "change" : "changes", champion, d->model, changes->list[0].text.p);
+    buf_printf(json, "{\"compared_with\":%u,\"breaking\":[", was);
+    put_list(changes, true, json);
+    buf_puts(json, "],\"compatible\":[");
+    put_list(changes, false, json);
+    buf_puts(json, "]}");
+}
+
+static int refuse_breaking(struct str model, uint32_t was, const struct schema_changes *changes,
+                           struct err *e)
+{
+    return err_set(e, ERR_CONFLICT, "%u %s would break clients of version %u of '" STR_FMT "': %s",
+                   changes->n_breaking, changes->n_breaking == 1 ? "change" : "changes", was, STR_ARG(model),
+                   changes->list[0].text.p);
+}
+
+static int version_read(struct controller *c, struct str model, uint32_t number, struct arena *a,
+                        struct registry_version *v, struct schema *ret, struct err *e)
+{
+    char name[16];
+    snprintf(name, sizeof name, "%u", number);
+    int rc = c->registry->ops->version_find(c->registry, model, str_of(name), a, v, e);
+    return rc ? rc : schema_read(v->signature_json, false, "$", a, ret, e);
+}
+
+// Compares with the version before; `json` says what was found. Nothing without one.
+static int compare(struct controller *c, const struct agreement *a, const struct deployment *d,
+                   const struct schema *now, struct arena *arena, struct buf *json, struct err *e)
+{
+    struct registry_version v;
+    struct schema before;
+    struct schema_changes changes;
+    if (!a->before)
+        return 0;
+    int rc = version_read(c, str_of(d->model), a->before, arena, &v, &before, e);
+    if (!rc)
+        rc = schema_compare(&before, now, arena, &changes, e);
+    if (rc)
+        return err_wrap(e, "compare with version %u", a->before);
+    put_changes(a->before, &changes, json);
+    if (!changes.n_breaking || a->allow_breaking)
+        return 0;
+    (void)refuse_breaking(str_of(d->model), a->before, &changes, e);
     err_at(e, "$.signature");
     err_hint(e, "Push with --allow-breaking (\"allow_breaking\": true) if that is meant.");
     return ERR_CONFLICT;
 }
 
-// Compares with the champion; *ret_n_breaking and `json` say what was found. Nothing without a champion.
-static int compare(struct controller *c, const struct agreement *a, const struct deployment *d,
-                   const struct schema *now, struct arena *arena, struct buf *json, struct err *e)
+// Appends {"NAME":SIGNATURE of the version
+static int put_version(struct controller *c, struct str model, uint32_t number, const char *name,
+                       struct buf *json, struct err *e)
 {
-    uint32_t champion = routing_alias_target(&c->routing, str_of(d->model), STR("champion"));
+    struct arena a;
     struct registry_version v;
-    struct schema before;
-    struct schema_changes changes;
-    char number[16];
-    if (!champion)
-        return 0;
-    snprintf(number, sizeof number, "%u", champion);
-    int rc = c->registry->ops->version_find(c->registry, str_of(d->model), str_of(number), arena, &v, e);
-    if (!rc)
-        rc = schema_read(v.signature_json, false, "$", arena, &before, e);
-    if (!rc)
-        rc = schema_compare(&before, now, arena, &changes, e);
+    char text[16];
+    snprintf(text, sizeof text, "%u", number);
+    int rc = arena_init(&a, ARENA_MAX, e);
     if (rc)
-        return err_wrap(e, "compare with version %u", champion);
-    buf_printf(json, "{\"compared_with\":%u,\"breaking\":[", champion);
-    put_list(&changes, true, json);
-    buf_puts(json, "],\"compatible\":[");
-    put_list(&changes, false, json);
-    buf_puts(json, "]}");
-    return changes.n_breaking && !a->allow_breaking ? refuse_breaking(d, champion, &changes, e) : 0;
+        return rc;
+    rc = c->registry->ops->version_find(c->registry, model, str_of(text), &a, &v, e);
+    if (!rc) {
+        buf_printf(json, "%s\"%s\":", json->n ? "," : "{", name);
+        buf_put_str(json, v.signature_json);
+    }
+    arena_done(&a);
+    return rc ? err_wrap(e, "look at the signature of version %u", number) : 0;
+}
+
+static int told(struct buf *json, struct err *e)
+{
+    if (json->n)
+        buf_putc(json, '}');
+    return json->failed ? err_set(e, ERR_NOMEM, "no memory for the signature") : 0;
+}
+
+int agreement_tell(struct controller *c, const struct agreement *a, struct str model, struct buf *json,
+                   struct err *e)
+{
+    int rc = 0;
+    if (a->users.n) {
+        buf_puts(json, "{\"users\":");
+        buf_put_str(json, a->users);
+    }
+    if (a->before && !a->allow_breaking)
+        rc = put_version(c, model, a->before, "before", json, e);
+    return rc ? rc : told(json, e);
+}
+
+int agreement_tell_kept(struct controller *c, struct str model, uint32_t number, struct buf *json,
+                        struct err *e)
+{
+    int rc = put_version(c, model, number, "kept", json, e);
+    return rc ? rc : told(json, e);
 }
 
 static int agree(struct controller *c, const struct agreement *a, struct deployment *d, struct arena *arena,
@@ -113,6 +172,49 @@ int agreement_make(struct controller *c, const struct agreement *a, struct deplo
     return rc;
 }
 
+static int compare_versions(struct controller *c, const struct agreement_move *m, struct arena *a,
+                            struct buf *json, struct err *e)
+{
+    struct registry_version was, is;
+    struct schema before, now;
+    struct schema_changes changes;
+    int rc = version_read(c, m->model, m->to, a, &is, &now, e);
+    if (rc || registry_version_is_rejected(&is))
+        return rc;
+    rc = version_read(c, m->model, m->from, a, &was, &before, e);
+    if (!rc)
+        rc = schema_compare(&before, &now, a, &changes, e);
+    if (rc)
+        return err_wrap(e, "compare with version %u", m->from);
+    if (changes.n)
+        put_changes(m->from, &changes, json);
+    if (json->failed)
+        return err_set(e, ERR_NOMEM, "no memory for the changes of the signature");
+    if (!changes.n_breaking || m->allow_breaking)
+        return 0;
+    (void)refuse_breaking(m->model, m->from, &changes, e);
+    err_hint(e, "Repeat it with --allow-breaking (\"allow_breaking\": true) if that is meant.");
+    return ERR_CONFLICT;
+}
+
+int agreement_compare(struct controller *c, const struct agreement_move *m, struct buf *changes,
+                      struct err *e)
+{
+    struct arena arena;
+    if (!m->from || m->from == m->to)
+        return 0;
+    int rc = arena_init(&arena, ARENA_MAX, e);
+    if (!rc) {
+        rc = compare_versions(c, m, &arena, changes, e);
+        arena_done(&arena);
+    }
+    if (rc && m->allow_breaking) {
+        buf_clear(changes);
+        return 0;
+    }
+    return rc;
+}
+
 // Whether the image takes the columns that the version was pushed with.
 static bool is_same_model(const struct schema *kept, const struct schema *inferred)
 {
@@ -127,11 +229,7 @@ static int restore(struct controller *c, struct deployment *d, struct str inferr
 {
     struct registry_version v;
     struct schema kept, inferred;
-    char number[16];
-    snprintf(number, sizeof number, "%u", d->version);
-    int rc = c->registry->ops->version_find(c->registry, str_of(d->model), str_of(number), arena, &v, e);
-    if (!rc)
-        rc = schema_read(v.signature_json, false, "$", arena, &kept, e);
+    int rc = version_read(c, str_of(d->model), d->version, arena, &v, &kept, e);
     if (rc || !schema_has_rules(&kept))
         return rc;
     rc = schema_read(inferred_json, false, "$", arena, &inferred, e);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Aliases of a model: shown, moved, taken back, removed, and their history.
+#include "role/controller/agreement.h"
 #include "role/controller/change.h"
 #include "role/controller/deploying.h"
 #include "role/controller/describe.h"
@@ -8,7 +9,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-enum { READ_ARENA_BYTES = 64 << 20 };
+enum { READ_ARENA_BYTES = 64 << 20, CHANGES_BYTES = 64 << 20 };
 
 // {"model":"churn","alias":"champion"
 static void put_alias(struct request *r, struct str alias)
@@ -19,13 +20,26 @@ static void put_alias(struct request *r, struct str alias)
     buf_put_json_str(&r->out, alias);
 }
 
-static void put_moved(struct request *r, struct str alias, uint32_t version)
+// An alias is about to name another version.
+struct move {
+    struct str alias;
+    uint32_t version;
+    const char *reason;
+    bool allow_breaking;
+};
+
+// changes: as agreement_compare gives them.
+static void put_moved(struct request *r, const struct move *m, struct str changes)
 {
-    uint32_t previous = routing_alias_target(&r->c->routing, r->args[0], alias);
-    put_alias(r, alias);
-    buf_printf(&r->out, ",\"version\":%u", version);
+    uint32_t previous = routing_alias_target(&r->c->routing, r->args[0], m->alias);
+    put_alias(r, m->alias);
+    buf_printf(&r->out, ",\"version\":%u", m->version);
     if (previous)
         buf_printf(&r->out, ",\"previous\":%u", previous);
+    if (changes.n) {
+        buf_puts(&r->out, ",\"changes\":");
+        buf_put_str(&r->out, changes);
+    }
     buf_putc(&r->out, '}');
     change_promise(r, 200);
 }
@@ -83,22 +97,58 @@ static int make_serve(struct request *r, uint32_t version, struct err *e)
     return rc;
 }
 
+// What the move changes for who uses the alias; false and answered when that is not allowed.
+static bool may_move(struct request *r, const struct move *m, struct buf *changes)
+{
+    struct err e;
+    const struct agreement_move how = {.model = r->args[0],
+                                       .from = routing_alias_target(&r->c->routing, r->args[0], m->alias),
+                                       .to = m->version,
+                                       .allow_breaking = m->allow_breaking};
+    if (agreement_compare(r->c, &how, changes, &e) == 0)
+        return true;
+    change_refuse(r, &e, e.code == ERR_CONFLICT ? buf_str(changes) : STR(""));
+    return false;
+}
+
+static int promise(struct request *r, const struct move *m, struct str changes, struct err *e)
+{
+    int rc = routing_alias_reserve(&r->c->routing, e);
+    if (!rc)
+        rc = change_new(r, e);
+    if (rc)
+        return rc;
+    request_reason(r, str_of(m->reason));
+    put_moved(r, m, changes);
+    return 1;
+}
+
+// What comes before the registry is changed. 1: that is next; 0: it was answered, or waits. What is refused
+// is refused before a version is loaded for it.
+static int begin(struct request *r, const struct move *m, struct err *e)
+{
+    struct buf changes;
+    int rc = 0;
+    buf_init(&changes, CHANGES_BYTES);
+    if (may_move(r, m, &changes))
+        rc = make_serve(r, m->version, e);
+    if (rc > 0)
+        rc = promise(r, m, buf_str(&changes), e);
+    buf_done(&changes);
+    return rc;
+}
+
 int alias_put(struct request *r, struct err *e)
 {
     struct alias_body body;
     int rc = alias_body_parse(buf_str(&r->body), &body, e);
     if (!rc)
         rc = registry_alias_check(r->args[1], e);
-    if (!rc && (rc = make_serve(r, body.version, e)) == 0)
-        return 0;
-    if (rc > 0)
-        rc = routing_alias_reserve(&r->c->routing, e);
-    if (!rc)
-        rc = change_new(r, e);
     if (rc)
         return rc;
-    request_reason(r, str_of(body.reason));
-    put_moved(r, r->args[1], body.version);
+    rc = begin(r, &(struct move){r->args[1], body.version, body.reason, body.allow_breaking}, e);
+    if (rc <= 0)
+        return rc;
     struct registry_cause cause = request_cause(r);
     rc = r->c->registry->ops->alias_set(r->c->registry, &cause, r->args[0], r->args[1], body.version, e);
     if (!rc)
@@ -106,6 +156,7 @@ int alias_put(struct request *r, struct err *e)
     return rc;
 }
 
+// It leads to what served, so nothing that it changes for clients holds it up.
 int alias_rollback(struct request *r, struct err *e)
 {
     struct rollback_body body;
@@ -115,16 +166,11 @@ int alias_rollback(struct request *r, struct err *e)
     struct str alias = str_of(body.alias);
     if (!rc)
         rc = reg->ops->rollback_find(reg, r->args[0], alias, body.to, &target, e);
-    if (!rc && (rc = make_serve(r, target, e)) == 0)
-        return 0;
-    if (rc > 0)
-        rc = routing_alias_reserve(&r->c->routing, e);
-    if (!rc)
-        rc = change_new(r, e);
     if (rc)
         return rc;
-    request_reason(r, str_of(body.reason));
-    put_moved(r, alias, target);
+    rc = begin(r, &(struct move){alias, target, body.reason, .allow_breaking = true}, e);
+    if (rc <= 0)
+        return rc;
     struct registry_cause cause = request_cause(r);
     rc = reg->ops->rollback(reg, &cause, r->args[0], alias, body.to, target, e);
     if (!rc)

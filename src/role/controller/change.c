@@ -81,6 +81,18 @@ void change_publish(struct request *r)
     replace_apply(c);
 }
 
+void change_refuse(struct request *r, const struct err *why, struct str changes)
+{
+    struct buf members;
+    buf_init(&members, changes.n + 64);
+    if (changes.n) {
+        buf_puts(&members, "\"changes\":");
+        buf_put_str(&members, changes);
+    }
+    request_fail_with(r, why, members.failed ? STR("") : buf_str(&members));
+    buf_done(&members);
+}
+
 // Two requests are the same when method, path, query and body are.
 static int compare(const struct registry_once *was, const struct registry_once *is, struct err *e)
 {

@@ -15,6 +15,10 @@ void change_receipt(struct request *r);
 // The routing has been changed, too: publishes, and answers when all gateways have it. Needs change_new.
 void change_publish(struct request *r);
 
+// Refuses because of what would change for clients: `changes`, a JSON object or empty, stands beside the
+// error.
+void change_refuse(struct request *r, const struct err *why, struct str changes);
+
 // A request with an Idempotency-Key, whose body is whole: 1 when it was answered, with what was answered
 // before; 0: it is to be done now. ERR_KEY_REUSED, ERR_IN_PROGRESS, ERR_INVALID.
 int change_once(struct request *r, struct err *e) ERR_CHECKED;

@@ -8,6 +8,7 @@
 #include "os/shm.h"
 #include "role/compile.h"
 #include "role/controller/helper.h"
+#include "role/controller/image.h"
 #include "settings/settings.h"
 
 #include <signal.h>
@@ -135,11 +136,17 @@ static int ended_badly(const struct compile_job *j, int status, struct err *e)
 {
     if (status == -SIGXCPU)
         return too_late(j, e);
-    if (status == -SIGXFSZ)
-        return err_set(e, ERR_TOO_LARGE, "the compiled model is larger than the setting compile_memory");
-    if (status == -SIGKILL)
-        return err_set(e, ERR_NOMEM,
-                       "the process that compiled the model was killed; there may be too little memory");
+    if (status == -SIGXFSZ) {
+        err_set(e, ERR_TOO_LARGE, "the compiled model is larger than the setting compile_memory");
+        err_hint(e, "Raise compile_memory if the model is that large.");
+        return ERR_TOO_LARGE;
+    }
+    if (status == -SIGKILL) {
+        err_set(e, ERR_NOMEM,
+                "the process that compiled the model was killed; there may be too little memory");
+        err_hint(e, "Give the server more memory, or push again when less is going on.");
+        return ERR_NOMEM;
+    }
     if (status < 0)
         return err_set(e, ERR_INTERNAL, "the process that compiled the model ended by signal %d (%s)",
                        -status, strsignal(-status));
@@ -159,6 +166,7 @@ static int result_parse(struct compile_job *j, struct str json, struct err *e)
         rc = err_set(e, ERR_NOMEM, "no memory for the report of the admission");
     if (!rc)
         take_rejection(j, yyjson_obj_get(root, "rejected"));
+    j->is_breaking = yyjson_is_true(yyjson_obj_get(root, "breaking"));
     yyjson_doc_free(doc);
     return rc;
 }
@@ -173,6 +181,10 @@ static bool ended_by_model(struct compile_job *j, const struct helper_end *end)
                 ? "it took longer than the setting compile_timeout"
                 : "the model ended the process that tried it, by signal %d (%s)",
             -end->status, strsignal(end->status < 0 ? -end->status : 0));
+    err_hint(&j->why, end->is_late || end->status == -SIGXCPU
+                          ? "Raise the setting compile_timeout if the model is that slow."
+                          : "A request with the inputs of this step would end a process that serves; "
+                            "docs/admission.md says what they are.");
     j->is_rejected = true;
     snprintf(j->rejected_step, sizeof j->rejected_step, "%s", j->step);
     buf_printf(&j->report, "{\"schema\":1,\"verdict\":\"rejected\",\"steps\":[");
@@ -196,8 +208,9 @@ static int collect(struct compile_job *j, const struct helper_end *end, struct e
         return ended_badly(j, end->status, e);
     else
         rc = result_parse(j, last_line(end->report), e);
-    if (!rc)
-        rc = shm_seal(j->image_fd, SHM_SEAL_ALL, e);
+    if (rc || j->given_image)
+        return rc;
+    rc = shm_seal(j->image_fd, SHM_SEAL_ALL, e);
     if (!rc) {
         off_t size = lseek(j->image_fd, 0, SEEK_END);
         j->image_bytes = size > 0 ? (uint64_t)size : 0;
@@ -220,7 +233,7 @@ static void on_end(void *owner, const struct helper_end *end)
     start_next(c);
 }
 
-static int spawn(struct compile_job *j, int file_fd, int golden_fd, struct err *e)
+static int spawn(struct compile_job *j, int file_fd, int golden_fd, int signature_fd, struct err *e)
 {
     const struct settings *s = j->c->args->settings;
     char digest[REGISTRY_DIGEST_TEXT], memory[24], cpu[24], program[] = "slipway", role[] = COMPILE_ROLE;
@@ -237,7 +250,8 @@ static int spawn(struct compile_job *j, int file_fd, int golden_fd, struct err *
     if (!files)
         return err_set(e, ERR_NOMEM, "no memory for the names of files");
     snprintf(data_dir, sizeof data_dir, "%s", s->data_dir);
-    char golden[REGISTRY_DIGEST_TEXT] = "", rows[16] = "";
+    char golden[REGISTRY_DIGEST_TEXT] = "", rows[16] = "", nothing[] = "", told[] = COMPILE_TOLD,
+         given[] = COMPILE_GIVEN;
     if (j->golden)
         registry_digest_text(j->golden, golden);
     if (j->is_known)
@@ -254,9 +268,12 @@ static int spawn(struct compile_job *j, int file_fd, int golden_fd, struct err *
         [COMPILE_ARG_FILES] = files,
         [COMPILE_ARG_DATA_DIR] = data_dir,
         [COMPILE_ARG_GOLDEN] = golden,
+        [COMPILE_ARG_SIGNATURE] = j->signature.n ? told : nothing,
+        [COMPILE_ARG_IMAGE] = j->given_image ? given : nothing,
         [COMPILE_ARG_BATCH_ROWS] = rows,
     };
-    int fds[] = {file_fd, j->image_fd, j->golden ? golden_fd : file_fd};
+    int fds[] = {file_fd, j->given_image ? *j->given_image : j->image_fd, j->golden ? golden_fd : file_fd,
+                 j->signature.n ? signature_fd : file_fd};
     j->timeout_ms = s->compile_timeout_ms;
     int rc = helper_start(j->c,
                           &(struct helper_spec){.argv = argv,
@@ -273,16 +290,19 @@ static int spawn(struct compile_job *j, int file_fd, int golden_fd, struct err *
 
 static int launch(struct compile_job *j, struct err *e)
 {
-    int file_fd = -1, golden_fd = -1;
+    int file_fd = -1, golden_fd = -1, signature_fd = -1;
     int rc = j->c->blobs->ops->open(j->c->blobs, &j->digest, &file_fd, e); // the process verifies it
     if (!rc && j->golden)
         rc = j->c->blobs->ops->open(j->c->blobs, j->golden, &golden_fd, e);
-    if (!rc)
+    if (!rc && j->signature.n)
+        rc = image_of_text("slipway-signature", j->signature, &signature_fd, e);
+    if (!rc && !j->given_image)
         rc = shm_new("slipway-model", 0, &j->image_fd, e);
     if (!rc)
-        rc = spawn(j, file_fd, golden_fd, e);
+        rc = spawn(j, file_fd, golden_fd, signature_fd, e);
     close_fd(&file_fd);
     close_fd(&golden_fd);
+    close_fd(&signature_fd);
     return rc ? err_wrap(e, "compile the model") : 0;
 }
 

@@ -16,13 +16,15 @@ struct compile_job {
     // Of the version, for what runs in replicas; read as the job starts. NULL: as they are at first.
     const struct version_settings *settings;
     const char *files;                    // external data as in role/model_files.h; read likewise; NULL: none
+    struct str signature;                 // what is told of it (role/compile_signature.h); read likewise
     const struct registry_digest *golden; // of the golden rows; NULL: there are none. Read as the job starts.
     bool is_urgent;                       // somebody waits for it: before those that are not
-    bool is_known;       // it was tried in full when it was pushed: now only its golden rows are computed
-    uint32_t batch_rows; // of one that is known, and runs in replicas: so many rows may be together
+    const int *given_image; // sealed: it is tried, none is made. NULL: none is there. Read as the job starts.
+    bool is_known;          // it was tried in full when it was pushed: now only its golden rows are computed
+    uint32_t batch_rows;    // of one that is known, and runs in replicas: so many rows may be together
     // Of a step that ended, as JSON; NULL: nobody wants to know. It may cancel the job.
     void (*on_step)(struct compile_job *j, struct str step);
-    // Called once: NULL and a sealed image (the callee's now), or why there is none.
+    // Called once: NULL and a sealed image (the callee's now) unless it was given, or why there is none.
     void (*on_done)(struct compile_job *j, const struct err *e);
     // The result
     int image_fd;
@@ -31,6 +33,7 @@ struct compile_job {
     char format[64];
     struct buf report; // of the admission, as JSON; admission/report.h
     bool is_rejected;  // there is an image, and the version must not serve: why
+    bool is_breaking;  // likewise, but the version before would be broken: it was not tried
     char rejected_step[COMPILE_STEP_BYTES];
     struct err why;
 

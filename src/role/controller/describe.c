@@ -4,10 +4,6 @@
 
 #include "base/clock.h"
 #include "engine/engine.h"
-#include "tensor/schema.h"
-
-#include <math.h>
-#include <stdlib.h>
 
 void describe_text(const char *key, struct str value, struct buf *out)
 {
@@ -20,49 +16,6 @@ void describe_time(const char *key, uint64_t wall_ns, struct buf *out)
     char text[CLOCK_RFC3339_SIZE];
     clock_rfc3339(wall_ns, text);
     describe_text(key, str_of(text), out);
-}
-
-// {"name":"age","datatype":"FP32","type":"number","missing":true}
-static struct schema_column column_of(const struct signature *s, const struct feature *f)
-{
-    struct schema_column c = {.name = f->name,
-                              .dtype = s->input_dtype,
-                              .type = f->categorical               ? SCHEMA_CATEGORY
-                                      : f->type == FEATURE_INTEGER ? SCHEMA_INTEGER
-                                      : f->type == FEATURE_BOOLEAN ? SCHEMA_BOOLEAN
-                                                                   : SCHEMA_NUMBER,
-                              .missing = f->may_be_missing ? SCHEMA_YES : SCHEMA_NO,
-                              .categorical = f->categorical,
-                              .was_seen = f->was_seen && isfinite(f->seen_min) && isfinite(f->seen_max),
-                              .seen_min = f->seen_min,
-                              .seen_max = f->seen_max};
-    if (f->categories) {
-        c.type = SCHEMA_CATEGORY;
-        c.has_categories = true;
-        c.categories = f->categories->names;
-        c.n_categories = f->categories->n;
-    }
-    return c;
-}
-
-void describe_signature(const struct signature *s, struct buf *out)
-{
-    struct schema_column *inputs = calloc(s->n_features, sizeof *inputs);
-    struct schema_column output = {.name = str_of(s->output_name),
-                                   .dtype = s->output_dtype,
-                                   .has_shape = true,
-                                   .n_dims = s->n_outputs > 1 || s->output_is_vector ? 2 : 1,
-                                   .shape = {-1, s->n_outputs}};
-    if (!inputs) {
-        out->failed = true;
-        return;
-    }
-    for (uint32_t i = 0; i < s->n_features; i++)
-        inputs[i] = column_of(s, &s->features[i]);
-    const struct schema schema = {
-        .inputs = inputs, .n_inputs = s->n_features, .outputs = &output, .n_outputs = 1, .named = s->named};
-    schema_write(&schema, STR(""), out);
-    free(inputs);
 }
 
 static void put_artifacts(const struct registry_version *v, struct buf *out)

@@ -5,11 +5,6 @@
 #include "base/buf.h"
 #include "role/controller/controller.h"
 
-struct signature;
-
-// The document of tensor/schema.h, as far as the model file gives it.
-void describe_signature(const struct signature *s, struct buf *out);
-
 struct describe_version {
     const struct registry_version *version;
     const struct registry_alias *aliases; // (n_aliases) of its model

@@ -5,9 +5,9 @@
 #include "engine/engine.h"
 #include "os/file.h"
 #include "os/shm.h"
-#include "role/controller/describe.h"
 #include "settings/settings.h"
 #include "tensor/interface.h"
+#include "tensor/schema.h"
 
 #include <unistd.h>
 
@@ -64,7 +64,7 @@ static int look_at_model(const struct engine *engine, const void *image, size_t 
     if (rc)
         return rc;
     buf_init(&text, DESCRIBE_MAX);
-    describe_signature(engine->signature(m), signature_json);
+    schema_write_signature(engine->signature(m), signature_json);
     engine->describe(m, &text);
     engine->close(m);
     d->describe_json = text.failed ? NULL : str_dup(buf_str(&text));

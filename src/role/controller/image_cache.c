@@ -106,16 +106,13 @@ void image_cache_close(struct controller *c)
     c->image_cache = NULL;
 }
 
-void image_cache_name(struct controller *c, struct deployment *d, const struct registry_digest *model,
-                      const struct registry_digest *golden)
+void image_cache_name(struct controller *c, struct deployment *d, const struct registry_digest *model)
 {
-    struct registry_digest parts[3] = {[1] = *model};
+    struct registry_digest parts[2] = {[1] = *model};
     struct err ignored;
     if (!c->image_cache)
         return;
     parts[0] = c->image_cache->maker;
-    if (golden)
-        parts[2] = *golden;
     d->has_image_name =
         registry_digest_bytes((struct str){(const char *)parts, sizeof parts}, &d->image_name, &ignored) == 0;
 }

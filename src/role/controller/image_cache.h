@@ -15,10 +15,8 @@ struct deployment;
 void image_cache_open(struct controller *c);
 void image_cache_close(struct controller *c);
 
-// From now on images of the deployment have this name: files and program that they are made of. `golden`:
-// NULL without golden rows.
-void image_cache_name(struct controller *c, struct deployment *d, const struct registry_digest *model,
-                      const struct registry_digest *golden);
+// From now on images of the deployment have this name: file and program that they are made of.
+void image_cache_name(struct controller *c, struct deployment *d, const struct registry_digest *model);
 bool image_cache_has(const struct controller *c, const struct deployment *d); // or something of that name
 // Fills image_fd, sealed, and image_bytes of a job whose digest says what the model file is. Reads both files
 // wholly. ERR_NOT_FOUND, ERR_DIGEST, ERR_TOO_LARGE, ERR_IO, ERR_NOMEM.

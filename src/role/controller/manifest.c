@@ -441,14 +441,16 @@ static int number_read(yyjson_val *v, const char *field, uint32_t *ret, struct e
 int alias_body_parse(struct str json, struct alias_body *ret, struct err *e)
 {
     static const struct field FIELDS[] = {{STR("version"), YYJSON_TYPE_NUM, true},
-                                          {STR("reason"), YYJSON_TYPE_STR, false}};
-    yyjson_val *values[2] = {0};
+                                          {STR("reason"), YYJSON_TYPE_STR, false},
+                                          {STR("allow_breaking"), YYJSON_TYPE_BOOL, false}};
+    yyjson_val *values[3] = {0};
     yyjson_doc *doc;
     int rc = json_read(json, &doc, e);
     if (!rc)
-        rc = object_read(yyjson_doc_get_root(doc), "$", FIELDS, 2, values, e);
+        rc = object_read(yyjson_doc_get_root(doc), "$", FIELDS, 3, values, e);
     if (!rc)
         rc = number_read(values[0], "version", &ret->version, e);
+    ret->allow_breaking = yyjson_is_true(values[2]);
     if (!rc)
         rc = text_read(values[1], "reason", ret->reason, sizeof ret->reason, e);
     yyjson_doc_free(doc);

@@ -34,9 +34,10 @@ struct manifest {
 int manifest_parse(struct str json, struct manifest *ret, struct err *e) ERR_CHECKED;
 void manifest_done(struct manifest *m);
 
-// PUT …/aliases/{alias}: {"version":3,"reason":"…"}. Errors as above.
+// PUT …/aliases/{alias}: {"version":3,"reason":"…","allow_breaking":true}. Errors as above.
 struct alias_body {
     uint32_t version;
+    bool allow_breaking;                 // changes that break clients of the alias
     char reason[LIMIT_REASON_BYTES + 1]; // may be empty
 };
 int alias_body_parse(struct str json, struct alias_body *ret, struct err *e) ERR_CHECKED;

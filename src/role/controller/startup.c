@@ -32,6 +32,7 @@ enum {
 struct revival {
     struct compile_job job;
     struct registry_digest golden; // the job's, where it has any
+    struct buf told;               // with golden rows, which are read by it: of the version's signature
     struct version_settings settings;
     struct deployment *deployment;
     bool is_kept; // its image may be on the disk, and was not read yet
@@ -45,6 +46,7 @@ static void revival_free(struct controller *c, struct revival *v)
         at = &(*at)->next;
     *at = v->next;
     compile_job_done(&v->job);
+    buf_done(&v->told);
     free(v);
 }
 
@@ -82,6 +84,7 @@ static void tell(struct controller *c, const struct deployment *d)
     models_loaded(c);
 }
 
+// Compiled, or only tried by the image that was kept. Where there are golden rows they hold now.
 static void on_compiled(struct compile_job *j, const struct err *why)
 {
     struct revival *v = (struct revival *)((char *)j - offsetof(struct revival, job));
@@ -90,11 +93,12 @@ static void on_compiled(struct compile_job *j, const struct err *why)
     struct err e;
     if (!why && j->is_rejected)
         why = &j->why;
-    if (!why && take_image(c, j, d, &e))
+    if (!why && !j->given_image && take_image(c, j, d, &e))
         why = &e;
     if (j->image_fd >= 0) // of one that is rejected
         close(j->image_fd);
     if (why) {
+        image_cache_drop(c, d);
         failed(c, d, why);
     } else {
         d->state = DEPLOYMENT_READY;
@@ -104,57 +108,29 @@ static void on_compiled(struct compile_job *j, const struct err *why)
     tell(c, d);
 }
 
-// The golden rows of a version that serves by an image which this program checked before.
-static void on_checked_again(struct compile_job *j, const struct err *why)
-{
-    struct revival *v = (struct revival *)((char *)j - offsetof(struct revival, job));
-    struct controller *c = j->c;
-    struct deployment *d = v->deployment;
-    if (!why && j->is_rejected)
-        why = &j->why;
-    if (j->image_fd >= 0)
-        close(j->image_fd);
-    if (why) {
-        image_cache_drop(c, d); // it is not to serve the next time either
-        failed(c, d, why);
-        gateways_publish(c);
-    }
-    revival_free(c, v);
-}
-
-static int compile_anew(struct controller *c, struct revival *v, struct err *e)
-{
-    struct deployment *d = v->deployment;
-    image_cache_drop(c, d);
-    v->job.on_done = on_compiled;
-    return compile_job_start(c, &v->job, e);
-}
-
+// What can be used of the disk serves at once; with golden rows a process tries it first.
 static void read_image(struct controller *c, struct revival *v)
 {
     struct deployment *d = v->deployment;
     struct compile_job *j = &v->job;
-    struct err e, ignored;
+    struct err e;
     v->is_kept = false;
     j->c = c;
     j->image_fd = -1;
-    if (image_cache_get(c, d, j, &ignored) || take_image(c, j, d, &ignored)) {
-        if (compile_anew(c, v, &e) == 0)
-            return;
-        failed(c, d, &e);
-        revival_free(c, v);
+    if (image_cache_get(c, d, j, &e) || take_image(c, j, d, &e)) {
+        image_cache_drop(c, d);
+    } else {
+        c->n_images_read++;
+        j->given_image = &d->image_fd;
+    }
+    if (j->given_image && !j->golden) {
+        d->state = DEPLOYMENT_READY;
+    } else if (compile_job_start(c, j, &e) == 0) {
         return;
-    }
-    d->state = DEPLOYMENT_READY;
-    c->n_images_read++;
-    j->on_done = on_checked_again;
-    j->is_urgent = false;
-    if (!j->golden) {
-        revival_free(c, v);
-    } else if (compile_job_start(c, j, &e)) {
+    } else {
         failed(c, d, &e);
-        revival_free(c, v);
     }
+    revival_free(c, v);
 }
 
 // Of those whose image is to be read: one that somebody waits for, else the first that was listed.
@@ -257,6 +233,16 @@ static uint32_t batch_rows(struct str interface)
     return n < UINT32_MAX ? (uint32_t)n : 0;
 }
 
+// Golden rows are read by the signature that was agreed.
+static int tell_signature(struct controller *c, struct revival *r, struct err *e)
+{
+    const struct deployment *d = r->deployment;
+    buf_init(&r->told, 2 * SIGNATURE_MAX);
+    int rc = agreement_tell_kept(c, str_of(d->model), d->version, &r->told, e);
+    r->job.signature = buf_str(&r->told);
+    return rc;
+}
+
 static int check_golden(struct controller *c, struct deployment *d, const struct registry_version *v,
                         const struct registry_artifact *golden, struct err *e)
 {
@@ -275,7 +261,12 @@ static int check_golden(struct controller *c, struct deployment *d, const struct
                           .deployment = d,
                           .next = c->revivals};
     c->revivals = r;
-    return compile_job_start(c, &r->job, e);
+    int rc = tell_signature(c, r, e);
+    if (!rc)
+        rc = compile_job_start(c, &r->job, e);
+    if (rc)
+        revival_free(c, r);
+    return rc;
 }
 
 // What runs in replicas is not compiled again: they load the model, the registry has its interface.
@@ -331,9 +322,38 @@ static void declare_replicas(struct controller *c)
 
 enum haste { FIRST, LATER, ASKED }; // readiness waits for it; nothing does; somebody does
 
+// What gateways compute, by its model file.
+static int revival_new(struct controller *c, struct deployment *d, const struct registry_version *v,
+                       bool is_urgent, struct revival **ret, struct err *e)
+{
+    const struct registry_artifact *file = registry_version_artifact(v, REGISTRY_ROLE_MODEL),
+                                   *golden = registry_version_artifact(v, REGISTRY_ROLE_GOLDEN);
+    struct revival *r = file ? calloc(1, sizeof *r) : NULL;
+    if (!r)
+        return err_set(e, file ? ERR_NOMEM : ERR_INTERNAL, "the version cannot be loaded");
+    *r = (struct revival){.job = {.digest = file->digest,
+                                  .golden = golden ? &r->golden : NULL,
+                                  .is_known = true,
+                                  .engine = engine_find(v->engine),
+                                  .is_urgent = is_urgent,
+                                  .on_done = on_compiled},
+                          .deployment = d,
+                          .next = c->revivals};
+    c->revivals = *ret = r;
+    if (!golden)
+        return 0;
+    r->golden = golden->digest;
+    int rc = tell_signature(c, r, e);
+    if (rc)
+        revival_free(c, r);
+    return rc;
+}
+
 static int revive(struct controller *c, const struct registry_version *v, uint32_t slot, enum haste haste,
                   struct deployment **ret, struct err *e)
 {
+    struct revival *r = NULL;
+    struct err why;
     struct deployment *d;
     int rc = routing_restore(&c->routing, v->model, v->id, v->number, slot, &d, e);
     if (rc)
@@ -344,33 +364,16 @@ static int revive(struct controller *c, const struct registry_version *v, uint32
     if (haste == ASKED || slot < LIMIT_DEPLOYMENTS) // after a start nothing is in use yet
         deploying_named(c, d);
     const struct engine *engine = engine_find(v->engine);
-    const struct registry_artifact *file = registry_version_artifact(v, REGISTRY_ROLE_MODEL);
-    if (file && engine && engine->runtime) {
-        struct err why;
+    if (registry_version_artifact(v, REGISTRY_ROLE_MODEL) && engine && engine->runtime) {
         if (revive_in_replicas(c, d, v, &why))
             failed(c, d, &why);
         return 0;
     }
-    struct revival *r = file ? calloc(1, sizeof *r) : NULL;
-    if (!r) {
-        struct err why;
-        err_set(&why, file ? ERR_NOMEM : ERR_INTERNAL, "the version cannot be loaded");
+    if (revival_new(c, d, v, haste == ASKED, &r, &why)) {
         failed(c, d, &why);
         return 0;
     }
-    const struct registry_artifact *golden = registry_version_artifact(v, REGISTRY_ROLE_GOLDEN);
-    *r = (struct revival){.job = {.digest = file->digest,
-                                  .golden = golden ? &r->golden : NULL,
-                                  .is_known = true,
-                                  .engine = engine,
-                                  .is_urgent = haste == ASKED,
-                                  .on_done = on_compiled},
-                          .deployment = d};
-    if (golden)
-        r->golden = golden->digest;
-    r->next = c->revivals;
-    c->revivals = r;
-    image_cache_name(c, d, &r->job.digest, r->job.golden);
+    image_cache_name(c, d, &r->job.digest);
     r->is_kept = engine && image_cache_has(c, d);
     if (r->is_kept) {
         c->revival_due.on_due = on_revival_due;

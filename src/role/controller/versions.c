@@ -43,6 +43,8 @@ struct push {
     int blob_fd;                   // for it; -1: none
     struct deployment *deployment; // reserved; NULL once it is committed
     struct buf signature, changes;
+    struct buf told; // of the signature, to the process that compiles
+    uint32_t before; // whose clients must not break, as it was told
     struct replacement replacement;
     struct replicas_wait wait;
     struct publication publication;
@@ -70,6 +72,7 @@ static void push_free(struct request *r)
     manifest_done(&p->manifest);
     buf_done(&p->signature);
     buf_done(&p->changes);
+    buf_done(&p->told);
     free(p);
     r->state = NULL;
 }
@@ -201,7 +204,7 @@ static void serve(struct push *p, const struct registry_version *v)
     routing_set_newest(&r->c->routing, p->deployment);
     deploying_named(r->c, p->deployment);
     if (!p->deployment->engine->runtime) {
-        image_cache_name(r->c, p->deployment, &p->job.digest, p->job.golden);
+        image_cache_name(r->c, p->deployment, &p->job.digest);
         image_cache_put(r->c, p->deployment);
     }
     p->deployment = NULL; // the table's now
@@ -336,14 +339,16 @@ static int make_room_and_load(struct push *p, struct err *e)
     return rc > 0 ? load_in_replicas(p, e) : rc;
 }
 
-static int settings_check(const struct push *p, struct err *e)
+// engine: NULL while it is not known.
+static int settings_check(const struct push *p, const struct engine *engine, struct err *e)
 {
     struct str name = p->manifest.first_setting;
-    if (p->deployment->engine->runtime)
+    if (!engine || engine->runtime)
         return 0;
     if (p->deployment->files) {
         err_set(e, ERR_INVALID, "data files belong to ONNX models, and this one is none");
         err_at(e, "$.artifacts");
+        err_hint(e, "Leave them out (--file).");
         return ERR_INVALID;
     }
     if (name.n == 0)
@@ -352,8 +357,7 @@ static int settings_check(const struct push *p, struct err *e)
             "'" STR_FMT "' is a setting of models that run in replicas, which this one does not",
             STR_ARG(name));
     err_at(e, "$." STR_FMT, STR_ARG(name));
-    err_hint(e, "Its engine, %s, computes inside the gateways: leave the setting out.",
-             p->deployment->engine->name);
+    err_hint(e, "Its engine, %s, computes inside the gateways: leave the setting out.", engine->name);
     return ERR_INVALID;
 }
 
@@ -379,29 +383,47 @@ static void refuse(struct push *p, const struct err *why)
     request_fail(p->r, &p->why);
 }
 
-// The signature; false and answered when it cannot be so.
+static uint32_t champion_of(const struct push *p)
+{
+    return routing_alias_target(&p->r->c->routing, p->r->args[0], STR("champion"));
+}
+
+// What the process that compiles is told of the signature.
+static int tell_signature(struct push *p, struct err *e)
+{
+    p->before = champion_of(p);
+    const struct agreement a = {buf_str(&p->manifest.signature_json), p->manifest.allow_breaking, p->before};
+    int rc = agreement_tell(p->r->c, &a, p->r->args[0], &p->told, e);
+    p->job.signature = buf_str(&p->told);
+    return rc;
+}
+
+// The signature; false and answered when it cannot be so. A process that found it breaking did not try the
+// version, whatever is the champion by now.
 static bool agree(struct push *p)
 {
     struct err e;
-    const struct agreement a = {buf_str(&p->manifest.signature_json), p->manifest.allow_breaking};
+    const struct agreement a = {buf_str(&p->manifest.signature_json), p->manifest.allow_breaking,
+                                p->job.is_breaking ? p->before : champion_of(p)};
     int rc = agreement_make(p->r->c, &a, p->deployment, &p->signature, &p->changes, &e);
-    if (rc == 0)
-        return true;
-    struct buf members;
-    buf_init(&members, SIGNATURE_MAX);
-    if (rc == ERR_CONFLICT && p->changes.n) {
-        buf_puts(&members, "\"changes\":");
-        buf_put_str(&members, buf_str(&p->changes));
-    }
-    request_fail_with(p->r, &e, buf_str(&members));
-    buf_done(&members);
-    return false;
+    if (rc == 0 && p->job.is_breaking)
+        rc = err_set(&e, ERR_INTERNAL, "the process that compiled the model compared its signature wrongly");
+    if (rc)
+        change_refuse(p->r, &e, rc == ERR_CONFLICT ? buf_str(&p->changes) : STR(""));
+    return rc == 0;
 }
 
+// What is wrong with the request is said as soon as that is known.
 static void on_step(struct compile_job *j, struct str step)
 {
     struct push *p = (struct push *)((char *)j - offsetof(struct push, job));
-    request_line(p->r, step);
+    struct err e;
+    if (!settings_check(p, j->engine, &e)) {
+        request_line(p->r, step);
+        return;
+    }
+    compile_job_cancel(j);
+    request_fail(p->r, &e);
 }
 
 // What is left once the version is known to be good.
@@ -453,7 +475,7 @@ static void on_compiled(struct compile_job *j, const struct err *why)
     }
     int rc = image_take(j, p->deployment, &p->signature, &e);
     if (!rc)
-        rc = settings_check(p, &e);
+        rc = settings_check(p, p->deployment->engine, &e);
     if (!rc && !agree(p))
         return;
     if (!rc)
@@ -509,6 +531,7 @@ int version_create(struct request *r, struct err *e)
     r->state_free = push_free;
     buf_init(&p->signature, SIGNATURE_MAX);
     buf_init(&p->changes, SIGNATURE_MAX);
+    buf_init(&p->told, 2 * SIGNATURE_MAX);
     int rc = manifest_parse(buf_str(&r->body), &p->manifest, e);
     if (!rc) // before they are looked for: whoever finds one has it
         housekeeping_hold(r->c, &p->hold, p->manifest.artifacts, p->manifest.n_artifacts);
@@ -524,6 +547,8 @@ int version_create(struct request *r, struct err *e)
         rc = routing_reserve(&r->c->routing, r->args[0], &p->deployment, e);
     if (!rc)
         rc = list_files(p, e);
+    if (!rc)
+        rc = tell_signature(p, e);
     if (rc)
         return rc;
     p->job.digest = p->manifest.model->digest;

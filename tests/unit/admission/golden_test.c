@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "admission/golden.h"
 
+#include "tensor/rule.h"
+
 #include "models.h"
 
-// Opens a file for the model of rows and holds it against the model's own results.
-static int hold(const char *json, uint32_t n_outputs, bool missing, struct golden_worst *w, struct err *e)
+// The same with the names and rules of a signature document, or NULL.
+static int hold_as(const char *signature, const char *json, uint32_t n_outputs, bool missing,
+                   struct golden_worst *w, struct err *e)
 {
+    struct rules *rules = NULL;
     struct model m;
     struct subject s;
     struct golden *g = NULL;
@@ -13,6 +17,9 @@ static int hold(const char *json, uint32_t n_outputs, bool missing, struct golde
     subject_of_model(&s, &ROWS_ENGINE, &m);
     *w = (struct golden_worst){0};
     *e = (struct err){0};
+    if (signature)
+        ck_assert_msg(rules_bind(&m.sig, str_of(signature), &rules, e) == 0, "%s", e->msg);
+    s.asked_signature = rules ? rules_signature(rules) : NULL;
     int rc = golden_open(str_of(json), &s, &g, e);
     if (!rc)
         rc = subject_run(&s, golden_inputs(g), e);
@@ -20,8 +27,15 @@ static int hold(const char *json, uint32_t n_outputs, bool missing, struct golde
         rc = golden_hold(g, &s, 0, golden_n_rows(g), w, e);
     golden_close(g);
     subject_done(&s);
+    rules_free(rules);
     map_done(&m.sig.by_name);
     return rc;
+}
+
+// Opens a file for the model of rows and holds it against the model's own results.
+static int hold(const char *json, uint32_t n_outputs, bool missing, struct golden_worst *w, struct err *e)
+{
+    return hold_as(NULL, json, n_outputs, missing, w, e);
 }
 
 START_TEST(rows_as_arrays_and_as_objects_mean_the_same)
@@ -176,6 +190,33 @@ static int hold_tensors(const char *json, uint32_t max_batch_rows, struct golden
 
 #define INPUTS "\"inputs\":[{\"x\":[1,2],\"word\":\"abc\"},{\"x\":[5,1],\"word\":\"\"}]"
 
+START_TEST(names_and_texts_are_those_of_the_signature)
+{
+    static const char SIGNATURE[] =
+        "{\"inputs\":[{\"name\":\"years\",\"type\":\"number\",\"max\":3,\"mode\":\"strict\"},"
+        "{\"name\":\"kind\",\"type\":\"category\",\"categories\":[\"low\",\"high\"],\"mode\":\"strict\"}],"
+        "\"named\":true,\"renamed\":true}";
+    static const char *const GOOD[] = {
+        "{\"inputs\":[[1,\"high\"],[3,\"low\"]],\"outputs\":[3,3]}",
+        "{\"inputs\":[{\"kind\":\"high\",\"years\":1}],\"outputs\":[3]}",
+        "{\"inputs\":{\"kind\":[\"high\",0],\"years\":[1,3]},\"outputs\":[3,3]}",
+        "{\"inputs\":[[9,1]],\"outputs\":[11]}",                   // no request may have it
+        "{\"inputs\":[{\"age\":1,\"income\":2}],\"outputs\":[5]}", // the file's own names
+    };
+    struct golden_worst w;
+    struct err e;
+    for (size_t i = 0; i < sizeof GOOD / sizeof GOOD[0]; i++) {
+        ck_assert_msg(hold_as(SIGNATURE, GOOD[i], 1, true, &w, &e) == 0, "%zu: %s at %s", i, e.msg, e.path);
+        ck_assert_msg(w.is_known && !w.is_beyond && w.difference == 0, "%zu", i);
+    }
+    ck_assert_int_eq(
+        hold_as(SIGNATURE, "{\"inputs\":[[1,\"low\"],[1,\"hihg\"]],\"outputs\":[1,3]}", 1, true, &w, &e),
+        ERR_UNKNOWN_CATEGORY);
+    ck_assert_str_eq(e.path, "$.inputs[1][1]");
+    ck_assert_msg(strstr(e.msg, "expected one of 'high'"), "%s", e.msg);
+}
+END_TEST
+
 START_TEST(tensors_are_asked_and_answered_by_name)
 {
     static const char *const FILES[] = {
@@ -234,5 +275,6 @@ UNIT_MAIN("admission/golden", rows_as_arrays_and_as_objects_mean_the_same,
           the_worst_value_is_named_with_its_row_and_column, a_tolerance_is_absolute_relative_or_by_datatype,
           what_the_datatype_rounds_is_no_difference,
           missing_inputs_and_outputs_that_are_no_numbers_are_compared,
-          a_broken_file_is_refused_with_the_place, tensors_are_asked_and_answered_by_name,
-          a_wrong_value_of_one_output_is_named, outputs_of_another_shape_are_refused_with_the_place)
+          a_broken_file_is_refused_with_the_place, names_and_texts_are_those_of_the_signature,
+          tensors_are_asked_and_answered_by_name, a_wrong_value_of_one_output_is_named,
+          outputs_of_another_shape_are_refused_with_the_place)

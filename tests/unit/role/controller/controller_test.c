@@ -266,12 +266,17 @@ START_TEST(deleting_follows_the_aliases)
     expect("DELETE", "/api/v1/models/churn/versions/2", NULL, 409, "force=true");
     expect("DELETE", "/api/v1/models/churn/versions/champion", NULL, 400, "number");
     expect("DELETE", "/api/v1/models/churn/versions/2?forse=true", NULL, 400, "'forse'");
-    int fd = harness_send("PUT", "/api/v1/models/churn/aliases/champion", "{\"version\":1}", 13);
+    expect("PUT", "/api/v1/models/churn/aliases/champion", "{\"version\":1}", 409,
+           "would break clients of version 2 of 'churn'");
+    ck_assert_ptr_nonnull(strstr(a.body, "\"changes\":{\"compared_with\":2,\"breaking\":[\""));
+    static const char meant[] = "{\"version\":1,\"allow_breaking\":true}";
+    int fd = harness_send("PUT", "/api/v1/models/churn/aliases/champion", meant, sizeof meant - 1);
     harness_gateway_until(&g0, "\"default\":1");
     harness_receive(fd, &a);
-    const char moved[] =
-        "{\"model\":\"churn\",\"alias\":\"champion\",\"version\":1,\"previous\":2,\"audit\":{\"id\":3,";
+    const char moved[] = "{\"model\":\"churn\",\"alias\":\"champion\",\"version\":1,\"previous\":2,"
+                         "\"changes\":{\"compared_with\":2,";
     ck_assert_mem_eq(a.body, moved, sizeof moved - 1);
+    ck_assert_ptr_nonnull(strstr(a.body, "},\"audit\":{\"id\":3,"));
     fd = harness_send("DELETE", "/api/v1/models/churn/versions/1?force=true", NULL, 0);
     harness_gateway_until(&g0, "\"default\":2,"); // without a champion the highest version answers
     harness_receive(fd, &a);

@@ -101,7 +101,7 @@ static void set_alias(const char *model, const char *alias, unsigned version)
     static struct answer other;
     char target[128], body[64];
     snprintf(target, sizeof target, "/api/v1/models/%s/aliases/%s", model, alias);
-    snprintf(body, sizeof body, "{\"version\":%u}", version);
+    snprintf(body, sizeof body, "{\"version\":%u,\"allow_breaking\":true}", version);
     harness_request("PUT", target, body, &other);
     ck_assert_int_eq(other.status, 200);
 }

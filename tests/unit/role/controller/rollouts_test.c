@@ -252,7 +252,7 @@ START_TEST(a_change_by_hand_ends_it)
     state_is("superseded");
     ask("GET", "/api/v1/rollouts/1/events", NULL, 200, "champion is version 3 now");
     ask("POST", "/api/v1/rollouts", CANARY, 201, "\"baseline\":3");
-    ask("PUT", "/api/v1/models/churn/aliases/champion", "{\"version\":2}", 200, "");
+    ask("PUT", "/api/v1/models/churn/aliases/champion", "{\"version\":2,\"allow_breaking\":true}", 200, "");
     ck_assert_ptr_nonnull(strstr(g.routes, "\"default\":2"));
     wait_for("/api/v1/rollouts/2", "\"state\":\"superseded\"");
     stop();
