@@ -5,8 +5,8 @@
 #include <check.h>
 #include <stdlib.h>
 
-// Check notes every assertion that holds in a file, which in a loop takes longer than what is tested. Without it a
-// crash is told without the last line before it.
+// Check notes every assertion that holds in a file, which in a loop takes longer than what is tested. Without
+// it a crash is told without the last line before it.
 #define _mark_point(file, line) ((void)0)
 
 enum { UNIT_SECONDS = 240 }; // for one test; others may use the machine, and sanitizers make it slow
@@ -18,7 +18,7 @@ enum { UNIT_SECONDS = 240 }; // for one test; others may use the machine, and sa
         const TTest *tests[] = {__VA_ARGS__};                                                                \
         Suite *s = suite_create(suite_name);                                                                 \
         TCase *c = tcase_create("all");                                                                      \
-        tcase_set_timeout(c, UNIT_SECONDS);                                                                         \
+        tcase_set_timeout(c, UNIT_SECONDS);                                                                  \
         for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)                                          \
             tcase_add_test(c, tests[i]);                                                                     \
         suite_add_tcase(s, c);                                                                               \
