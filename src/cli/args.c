@@ -35,6 +35,11 @@ static int unknown_flag(const struct verb *v, const char *word, struct str name,
     for (const struct flag *f = v->flags; f && f->name && n < ARGS_FLAGS_MAX; f++)
         names[n++] = str_of(f->name);
     err_set(e, ERR_UNKNOWN_FIELD, "'slipway %s' has no flag %.80s", v->name, word);
+    for (const struct meant *m = v->meant; m && m->name; m++)
+        if (str_eq(name, str_of(m->name))) {
+            err_hint(e, "%s", m->hint);
+            return ERR_UNKNOWN_FIELD;
+        }
     int near = near_find(name, names, n);
     if (near >= 0)
         err_hint(e, "Did you mean --" STR_FMT "?", STR_ARG(names[near]));

@@ -20,6 +20,12 @@ struct flag {
     bool repeats;        // may be given more than once
 };
 
+// A flag that there is not, which people try, and what they mean.
+struct meant {
+    const char *name; // NULL ends a table
+    const char *hint;
+};
+
 enum { ARGS_WORDS_MAX = 8, ARGS_FLAGS_MAX = 64 };
 
 // Borrows from argv and from the verb's table.

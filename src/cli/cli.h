@@ -13,10 +13,11 @@ enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_REFUSED = 3 };
 // One verb. Everything users read about it (help, completion, docs) comes from these texts.
 struct verb {
     const char *name;
-    const char *summary;      // one sentence with its full stop
-    const char *usage;        // "slipway push MODEL FILE [flags]"
-    const char *examples;     // lines without indent, each a command that works or a comment
-    const struct flag *flags; // ends with a flag without a name; NULL: none
+    const char *summary;       // one sentence with its full stop
+    const char *usage;         // "slipway push MODEL FILE [flags]"
+    const char *examples;      // lines without indent, each a command that works or a comment
+    const struct flag *flags;  // ends with a flag without a name; NULL: none
+    const struct meant *meant; // flags that others would call so; NULL: none
     // Appends what help says in place of the flags; NULL: the flags of the table.
     void (*put_flags)(struct buf *out);
     int min_words, max_words; // besides flags

@@ -303,6 +303,7 @@ const struct verb verb_rollout = {
                 "slipway rollout start fraud 7 --watch\n"
                 "slipway rollout start fraud 7 --steps 1,10,50 --key header:x-user --slo 0.005\n"
                 "slipway rollout start fraud --strategy ab --arm 7=20 --arm 8=20\n"
+                "slipway rollout start fraud 7 --guard distribution --guard wrong_prediction\n"
                 "slipway rollout start --file rollout.json\n"
                 "slipway rollout status fraud --watch\n"
                 "slipway rollout pause fraud --reason 'sale begins at 14:00'\n"
@@ -328,6 +329,11 @@ const struct verb verb_rollout = {
                  "What sticks to an arm: header:NAME, query:NAME or $.FIELD; else each request is drawn."},
             {.name = "arm", .value = "VERSION=PERCENT", .help = "An arm of ab.", .repeats = true},
             {.name = "slo", .value = "RATE", .help = "Errors below this rate are good enough."},
+            {.name = "guard",
+             .value = "METRIC",
+             .choices = "distribution|wrong_prediction",
+             .help = "Another guardrail besides errors, latency and invalid outputs.",
+             .repeats = true},
             {.name = "shadow", .help = "Mirrors traffic before the first step."},
             {.name = "shield", .help = "The old version answers what the candidate fails."},
             {.name = "holdback", .value = "PERCENT", .help = "Stays at the old version while baking (5)."},
@@ -353,6 +359,19 @@ const struct verb verb_rollout = {
             CLI_CHANGE_FLAGS,
             CLI_PAGE_FLAGS,
             CLI_CLIENT_FLAGS,
+            {0}},
+    .meant =
+        (const struct meant[]){
+            {"to", "The version stands behind the model: slipway rollout start MODEL VERSION."},
+            {"version", "The version stands behind the model: slipway rollout start MODEL VERSION."},
+            {"candidate", "The version stands behind the model: slipway rollout start MODEL VERSION."},
+            {"from", "Did you mean --baseline? It names the alias whose requests are shared."},
+            {"weight", "Did you mean --steps? For example --steps 1,10,50."},
+            {"weights", "Did you mean --steps? For example --steps 1,10,50."},
+            {"percent", "Did you mean --steps? For example --steps 1,10,50."},
+            {"sticky", "Did you mean --key? For example --key header:x-user."},
+            {"canary", "Did you mean --strategy canary? It is what happens without the flag."},
+            {"ab", "Did you mean --strategy ab --arm VERSION=PERCENT?"},
             {0}},
     .min_words = 1,
     .max_words = 3,

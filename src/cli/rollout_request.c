@@ -109,17 +109,32 @@ static int put_bake(const struct args *a, struct buf *out, struct err *e)
     return rc;
 }
 
-static int put_slo(const struct args *a, struct buf *out, struct err *e)
+static void put_guard(const char *metric, const char *slo, struct buf *out)
 {
-    const char *slo = args_value(a, "slo");
-    if (!slo)
+    buf_printf(out, "{\"metric\":\"%s\"", metric);
+    if (slo)
+        buf_printf(out, ",\"slo\":%s", slo);
+    buf_putc(out, '}');
+}
+
+// Those of the server, with what the flags say of them.
+static int put_guards(const struct args *a, struct buf *out, struct err *e)
+{
+    const char *slo = args_value(a, "slo"), *metric;
+    int i = 0;
+    if (!slo && !args_has(a, "guard"))
         return 0;
-    if (!is_number(slo))
+    if (slo && !is_number(slo))
         return wrong("slo", slo, "a rate such as 0.005", e);
-    buf_printf(out,
-               ",\"guardrails\":[{\"metric\":\"errors\",\"slo\":%s},{\"metric\":\"latency\",\"q\":0.95},"
-               "{\"metric\":\"latency\",\"q\":0.99},{\"metric\":\"invalid_output\",\"slo\":%s}]",
-               slo, slo);
+    buf_puts(out, ",\"guardrails\":[");
+    put_guard("errors", slo, out);
+    buf_puts(out, ",{\"metric\":\"latency\",\"q\":0.95},{\"metric\":\"latency\",\"q\":0.99},");
+    put_guard("invalid_output", slo, out);
+    while ((metric = args_next(a, "guard", &i)) != NULL) {
+        buf_putc(out, ',');
+        put_guard(metric, NULL, out);
+    }
+    buf_putc(out, ']');
     return 0;
 }
 
@@ -160,7 +175,7 @@ static int put_flags(const struct args *a, struct buf *out, struct err *e)
     if (!rc)
         rc = put_bake(a, out, e);
     if (!rc)
-        rc = put_slo(a, out, e);
+        rc = put_guards(a, out, e);
     return rc ? rc : put_numbers(a, UNDO, 1, out, e);
 }
 

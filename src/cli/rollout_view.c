@@ -176,6 +176,13 @@ static void guard_row(struct rows *t, yyjson_val *g)
     snprintf(name, CELL_BYTES, "%.60s", text_of(g, "metric"));
     if (isfinite(q))
         snprintf(name, CELL_BYTES, "%.60s %g", text_of(g, "metric"), q);
+    yyjson_val *range = yyjson_obj_get(g, "range");
+    double above = number_of(range, "above"), to = number_of(range, "to");
+    if (isfinite(above) && isfinite(to))
+        snprintf(name, CELL_BYTES, "%.40s %.4g to %.4g", text_of(g, "metric"), above, to);
+    else if (isfinite(above) || isfinite(to))
+        snprintf(name, CELL_BYTES, "%.40s %s %.4g", text_of(g, "metric"), isfinite(to) ? "up to" : "above",
+                 isfinite(to) ? to : above);
     snprintf(cell(t), CELL_BYTES, "%.60s", text_of(g, "verdict"));
     rate_cell(t, g, "canary");
     rate_cell(t, g, "stable");
@@ -186,6 +193,33 @@ static void guard_row(struct rows *t, yyjson_val *g)
     put_time(number_of(g, "seconds_to_decide"), &b);
     snprintf(cell(t), CELL_BYTES, "%.*s", (int)b.n, b.p ? b.p : "");
     buf_done(&b);
+}
+
+static void put_change(double part, struct buf *out)
+{
+    if (isfinite(part))
+        buf_printf(out, "%+.3g %%", part * 100);
+    else
+        buf_puts(out, "any");
+}
+
+// Of a comparison of several: how much more often, from where to where, and whether that is decided.
+static void put_uplift(yyjson_val *guard, struct buf *out)
+{
+    yyjson_val *u = yyjson_obj_get(guard, "uplift");
+    if (!u)
+        return;
+    buf_puts(out, "  ");
+    put_text(guard, "metric", out);
+    buf_puts(out, ": ");
+    put_change(number_of(u, "mle"), out);
+    buf_puts(out, " (");
+    put_change(number_of(u, "lo"), out);
+    buf_puts(out, " to ");
+    put_change(number_of(u, "hi"), out);
+    buf_puts(out, ") against the old version, ");
+    put_text(guard, "decision", out);
+    buf_putc(out, '\n');
 }
 
 static void put_arm(yyjson_val *arm, bool several, struct buf *out)
@@ -214,8 +248,11 @@ static void put_arm(yyjson_val *arm, bool several, struct buf *out)
         cells[k] = t.cells[k];
     buf_putc(out, '\n');
     if (several)
-        buf_printf(out, "Version %" PRIu64 "\n", whole_of(arm, "version"));
+        buf_printf(out, "Version %" PRIu64 ": %" PRIu64 " requests, %.3g %% of all\n",
+                   whole_of(arm, "version"), whole_of(yyjson_obj_get(arm, "exposure"), "requests"),
+                   number_of(yyjson_obj_get(arm, "exposure"), "share") * 100);
     term_put_table(cells, t.n / CELLS, CELLS, out);
+    yyjson_arr_foreach(yyjson_obj_get(arm, "guardrails"), i, n, guard) put_uplift(guard, out);
     if (yyjson_is_true(yyjson_obj_get(ratio, "unbalanced")))
         buf_puts(out, "  The shares are not those of the weights: nothing here is to be believed.\n");
 }

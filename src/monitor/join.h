@@ -21,7 +21,8 @@ struct outcome {
     double score;
     int32_t class;
     uint32_t n_classes, version;
-    uint8_t arm, kind; // kind: enum outcome_kind
+    uint8_t arm, kind;          // kind: enum outcome_kind
+    uint16_t weight_bp, bucket; // of the arm that a rollout drew, and of the request's key; 0: not known
 };
 
 enum label_kind { LABEL_NUMBER, LABEL_TEXT };

@@ -14,7 +14,8 @@
 #include <string.h>
 #include <yyjson.h>
 
-static const double ERROR_RATE = 0.01; // where none was given or seen
+static const double ERROR_RATE = 0.01;     // where none was given or seen
+static const double FORECAST_RANGE = 0.05; // of the scores, the least that is looked at
 static const double HARM = 3;
 
 static int wrong(const char *name, const char *expected, struct err *e)
@@ -160,9 +161,10 @@ static int answer(const struct forecast_question *f, struct buf *out, struct err
         const struct guard *g = &f->spec.rules.guards[i];
         const struct planner_question q = {.spec = &f->spec,
                                            .guard = i,
-                                           .base_rate = g->metric == GUARD_LATENCY ? 1 - g->q
-                                                        : f->error_rate > 0        ? f->error_rate
-                                                                                   : ERROR_RATE,
+                                           .base_rate = g->metric == GUARD_LATENCY        ? 1 - g->q
+                                                        : g->metric == GUARD_DISTRIBUTION ? FORECAST_RANGE
+                                                        : f->error_rate > 0               ? f->error_rate
+                                                                                          : ERROR_RATE,
                                            .harm = f->harm,
                                            .requests_per_second = f->requests_per_second,
                                            .seed = i + 1,

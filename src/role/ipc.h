@@ -61,7 +61,10 @@
 //      "latency":[{"guard":1,"stable_ns":100,"canary_ns":110}],   the frozen gates; a guard without has no
 //                                         event
 //      "timeout_ns":30000000000,          an outcome that did not come by then is an error, and slow
-//      "range":[0,1]}                     of sound outputs; absent: all that are finite
+//      "range":[0,1],                     of sound outputs; absent: all that are finite
+//      "cuts":[0.1,0.5]}                  of scores, between the ranges of rollout/scores.h; absent until
+//      they
+//                                         are made, and without the guard "distribution"
 //   A request may ask for an arm by the header "Slipway-Arm: canary" (or "stable"); an arm that is not there
 //   is an error. Answers say "Slipway-Arm: canary" while there is a split.
 //
@@ -70,22 +73,28 @@
 //      "closed_until_ns":N,               monotonic: ticks opened before that were all sent
 //      "ended":false,                     true: the last message, nothing is under way any more
 //      "ticks":[{"opened_ns":N,"weight":100000,"arm":0,"requests":[c,s],"events":[[c,s],…]}],
-//                                         by the requests' seconds of arrival. weight in millionths, that of
+//                                         by the requests' times of arrival. weight in millionths, that of
 //                                         the pair of this arm and the baseline: with several arms a
 //                                         baseline request stands in each. Pairs of a shadow are ticks of
 //                                         arm 0 with the weight 500000: [n,n] requests, and events of one
-//                                         alone
+//                                         alone. "ranges":[[c,s],…] besides, where there are cuts: by the
+//                                         range of the score of the first row
 //      "assigned":[[arm,weight,c,s],…],   requests by the arm drawn, at once; weight as above
 //      "drawn":[[arm,weight,c,s],…],      likewise, but each sticky key once in the rollout: for the check of
 //                                         the sample ratio, which needs independent draws
 //      "overridden":n,                    asked for an arm: in nothing above
 //      "fallbacks":n,                     failed by an arm and answered by the baseline
 //      "stable_hist":{"412":3,…},         durations of the baseline's requests, by bucket of base/hist.h
+//      "scores":[0.25,…],                 of the baseline, of which the cuts are made; absent without any
 //      "pairs":{…}}                       of the shadow, as rollout/pairs.h reads it; absent without any
 //
 //   The monitor has such a connection, too: its IPC_HELLO is {"role":"monitor","protocol":1}. It gets
 //   IPC_DEPLOY without descriptors and with one member more, "signature": the JSON of tensor/schema.h as the
 //   registry has it; and the routes, which it acknowledges and nobody waits for.
+//
+//     monitor    IPC_LABELS   {"labels":[[deployment,arm,weight,bucket,predicted_ns,wrong],…]}
+//                             first labels of predictions that a split had drawn: the arm as in the
+//                             prediction log, its weight in basis points, the wall clock, wrong 0 or 1
 //
 //   IPC_DEPLOY has a member "log" besides: what is logged of the version, and how
 //     {"schema":{…},                       predlog/schema.h; nothing is logged without
@@ -132,6 +141,7 @@ enum ipc_type {
     IPC_METRICS,
     IPC_WAKE,
     IPC_SETTLED,
+    IPC_LABELS,
 };
 
 enum { IPC_PROTOCOL = 1, IPC_BODY_MAX = 64 << 10, IPC_PAYLOAD_MAX = 16 << 20 };

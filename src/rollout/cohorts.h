@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { COHORT_METRICS = 8 }; // an event is bit 1 << metric
+enum { COHORT_METRICS = 16 }; // an event is bit 1 << metric
 
 struct cohort_tick {
     uint64_t opened_ns;

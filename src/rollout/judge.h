@@ -6,6 +6,7 @@
 #pragma once
 
 #include "rollout/counts.h"
+#include "rollout/scores.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,6 +16,7 @@ enum guard_metric {
     GUARD_LATENCY,          // requests slower than the frozen quantile (latency.h)
     GUARD_INVALID_OUTPUT,   // NaN, infinite, or out of the declared range
     GUARD_WRONG_PREDICTION, // by feedback; in shadow, pairs where one alone was wrong
+    GUARD_DISTRIBUTION,     // scores in each range (scores.h), more or fewer of them; one guardrail at most
     GUARD_METRICS,
 };
 
@@ -27,6 +29,8 @@ struct guard {
         pass_ratio; // passes when it is shown to be less than this many times that; above fail_ratio or equal
     double slo;     // passes also when its own rate is shown to be below this; 0: none
     double q, tolerance; // of latency
+    bool has_bounds;
+    double lo, hi; // of sound outputs, where it has bounds
 };
 
 struct judge_rules {
@@ -71,6 +75,7 @@ struct finding {
     double log_pass, pass_at;         // evidence for "good enough", and where it suffices
     double log_rate;                  // evidence for a rate below the SLO; 0 without one
     double ratio, ratio_lo, ratio_hi; // by judge_estimate; until then NaN and [0, infinity]
+    uint32_t range; // of a distribution the one that differs most: events and ratio are of it
 };
 
 struct judgement {
@@ -83,13 +88,22 @@ struct judgement {
 
 void judge_guard(const struct judge_rules *rules, const struct guard *guard, const struct tally *tally,
                  double seconds, struct finding *ret);
-// One candidate. tallies: one for each guardrail; drawn: independent draws of the router, which are checked
-// against the weights: requests without a key, and each key once.
-void judge_all(const struct judge_rules *rules, const struct tally *tallies, const struct counts *drawn,
-               double seconds, struct judgement *ret);
+// The guardrail on a distribution: ranges are requests by the range of their score. It fails when the share
+// of any range is shown to be more than fail_ratio times the stable version's, or less than one in
+// fail_ratio; it passes when those of all ranges are shown to be within pass_ratio.
+void judge_ranges(const struct judge_rules *rules, const struct guard *guard,
+                  const struct counts ranges[SCORE_RANGES], double seconds, struct finding *ret);
+// One candidate. tallies: one for each guardrail; ranges: for one on a distribution, else NULL is fine;
+// drawn: independent draws of the router, which are checked against the weights: requests without a key, and
+// each key once.
+void judge_all(const struct judge_rules *rules, const struct tally *tallies, const struct counts *ranges,
+               const struct counts *drawn, double seconds, struct judgement *ret);
 
 // Adds the estimates of the ratios, for people to read: they cost more than the verdicts.
-void judge_estimate(const struct judge_rules *rules, const struct tally *tallies, struct judgement *j);
+void judge_estimate(const struct judge_rules *rules, const struct tally *tallies, const struct counts *ranges,
+                    struct judgement *j);
+// Where the guardrail on a distribution is; n_guards: there is none.
+uint32_t judge_distribution_at(const struct judge_rules *rules);
 
 const char *guard_metric_name(enum guard_metric m); // "errors"
 const char *verdict_name(enum verdict v);           // "undecided"

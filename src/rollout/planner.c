@@ -17,13 +17,37 @@ struct walk {
     struct stats_random *random;
     double canary_rate;
     struct tally tally;
-    double requests, exposed; // of the model, and of the canary
+    struct counts ranges[SCORE_RANGES]; // of a distribution: the one that differs, and all others
+    double requests, exposed;           // of the model, and of the canary
     struct finding finding;
 };
 
 static double beyond(double x, double least)
 {
     return ceil(x > least ? x : least);
+}
+
+static void judge(struct walk *w)
+{
+    const struct judge_rules *rules = &w->q->spec->rules;
+    const struct guard *g = &rules->guards[w->q->guard];
+    double seconds = w->requests / w->q->requests_per_second;
+    if (g->metric != GUARD_DISTRIBUTION) {
+        judge_guard(rules, g, &w->tally, seconds, &w->finding);
+        return;
+    }
+    const struct counts *all = &w->tally.requests, *in = &w->tally.events;
+    w->ranges[0] = *in;
+    w->ranges[1] = (struct counts){0};
+    for (uint32_t i = 0, k = 0; i < all->n_rows; i++) {
+        const struct counts_row *row = &all->rows[i];
+        while (k < in->n_rows && in->rows[k].weight < row->weight)
+            k++;
+        bool has = k < in->n_rows && in->rows[k].weight == row->weight;
+        counts_add(&w->ranges[1], row->weight, row->n[ARM_CANARY] - (has ? in->rows[k].n[ARM_CANARY] : 0),
+                   row->n[ARM_STABLE] - (has ? in->rows[k].n[ARM_STABLE] : 0));
+    }
+    judge_ranges(rules, g, w->ranges, seconds, &w->finding);
 }
 
 static void look(struct walk *w, const struct rollout_step *step, double most)
@@ -40,8 +64,7 @@ static void look(struct walk *w, const struct rollout_step *step, double most)
     counts_add(&w->tally.events, weight, canary_events, stable_events);
     w->requests += (double)n;
     w->exposed += (double)canary;
-    judge_guard(&w->q->spec->rules, &w->q->spec->rules.guards[w->q->guard], &w->tally,
-                w->requests / w->q->requests_per_second, &w->finding);
+    judge(w);
 }
 
 // alone: to the end of time, for a verdict only; else as the plan goes on.

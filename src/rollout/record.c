@@ -22,7 +22,7 @@ void rollout_judge(const struct rollout_spec *spec, const struct plan *p, const 
     *ret = (struct judgement){.verdict = VERDICT_PASS};
     for (uint32_t a = 0; a < spec->n_arms; a++) {
         struct judgement *j = &ret_arms[a];
-        judge_all(&rules, in->tallies[a], &in->drawn[a], plan_seconds(p, in->wall_ns), j);
+        judge_all(&rules, in->tallies[a], in->ranges[a], &in->drawn[a], plan_seconds(p, in->wall_ns), j);
         if (j->verdict == VERDICT_FAIL || (j->verdict == VERDICT_UNDECIDED && ret->verdict == VERDICT_PASS))
             ret->verdict = j->verdict;
         ret->unbalanced |= j->unbalanced;
@@ -49,9 +49,20 @@ static void put_number(struct buf *json, const char *name, double x)
         buf_puts(json, "null");
 }
 
-static void put_finding(const struct guard *g, const struct tally *t, const struct finding *f,
-                        struct buf *json)
+static void put_ranges(const struct counts ranges[SCORE_RANGES], struct buf *json)
 {
+    buf_puts(json, ",\"ranges\":[");
+    for (int i = 0; i < SCORE_RANGES; i++) {
+        buf_puts(json, i ? "," : "");
+        counts_encode(&ranges[i], json);
+    }
+    buf_putc(json, ']');
+}
+
+static void put_finding(const struct guard *g, const struct tally *t,
+                        const struct counts ranges[SCORE_RANGES], const struct finding *f, struct buf *json)
+{
+    bool is_spread = g->metric == GUARD_DISTRIBUTION;
     buf_printf(json, "{\"metric\":\"%s\"", guard_metric_name(g->metric));
     if (g->metric == GUARD_LATENCY)
         put_number(json, "q", g->q);
@@ -60,7 +71,10 @@ static void put_finding(const struct guard *g, const struct tally *t, const stru
     counts_encode(&t->requests, json);
     buf_puts(json, ",\"events\":");
     counts_encode(&t->events, json);
-    buf_printf(json, ",\"digest\":\"%016llx\"", (unsigned long long)evidence_digest(&t->events));
+    if (is_spread)
+        put_ranges(ranges, json);
+    buf_printf(json, ",\"digest\":\"%016llx\"",
+               (unsigned long long)evidence_digest(is_spread ? &ranges[f->range] : &t->events));
     put_number(json, "log_fail", f->log_fail);
     put_number(json, "fail_at", f->fail_at);
     put_number(json, "log_pass", f->log_pass);
@@ -87,7 +101,7 @@ static void put_arm(const struct rollout_spec *spec, const struct rollout_input 
     for (uint32_t i = 0; i < spec->rules.n_guards; i++) {
         if (i)
             buf_putc(json, ',');
-        put_finding(&spec->rules.guards[i], &in->tallies[a][i], &j->findings[i], json);
+        put_finding(&spec->rules.guards[i], &in->tallies[a][i], in->ranges[a], &j->findings[i], json);
     }
     buf_puts(json, "]}");
 }
@@ -122,7 +136,7 @@ int rollout_move(const struct rollout_spec *spec, struct plan *p, const struct r
     put_move(spec, p, &next, in, *ret_action, json);
     buf_puts(json, ",\"arms\":[");
     for (uint32_t a = 0; a < spec->n_arms; a++) {
-        judge_estimate(&spec->rules, in->tallies[a], &arms[a]);
+        judge_estimate(&spec->rules, in->tallies[a], in->ranges[a], &arms[a]);
         put_arm(spec, in, a, &arms[a], json);
     }
     buf_puts(json, "]");
@@ -145,16 +159,32 @@ static int read_counts(const struct fields *f, const char *name, struct counts *
     return rc;
 }
 
-static int read_guard(yyjson_val *json, uint32_t a, uint32_t i, struct tally *ret, struct err *e)
+static int read_ranges(const struct fields *f, struct counts ret[SCORE_RANGES], struct err *e)
 {
+    yyjson_val *array, *range;
+    size_t i, max;
+    int rc = fields_array(f, "ranges", SCORE_RANGES, &array, e);
+    yyjson_arr_foreach(array, i, max, range)
+    {
+        if (!rc && (rc = counts_read(range, &ret[i], e)))
+            err_at(e, "%s.ranges[%zu]", f->path, i);
+    }
+    return rc;
+}
+
+static int read_guard(yyjson_val *json, uint32_t a, uint32_t i, struct rollout_input *ret, struct err *e)
+{
+    struct tally *t = &ret->tallies[a][i];
     static const char *const KNOWN[] = {"metric", "q",        "verdict",  "reason",   "requests", "events",
                                         "digest", "log_fail", "fail_at",  "log_pass", "pass_at",  "log_rate",
-                                        "ratio",  "ratio_lo", "ratio_hi", NULL};
+                                        "ratio",  "ratio_lo", "ratio_hi", "ranges",   NULL};
     struct fields f;
     int rc = fields_open(&f, json, KNOWN, e, "$.arms[%u].guardrails[%u]", a, i);
     if (rc == 0)
-        rc = read_counts(&f, "requests", &ret->requests, e);
-    return rc ? rc : read_counts(&f, "events", &ret->events, e);
+        rc = read_counts(&f, "requests", &t->requests, e);
+    if (rc == 0)
+        rc = read_counts(&f, "events", &t->events, e);
+    return rc ? rc : read_ranges(&f, ret->ranges[a], e);
 }
 
 static int read_arm(yyjson_val *json, uint32_t a, struct rollout_input *ret, struct err *e)
@@ -171,7 +201,7 @@ static int read_arm(yyjson_val *json, uint32_t a, struct rollout_input *ret, str
         return rc;
     yyjson_arr_foreach(guards, i, max, guard)
     {
-        rc = read_guard(guard, a, (uint32_t)i, &ret->tallies[a][i], e);
+        rc = read_guard(guard, a, (uint32_t)i, ret, e);
         if (rc)
             return rc;
     }

@@ -19,6 +19,9 @@ struct rollout_input {
     // phase pairs that differ are counted at a weight of one half; these are other tallies than those of the
     // steps.
     struct tally tallies[GUARD_ARMS_MAX][GUARDS_MAX];
+    // Requests by the range of their score, for the guardrail on a distribution; of pairs those where one
+    // version alone is in the range.
+    struct counts ranges[GUARD_ARMS_MAX][SCORE_RANGES];
 };
 
 // Judges all arms as things stand; *ret is about the rollout: it fails when one arm fails, passes when all

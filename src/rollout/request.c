@@ -5,6 +5,7 @@
 #include "rollout/fields.h"
 #include "rollout/split.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -52,9 +53,26 @@ static void set_defaults(struct rollout_spec *s)
     }
 }
 
+// "range": [lo, hi] of sound outputs.
+static int read_bounds(const struct fields *f, struct guard *g, struct err *e)
+{
+    yyjson_val *range = fields_get(f, "range"), *lo = yyjson_arr_get(range, 0),
+               *hi = yyjson_arr_get(range, 1);
+    if (!range)
+        return 0;
+    if (g->metric != GUARD_INVALID_OUTPUT)
+        return fields_wrong(f, "range", ERR_INVALID, e, "this field only with the metric invalid_output");
+    g->lo = yyjson_get_num(lo);
+    g->hi = yyjson_get_num(hi);
+    g->has_bounds = yyjson_arr_size(range) == 2 && yyjson_is_num(lo) && yyjson_is_num(hi) &&
+                    isfinite(g->lo) && isfinite(g->hi) && g->lo <= g->hi;
+    return g->has_bounds ? 0 : fields_wrong(f, "range", ERR_OUT_OF_RANGE, e, "[least, most], two numbers");
+}
+
 static int read_guard(yyjson_val *json, size_t i, struct guard *g, struct err *e)
 {
-    static const char *const KNOWN[] = {"metric", "fail_ratio", "pass_ratio", "slo", "q", "tolerance", NULL};
+    static const char *const KNOWN[] = {"metric", "fail_ratio", "pass_ratio", "slo",
+                                        "q",      "tolerance",  "range",      NULL};
     const char *names[GUARD_METRICS];
     struct fields f;
     int metric = 0, rc = fields_open(&f, json, KNOWN, e, "$.guardrails[%zu]", i);
@@ -63,8 +81,12 @@ static int read_guard(yyjson_val *json, size_t i, struct guard *g, struct err *e
     if (rc || (rc = fields_need(&f, "metric", e)) ||
         (rc = fields_choice(&f, "metric", names, GUARD_METRICS, &metric, e)))
         return rc;
-    bool latency = metric == GUARD_LATENCY;
+    bool latency = metric == GUARD_LATENCY, spread = metric == GUARD_DISTRIBUTION;
     *g = (struct guard){.metric = metric, .fail_ratio = latency ? 1 : 1.1, .pass_ratio = 1.5};
+    if (spread) { // a version that learned anew is never quite the same
+        g->fail_ratio = 1.25;
+        g->pass_ratio = 2;
+    }
     if (latency) {
         g->q = 0.95;
         g->tolerance = 0.1;
@@ -78,9 +100,35 @@ static int read_guard(yyjson_val *json, size_t i, struct guard *g, struct err *e
     if (!latency && (fields_get(&f, "q") || fields_get(&f, "tolerance")))
         return fields_wrong(&f, fields_get(&f, "q") ? "q" : "tolerance", ERR_INVALID, e,
                             "this field only with the metric latency");
+    if (spread && fields_get(&f, "slo"))
+        return fields_wrong(&f, "slo", ERR_INVALID, e, "no such field with the metric distribution");
+    if (spread && g->fail_ratio < 1)
+        return fields_wrong(&f, "fail_ratio", ERR_OUT_OF_RANGE, e, "at least 1 with the metric distribution");
+    if ((rc = read_bounds(&f, g, e)))
+        return rc;
     if (g->pass_ratio < g->fail_ratio)
         return fields_wrong(&f, "pass_ratio", ERR_OUT_OF_RANGE, e, "at least the fail_ratio, %g",
                             g->fail_ratio);
+    return 0;
+}
+
+// Scores are cut into ranges once, and outputs are sound or not once for all.
+static int check_guards(const struct fields *top, const struct judge_rules *r, struct err *e)
+{
+    uint32_t n_spread = 0, n_bounds = 0;
+    for (uint32_t i = 0; i < r->n_guards; i++) {
+        n_spread += r->guards[i].metric == GUARD_DISTRIBUTION;
+        n_bounds += r->guards[i].metric == GUARD_INVALID_OUTPUT;
+    }
+    if (n_spread > 1)
+        return fields_wrong(top, "guardrails", ERR_OUT_OF_RANGE, e,
+                            "at most one with the metric distribution");
+    bool bounded = false;
+    for (uint32_t i = 0; i < r->n_guards; i++)
+        bounded |= r->guards[i].has_bounds;
+    if (bounded && n_bounds > 1)
+        return fields_wrong(top, "guardrails", ERR_OUT_OF_RANGE, e,
+                            "one with the metric invalid_output where it has a range");
     return 0;
 }
 
@@ -98,7 +146,7 @@ static int read_guards(const struct fields *top, struct rollout_spec *s, struct 
         if (rc)
             return rc;
     }
-    return 0;
+    return check_guards(top, &s->rules, e);
 }
 
 // What a step, the shadow phase and an A/B test have in common.

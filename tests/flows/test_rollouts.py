@@ -28,11 +28,13 @@ QUICK = {"candidate": "2", "steps": [{"weight": 20, **STEP}, {"weight": 50, **ST
 
 
 class Traffic:
-    """Asks all the time over some connections: rows of which some are those that a twisted version fails."""
+    """Asks all the time over some connections: rows of which some are those that a twisted version fails, or
+    rows(k, i). pace: seconds between two requests of a connection; take: what is done with each answer."""
 
-    def __init__(self, server, model="m", n=6, bad_every=2, version=None):
+    def __init__(self, server, model="m", n=6, bad_every=2, version=None, rows=None, pace=0, take=None):
         path = f"/v1/models/{model}" + (f"/versions/{version}" if version else "")
         self.url, self.bad_every, self.stopping = f"{server.url}{path}:predict", bad_every, False
+        self.rows, self.pace, self.take, self.over = rows, pace, take, threading.Event()
         self.answers = []  # (when it was asked, arm, status, body)
         self.threads = [threading.Thread(target=self._run, args=(k,)) for k in range(n)]
 
@@ -40,14 +42,19 @@ class Traffic:
         session, i = requests.Session(), k
         while not self.stopping:
             first = BAD if self.bad_every and i % self.bad_every == 0 else 1
+            row = self.rows(k, i) if self.rows else [first, 1, 1]
             when = time.time()
             try:
-                got = session.post(self.url, json={"instances": [[first, 1, 1]]}, timeout=30,
+                got = session.post(self.url, json={"instances": [row]}, timeout=30,
                                    headers={"X-User": f"u{k}-{i}"})
                 self.answers.append((when, got.headers.get("Slipway-Arm"), got.status_code, got.text))
+                if self.take:
+                    self.take(got)
             except requests.RequestException as e:
                 self.answers.append((when, None, 0, str(e)))
             i += 1
+            if self.pace:
+                self.over.wait(self.pace)
 
     def __enter__(self):
         for t in self.threads:
@@ -56,6 +63,7 @@ class Traffic:
 
     def __exit__(self, *_):
         self.stopping = True
+        self.over.set()
         for t in self.threads:
             t.join()
 
@@ -157,6 +165,16 @@ def test_one_that_errs_is_rolled_back(rollouts):
         rollouts.start()
         crossing = rolled_back(rollouts, traffic, 1500)
     assert crossing["event"] == "guard_failed" and "errors" in crossing["note"]
+
+
+def test_one_that_always_errs_is_noticed_within_250_requests_of_the_model(rollouts):
+    # docs/rollouts.md: 113 requests in 99 of 100 rollouts, and what comes until they are counted.
+    rollouts.pair(ERROR)
+    with Traffic(rollouts.server, n=3, bad_every=1, pace=0.1) as traffic:
+        rollouts.start(guardrails=None, steps=[{"weight": 10, "min_seconds": 600, "max_seconds": 6000}])
+        crossing = rolled_back(rollouts, traffic, 250)
+    seen = sum(row[1] + row[2] for row in crossing["arms"][0]["assigned"])
+    assert seen <= 250, crossing["note"]
 
 
 def test_one_that_is_half_as_fast_is_rolled_back(rollouts):

@@ -358,6 +358,8 @@ int gateway_message(struct peer *p, const struct msg *m, struct err *e)
         return take_ask(c, g, m, e);
     if (m->type == IPC_COHORTS && !is_monitor(c, g))
         return rollouts_take_cohorts(c, index_of(c, g), m->payload, e);
+    if (m->type == IPC_LABELS && is_monitor(c, g))
+        return rollouts_take_labels(c, m->payload, e);
     yyjson_doc *doc = m->type == IPC_ACK ? yyjson_read(m->payload.p, m->payload.n, 0) : NULL;
     yyjson_val *generation = yyjson_obj_get(yyjson_doc_get_root(doc), "generation");
     bool good = yyjson_is_uint(generation) && yyjson_get_uint(generation) <= g->sent_generation;

@@ -254,6 +254,7 @@ static void set_up_split(struct rollout *r)
     s->n_guards = r->spec.rules.n_guards;
     s->guards = r->spec.rules.guards;
     s->gates = r->gates;
+    s->scores = &r->scores;
     s->timeout_ns = r->all->c->args->settings->request_timeout_ms * UINT64_C(1000000) + GRACE_NS;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yyjson.h>
@@ -49,14 +50,20 @@ static void count(struct rollout *r, const struct rollout_part *p)
 {
     struct rollout_input *in = p->of_pairs ? r->pairs : r->steps;
     for (uint32_t i = 0; in && i < r->spec.rules.n_guards; i++) {
+        enum guard_metric metric = r->spec.rules.guards[i].metric;
         struct tally *t = &in->tallies[p->arm][i];
+        // These are of labels and of scores, and of no other requests.
+        if (metric == GUARD_WRONG_PREDICTION || metric == GUARD_DISTRIBUTION)
+            continue;
         // What came before its limit was known could not be slow.
-        if (r->spec.rules.guards[i].metric == GUARD_LATENCY && !p->of_pairs &&
+        if (metric == GUARD_LATENCY && !p->of_pairs &&
             (!r->gate_since_ns[i] || p->opened_ns < r->gate_since_ns[i]))
             continue;
         counts_add(&t->requests, p->weight, p->requests[ARM_CANARY], p->requests[ARM_STABLE]);
         counts_add(&t->events, p->weight, p->events[i][ARM_CANARY], p->events[i][ARM_STABLE]);
     }
+    for (uint32_t i = 0; in && i < SCORE_RANGES; i++)
+        counts_add(&in->ranges[p->arm][i], p->weight, p->ranges[i][ARM_CANARY], p->ranges[i][ARM_STABLE]);
     if (in && p->of_pairs) // they are not assigned: each has both
         counts_add(&in->assigned[p->arm], p->weight, p->requests[ARM_CANARY], p->requests[ARM_STABLE]);
 }
@@ -64,7 +71,7 @@ static void count(struct rollout *r, const struct rollout_part *p)
 static int take_tick(struct rollout *r, unsigned gateway, yyjson_val *v, bool of_pairs, struct err *e)
 {
     struct rollout_part p = {.of_pairs = of_pairs};
-    yyjson_val *events = yyjson_obj_get(v, "events"), *pair;
+    yyjson_val *events = yyjson_obj_get(v, "events"), *ranges = yyjson_obj_get(v, "ranges"), *pair;
     uint64_t weight, arm;
     size_t i, max;
     if (!take_number(yyjson_obj_get(v, "opened_ns"), UINT64_MAX, &p.opened_ns) ||
@@ -79,6 +86,11 @@ static int take_tick(struct rollout *r, unsigned gateway, yyjson_val *v, bool of
     {
         if (!take_pair(pair, p.events[i]))
             return bad(gateway, "the events of a tick", e);
+    }
+    yyjson_arr_foreach(ranges, i, max, pair)
+    {
+        if (i == SCORE_RANGES || !take_pair(pair, p.ranges[i]))
+            return bad(gateway, "the scores of a tick", e);
     }
     if (parts_reserve(r))
         r->parts[r->n_parts++] = p;
@@ -180,7 +192,7 @@ static int take_hist(struct rollout *r, unsigned gateway, yyjson_val *v, struct 
     return 0;
 }
 
-bool rollout_gates_update(struct rollout *r)
+static bool make_gates(struct rollout *r)
 {
     struct hist *sum =
         r->gates_due && rollout_phase(&r->plan) == PLAN_RUNNING ? calloc(1, sizeof *sum) : NULL;
@@ -212,6 +224,37 @@ bool rollout_gates_update(struct rollout *r)
     r->gates_due = !all;
     r->is_gate_new |= changed;
     return changed;
+}
+
+// ---- scores ----
+
+static int take_scores(struct rollout *r, unsigned gateway, yyjson_val *list, struct err *e)
+{
+    yyjson_val *v;
+    size_t i, max;
+    yyjson_arr_foreach(list, i, max, v)
+    {
+        if (!yyjson_is_num(v) || !isfinite(yyjson_get_num(v)))
+            return bad(gateway, "the scores", e);
+        if (r->n_sample < SCORE_SAMPLE_MAX)
+            r->sample[r->n_sample++] = yyjson_get_num(v);
+    }
+    return 0;
+}
+
+// Once: all that is counted of scores is counted by the same cuts.
+static bool make_cuts(struct rollout *r)
+{
+    bool wanted = judge_distribution_at(&r->spec.rules) < r->spec.rules.n_guards;
+    bool made = wanted && !r->scores.n_cuts && scores_freeze(r->sample, r->n_sample, &r->scores);
+    r->is_gate_new |= made;
+    return made;
+}
+
+bool rollout_gates_update(struct rollout *r)
+{
+    bool cut = make_cuts(r);
+    return make_gates(r) || cut;
 }
 
 // ---- what mirrored requests gave ----
@@ -254,6 +297,8 @@ static int take_all(struct rollout *r, unsigned gateway, yyjson_val *m, bool of_
         rc = take_pairs(r, gateway, yyjson_obj_get(m, "pairs"), e);
     if (!rc)
         rc = take_hist(r, gateway, yyjson_obj_get(m, "stable_hist"), e);
+    if (!rc)
+        rc = take_scores(r, gateway, yyjson_obj_get(m, "scores"), e);
     if (rc)
         return rc;
     yyjson_val *v = yyjson_obj_get(m, "overridden"), *w = yyjson_obj_get(m, "fallbacks");

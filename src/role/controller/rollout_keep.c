@@ -3,6 +3,8 @@
 // what is read back judges to the same bits.
 #include "role/controller/rollout_state.h"
 
+#include "base/num.h"
+
 #include <string.h>
 #include <yyjson.h>
 
@@ -15,6 +17,27 @@ void rollout_plan_encode(const struct rollout *r, const struct plan *p, struct b
                (unsigned long long)p->entered_ns, (unsigned long long)p->step_ns,
                (unsigned long long)p->started_ns, (unsigned long long)p->requests_before,
                r->moved_alias || p->state == PLAN_PROMOTING ? "true" : "false");
+}
+
+static void put_ranges(const struct counts ranges[SCORE_RANGES], struct buf *out)
+{
+    buf_puts(out, ",\"ranges\":[");
+    for (int i = 0; i < SCORE_RANGES; i++) {
+        buf_puts(out, i ? "," : "");
+        counts_encode(&ranges[i], out);
+    }
+    buf_putc(out, ']');
+}
+
+static void put_cuts(const struct score_gate *g, struct buf *out)
+{
+    char text[NUM_TEXT_MAX];
+    buf_puts(out, ",\"cuts\":[");
+    for (uint32_t i = 0; i < g->n_cuts; i++) {
+        buf_puts(out, i ? "," : "");
+        buf_put(out, text, num_write_double(g->cuts[i], text));
+    }
+    buf_putc(out, ']');
 }
 
 static void put_input(const struct rollout *r, const struct rollout_input *in, const char *name,
@@ -34,7 +57,10 @@ static void put_input(const struct rollout *r, const struct rollout_input *in, c
             counts_encode(&in->tallies[a][i].events, out);
             buf_putc(out, '}');
         }
-        buf_puts(out, "]}");
+        buf_putc(out, ']');
+        if (judge_distribution_at(&r->spec.rules) < r->spec.rules.n_guards)
+            put_ranges(in->ranges[a], out);
+        buf_putc(out, '}');
     }
     buf_putc(out, ']');
 }
@@ -49,6 +75,7 @@ void rollout_counts_encode(const struct rollout *r, struct buf *out)
         buf_printf(out, "%s[%llu,%llu]", i ? "," : "", (unsigned long long)r->gates[i].limit_ns[ARM_STABLE],
                    (unsigned long long)r->gates[i].limit_ns[ARM_CANARY]);
     buf_putc(out, ']');
+    put_cuts(&r->scores, out);
     put_input(r, r->steps, "steps", out);
     if (r->pairs)
         put_input(r, r->pairs, "pairs", out);
@@ -102,6 +129,36 @@ int rollout_plan_decode(struct str json, struct rollout *r, struct err *e)
     return rc;
 }
 
+// Builds before there were such guardrails kept none.
+static int read_ranges(yyjson_val *list, struct counts ret[SCORE_RANGES], struct err *e)
+{
+    yyjson_val *range;
+    size_t i, max;
+    int rc = yyjson_arr_size(list) <= SCORE_RANGES
+                 ? 0
+                 : err_set(e, ERR_INVALID, "the counts of a rollout have too many ranges of scores");
+    yyjson_arr_foreach(list, i, max, range)
+    {
+        if (!rc)
+            rc = counts_read(range, &ret[i], e);
+    }
+    return rc;
+}
+
+static int read_cuts(yyjson_val *list, struct score_gate *ret, struct err *e)
+{
+    yyjson_val *cut;
+    size_t i, max;
+    yyjson_arr_foreach(list, i, max, cut)
+    {
+        double x = yyjson_get_num(cut);
+        if (i == SCORE_RANGES - 1 || !yyjson_is_num(cut) || (i > 0 && !(x > ret->cuts[i - 1])))
+            return err_set(e, ERR_INVALID, "the cuts of a rollout's scores are none");
+        ret->cuts[ret->n_cuts++] = x;
+    }
+    return 0;
+}
+
 static int read_input(const struct rollout *r, yyjson_val *arms, struct rollout_input *in, struct err *e)
 {
     int rc = 0;
@@ -122,6 +179,8 @@ static int read_input(const struct rollout *r, yyjson_val *arms, struct rollout_
             if (!rc)
                 rc = counts_read(yyjson_obj_get(guard, "events"), &in->tallies[a][i].events, e);
         }
+        if (!rc)
+            rc = read_ranges(yyjson_obj_get(arm, "ranges"), in->ranges[a], e);
     }
     return rc;
 }
@@ -151,7 +210,9 @@ int rollout_counts_decode(struct str json, struct rollout *r, struct err *e)
     r->n_overridden = yyjson_get_uint(yyjson_obj_get(root, "overridden"));
     r->n_fallbacks = yyjson_get_uint(yyjson_obj_get(root, "fallbacks"));
     read_gates(r, yyjson_obj_get(root, "gates"));
-    rc = read_input(r, yyjson_obj_get(root, "steps"), r->steps, e);
+    rc = read_cuts(yyjson_obj_get(root, "cuts"), &r->scores, e);
+    if (!rc)
+        rc = read_input(r, yyjson_obj_get(root, "steps"), r->steps, e);
     if (!rc)
         rc = read_input(r, yyjson_obj_get(root, "pairs"), r->pairs, e);
     yyjson_doc_free(doc);

@@ -95,7 +95,7 @@ static void put_risks(struct rollouts *all, struct buf *out)
         struct rollout_input *in = rollout_input_of(r);
         for (uint32_t a = 0; a < r->spec.n_arms; a++) {
             struct judgement j = r->arms[a];
-            judge_estimate(&r->spec.rules, in->tallies[a], &j);
+            judge_estimate(&r->spec.rules, in->tallies[a], in->ranges[a], &j);
             for (uint32_t i = 0; i < j.n_findings; i++) {
                 const double x[] = {j.findings[i].ratio, j.findings[i].ratio_lo, j.findings[i].ratio_hi};
                 for (size_t b = 0; b < sizeof x / sizeof x[0]; b++) {

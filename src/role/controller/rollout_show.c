@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/num.h"
 #include "role/controller/describe.h"
+#include "rollout/evidence.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -43,7 +44,57 @@ static double to_decide(const struct finding *f)
     return f->verdict != VERDICT_UNDECIDED ? 0 : least < 0 ? 0 : least;
 }
 
-static void put_guard(const struct rollout *r, uint32_t i, const struct finding *f, struct buf *out)
+// From where to where a range of scores goes: above lo, hi at most; infinite at both ends.
+static void range_of(const struct rollout *r, uint32_t range, double *ret_lo, double *ret_hi)
+{
+    *ret_lo = range > 0 ? r->scores.cuts[range - 1] : -HUGE_VAL;
+    *ret_hi = range < r->scores.n_cuts ? r->scores.cuts[range] : HUGE_VAL;
+}
+
+static void put_range(const struct rollout *r, uint32_t range, const struct counts *n, struct buf *out)
+{
+    double lo, hi;
+    range_of(r, range, &lo, &hi);
+    buf_printf(out, "{\"canary\":%llu,\"stable\":%llu", (unsigned long long)counts_of(n, ARM_CANARY),
+               (unsigned long long)counts_of(n, ARM_STABLE));
+    put_number("above", lo, out);
+    put_number("to", hi, out);
+    buf_putc(out, '}');
+}
+
+// "range": the one that events and relative risk are of, "ranges": all.
+static void put_ranges(const struct rollout *r, const struct counts ranges[SCORE_RANGES],
+                       const struct finding *f, struct buf *out)
+{
+    buf_puts(out, ",\"range\":");
+    put_range(r, f->range, &ranges[f->range], out);
+    buf_puts(out, ",\"ranges\":[");
+    for (uint32_t i = 0; i <= r->scores.n_cuts; i++) {
+        buf_puts(out, i ? "," : "");
+        put_range(r, i, &ranges[i], out);
+    }
+    buf_putc(out, ']');
+}
+
+// Of several arms: how much more or less often than with the baseline, and what the interval says of it. The
+// error probability is shared among the arms.
+static void put_uplift(const struct rollout *r, const struct counts *events, struct buf *out)
+{
+    double lo, hi, best = evidence_best(events);
+    evidence_interval(events, r->spec.rules.alpha_pass / r->spec.n_arms, &lo, &hi);
+    buf_printf(out, ",\"decision\":\"%s\",\"uplift\":{\"lo\":",
+               lo > 1   ? "worse"
+               : hi < 1 ? "better"
+                        : "open");
+    char text[NUM_TEXT_MAX];
+    buf_put(out, text, num_write_double(lo - 1, text));
+    put_number("mle", best - 1, out);
+    put_number("hi", hi - 1, out);
+    buf_putc(out, '}');
+}
+
+static void put_guard(const struct rollout *r, uint32_t i, const struct rollout_input *in, uint32_t arm,
+                      const struct finding *f, struct buf *out)
 {
     const struct guard *g = &r->spec.rules.guards[i];
     buf_printf(out, "{\"metric\":\"%s\"", guard_metric_name(g->metric));
@@ -52,6 +103,8 @@ static void put_guard(const struct rollout *r, uint32_t i, const struct finding 
         if (r->gate_since_ns[i])
             put_number("limit_ms", (double)r->gates[i].limit_ns[ARM_STABLE] / 1e6, out);
     }
+    if (g->metric == GUARD_DISTRIBUTION && r->scores.n_cuts)
+        put_ranges(r, in->ranges[arm], f, out);
     buf_printf(out, ",\"verdict\":\"%s\",\"reason\":\"%s\"", verdict_name(f->verdict),
                verdict_reason_name(f->reason));
     put_arms("requests", f->requests, out);
@@ -68,6 +121,10 @@ static void put_guard(const struct rollout *r, uint32_t i, const struct finding 
     put_number("lo", f->ratio_lo, out);
     put_number("hi", f->ratio_hi, out);
     buf_putc(out, '}');
+    if (r->spec.strategy == STRATEGY_AB)
+        put_uplift(r,
+                   g->metric == GUARD_DISTRIBUTION ? &in->ranges[arm][f->range] : &in->tallies[arm][i].events,
+                   out);
     put_number("log_e_fail", f->log_fail, out);
     put_number("fail_at", f->fail_at, out);
     put_number("log_e_pass", f->log_pass, out);
@@ -81,6 +138,17 @@ static void put_guard(const struct rollout *r, uint32_t i, const struct finding 
     buf_putc(out, '}');
 }
 
+static void put_exposure(const struct rollout *r, uint32_t arm, struct buf *out)
+{
+    const struct counts *n = rollout_input_of(r)->assigned;
+    uint64_t all = counts_of(&n[0], ARM_STABLE), own = counts_of(&n[arm], ARM_CANARY);
+    for (uint32_t a = 0; a < r->spec.n_arms; a++)
+        all += counts_of(&n[a], ARM_CANARY);
+    buf_printf(out, ",\"exposure\":{\"requests\":%llu", (unsigned long long)own);
+    put_number("share", all ? (double)own / (double)all : 0, out);
+    buf_putc(out, '}');
+}
+
 static void put_judgement(const struct rollout *r, struct buf *out)
 {
     struct rollout_input *in = rollout_input_of(r);
@@ -89,15 +157,16 @@ static void put_judgement(const struct rollout *r, struct buf *out)
     buf_printf(out, ",\"verdict\":\"%s\",\"arms\":[", verdict_name(all.verdict));
     for (uint32_t a = 0; a < r->spec.n_arms; a++) {
         uint64_t n[ARMS] = {counts_of(&in->assigned[a], ARM_CANARY), counts_of(&in->assigned[a], ARM_STABLE)};
-        judge_estimate(&r->spec.rules, in->tallies[a], &arms[a]);
+        judge_estimate(&r->spec.rules, in->tallies[a], in->ranges[a], &arms[a]);
         buf_printf(out, "%s{\"version\":%u,\"verdict\":\"%s\"", a ? "," : "", r->candidates[a],
                    verdict_name(arms[a].verdict));
         put_arms("requests", n, out);
+        put_exposure(r, a, out);
         buf_puts(out, ",\"guardrails\":[");
         for (uint32_t i = 0; i < r->spec.rules.n_guards; i++) {
             if (i)
                 buf_putc(out, ',');
-            put_guard(r, i, &arms[a].findings[i], out);
+            put_guard(r, i, in, a, &arms[a].findings[i], out);
         }
         buf_printf(out, "],\"sample_ratio\":{\"unbalanced\":%s", arms[a].unbalanced ? "true" : "false");
         put_number("log_e", arms[a].log_unbalanced, out);
@@ -222,17 +291,31 @@ void rollout_show_stored(const struct registry_rollout *v, struct buf *out)
 
 // ---- in words ----
 
+static void range_in_words(const struct rollout *r, uint32_t range, char *ret, size_t size)
+{
+    double lo, hi;
+    range_of(r, range, &lo, &hi);
+    if (isinf(lo))
+        snprintf(ret, size, " up to %.6g", hi);
+    else if (isinf(hi))
+        snprintf(ret, size, " above %.6g", lo);
+    else
+        snprintf(ret, size, " from %.6g to %.6g", lo, hi);
+}
+
 static void explain_guard(const struct rollout *r, enum verdict verdict, char *ret, size_t size)
 {
     for (uint32_t a = 0; a < r->spec.n_arms; a++)
         for (uint32_t i = 0; i < r->spec.rules.n_guards; i++) {
             const struct finding *f = &r->arms[a].findings[i];
             const struct guard *g = &r->spec.rules.guards[i];
-            char q[16] = "";
+            char q[64] = "";
             if (f->verdict != verdict)
                 continue;
             if (g->metric == GUARD_LATENCY)
                 snprintf(q, sizeof q, " %g", g->q);
+            if (g->metric == GUARD_DISTRIBUTION)
+                range_in_words(r, f->range, q, sizeof q);
             snprintf(ret, size,
                      "%s%s of version %u: %llu of %llu requests, against %llu of %llu (evidence %.2f, "
                      "threshold %.2f)",

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Private to the files that carry out rollouts: rollouts.c (their life and moves), rollout_apply.c (what a
-// state asks for), rollout_counts.c (what the gateways counted), rollout_keep.c (as JSON, for the store),
-// rollout_show.c (as JSON, for people), rollout_admin.c and rollout_forecast.c (requests), rollout_notices.c
-// (the webhook), rollout_metrics.c.
+// state asks for), rollout_counts.c (what the gateways counted), rollout_labels.c (what feedback says),
+// rollout_keep.c (as JSON, for the store), rollout_show.c (as JSON, for people), rollout_admin.c and
+// rollout_forecast.c (requests), rollout_notices.c (the webhook), rollout_metrics.c.
 #pragma once
 
 #include "role/controller/gateways.h"
@@ -26,6 +26,7 @@ struct rollout_part {
     uint32_t weight, arm;
     bool of_pairs;
     uint64_t requests[ARMS], events[GUARDS_MAX][ARMS];
+    uint64_t ranges[SCORE_RANGES][ARMS];
 };
 
 struct rollout_gateway {
@@ -65,6 +66,15 @@ struct rollout {
     bool is_gate_new;                   // they were, and the gateways do not know
     struct hist recent[ROLLOUT_MINUTES];
     uint64_t recent_minute; // of the newest
+
+    // Scores
+    struct score_gate scores;        // where they are cut; no cuts: not yet
+    double sample[SCORE_SAMPLE_MAX]; // (n_sample) of the stable version, that the cuts will be made of
+    uint32_t n_sample;
+
+    // Labels: buckets of sticky keys that had one, and a wrong prediction, since this process began
+    uint64_t deployments[GUARD_ARMS_MAX + 1]; // of the candidates and the baseline, while labels are taken
+    uint8_t labelled[SPLIT_BUCKETS / 8], wrong[SPLIT_BUCKETS / 8];
 
     struct judgement arms[GUARD_ARMS_MAX], judgement; // of the last look
     struct routing_split split;

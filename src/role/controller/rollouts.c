@@ -505,6 +505,40 @@ static int take_up(struct controller *c, const struct registry_rollout *v, struc
     return 0;
 }
 
+// What may be otherwise at the next start is no reason to give a rollout up.
+static bool is_passing(int code)
+{
+    return code == ERR_NOMEM || code == ERR_IO || code == ERR_NO_SPACE || code == ERR_UNAVAILABLE ||
+           code == ERR_BUSY;
+}
+
+// One that this build cannot read ends, so that the model can have another: nothing is routed to its
+// candidate. What is stored of it stays.
+static void set_aside(struct controller *c, const struct registry_rollout *v, const struct err *why)
+{
+    char record[512];
+    struct err e = {0};
+    const struct registry_cause cause = {
+        .actor = STR("rollout"), .wall_ns = clock_wall_ns(), .reason = str_of(why->msg)};
+    snprintf(record, sizeof record,
+             "{\"move\":%llu,\"wall_ns\":%llu,\"event\":\"set_aside\",\"actor\":\"rollout\",\"to\":"
+             "\"unreadable\"}",
+             (unsigned long long)v->n_moves + 1, (unsigned long long)cause.wall_ns);
+    const struct registry_rollout_move m = {.number = v->n_moves + 1,
+                                            .event = STR("set_aside"),
+                                            .state = STR("unreadable"),
+                                            .is_over = true,
+                                            .record_json = str_of(record),
+                                            .plan_json = v->plan_json,
+                                            .counts_json = v->counts_json};
+    if (c->registry->ops->rollout_move(c->registry, &cause, v->id, &m, &e))
+        log_event(&c->log, LOG_LEVEL_ERROR, "rollout_stuck", LOG_INT("rollout", (int64_t)v->id),
+                  LOG_Z("event", "set_aside"), LOG_Z("message", e.msg));
+    else
+        log_event(&c->log, LOG_LEVEL_ERROR, "rollout_set_aside", LOG_INT("rollout", (int64_t)v->id),
+                  LOG_STR("model", v->model), LOG_Z("message", why->msg));
+}
+
 int rollouts_restore(struct controller *c, struct err *e)
 {
     struct arena a;
@@ -517,9 +551,13 @@ int rollouts_restore(struct controller *c, struct err *e)
                                     &list, &n, e);
     for (size_t i = 0; !rc && i < n; i++) {
         struct err why;
-        if (c->registry->ops->rollout_find(c->registry, list[i].id, &a, &v, &why) || take_up(c, &v, &why))
+        int found = c->registry->ops->rollout_find(c->registry, list[i].id, &a, &v, &why);
+        int taken = found ? found : take_up(c, &v, &why);
+        if (taken)
             log_event(&c->log, LOG_LEVEL_ERROR, "rollout_unreadable", LOG_INT("rollout", (int64_t)list[i].id),
                       LOG_STR("model", list[i].model), LOG_Z("message", why.msg));
+        if (taken && !found && !is_passing(taken))
+            set_aside(c, &v, &why);
     }
     arena_done(&a);
     return rc;

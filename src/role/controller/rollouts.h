@@ -9,14 +9,16 @@
 // After housekeeping_open. ERR_NOMEM.
 int rollouts_open(struct controller *c, struct err *e) ERR_CHECKED;
 void rollouts_close(struct controller *c);
-// Takes up what is not over; aliases and versions are known. One that cannot be read is said in the log and
-// routes nothing.
+// Takes up what is not over; aliases and versions are known. One that cannot be read is said in the log,
+// routes nothing and is set aside: its model can have another.
 int rollouts_restore(struct controller *c, struct err *e) ERR_CHECKED;
 
 // IPC_COHORTS of a gateway. ERR_INVALID when it is not as agreed; of a rollout that is not known any more is
 // fine.
 int rollouts_take_cohorts(struct controller *c, unsigned gateway, struct str payload,
                           struct err *e) ERR_CHECKED;
+// IPC_LABELS of the monitor; likewise.
+int rollouts_take_labels(struct controller *c, struct str payload, struct err *e) ERR_CHECKED;
 // The gateway's connection is gone: nobody waits for its counts.
 void rollouts_gateway_lost(struct controller *c, unsigned gateway);
 // Lines for /metrics, to a gateway that has just connected.

@@ -93,6 +93,7 @@ struct routing_split {
     uint32_t n_guards;
     const struct guard *guards;
     const struct latency_gate *gates; // (n_guards); a limit of 0: nothing is slow yet
+    const struct score_gate *scores;  // without cuts: none are made yet
     uint64_t timeout_ns;              // after which a request without an outcome has failed
 };
 

@@ -100,6 +100,7 @@ struct gateway {
     uint64_t wall_ns; // wall clock, read once a turn when needed; 0 = not yet
     char date[32];    // Date header of date_second
     uint64_t date_second;
+    struct timer reports; // of what rollouts counted (trial.c)
 };
 
 // The supervisor sent new settings.

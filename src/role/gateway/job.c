@@ -319,6 +319,7 @@ static void answer(struct gateway *g, struct job *j)
     record_batch(d, 1, j->rows.n_rows, j->start_ns, end);
     record_answer(g, &j->p, j->start_ns, end);
     journal_prediction(g, &j->p, j->rows.data, j->start_ns, end);
+    trial_scored(j->p.part, d->sig->output_dtype, j->outputs, d->sig->n_outputs);
     if (j->p.part)
         shadow_answered_rows(j->p.part->mirror, d, j->outputs, j->p.request.n_rows, j->p.id);
     outcome.end_ns = end;

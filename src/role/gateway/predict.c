@@ -292,6 +292,8 @@ static __attribute__((noinline, cold)) void finish_divided(struct gateway *g, ui
                     !trial_is_sound(p->part, d->sig->output_dtype, d->outputs + p->first_row * row_bytes,
                                     p->request.n_rows * row_values);
         if (d->outputs)
+            trial_scored(p->part, d->sig->output_dtype, d->outputs + p->first_row * row_bytes, row_values);
+        if (d->outputs)
             shadow_answered_rows(p->part->mirror, d, d->outputs + p->first_row * row_bytes, p->request.n_rows,
                                  p->id);
         trial_end(p->part, &o);

@@ -153,6 +153,22 @@ static int read_guards(yyjson_val *json, struct split *s, struct err *e)
     return 0;
 }
 
+static int read_cuts(yyjson_val *list, struct split *s, struct err *e)
+{
+    yyjson_val *cut;
+    size_t i, n;
+    if (yyjson_arr_size(list) > SCORE_RANGES - 1)
+        return wrong(e, "cuts");
+    yyjson_arr_foreach(list, i, n, cut)
+    {
+        double x = yyjson_get_num(cut);
+        if (!yyjson_is_num(cut) || (i > 0 && !(x > s->scores.cuts[i - 1])))
+            return wrong(e, "cuts");
+        s->scores.cuts[s->scores.n_cuts++] = x;
+    }
+    return 0;
+}
+
 static int read_all(yyjson_val *json, struct deployment *const *pool, size_t n_pool, struct split *s,
                     struct err *e)
 {
@@ -182,6 +198,8 @@ static int read_all(yyjson_val *json, struct deployment *const *pool, size_t n_p
     int rc = read_arms(yyjson_obj_get(json, "arms"), pool, n_pool, s, e);
     if (rc == 0)
         rc = read_shadow(yyjson_obj_get(json, "shadow"), pool, n_pool, s, e);
+    if (rc == 0)
+        rc = read_cuts(yyjson_obj_get(json, "cuts"), s, e);
     return rc ? rc : read_guards(json, s, e);
 }
 
@@ -217,11 +235,17 @@ struct str split_arm_name(const struct split *s, uint32_t arm)
     return arm < s->n_arms ? str_of(s->names[arm]) : BASELINE_NAME;
 }
 
-uint32_t split_pair_weight(const struct split *s, uint32_t arm)
+uint32_t split_weight_bp(const struct split *s, uint32_t arm)
 {
-    uint64_t baseline = SPLIT_BUCKETS;
+    uint32_t baseline = SPLIT_BUCKETS;
     for (uint32_t i = 0; i < s->n_arms; i++)
         baseline -= s->weights_bp[i];
+    return arm < s->n_arms ? s->weights_bp[arm] : baseline;
+}
+
+uint32_t split_pair_weight(const struct split *s, uint32_t arm)
+{
+    uint64_t baseline = split_weight_bp(s, s->n_arms);
     uint64_t own = s->weights_bp[arm], both = own + baseline;
     return both ? (uint32_t)((own * WEIGHT_ONE + both / 2) / both) : 0;
 }

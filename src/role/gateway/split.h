@@ -34,6 +34,7 @@ struct split {
     enum guard_metric guards[GUARDS_MAX];
     bool has_gate[GUARDS_MAX]; // of the guards on latency, those whose limits are known
     struct latency_gate gates[GUARDS_MAX];
+    struct score_gate scores; // of the guard on a distribution, where the cuts are made
     uint64_t timeout_ns;
     double range_lo, range_hi; // of sound outputs
     struct trial *trial;       // that counts; while the table is served by
@@ -60,5 +61,7 @@ int split_choose(const struct split *s, const struct http1_request *req, struct 
                  struct arena *scratch, struct split_choice *ret, struct err *e) ERR_CHECKED;
 // "canary"; "stable" for the baseline.
 struct str split_arm_name(const struct split *s, uint32_t arm);
+// The share of the requests that an arm gets, n_arms: the baseline, in basis points.
+uint32_t split_weight_bp(const struct split *s, uint32_t arm);
 // The weight of an arm against the baseline, in millionths of both together; 0 when neither has any.
 uint32_t split_pair_weight(const struct split *s, uint32_t arm);

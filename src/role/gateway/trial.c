@@ -1,57 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// The counts of a rollout, and their way to the controller. Only a request whose arm was drawn counts, and
-// under that arm, whoever answered it.
-#include "role/gateway/trial.h"
+// The counts of a rollout; their way to the controller is in trial_report.c. Only a request whose arm was
+// drawn counts, and under that arm, whoever answered it.
+#include "role/gateway/trial_parts.h"
 
 #include "base/clock.h"
 #include "role/gateway/control.h"
 #include "role/gateway/shadow.h"
 #include "role/gateway/table.h"
-#include "role/ipc.h"
-#include "rollout/cohorts.h"
-#include "rollout/entities.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    PARTS_KEPT = 1024,     // of those that are free
-    ERRED_SLOTS = 1 << 16, // entities that had a bad event, one for each guard
-    SEEN_SLOTS = 1 << 16,  // entities whose draw was counted
-    REPORT_MAX = 4 << 20,  // bytes of a message
-    REPORT_EVERY_MS = 900, // looked at every GATEWAY_SWEEP_MS
-    LATE_MS = 2000,        // after its time a request is answered by then
-    COHORT_MS = 1000,
-};
-
-static const uint64_t MS = 1000000;
-
-struct trial {
-    struct trial *next;
-    struct gateway *g;
-    const struct split *split;   // in the table; NULL: it ends
-    struct deployment *baseline; // referenced
-    bool shield, is_closing;
-    uint64_t rollout;
-    uint32_t epoch, n_arms, n_parts;
-    char names[GUARD_ARMS_MAX + 1][LIMIT_ALIAS_BYTES + 1]; // the last: the baseline's
-    uint32_t n_guards;
-    enum guard_metric guards[GUARDS_MAX];
-    bool has_gate[GUARDS_MAX];
-    struct latency_gate gates[GUARDS_MAX];
-    double range_lo, range_hi;
-    struct cohorts *cohorts[GUARD_ARMS_MAX];
-    struct entities erred, seen;
-    struct trial_part *parts; // free ones
-    uint32_t n_free;
-    uint64_t reported_ns;
-    // Since the last report
-    struct counts assigned[GUARD_ARMS_MAX], drawn[GUARD_ARMS_MAX];
-    uint64_t overridden, fallbacks;
-    struct hist stable;
-    struct pairs pairs;
-    struct cohort_tick pair_tick;
+    PARTS_KEPT = 1024,      // of those that are free
+    ERRED_SLOTS = 1 << 16,  // entities that had a bad event, one for each guard
+    SEEN_SLOTS = 1 << 16,   // entities whose draw was counted
+    REPORT_EVERY_MS = 200,  // of which a few requests more see a bad candidate
+    SCORED_SLOTS = 1 << 16, // entities whose score was counted
+    SCORE_VALUES = 1024,    // of a row that are looked at
+    LATE_MS = 2000,         // after its time a request is answered by then
 };
 
 // ---- a request's part ----
@@ -66,6 +34,8 @@ static void trial_free(struct trial *t)
         cohorts_free(t->cohorts[i]);
     entities_done(&t->erred);
     entities_done(&t->seen);
+    entities_done(&t->scored);
+    free(t->sample);
     deployment_unref(t->baseline);
     free(t);
 }
@@ -156,11 +126,13 @@ int trial_begin(struct conn *c, const struct http1_request *req, const struct ro
     struct trial_part *p = part_new(t);
     if (!p)
         return err_set(e, ERR_NOMEM, "no memory for a request");
-    *p = (struct trial_part){.trial = t, .choice = choice, .start_ns = loop_now_ns(g->loop)};
-    if (choice.arm < s->n_arms) {
+    *p = (struct trial_part){.trial = t,
+                             .choice = choice,
+                             .start_ns = loop_now_ns(g->loop),
+                             .weight_bp = split_weight_bp(s, choice.arm),
+                             .score = nan("")};
+    if (choice.arm < s->n_arms)
         *d = s->arms[choice.arm];
-        p->weight_bp = s->weights_bp[choice.arm];
-    }
     if (choice.asked)
         t->overridden++;
     else
@@ -197,6 +169,48 @@ static uint64_t hash_of_event(uint64_t entity, uint32_t guard)
     return (h ^ h >> 31) * UINT64_C(0x94d049bb133111eb);
 }
 
+// A score is counted in its range, once for each entity; until there are ranges, those of the baseline are
+// what they are made of.
+static uint32_t score_event(struct trial *t, enum arm arm, double score, bool is_sticky, uint64_t entity)
+{
+    if (!t->watches_scores || !isfinite(score))
+        return 0;
+    if (t->scores.n_cuts == 0) {
+        if (arm == ARM_STABLE && t->n_sample < SCORE_SAMPLE_MAX)
+            t->sample[t->n_sample++] = score;
+        return 0;
+    }
+    if (is_sticky && !entities_first(&t->scored, entity))
+        return 0;
+    return 1u << (GUARDS_MAX + scores_range(&t->scores, score));
+}
+
+static double number_at(enum dtype dtype, const void *values, size_t i)
+{
+    switch (dtype) {
+    case DTYPE_FP64:
+        return ((const double *)values)[i];
+    case DTYPE_FP32:
+        return (double)((const float *)values)[i];
+    case DTYPE_INT64:
+        return (double)((const int64_t *)values)[i];
+    case DTYPE_INT32:
+        return ((const int32_t *)values)[i];
+    default:
+        return ((const uint8_t *)values)[i];
+    }
+}
+
+void trial_scored(struct trial_part *p, enum dtype dtype, const void *values, size_t n)
+{
+    double row[SCORE_VALUES];
+    if (!p || !p->trial->watches_scores || p->is_fallback || n > SCORE_VALUES)
+        return;
+    for (size_t i = 0; i < n; i++)
+        row[i] = number_at(dtype, values, i);
+    p->score = scores_of_row(row, (uint32_t)n);
+}
+
 static uint32_t events_of(const struct trial_part *p, uint64_t dur_ns)
 {
     struct trial *t = p->trial;
@@ -209,7 +223,9 @@ static uint32_t events_of(const struct trial_part *p, uint64_t dur_ns)
         if (is_bad && (!p->choice.sticky || entities_first(&t->erred, hash_of_event(p->choice.entity, i))))
             events |= 1u << i;
     }
-    return events;
+    if (t->scores.n_cuts && p->start_ns < t->cuts_since_ns)
+        return events;
+    return events | score_event(t, arm_of(p), p->score, p->choice.sticky, p->choice.entity);
 }
 
 bool trial_is_sound(const struct trial_part *p, enum dtype dtype, const void *values, size_t n)
@@ -217,9 +233,7 @@ bool trial_is_sound(const struct trial_part *p, enum dtype dtype, const void *va
     double lo = p->trial->range_lo, hi = p->trial->range_hi;
     bool is_sound = true;
     for (size_t i = 0; i < n && is_sound; i++) {
-        double v = dtype == DTYPE_FP64   ? ((const double *)values)[i]
-                   : dtype == DTYPE_FP32 ? (double)((const float *)values)[i]
-                                         : (double)((const int64_t *)values)[i];
+        double v = number_at(dtype, values, i);
         is_sound = isfinite(v) && v >= lo && v <= hi;
     }
     return is_sound;
@@ -263,6 +277,25 @@ static bool pair_is_sound(const struct trial *t, const struct pairs_answer *a)
     return is_sound;
 }
 
+static double score_of(const struct pairs_answer *a)
+{
+    if (a->n_rows == 0)
+        return nan("");
+    return a->values ? scores_of_row(a->values, a->n_values) : a->classes ? (double)a->classes[0] : nan("");
+}
+
+// A pair says something of a range when one answer alone is in it.
+static void score_pair(struct trial *t, const struct trial_pair *pair)
+{
+    uint32_t events[ARMS];
+    for (int arm = 0; arm < ARMS; arm++)
+        events[arm] =
+            pair->failed[arm] ? 0 : score_event(t, (enum arm)arm, score_of(pair->answers[arm]), false, 0);
+    for (int arm = 0; arm < ARMS; arm++)
+        for (uint32_t i = 0; i < SCORE_RANGES && events[ARM_CANARY] && events[ARM_STABLE]; i++)
+            t->pair_tick.events[GUARDS_MAX + i][arm] += (events[arm] & ~events[!arm]) >> (GUARDS_MAX + i) & 1;
+}
+
 // What both did says nothing of which is worse.
 void trial_pair(struct trial *t, const struct trial_pair *pair)
 {
@@ -276,6 +309,7 @@ void trial_pair(struct trial *t, const struct trial_pair *pair)
                 (t->guards[i] == GUARD_ERRORS && pair->failed[arm] && !other_failed) ||
                 (t->guards[i] == GUARD_INVALID_OUTPUT && is_invalid && !other_is_invalid);
     }
+    score_pair(t, pair);
 }
 
 struct pairs *trial_pairs(struct trial *t)
@@ -298,110 +332,9 @@ bool trial_is_running(const struct trial *t)
     return t->split && t->split->shadow;
 }
 
-// ---- the message ----
-
-static void put_counts(const struct counts *of_arms, uint32_t n_arms, const char *name, struct buf *out)
-{
-    const char *comma = "";
-    buf_printf(out, ",\"%s\":[", name);
-    for (uint32_t a = 0; a < n_arms; a++)
-        for (uint32_t i = 0; i < of_arms[a].n_rows; i++) {
-            const struct counts_row *r = &of_arms[a].rows[i];
-            buf_printf(out, "%s[%u,%u,%llu,%llu]", comma, a, r->weight, (unsigned long long)r->n[ARM_CANARY],
-                       (unsigned long long)r->n[ARM_STABLE]);
-            comma = ",";
-        }
-    buf_putc(out, ']');
-}
-
-static void put_tick(const struct cohort_tick *k, uint32_t arm, uint32_t n_guards, struct buf *out)
-{
-    buf_printf(out, "{\"opened_ns\":%llu,\"weight\":%u,\"arm\":%u,\"requests\":[%llu,%llu],\"events\":[",
-               (unsigned long long)k->opened_ns, k->weight, arm, (unsigned long long)k->requests[ARM_CANARY],
-               (unsigned long long)k->requests[ARM_STABLE]);
-    for (uint32_t i = 0; i < n_guards; i++)
-        buf_printf(out, "%s[%llu,%llu]", i ? "," : "", (unsigned long long)k->events[i][ARM_CANARY],
-                   (unsigned long long)k->events[i][ARM_STABLE]);
-    buf_puts(out, "]}");
-}
-
-// All that can be counted; returns the time before which that is everything.
-static uint64_t put_ticks(struct trial *t, uint64_t now, struct buf *out)
-{
-    uint64_t closed = now - now % (COHORT_MS * MS);
-    const char *comma = "";
-    struct cohort_tick tick;
-    buf_puts(out, ",\"ticks\":[");
-    for (uint32_t a = 0; a < t->n_arms; a++) {
-        while (cohorts_close(t->cohorts[a], now, &tick)) {
-            buf_puts(out, comma);
-            put_tick(&tick, a, t->n_guards, out);
-            comma = ",";
-        }
-        uint64_t until = cohorts_closed_until(t->cohorts[a], now);
-        closed = until < closed ? until : closed;
-    }
-    if (t->pair_tick.requests[ARM_CANARY]) {
-        t->pair_tick.opened_ns = closed; // it is for this second's end what is known by now
-        t->pair_tick.weight = WEIGHT_ONE / 2;
-        buf_puts(out, comma);
-        put_tick(&t->pair_tick, 0, t->n_guards, out);
-    }
-    buf_putc(out, ']');
-    return closed;
-}
-
-static void put_hist(const struct hist *h, struct buf *out)
-{
-    const char *comma = "";
-    buf_puts(out, ",\"stable_hist\":{");
-    for (int i = 0; i < HIST_BUCKETS; i++)
-        if (h->buckets[i]) {
-            buf_printf(out, "%s\"%d\":%llu", comma, i, (unsigned long long)h->buckets[i]);
-            comma = ",";
-        }
-    buf_putc(out, '}');
-}
-
-static void clear(struct trial *t)
-{
-    memset(t->assigned, 0, sizeof t->assigned);
-    memset(t->drawn, 0, sizeof t->drawn);
-    memset(&t->stable, 0, sizeof t->stable);
-    memset(&t->pairs, 0, sizeof t->pairs);
-    memset(&t->pair_tick, 0, sizeof t->pair_tick);
-    t->overridden = t->fallbacks = 0;
-}
-
-// What came since the last message. Returns whether nothing more will come.
-static bool report(struct trial *t, uint64_t now)
-{
-    struct buf out;
-    buf_init(&out, REPORT_MAX);
-    buf_printf(&out, "{\"rollout\":%llu,\"epoch\":%u", (unsigned long long)t->rollout, t->epoch);
-    uint64_t closed = put_ticks(t, now, &out);
-    bool ended = !t->split && t->n_parts == 0 && closed + COHORT_MS * MS > now;
-    buf_printf(&out, ",\"closed_until_ns\":%llu,\"ended\":%s", (unsigned long long)closed,
-               ended ? "true" : "false");
-    put_counts(t->assigned, t->n_arms, "assigned", &out);
-    put_counts(t->drawn, t->n_arms, "drawn", &out);
-    put_hist(&t->stable, &out);
-    if (t->pairs.n || t->pairs.dropped) {
-        buf_puts(&out, ",\"pairs\":");
-        pairs_encode(&t->pairs, &out);
-    }
-    buf_printf(&out, ",\"overridden\":%llu,\"fallbacks\":%llu}", (unsigned long long)t->overridden,
-               (unsigned long long)t->fallbacks);
-    // Whatever is lost here, for want of memory or with the connection, was lost for all arms alike.
-    if (!out.failed)
-        control_tell(t->g->control, IPC_COHORTS, buf_str(&out));
-    buf_done(&out);
-    clear(t);
-    t->reported_ns = now;
-    return ended;
-}
-
 // ---- life ----
+
+static void set_reports(struct gateway *g);
 
 static uint32_t timeout_events(const struct split *s)
 {
@@ -410,6 +343,37 @@ static uint32_t timeout_events(const struct split *s)
         if (s->guards[i] == GUARD_ERRORS || s->guards[i] == GUARD_LATENCY)
             events |= 1u << i;
     return events;
+}
+
+static void on_reports(struct timer *timer)
+{
+    struct gateway *g = (struct gateway *)((char *)timer - offsetof(struct gateway, reports));
+    trials_report(g);
+    if (g->trials)
+        set_reports(g);
+}
+
+static void set_reports(struct gateway *g)
+{
+    struct err ignored; // then they come with the sweeps
+    g->reports.on_due = on_reports;
+    (void)!loop_timer_set(g->loop, &g->reports, loop_now_ns(g->loop) + REPORT_EVERY_MS * TRIAL_MS_NS,
+                          &ignored);
+}
+
+static bool has_guard(const struct split *s, enum guard_metric m)
+{
+    uint32_t i = 0;
+    while (i < s->n_guards && s->guards[i] != m)
+        i++;
+    return i < s->n_guards;
+}
+
+static int watch_scores(struct trial *t, struct err *e)
+{
+    t->watches_scores = true;
+    t->sample = calloc(SCORE_SAMPLE_MAX, sizeof *t->sample);
+    return t->sample ? entities_init(&t->scored, SCORED_SLOTS, e) : err_set(e, ERR_NOMEM, "scores");
 }
 
 static struct trial *trial_new(struct gateway *g, const struct split *s)
@@ -422,13 +386,17 @@ static struct trial *trial_new(struct gateway *g, const struct split *s)
     int rc = entities_init(&t->erred, ERRED_SLOTS, &e);
     if (rc == 0)
         rc = entities_init(&t->seen, SEEN_SLOTS, &e);
+    if (rc == 0 && has_guard(s, GUARD_DISTRIBUTION))
+        rc = watch_scores(t, &e);
     for (; rc == 0 && t->n_arms < s->n_arms; t->n_arms += rc == 0)
-        rc = cohorts_new(COHORT_MS * MS, s->timeout_ns + LATE_MS * MS, timeout_events(s),
+        rc = cohorts_new(TRIAL_COHORT_NS, s->timeout_ns + LATE_MS * TRIAL_MS_NS, timeout_events(s),
                          &t->cohorts[t->n_arms], &e);
     if (rc) {
         trial_free(t);
         return NULL;
     }
+    if (!g->trials)
+        set_reports(g);
     t->next = g->trials;
     return g->trials = t;
 }
@@ -452,6 +420,9 @@ static void follow(struct trial *t, struct split *s)
     memcpy(t->guards, s->guards, sizeof t->guards);
     memcpy(t->has_gate, s->has_gate, sizeof t->has_gate);
     memcpy(t->gates, s->gates, sizeof t->gates);
+    if (!t->scores.n_cuts && s->scores.n_cuts)
+        t->cuts_since_ns = loop_now_ns(t->g->loop);
+    t->scores = s->scores;
     s->trial = t;
 }
 
@@ -486,7 +457,7 @@ void trials_report(struct gateway *g)
         return;
     for (struct trial **at = &g->trials; *at;) {
         struct trial *t = *at;
-        if (now - t->reported_ns >= REPORT_EVERY_MS * MS && report(t, now)) {
+        if (now - t->reported_ns >= REPORT_EVERY_MS * TRIAL_MS_NS / 2 && trial_report(t, now)) {
             *at = t->next;
             trial_free(t);
         } else {
@@ -497,6 +468,8 @@ void trials_report(struct gateway *g)
 
 void trials_free(struct gateway *g)
 {
+    if (g->trials)
+        loop_timer_clear(g->loop, &g->reports);
     for (struct trial *t = g->trials, *next; t; t = next) {
         next = t->next;
         deployment_unref(t->baseline);

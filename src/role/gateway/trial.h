@@ -22,6 +22,7 @@ struct trial_part {
     uint32_t weight_bp;   // of its arm when it was chosen
     bool failed, invalid; // known already
     bool is_fallback;     // its arm failed, the baseline answers
+    double score;         // of its first row, where somebody asks for it; NaN: none
     uint64_t start_ns;
     uint32_t counted;                 // the arms in whose cohorts it is
     uint64_t cohorts[GUARD_ARMS_MAX]; //
@@ -41,6 +42,9 @@ int trial_begin(struct conn *c, const struct http1_request *req, const struct ro
                 struct deployment **d, struct trial_part **ret, struct err *e) ERR_CHECKED;
 // Whether values that a request got are finite and within the range. dtype: of values (n).
 bool trial_is_sound(const struct trial_part *p, enum dtype dtype, const void *values, size_t n);
+// What its arm answered to its first row: values (n). Only where a guardrail looks at scores; of a failure
+// that the baseline answers nothing is taken. NULL is fine.
+void trial_scored(struct trial_part *p, enum dtype dtype, const void *values, size_t n);
 // The request is refused with the error that is answered next. NULL is fine.
 void trial_refused(struct conn *c, struct trial_part *p);
 // The request is answered, or its client left. NULL is fine.
@@ -75,6 +79,6 @@ bool trial_is_running(const struct trial *t); // the table has it
 
 // After the table was swapped: rollouts begin, change and end.
 void trials_routed(struct gateway *g);
-// Sends what can be sent. Every GATEWAY_SWEEP_MS.
+// Sends what can be sent: every GATEWAY_SWEEP_MS, and of itself more often while there are trials.
 void trials_report(struct gateway *g);
 void trials_free(struct gateway *g);

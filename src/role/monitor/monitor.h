@@ -20,6 +20,7 @@ struct served;
 struct log_state;
 struct models;
 struct judge;
+struct label_news;
 struct page;
 struct settings;
 struct traces;
@@ -45,6 +46,7 @@ struct monitor {
     struct page *page;                // for /metrics (page.c)
     struct traces *traces;            // to a collector (spans.c)
     struct judge *judge;              // labels and what follows from them (quality.c)
+    struct label_news *label_news;    // what rollouts learn of them (label_news.c)
     struct log_state *prediction_log; // log.c
     unsigned n_queries;               // that read the log (log_query.c)
     bool draining;                    // SIGTERM came: ends when all is durable and no request runs

@@ -62,6 +62,12 @@ static int rank(const struct tensor *t)
     return is_float(t->dtype) ? 2 : 1;
 }
 
+// A request that asked for its arm is no part of the experiment.
+static uint16_t weight_of(const struct record_head *h)
+{
+    return h->flags & RECORD_OVERRIDE ? 0 : h->weight_bp;
+}
+
 bool outcomes_of(const struct version *v, const struct record *r, struct outcomes *ret)
 {
     struct str rest = r->outputs;
@@ -81,6 +87,8 @@ bool outcomes_of(const struct version *v, const struct record *r, struct outcome
                                  .version = v->version,
                                  .wall_ns = r->head.wall_ns,
                                  .arm = r->head.arm,
+                                 .weight_bp = weight_of(&r->head),
+                                 .bucket = r->head.bucket,
                                  .kind = best == 3   ? OUTCOME_CLASS
                                          : best == 2 ? OUTCOME_NUMBER
                                                      : OUTCOME_CLASS,

@@ -175,7 +175,10 @@ static int judge_row(struct judge *j, struct join_row *r, const struct label *la
         r->truth = before.truth;
         return rc;
     }
-    return before.state == JOIN_JUDGED ? quality_count_label(j, &before, -1, e) : 0;
+    if (before.state == JOIN_JUDGED) // rollouts go by the first one
+        return quality_count_label(j, &before, -1, e);
+    label_news_add(j->news, r);
+    return 0;
 }
 
 const struct version *quality_version(const struct models *ms, uint64_t deployment)
@@ -331,7 +334,10 @@ int quality_open(struct monitor *m, struct err *e)
     if (!m->judge)
         return err_set(e, ERR_NOMEM, "no memory to start");
     buf_init(&m->judge->gauges, LIMIT_METRICS_TEXT_BYTES / 4);
-    int rc = join_new(QUALITY_JOIN_ROWS, &m->judge->join, e);
+    int rc = label_news_open(m, e);
+    if (!rc)
+        rc = join_new(QUALITY_JOIN_ROWS, &m->judge->join, e);
+    m->judge->news = m->label_news;
     if (!rc)
         try_open(m);
     return rc;
@@ -368,6 +374,7 @@ void quality_tick(struct monitor *m, uint64_t now_mono_ns)
 {
     struct judge *j = m->judge;
     struct err ignored; // told in the log
+    label_news_tell(m);
     if (!j->labels)
         try_open(m);
     if (!j->labels)
@@ -385,6 +392,7 @@ void quality_close(struct monitor *m)
 {
     struct judge *j = m->judge;
     struct err e;
+    label_news_close(m);
     if (!j)
         return;
     if (j->labels) {

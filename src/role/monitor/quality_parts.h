@@ -3,6 +3,7 @@
 #pragma once
 
 #include "monitor/cohort.h"
+#include "role/monitor/label_news.h"
 #include "role/monitor/labels.h"
 #include "role/monitor/quality.h"
 
@@ -28,6 +29,7 @@ struct judge {
     uint64_t snapshot_seq; // of the log: what the snapshot has
     bool is_failing;
     struct buf gauges; // quality_put_metrics
+    struct label_news *news;
 };
 
 // The subject, made where there is none; NULL without memory.

@@ -177,8 +177,14 @@ static void visit_judged(struct judge *j, const struct labels_entry *x, bool cou
     if (!r)
         r = join_add(j->join, x->id, x->row, JOIN_JUDGED);
     join_set_state(j->join, r, JOIN_JUDGED);
-    r->outcome = (struct outcome){x->deployment, x->predicted_ns, x->score, x->class,
-                                  x->n_classes,  x->version,      x->arm,   x->outcome_kind};
+    r->outcome = (struct outcome){.deployment = x->deployment,
+                                  .wall_ns = x->predicted_ns,
+                                  .score = x->score,
+                                  .class = x->class,
+                                  .n_classes = x->n_classes,
+                                  .version = x->version,
+                                  .arm = x->arm,
+                                  .kind = x->outcome_kind};
     r->truth = x->truth;
     r->label = (struct label){.wall_ns = x->labelled_ns, .text = x->label_bits, .kind = x->label_kind};
     if (counts && (!cohort_takes(&r->outcome, r->truth) || quality_count_label(j, r, 1, &ignored)))

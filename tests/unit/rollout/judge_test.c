@@ -123,17 +123,17 @@ START_TEST(one_failure_fails_and_one_undecided_holds)
         counts_add(&t[i].requests, 100000, 10000, 90000);
         counts_add(&t[i].events, 100000, 100, 900);
     }
-    judge_all(&r, t, &assigned, 60, &j);
+    judge_all(&r, t, NULL, &assigned, 60, &j);
     ck_assert_int_eq(j.verdict, VERDICT_PASS);
     ck_assert(!j.unbalanced);
     t[1].events = (struct counts){0};
-    judge_all(&r, t, &assigned, 60, &j);
+    judge_all(&r, t, NULL, &assigned, 60, &j);
     ck_assert_int_eq(j.verdict, VERDICT_UNDECIDED);
     counts_add(&t[0].events, 100000, 200, 0);
-    judge_all(&r, t, &assigned, 60, &j);
+    judge_all(&r, t, NULL, &assigned, 60, &j);
     ck_assert_int_eq(j.verdict, VERDICT_FAIL);
     counts_add(&assigned, 100000, 2000, 0);
-    judge_all(&r, t, &assigned, 60, &j);
+    judge_all(&r, t, NULL, &assigned, 60, &j);
     ck_assert(j.unbalanced);
 }
 END_TEST

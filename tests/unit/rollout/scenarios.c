@@ -100,7 +100,7 @@ struct outcome scenario_no_regression(int runs, uint64_t seed, int bursts)
                                                       : (int)(stats_random_u64(&r) % 5);
             double rate = bursts && stats_random_unit(&r) < 0.05 ? 0.2 : 0.01;
             tick_of_four(&r, t, WEIGHTS[step], rate);
-            judge_all(&rules, t, &t[0].requests, 1e9, &j);
+            judge_all(&rules, t, NULL, &t[0].requests, 1e9, &j);
             if (j.verdict == VERDICT_FAIL) {
                 at[run] = 1000.0 * (tick + 1);
                 break;

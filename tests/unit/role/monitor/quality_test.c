@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "monitor/cohort.h"
 #include "predlog/schema.h"
+#include "role/monitor/label_news.h"
 #include "role/monitor/labels.h"
 #include "unit.h"
 
@@ -23,6 +24,7 @@ enum { ROWS = 500, DEPLOYMENT = 7 };
 static char folder[] = "quality-XXXXXX";
 static struct monitor m = {.data_dir = folder, .log = {-1, LOG_LEVEL_ERROR, "test", -1}};
 static uint64_t now;
+static struct record_head drawn; // what a rollout drew of the requests that follow
 
 static void begin(void)
 {
@@ -76,6 +78,10 @@ static void predict(unsigned id, const float *values, int64_t rows, int64_t widt
                                .wall_ns = now,
                                .status = 200,
                                .sample_weight = 1,
+                               .arm = drawn.arm,
+                               .weight_bp = drawn.weight_bp,
+                               .bucket = drawn.bucket,
+                               .flags = drawn.flags,
                                .rows = (uint32_t)rows};
     float in[64] = {0};
     struct tensor input = {
@@ -292,7 +298,7 @@ static void count(void *ctx, const struct labels_entry *x)
     ++*(unsigned *)ctx;
 }
 
-START_TEST(a_damaged_entry_costs_itself_alone)
+START_TEST(a_damaged_entry_costs_itself_alone, rollouts_are_told_of_the_first_label_of_what_they_drew)
 {
     struct err e;
     uint64_t bad;
@@ -317,6 +323,53 @@ START_TEST(a_damaged_entry_costs_itself_alone)
     ck_assert_int_eq(labels_append(l, &x, &e), 0);
     ck_assert_uint_eq(x.seq, 100); // the torn one was never told to be durable
     labels_close(l);
+}
+END_TEST
+
+// What rollouts are told, as it stands in the message.
+static void news_are(const char *json)
+{
+    struct buf out;
+    char expected[512], *p = expected;
+    for (; *json; json++)
+        if (*json == '@') // the time of the prediction
+            p += snprintf(p, 32, "%llu", (unsigned long long)now);
+        else
+            *p++ = *json;
+    *p = '\0';
+    buf_init(&out, 4096);
+    (void)label_news_put(m.label_news, 0, &out);
+    buf_putc(&out, '\0');
+    ck_assert_str_eq(out.p, expected);
+    buf_done(&out);
+}
+
+START_TEST(rollouts_are_told_of_the_first_label_of_what_they_drew)
+{
+    const float right[] = {0.2f, 0.8f}, wrong[] = {0.7f}, far[] = {17};
+    start();
+    predict(1, wrong, 1, 1); // drawn by nobody
+    label(1, 0, 0);
+    drawn = (struct record_head){.arm = 1, .weight_bp = 2000, .bucket = 77};
+    predict(2, wrong, 1, 1);
+    predict(3, right, 2, 1);
+    predict(4, far, 1, 1); // no decision
+    label(2, 0, 0);
+    label(2, 0, 1); // corrected
+    label(3, 1, 0); // not the first row
+    label(3, 0, 0);
+    label(4, 0, 3);
+    drawn = (struct record_head){.weight_bp = 8000, .bucket = 9000};
+    label(5, 0, 1); // before its prediction
+    predict(5, wrong, 1, 1);
+    drawn.flags = RECORD_OVERRIDE;
+    predict(6, wrong, 1, 1);
+    label(6, 0, 0);
+    drawn = (struct record_head){0};
+    news_are("{\"labels\":[[7,1,2000,77,@,1],[7,1,2000,77,@,0],[7,0,8000,9000,@,0]]}");
+    label_news_tell(&m); // to nobody
+    news_are("{\"labels\":[]}");
+    end();
 }
 END_TEST
 
