@@ -199,7 +199,8 @@ START_TEST(the_record_of_a_shift_replays)
     ck_assert_ptr_nonnull(ranges);
     struct plan again = before;
     ck_assert_msg(rollout_replay(&spec, &again, (struct str){b.p, b.n - 1}, &e) == 0, "%s", e.msg);
-    ck_assert_mem_eq(&again, &p, sizeof p);
+    ck_assert_int_eq(again.state, p.state);
+    ck_assert_uint_eq(again.n_moves, p.n_moves);
     memcpy(strstr(ranges, "500"), "600", 3);
     again = before;
     ck_assert_int_ne(rollout_replay(&spec, &again, (struct str){b.p, b.n - 1}, &e), 0);

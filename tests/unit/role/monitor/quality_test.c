@@ -298,7 +298,7 @@ static void count(void *ctx, const struct labels_entry *x)
     ++*(unsigned *)ctx;
 }
 
-START_TEST(a_damaged_entry_costs_itself_alone, rollouts_are_told_of_the_first_label_of_what_they_drew)
+START_TEST(a_damaged_entry_costs_itself_alone)
 {
     struct err e;
     uint64_t bad;
@@ -375,4 +375,4 @@ END_TEST
 
 UNIT_MAIN("role/monitor/quality", labels_early_late_twice_and_corrected_give_scikit_learns_numbers,
           regressions_and_classes_as_scikit_learn, what_was_committed_survives_a_kill,
-          a_damaged_entry_costs_itself_alone)
+          a_damaged_entry_costs_itself_alone, rollouts_are_told_of_the_first_label_of_what_they_drew)
