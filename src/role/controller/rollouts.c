@@ -311,8 +311,12 @@ void rollout_look(struct rollout *r)
         enum plan_event due = plan_due(&r->spec, &r->plan, wall_ns, &r->judgement, &facts);
         again = due != EVENT_NONE && make_due(r, due);
     }
-    if (rollout_gates_update(r))
+    // What is counted by new limits and cuts is counted by them after a restart, too.
+    if (rollout_gates_update(r)) {
         r->is_unkept = true;
+        r->kept_ns = 0;
+        keep_counts(r, loop_now_ns(r->all->c->loop));
+    }
     rollout_apply(r);
     keep_counts(r, loop_now_ns(r->all->c->loop));
 }
