@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `slipway gc`: removes versions that the retention rules let go and files that no version needs, or says
 // what would be removed and why.
+#include "cli/change.h"
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/term.h"
@@ -80,16 +81,20 @@ static int gc_run(const struct args *a)
 {
     struct client c;
     struct err e;
-    struct buf out;
+    struct buf out, body;
     yyjson_doc *doc = NULL;
     if (client_init(&c, a, &e))
         return term_usage(&e);
     buf_init(&out, 64 << 20);
+    buf_init(&body, 64 << 10);
+    buf_printf(&body, "{\"dry_run\":%s", args_has(a, "dry-run") ? "true" : "false");
+    cli_put_reason(a, &body);
+    buf_putc(&body, '}');
     struct client_request q = {.method = "POST",
                                .path = "/api/v1/housekeeping/gc",
                                .content_type = "application/json",
-                               .body = args_has(a, "dry-run") ? STR("{\"dry_run\":true}")
-                                                              : STR("{\"dry_run\":false}"),
+                               .body = buf_str(&body),
+                               .idempotency_key = args_value(a, "idempotency-key"),
                                .timeout_ms = COLLECTION_MS};
     int rc = client_json(&c, &q, &doc, &e);
     if (rc == 0 && args_has(a, "json"))
@@ -99,6 +104,7 @@ static int gc_run(const struct args *a)
     if (rc == 0)
         rc = term_write(&out, &e);
     yyjson_doc_free(doc);
+    buf_done(&body);
     buf_done(&out);
     client_done(&c);
     return rc ? term_fail(&e, args_has(a, "json")) : CLI_OK;
@@ -113,6 +119,7 @@ const struct verb verb_gc = {
                 "slipway gc --json",
     .flags =
         (const struct flag[]){{.name = "dry-run", .help = "Removes nothing, says what would go and why."},
+                              CLI_CHANGE_FLAGS,
                               CLI_CLIENT_FLAGS,
                               {0}},
     .run = gc_run,

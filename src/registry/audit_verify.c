@@ -189,7 +189,8 @@ int store_audit_verify_db(sqlite3 *db, int dir_fd, const struct registry_audit *
     if (!ret->findings)
         return store_no_memory(e);
     struct check c = {.arena = a, .report = ret, .receipt.says = receipt};
-    ret->has_second_head = store_head_file_read(dir_fd, &file);
+    enum store_head second = store_head_file_read(dir_fd, &file);
+    ret->has_second_head = second == STORE_HEAD_READ;
     if (ret->has_second_head)
         c.file.says = &file;
     int rc = check_rows(db, &c, e);
@@ -199,6 +200,11 @@ int store_audit_verify_db(sqlite3 *db, int dir_fd, const struct registry_audit *
         rc = check_end(&c, e);
     if (!rc)
         rc = check_witness(&c, &c.file, "the file " STORE_HEAD_FILE, e);
+    if (!rc && second == STORE_HEAD_DAMAGED)
+        rc = tell(&c, 0, 0, e,
+                  "the file " STORE_HEAD_FILE
+                  " is damaged: whether rows at the end are missing cannot be seen "
+                  "from it");
     if (!rc)
         rc = check_witness(&c, &c.receipt, "the receipt", e);
     return rc;
@@ -268,7 +274,8 @@ int registry_sqlite_audit_list(const char *data_dir, const struct registry_histo
     int dir_fd = -1, code = SQLITE_OK;
     int rc = open_to_read(data_dir, &dir_fd, &db, e);
     if (!rc)
-        code = sqlite3_prepare_v2(db, STORE_AUDIT_SELECT, -1, &st, NULL);
+        code = sqlite3_prepare_v2(db, which->model.n ? STORE_AUDIT_SELECT_OF : STORE_AUDIT_SELECT, -1, &st,
+                                  NULL);
     if (!rc && code == SQLITE_OK)
         store_audit_bind(st, which);
     while (!rc && code == SQLITE_OK && (code = sqlite3_step(st)) == SQLITE_ROW) {

@@ -5,9 +5,10 @@
 //   discard: rename into blobs/trash, which another process empties
 //
 // A crash at any point leaves either nothing or a file in tmp/, which the next open removes. A file under its
-// final name is always whole, because it was synced and hashed before it was renamed. From the fsync on it is
-// blob_store's work, which may be another process. Digests of files are digest.c.
-#include "registry/registry.h"
+// final name was whole, because it was synced and hashed before it was renamed. From the fsync on it is
+// blob_store's work (blob_store.c), which may be another process; the lock of a shard is between the two
+// (blob_shard.h). Digests of files are digest.c.
+#include "registry/blob_shard.h"
 
 #include "base/assert.h"
 #include "os/file.h"
@@ -86,28 +87,16 @@ static int writer_write(struct blob_writer *w, const void *p, size_t n, struct e
     return 0;
 }
 
-static int no_blob(const char *hex, struct err *e)
-{
-    return err_set(e, ERR_NOT_FOUND, "there is no blob sha256:%s", hex);
-}
-
-// Opens sha256/ab, the first two digits of the digest.
-static int open_shard(int sha256_fd, const char *hex, bool make, int *ret_fd, struct err *e)
-{
-    char name[3] = {hex[0], hex[1], '\0'};
-    return make ? file_make_dir(sha256_fd, name, ret_fd, e) : file_open_dir(sha256_fd, name, ret_fd, e);
-}
-
 static int blob_open(struct blobs_dir *d, const struct registry_digest *digest, int *ret_fd, struct err *e)
 {
     char hex[REGISTRY_DIGEST_HEX];
     registry_digest_hex(digest, hex);
     int shard_fd = -1, fd = -1;
-    int rc = open_shard(d->sha256_fd, hex, false, &shard_fd, e);
+    int rc = blob_shard_open(d->sha256_fd, hex, false, &shard_fd, e);
     if (!rc && (fd = openat(shard_fd, hex, O_RDONLY | O_CLOEXEC)) < 0)
         rc = errno == ENOENT ? ERR_NOT_FOUND : err_errno(e, errno, "open blob sha256:%s", hex);
     if (rc == ERR_NOT_FOUND)
-        (void)no_blob(hex, e);
+        (void)blob_none(hex, e);
     if (shard_fd >= 0)
         close(shard_fd);
     *ret_fd = fd;
@@ -133,75 +122,10 @@ static uint64_t writer_size(const struct blob_writer *w)
 static void parts(struct blobs *b, struct blob_writer *w, struct blob_parts *ret)
 {
     struct blobs_dir *d = (struct blobs_dir *)b;
-    *ret = w ? (struct blob_parts){d->sha256_fd, d->tmp_fd, w->fd, w->tmp_name}
-             : (struct blob_parts){d->sha256_fd, -1, -1, ""};
-}
-
-// On disk, and what it should be?
-static int check_file(int fd, const struct registry_digest *want, struct err *e)
-{
-    struct registry_digest is;
-    uint64_t size;
-    int rc = file_sync(fd, e);
-    if (!rc)
-        rc = registry_digest_file(fd, &is, e);
-    if (!rc)
-        rc = file_size(fd, &size, e);
-    if (rc || registry_digest_eq(&is, want))
-        return rc;
-    char have[REGISTRY_DIGEST_TEXT], should[REGISTRY_DIGEST_TEXT];
-    registry_digest_text(&is, have);
-    registry_digest_text(want, should);
-    return err_set(e, ERR_DIGEST, "the %llu bytes received have digest %s, not %s", (unsigned long long)size,
-                   have, should);
-}
-
-// A file that is there but cannot be touched, as another user's, keeps its age.
-static int keep_file(int shard_fd, const char *hex)
-{
-    return utimensat(shard_fd, hex, NULL, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT ? ERR_NOT_FOUND : 0;
-}
-
-// Puts the finished file under its name, or leaves it when the same bytes are there already.
-static int publish(const struct blob_parts *p, const char *hex, bool *ret_stored, struct err *e)
-{
-    int shard_fd = -1;
-    int rc = open_shard(p->sha256_fd, hex, p->tmp_fd >= 0, &shard_fd, e);
-    if (rc)
-        return rc;
-    // Its age counts from now on, so that nobody collects it before it is used.
-    bool is_there = keep_file(shard_fd, hex) != ERR_NOT_FOUND;
-    *ret_stored = !is_there;
-    if (!is_there && p->tmp_fd >= 0)
-        (void)!futimens(p->file_fd, NULL); // hashing it may have taken long
-    if (is_there)
-        rc = file_sync(shard_fd, e);
-    else
-        rc = p->tmp_fd < 0 ? ERR_NOT_FOUND : file_publish(p->tmp_fd, p->tmp_name, shard_fd, hex, e);
-    close(shard_fd);
-    return rc;
-}
-
-int blob_store(const struct blob_parts *p, const struct registry_digest *want, bool *ret_stored,
-               struct err *e)
-{
-    char hex[REGISTRY_DIGEST_HEX];
-    registry_digest_hex(want, hex);
-    int rc = p->tmp_fd >= 0 ? check_file(p->file_fd, want, e) : 0;
-    if (rc == ERR_DIGEST)
-        return rc;
-    if (!rc)
-        rc = publish(p, hex, ret_stored, e);
-    if (rc == ERR_NOT_FOUND)
-        return no_blob(hex, e);
-    return rc ? err_wrap(e, "store a blob") : 0;
-}
-
-static bool is_same_file(int fd, int dir_fd, const char *name)
-{
-    struct stat a, b;
-    return fstat(fd, &a) == 0 && fstatat(dir_fd, name, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
-           a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+    *ret = (struct blob_parts){.sha256_fd = d->sha256_fd,
+                               .tmp_fd = w ? d->tmp_fd : -1,
+                               .file_fd = w ? w->fd : -1,
+                               .tmp_name = w ? w->tmp_name : ""};
 }
 
 static int set_aside(struct blobs *b, const struct registry_digest *digest, int fd, struct err *e)
@@ -213,8 +137,10 @@ static int set_aside(struct blobs *b, const struct registry_digest *digest, int 
     int shard_fd = -1, bad_fd = -1;
     // Kept, because it may help to see what happened. Not synced: should a power cut undo it, the next check
     // finds the damage again.
-    if (d->tmp_fd >= 0 && !open_shard(d->sha256_fd, hex, false, &shard_fd, &ignored) &&
-        is_same_file(fd, shard_fd, hex) && !file_make_dir(d->root_fd, "damaged", &bad_fd, &ignored))
+    // Who holds the shard is storing: should it be this blob, the damage is found by him.
+    if (d->tmp_fd >= 0 && !blob_shard_open(d->sha256_fd, hex, false, &shard_fd, &ignored) &&
+        !blob_shard_lock(shard_fd, false, &ignored) && blob_shard_names(shard_fd, hex, fd) &&
+        !file_make_dir(d->root_fd, "damaged", &bad_fd, &ignored))
         (void)!renameat(shard_fd, hex, bad_fd, hex);
     if (shard_fd >= 0)
         close(shard_fd);
@@ -231,12 +157,12 @@ static int keep(struct blobs *b, const struct registry_digest *digest, struct er
     char hex[REGISTRY_DIGEST_HEX];
     registry_digest_hex(digest, hex);
     int shard_fd = -1;
-    int rc = open_shard(d->sha256_fd, hex, false, &shard_fd, e);
+    int rc = blob_shard_open(d->sha256_fd, hex, false, &shard_fd, e);
     if (!rc)
-        rc = keep_file(shard_fd, hex);
+        rc = blob_shard_keep(shard_fd, hex);
     if (shard_fd >= 0)
         close(shard_fd);
-    return rc == ERR_NOT_FOUND ? no_blob(hex, e) : rc;
+    return rc == ERR_NOT_FOUND ? blob_none(hex, e) : rc;
 }
 
 static uint64_t kept_wall_ns(const struct stat *st)
@@ -255,8 +181,10 @@ static int discard(struct blobs *b, const struct registry_digest *digest, uint64
     int shard_fd = -1;
     int rc = d->trash_fd < 0 ? file_make_dir(d->root_fd, "trash", &d->trash_fd, e) : 0;
     if (!rc)
-        rc = open_shard(d->sha256_fd, hex, false, &shard_fd, e);
+        rc = blob_shard_open(d->sha256_fd, hex, false, &shard_fd, e);
     struct stat st;
+    if (!rc) // so that nobody finds it between the look at its age and its end
+        rc = blob_shard_lock(shard_fd, false, e);
     if (!rc && fstatat(shard_fd, hex, &st, AT_SYMLINK_NOFOLLOW) < 0)
         rc = errno == ENOENT ? ERR_NOT_FOUND : err_errno(e, errno, "discard blob sha256:%s", hex);
     if (!rc && kept_wall_ns(&st) > kept_before_wall_ns)
@@ -265,7 +193,7 @@ static int discard(struct blobs *b, const struct registry_digest *digest, uint64
         rc = err_errno(e, errno, "discard blob sha256:%s", hex);
     if (shard_fd >= 0)
         close(shard_fd);
-    return rc == ERR_NOT_FOUND ? no_blob(hex, e) : rc;
+    return rc == ERR_NOT_FOUND ? blob_none(hex, e) : rc;
 }
 
 static int trash(struct blobs *b)
@@ -319,7 +247,7 @@ static int list(struct blobs *b, uint8_t first, struct arena *a, struct blob_ent
     snprintf(hex, sizeof hex, "%02x", first);
     *ret = NULL;
     *ret_n = 0;
-    int rc = open_shard(d->sha256_fd, hex, false, &shard_fd, e);
+    int rc = blob_shard_open(d->sha256_fd, hex, false, &shard_fd, e);
     if (rc)
         return rc == ERR_NOT_FOUND ? 0 : rc;
     DIR *dir = fdopendir(shard_fd);

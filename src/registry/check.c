@@ -4,6 +4,7 @@
 #include "registry/check_parts.h"
 
 #include "os/file.h"
+#include "registry/store_sqlite.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -361,7 +362,7 @@ static int open_database(struct check *k, struct err *e)
                        k->db ? sqlite3_errmsg(k->db) : sqlite3_errstr(rc));
     sqlite3_busy_timeout(k->db, BUSY_TIMEOUT_MS);
     sqlite3_exec(k->db, "PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF", NULL, NULL, NULL);
-    return 0;
+    return store_sums_init(k->db, e);
 }
 
 int registry_check(const struct registry_check_spec *s, struct registry_check_sum *ret, struct err *e)

@@ -45,8 +45,8 @@ static const struct rule {
      "delete that version and push it again"},
     {"version_not_audited", 1,
      "SELECT m.name || ' version ' || v.number || ' is there, but the audit does not say who made it'"
-     " FROM versions v JOIN models m ON m.id = v.model_id WHERE NOT EXISTS (SELECT 1 FROM audit u"
-     " WHERE u.model = m.name AND u.version = v.number AND u.action = 'version_add')" LINES_LIMIT,
+     " FROM versions v JOIN models m ON m.id = v.model_id WHERE (m.name, v.number) NOT IN"
+     " (SELECT model, version FROM audit WHERE action IN ('version_add', 'version_reject'))" LINES_LIMIT,
      "find out who wrote to the database"},
     {"artifact_size", 1,
      "SELECT 'the file sha256:' || digest || ' is ' || min(size) || ' bytes large for one version and ' ||"
@@ -213,6 +213,20 @@ static int check_audit(struct check *k, struct err *e)
     return rc;
 }
 
+static void on_damaged_row(void *ctx, const char *row)
+{
+    char what[500];
+    snprintf(what, sizeof what, "%.400s is not as it was written", row);
+    report_error(ctx, "row_damaged", RESTORE, what);
+}
+
+static int check_sums(struct check *k, struct err *e)
+{
+    enum { ROWS_OF_A_TABLE = 100 };
+    int rc = store_sums_check(k->db, ROWS_OF_A_TABLE, on_damaged_row, k, e);
+    return rc ? check_sql_failed(k, e) : 0;
+}
+
 int check_database(struct check *k, bool *ret_usable, struct err *e)
 {
     bool sound = false, references = false;
@@ -237,6 +251,8 @@ int check_database(struct check *k, bool *ret_usable, struct err *e)
     for (size_t i = 0; !rc && i < sizeof RULES / sizeof RULES[0]; i++)
         if (RULES[i].schema <= schema)
             rc = apply(k, &RULES[i], e);
+    if (!rc && schema >= STORE_SCHEMA_OF_SUMS)
+        rc = check_sums(k, e);
     if (!rc && schema >= STORE_SCHEMA_OF_AUDIT)
         rc = check_audit(k, e);
     k->sum->n_models = count(k, "SELECT count(DISTINCT model_id) FROM versions");

@@ -326,6 +326,9 @@ struct registry_ops {
     // again. A page may be empty.
     int (*expired)(struct registry *r, const struct registry_retention *rule, uint64_t *after_id,
                    struct arena *a, struct registry_expired **ret, size_t *ret_n, struct err *e);
+    // Writes into the audit that garbage was collected, and what became of it; the change itself is in the
+    // blobs, and in version_remove.
+    int (*collected)(struct registry *r, const struct registry_cause *cause, struct str what, struct err *e);
     // The versions that need blob d, by id: up to `cap` of those above after_id, in ret_ids.
     int (*blob_users)(struct registry *r, const struct registry_digest *d, uint64_t after_id,
                       uint64_t *ret_ids, size_t cap, size_t *ret_n, struct err *e);
@@ -363,6 +366,7 @@ struct blob_parts {
     int tmp_fd;    // where the file is now; -1: the blob is there already
     int file_fd;
     const char *tmp_name;
+    bool *ret_replaced; // set by blob_store: what had the name was damaged and made place. NULL: nobody asks
 };
 
 // A blob that lies in the store, whoever needs it.
@@ -398,7 +402,8 @@ struct blobs_ops {
     // Somebody means to use blob d: its age is counted from now. ERR_NOT_FOUND.
     int (*keep)(struct blobs *b, const struct registry_digest *d, struct err *e);
     // Blob d is gone at once; its bytes lie in the trash until blob_trash_empty. Not durable: a power cut may
-    // bring it back, as a blob that nothing needs. ERR_BUSY when it was kept since kept_before_wall_ns;
+    // bring it back, as a blob that nothing needs. ERR_BUSY when it was kept since kept_before_wall_ns, or
+    // one like it is being stored;
     // ERR_NOT_FOUND, ERR_REFUSED when open read-only.
     int (*discard)(struct blobs *b, const struct registry_digest *d, uint64_t kept_before_wall_ns,
                    struct err *e);
@@ -415,11 +420,12 @@ struct blobs {
 int blobs_dir_open(const char *data_dir, bool read_only, struct blobs **ret, struct err *e) ERR_CHECKED;
 
 // Makes a blob durable under its digest: fsync of the file, its bytes hashed and compared, rename, fsync of
-// the directory. Of a blob that is there already only the last, since who put it there may have died before
-// it. Blocks for as long as the disk takes, so that the controller leaves it to another process
-// (role/store.h). ERR_DIGEST: the bytes have another digest; ERR_NOT_FOUND: it is not there; ERR_NO_SPACE,
-// ERR_IO, ERR_NOMEM. Unless it was there before, a failure leaves no blob. *ret_stored: false when it was
-// there.
+// the directory. Of a blob that is there already, and is whole, only the last, since who put it there may
+// have died before it; one that is damaged is kept in blobs/damaged, and the file takes its place. Several
+// may do so at once, also beside discard: each that returns 0 leaves a blob that was kept at that time.
+// Blocks for as long as the disk takes, so that the controller leaves it to another process (role/store.h).
+// ERR_DIGEST: the bytes have another digest; ERR_NOT_FOUND: it is not there; ERR_NO_SPACE, ERR_IO, ERR_NOMEM.
+// Unless it was there before, a failure leaves no blob. *ret_stored: false when it was there and whole.
 int blob_store(const struct blob_parts *p, const struct registry_digest *want, bool *ret_stored,
                struct err *e) ERR_CHECKED;
 

@@ -30,6 +30,17 @@ enum {
     "v.created_ns, v.settings, v.reasons, v.metrics, v.trained_from, v.replaces, "                           \
     "v.number = coalesce((" NEWEST_NUMBER "), 0)"
 
+#define VERSIONS_FROM "SELECT " VERSION_COLUMNS " FROM versions v JOIN models m ON m.id = v.model_id WHERE "
+#define ALIASES_FROM                                                                                         \
+    "SELECT a.name, v.number, m.name FROM models m JOIN aliases a ON m.id = a.model_id"                      \
+    " JOIN versions v ON v.id = a.version_id "
+#define HISTORY_FROM                                                                                         \
+    "SELECT id, model, alias, version, previous, kind, at_ns, actor, request_id, reason"                     \
+    " FROM alias_history WHERE "
+#define HISTORY_ORDER "id < ?3 ORDER BY id DESC LIMIT ?4"
+
+// Of STORE_FIELDS_OF_ROLLOUT those that no move changes, which come first.
+#define ROLLOUT_STAYS "id, model, alias, baseline, candidates, attempt, request, salt, created_ns"
 #define ROLLOUT_COLUMNS                                                                                      \
     "id, model, alias, baseline, candidates, attempt, request, salt, state, is_over, n_moves, created_ns,"   \
     " moved_ns"
@@ -45,30 +56,41 @@ static const char *const SQL[ST_LIMIT] = {
     [ST_MODEL_ADD] = "INSERT INTO models (name, last_version, created_ns) VALUES (?, 0, ?)"
                      " ON CONFLICT (name) DO NOTHING",
     // ?2: a number that was promised, or 0 for the next.
-    [ST_MODEL_NEXT] = "UPDATE models SET last_version = max(last_version + (?2 = 0), ?2) WHERE name = ?1"
+    [ST_MODEL_NEXT] = "UPDATE models SET last_version = max(last_version + (?2 = 0), ?2),"
+                      " sum = row_sum(id, name, max(last_version + (?2 = 0), ?2), created_ns) WHERE name = ?1"
                       " RETURNING id, last_version",
     [ST_VERSION_NEXT] = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'versions'), 0) + 1,"
                         " coalesce((SELECT last_version FROM models WHERE name = ?), 0) + 1",
     [ST_MODEL_ID] = "SELECT id FROM models m WHERE name = ?"
                     " AND EXISTS (SELECT 1 FROM versions v WHERE v.model_id = m.id)",
-    // After ?1, at most ?2: in the order of the index on names, so that a page reads no more than it shows.
-    [ST_MODELS] = "SELECT m.name, count(*), max(v.number), min(v.created_ns),"
-                  " coalesce(max(v.number) FILTER (WHERE v.state <> 'rejected'), 0),"
+    // After ?1, at most ?2: in the order of the index on names, and the versions of each in the index on
+    // their numbers, so that a page reads little more than it shows.
+    [ST_MODELS] = "SELECT m.name, (SELECT count(*) FROM versions v WHERE v.model_id = m.id),"
+                  " (SELECT max(v.number) FROM versions v WHERE v.model_id = m.id),"
+                  " (SELECT v.created_ns FROM versions v WHERE v.model_id = m.id ORDER BY v.number LIMIT 1),"
+                  " coalesce((SELECT v.number FROM versions v WHERE v.model_id = m.id"
+                  "           AND v.state <> 'rejected' ORDER BY v.number DESC LIMIT 1), 0),"
                   " coalesce((SELECT c.number FROM aliases a JOIN versions c ON c.id = a.version_id"
                   "           WHERE a.model_id = m.id AND a.name = 'champion'), 0)"
-                  " FROM models m JOIN versions v ON v.model_id = m.id WHERE m.name > ?1 GROUP BY m.name "
-                  "ORDER BY m.name LIMIT ?2",
+                  " FROM models m WHERE m.name > ?1"
+                  " AND EXISTS (SELECT 1 FROM versions v WHERE v.model_id = m.id) ORDER BY m.name LIMIT ?2",
+    // At most ?2 before and as many behind where ?1 would be.
+    [ST_MODEL_NAMES] = "SELECT * FROM (SELECT name FROM models m WHERE name < ?1 AND EXISTS"
+                       " (SELECT 1 FROM versions v WHERE v.model_id = m.id) ORDER BY name DESC LIMIT ?2)"
+                       " UNION ALL SELECT * FROM (SELECT name FROM models m WHERE name > ?1 AND EXISTS"
+                       " (SELECT 1 FROM versions v WHERE v.model_id = m.id) ORDER BY name LIMIT ?2)",
     [ST_VERSION_ADD] = "INSERT INTO versions (model_id, number, engine, format, signature,"
                        " description, tags, created_by, created_ns, settings, id, state, reasons, admission,"
                        " metrics, trained_from, replaces)"
                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+    [ST_VERSION_SUM] = "UPDATE versions SET sum = row_sum(" STORE_FIELDS_OF_VERSION ") WHERE id = ?",
     [ST_VERSION_REMOVE] = "DELETE FROM versions WHERE id = ?",
     [ST_VERSION_ID] = "SELECT id, state FROM versions WHERE model_id = ? AND number = ?",
-    [ST_VERSION_FULL] = "SELECT " VERSION_COLUMNS ", v.signature, v.admission FROM versions v"
-                        " JOIN models m ON m.id = v.model_id WHERE v.id = ?",
-    [ST_VERSIONS] = "SELECT " VERSION_COLUMNS " FROM versions v JOIN models m ON m.id = v.model_id"
-                    " WHERE (?1 = '' OR m.name = ?1) AND (?2 = 0 OR v.number < ?2)"
-                    " ORDER BY m.name, v.number DESC LIMIT ?3",
+    [ST_VERSION_FULL] = "SELECT " VERSION_COLUMNS ", v.signature, v.admission,"
+                        " (SELECT sum <> row_sum(" STORE_FIELDS_OF_VERSION ") FROM versions WHERE id = ?1)"
+                        " FROM versions v JOIN models m ON m.id = v.model_id WHERE v.id = ?1",
+    [ST_VERSIONS] = VERSIONS_FROM "v.number < ?2 ORDER BY m.name, v.number DESC LIMIT ?3",
+    [ST_VERSIONS_OF] = VERSIONS_FROM "m.name = ?1 AND v.number < ?2 ORDER BY v.number DESC LIMIT ?3",
     // The newest of each model is found in the index (model_id, number), from its end.
     [ST_VERSIONS_FIRST] =
         "WITH named (id, rank) AS (SELECT version_id, 0 FROM aliases UNION SELECT (SELECT n.id FROM versions "
@@ -85,18 +107,19 @@ static const char *const SQL[ST_LIMIT] = {
                            " AND name = 'champion'), (SELECT id FROM versions WHERE model_id = ?1"
                            " AND state = 'ready' ORDER BY number DESC LIMIT 1), 0)",
     [ST_VERSIONS_REMOVE] = "DELETE FROM versions WHERE model_id = ?",
-    [ST_ARTIFACT_ADD] = "INSERT INTO artifacts (version_id, name, digest, size, role)"
-                        " VALUES (?, ?, ?, ?, ?)",
-    [ST_ARTIFACTS] = "SELECT name, digest, size, role FROM artifacts WHERE version_id = ?"
-                     " ORDER BY role <> 'model', name",
-    [ST_ALIAS_SET] = "INSERT INTO aliases (model_id, name, version_id) VALUES (?, ?, ?)"
-                     " ON CONFLICT (model_id, name) DO UPDATE SET version_id = excluded.version_id",
+    [ST_ARTIFACT_ADD] = "INSERT INTO artifacts (" STORE_FIELDS_OF_ARTIFACT ", sum)"
+                        " VALUES (?1, ?2, ?3, ?4, ?5, row_sum(?1, ?2, ?3, ?4, ?5))",
+    [ST_ARTIFACTS] = "SELECT name, digest, size, role, sum <> row_sum(" STORE_FIELDS_OF_ARTIFACT ")"
+                     " FROM artifacts WHERE version_id = ? ORDER BY role <> 'model', name",
+    [ST_ALIAS_SET] = "INSERT INTO aliases (" STORE_FIELDS_OF_ALIAS ", sum)"
+                     " VALUES (?1, ?2, ?3, row_sum(?1, ?2, ?3)) ON CONFLICT (model_id, name) DO UPDATE"
+                     " SET version_id = excluded.version_id, sum = excluded.sum",
     [ST_ALIAS_OF] = "SELECT name FROM aliases WHERE version_id = ? ORDER BY name LIMIT 1",
-    [ST_ALIAS_FIND] = "SELECT v.id, v.number FROM aliases a JOIN versions v ON v.id = a.version_id"
+    [ST_ALIAS_FIND] = "SELECT v.id, v.number, a.sum <> row_sum(a.model_id, a.name, a.version_id)"
+                      " FROM aliases a JOIN versions v ON v.id = a.version_id"
                       " WHERE a.model_id = ? AND a.name = ?",
-    [ST_ALIASES] = "SELECT a.name, v.number, m.name FROM models m JOIN aliases a ON m.id = a.model_id"
-                   " JOIN versions v ON v.id = a.version_id WHERE ?1 = '' OR m.name = ?1"
-                   " ORDER BY m.name, a.name",
+    [ST_ALIASES] = ALIASES_FROM "ORDER BY m.name, a.name",
+    [ST_ALIASES_OF] = ALIASES_FROM "WHERE m.name = ?1 ORDER BY a.name",
     // "blue=2 champion=2": of a version, of a model
     [ST_ALIASES_NOTE] = "SELECT group_concat(a.name || '=' || v.number, ' ') FROM aliases a"
                         " JOIN versions v ON v.id = a.version_id"
@@ -119,31 +142,35 @@ static const char *const SQL[ST_LIMIT] = {
                       " ORDER BY version_id LIMIT ?",
     [ST_ALIASES_OF_VERSION_REMOVE] = "DELETE FROM aliases WHERE version_id = ?",
     [ST_ALIASES_REMOVE] = "DELETE FROM aliases WHERE model_id = ?",
-    [ST_HISTORY_ADD] = "INSERT INTO alias_history (model, alias, version, previous, back_id, kind, at_ns,"
-                       " actor, request_id, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [ST_HISTORY_ADD] = "INSERT INTO alias_history (" STORE_FIELDS_OF_HISTORY ", sum)"
+                       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,"
+                       " row_sum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10))",
     // What is about to lose its aliases: a version, a model, or one alias of it.
-    [ST_HISTORY_REMOVED] = "INSERT INTO alias_history (model, alias, version, previous, back_id, kind, at_ns,"
-                           " actor, request_id, reason) SELECT m.name, a.name, 0, v.number,"
+    [ST_HISTORY_REMOVED] = "INSERT INTO alias_history (" STORE_FIELDS_OF_HISTORY ", sum)"
+                           " SELECT *, row_sum(" STORE_FIELDS_OF_HISTORY ") FROM (SELECT m.name AS model,"
+                           " a.name AS alias, 0 AS version, v.number AS previous,"
                            " coalesce((SELECT max(h.id) FROM alias_history h WHERE h.model = m.name"
-                           "           AND h.alias = a.name), 0), 'remove', ?4, ?5, ?6, ?7"
+                           "           AND h.alias = a.name), 0) AS back_id, 'remove' AS kind, ?4 AS at_ns,"
+                           " ?5 AS actor, ?6 AS request_id, ?7 AS reason"
                            " FROM aliases a JOIN versions v ON v.id = a.version_id"
                            " JOIN models m ON m.id = a.model_id WHERE (?1 = 0 OR a.version_id = ?1)"
-                           " AND (?2 = 0 OR a.model_id = ?2) AND (?3 = '' OR a.name = ?3)",
+                           " AND (?2 = 0 OR a.model_id = ?2) AND (?3 = '' OR a.name = ?3))",
     // The row of an alias's history, the version's id if it still exists and is not rejected, and the way on.
     [ST_HISTORY_BACK] = "SELECT h.version, coalesce(v.id, 0), h.back_id FROM alias_history h"
                         " LEFT JOIN models m ON m.name = h.model LEFT JOIN versions v"
                         " ON v.model_id = m.id AND v.number = h.version AND v.state <> 'rejected'"
                         " WHERE h.id = ?",
-    [ST_HISTORY] = "SELECT id, model, alias, version, previous, kind, at_ns, actor, request_id, reason"
-                   " FROM alias_history WHERE (?1 = '' OR model = ?1) AND (?2 = '' OR alias = ?2)"
-                   " AND (?3 = 0 OR id < ?3) ORDER BY id DESC LIMIT ?4",
+    [ST_HISTORY] = HISTORY_FROM "(?2 = '' OR alias = ?2) AND " HISTORY_ORDER,
+    [ST_HISTORY_OF] = HISTORY_FROM "model = ?1 AND " HISTORY_ORDER,
+    [ST_HISTORY_OF_ALIAS] = HISTORY_FROM "model = ?1 AND alias = ?2 AND " HISTORY_ORDER,
     [ST_ALIAS_REMOVE] = "DELETE FROM aliases WHERE model_id = ? AND name = ?",
     [ST_AUDIT] = STORE_AUDIT_SELECT,
+    [ST_AUDIT_OF] = STORE_AUDIT_SELECT_OF,
     [ST_ONCE_FIND] = "SELECT o.method, o.path, o.body, o.status, o.answer, o.audit_id, a.hash"
                      " FROM idempotency o LEFT JOIN audit a ON a.id = o.audit_id"
                      " WHERE o.key = ? AND o.at_ns > ?",
-    [ST_ONCE_ADD] = "INSERT INTO idempotency (key, method, path, body, status, answer, audit_id, at_ns)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    [ST_ONCE_ADD] = "INSERT INTO idempotency (" STORE_FIELDS_OF_ONCE ", sum)"
+                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, row_sum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8))",
     [ST_ONCE_EXPIRE] = "DELETE FROM idempotency WHERE at_ns <= ?",
     [ST_ONCE_TRIM] = "DELETE FROM idempotency WHERE key IN"
                      " (SELECT key FROM idempotency ORDER BY at_ns DESC LIMIT -1 OFFSET ?)",
@@ -154,14 +181,16 @@ static const char *const SQL[ST_LIMIT] = {
                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, '', 0, 0, '', '', ?9, ?9)",
     // ?7: the number of the move before
     [ST_ROLLOUT_MOVE] = "UPDATE rollouts SET state = ?1, is_over = ?2, n_moves = ?7 + 1, plan = ?3,"
-                        " counts = ?4, moved_ns = ?5 WHERE id = ?6 AND n_moves = ?7"
+                        " counts = ?4, moved_ns = ?5, sum = row_sum(" ROLLOUT_STAYS
+                        ", ?1, ?2, ?7 + 1, ?3, ?4, ?5) WHERE id = ?6 AND n_moves = ?7"
                         " RETURNING model, baseline",
-    [ST_ROLLOUT_KEEP] = "UPDATE rollouts SET counts = ? WHERE id = ?",
+    [ST_ROLLOUT_KEEP] = "UPDATE rollouts SET counts = ?1, sum = row_sum(" ROLLOUT_STAYS
+                        ", state, is_over, n_moves, plan, ?1, moved_ns) WHERE id = ?2",
     [ST_ROLLOUT_FIND] = "SELECT " ROLLOUT_COLUMNS ", plan, counts FROM rollouts WHERE id = ?",
     [ST_ROLLOUTS] = "SELECT " ROLLOUT_COLUMNS ", '', '' FROM rollouts WHERE (?1 = '' OR model = ?1)"
                     " AND (?2 = 0 OR NOT is_over) AND (?3 = 0 OR id < ?3) ORDER BY id DESC LIMIT ?4",
-    [ST_ROLLOUT_RECORD_ADD] = "INSERT INTO rollout_events (rollout_id, number, at_ns, event, state, record)"
-                              " VALUES (?, ?, ?, ?, ?, ?)",
+    [ST_ROLLOUT_RECORD_ADD] = "INSERT INTO rollout_events (" STORE_FIELDS_OF_EVENT ", sum)"
+                              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, row_sum(?1, ?2, ?3, ?4, ?5, ?6))",
     [ST_ROLLOUT_RECORDS] = "SELECT number, at_ns, event, state, record FROM rollout_events"
                            " WHERE rollout_id = ? AND number > ? ORDER BY number LIMIT ?",
     [ST_HISTORY_LAST] = "SELECT coalesce(max(id), 0) FROM alias_history WHERE model = ? AND alias = ?",
@@ -255,6 +284,33 @@ static int db_expect(sqlite3 *db, const char *sql, const char *expected, const c
     return code;
 }
 
+int store_row_damaged(const char *what, struct err *e)
+{
+    err_set(e, ERR_IO, "registry.db is damaged: %s is not as it was written", what);
+    err_hint(e, "slipway fsck says more; slipway restore brings back the last backup.");
+    return ERR_IO;
+}
+
+struct damage {
+    bool is_found;
+    char row[160];
+};
+
+static void on_damage(void *ctx, const char *row)
+{
+    struct damage *d = ctx;
+    if (!d->is_found)
+        snprintf(d->row, sizeof d->row, "%.150s", row);
+    d->is_found = true;
+}
+
+static int check_rows(sqlite3 *db, struct err *e)
+{
+    struct damage d = {0};
+    int code = store_sums_check(db, 1, on_damage, &d, e);
+    return !code && d.is_found ? store_row_damaged(d.row, e) : code;
+}
+
 static int db_set_up(sqlite3 *db, struct err *e)
 {
     static const char *const PRAGMAS = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
@@ -270,8 +326,12 @@ static int db_set_up(sqlite3 *db, struct err *e)
     if (!code)
         code = db_expect(db, "PRAGMA synchronous", "2", "SQLite does not sync fully", e);
     if (!code)
-        code = db_expect(db, "PRAGMA quick_check(1)", "ok", "registry.db is damaged", e);
-    return code ? code : store_migrate(db, e);
+        code = db_expect(db, "PRAGMA integrity_check(1)", "ok", "registry.db is damaged", e);
+    if (!code)
+        code = store_sums_init(db, e);
+    if (!code)
+        code = store_migrate(db, e);
+    return code ? code : check_rows(db, e);
 }
 
 static int db_open(struct store *s, struct err *e)
@@ -354,14 +414,17 @@ static int read_only(struct err *e)
     return ERR_READ_ONLY;
 }
 
-// After an error: opened anew, which checks it, and one write that changes nothing, down to the disk.
+// After an error: opened anew, which checks it, and one write that changes nothing, down to the disk. SQLite
+// does not write a row again that stays as it is, but the page with its version it does.
 static int prove(struct store *s, struct err *e)
 {
-    static const char WRITE[] = "BEGIN IMMEDIATE; UPDATE audit_head SET id = id; COMMIT";
+    char write[80];
+    snprintf(write, sizeof write, "BEGIN IMMEDIATE; PRAGMA user_version = %d; COMMIT",
+             store_schema_version());
     int code = s->db ? 0 : db_open_to_write(s, e);
     if (code)
         return code == ERR_NO_SPACE || code == ERR_NOMEM ? code : read_only(e);
-    int rc = sqlite3_exec(s->db, WRITE, NULL, NULL, NULL);
+    int rc = sqlite3_exec(s->db, write, NULL, NULL, NULL);
     if (rc == SQLITE_OK) {
         s->is_suspect = false;
         return 0;

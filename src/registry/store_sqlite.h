@@ -10,13 +10,29 @@
 
 #include <sqlite3.h>
 
+// What the sum of a row is of (store_sqlite_sums.c): all that was written, in an order that stays.
+#define STORE_FIELDS_OF_MODEL "id, name, last_version, created_ns"
+#define STORE_FIELDS_OF_VERSION                                                                              \
+    "id, model_id, number, state, engine, format, signature, description, tags, created_by, created_ns,"     \
+    " settings, reasons, admission, metrics, trained_from, replaces"
+#define STORE_FIELDS_OF_ARTIFACT "version_id, name, digest, size, role"
+#define STORE_FIELDS_OF_ALIAS    "model_id, name, version_id"
+#define STORE_FIELDS_OF_HISTORY                                                                              \
+    "model, alias, version, previous, back_id, kind, at_ns, actor, request_id, reason"
+#define STORE_FIELDS_OF_ONCE "key, method, path, body, status, answer, audit_id, at_ns"
+#define STORE_FIELDS_OF_ROLLOUT                                                                              \
+    "id, model, alias, baseline, candidates, attempt, request, salt, created_ns, state, is_over, n_moves,"   \
+    " plan, counts, moved_ns"
+#define STORE_FIELDS_OF_EVENT "rollout_id, number, at_ns, event, state, record"
+enum { STORE_SCHEMA_OF_SUMS = 5 }; // the first whose rows have them
+
 #define STORE_AUDIT_COLUMNS                                                                                  \
     "SELECT id, at_ns, actor, request_id, action, model, version, before, after, reason, hash FROM audit"
 #define STORE_AUDIT_ALL STORE_AUDIT_COLUMNS " ORDER BY id"
-// As store_audit_bind binds.
-#define STORE_AUDIT_SELECT                                                                                   \
-    STORE_AUDIT_COLUMNS " WHERE (?1 = '' OR model = ?1) AND (?2 = 0 OR id < ?2) ORDER BY id DESC LIMIT ?3"
-#define STORE_HEAD_FILE "audit.head"
+// Of all models and of one, as store_audit_bind binds: each page is found by an index.
+#define STORE_AUDIT_SELECT    STORE_AUDIT_COLUMNS " WHERE id < ?2 ORDER BY id DESC LIMIT ?3"
+#define STORE_AUDIT_SELECT_OF STORE_AUDIT_COLUMNS " WHERE model = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3"
+#define STORE_HEAD_FILE       "audit.head"
 enum { STORE_SCHEMA_OF_AUDIT = 3 }; // the first whose audit has hashes
 
 enum store_statement {
@@ -31,11 +47,14 @@ enum store_statement {
     ST_MODEL_ID,
     ST_VERSION_NEXT,
     ST_MODELS,
+    ST_MODEL_NAMES,
     ST_VERSION_ADD,
+    ST_VERSION_SUM,
     ST_VERSION_REMOVE,
     ST_VERSION_ID,
     ST_VERSION_FULL,
     ST_VERSIONS,
+    ST_VERSIONS_OF,
     ST_VERSIONS_FIRST,
     ST_VERSION_DEFAULT,
     ST_VERSIONS_REMOVE,
@@ -45,6 +64,7 @@ enum store_statement {
     ST_ALIAS_OF,
     ST_ALIAS_FIND,
     ST_ALIASES,
+    ST_ALIASES_OF,
     ST_ALIASES_NOTE,
     ST_ALIASES_OF_VERSION_REMOVE,
     ST_HISTORY_ADD,
@@ -52,8 +72,11 @@ enum store_statement {
     ST_HISTORY_REMOVED,
     ST_HISTORY_BACK,
     ST_HISTORY,
+    ST_HISTORY_OF,
+    ST_HISTORY_OF_ALIAS,
     ST_ALIAS_REMOVE,
     ST_AUDIT,
+    ST_AUDIT_OF,
     ST_ONCE_FIND,
     ST_ONCE_ADD,
     ST_ONCE_EXPIRE,
@@ -86,7 +109,7 @@ struct store {
     struct registry_digest audit_hash; // its hash
     bool is_suspect;                   // the storage failed since it last took a write
     bool has_reserve;                  // store_reserve.c
-    int head_fd;                       // of audit.head; -1: it cannot be written, or says something else
+    int head_fd; // of audit.head; -1: it cannot be written, says something else or is damaged
 };
 
 // The prepared statement, reset, without bindings. Reopens the database when an I/O error closed it.
@@ -110,6 +133,13 @@ int store_migrate(sqlite3 *db, struct err *e) ERR_CHECKED;
 // Gives each audit row its hash, in the transaction of the migration that adds it.
 int store_audit_chain(sqlite3 *db, struct err *e) ERR_CHECKED;
 
+// store_sqlite_sums.c: makes row_sum known to the connection; adds sums to all tables, in the transaction of
+// the migration; calls back for rows whose sum is not theirs, at most `limit` of each table.
+int store_sums_init(sqlite3 *db, struct err *e) ERR_CHECKED;
+int store_sums_make(sqlite3 *db, struct err *e) ERR_CHECKED;
+int store_sums_check(sqlite3 *db, unsigned limit, void (*found)(void *ctx, const char *row), void *ctx,
+                     struct err *e) ERR_CHECKED;
+
 // The schema that this program writes.
 int store_schema_version(void);
 
@@ -124,6 +154,12 @@ struct store_list {
     size_t n, cap, item_bytes;
 };
 void *store_list_add(struct store_list *l, struct arena *a); // NULL when the arena is full
+int store_row_damaged(const char *what, struct err *e);      // ERR_IO: its sum is not that of its fields
+// A bound for "id < ?": no row is as high.
+static inline int64_t store_before(uint64_t before)
+{
+    return before && before < INT64_MAX ? (int64_t)before : INT64_MAX;
+}
 // Copies a text column, with a NUL; p NULL when the arena is full.
 struct str store_column_str(sqlite3_stmt *st, int at, struct arena *a);
 
@@ -212,16 +248,20 @@ int store_audit_take(struct store_list *l, sqlite3_stmt *st, struct arena *a, st
 // audit_verify.c; dir_fd: of the data directory.
 int store_audit_verify_db(sqlite3 *db, int dir_fd, const struct registry_audit *receipt, struct arena *a,
                           struct registry_audit_report *ret, struct err *e) ERR_CHECKED;
-// What the second head says; false without one.
-bool store_head_file_read(int dir_fd, struct registry_audit *ret);
-// The second head, in audit.head beside the database: opens it and, unless it contradicts the database,
-// brings it up to date. It only helps to find what was taken away: that it cannot be had is no error.
+// What the second head says.
+enum store_head { STORE_HEAD_NONE, STORE_HEAD_READ, STORE_HEAD_DAMAGED };
+enum store_head store_head_file_read(int dir_fd, struct registry_audit *ret);
+// The second head, in audit.head beside the database: opens it and, unless it contradicts the database or is
+// damaged, brings it up to date. It only helps to find what was taken away: that it cannot be had is no
+// error.
 void store_head_file_open(struct store *s);
 void store_head_file_write(struct store *s); // after a commit
 
 // store_sqlite_housekeeping.c
 int store_expired(struct registry *r, const struct registry_retention *rule, uint64_t *after_id,
                   struct arena *a, struct registry_expired **ret, size_t *ret_n, struct err *e) ERR_CHECKED;
+int store_collected(struct registry *r, const struct registry_cause *cause, struct str what,
+                    struct err *e) ERR_CHECKED;
 int store_blob_users(struct registry *r, const struct registry_digest *d, uint64_t after_id,
                      uint64_t *ret_ids, size_t cap, size_t *ret_n, struct err *e) ERR_CHECKED;
 

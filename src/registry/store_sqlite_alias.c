@@ -299,12 +299,15 @@ int store_alias_history(struct registry *r, const struct registry_history_query 
     struct store *s = (struct store *)r;
     struct store_list l = {.item_bytes = sizeof **ret};
     sqlite3_stmt *st;
-    int rc = store_prepare(s, ST_HISTORY, &st, e);
+    enum store_statement pages = !which->model.n  ? ST_HISTORY
+                                 : which->alias.n ? ST_HISTORY_OF_ALIAS
+                                                  : ST_HISTORY_OF;
+    int rc = store_prepare(s, pages, &st, e);
     if (rc)
         return rc;
     store_bind_str(st, 1, which->model);
     store_bind_str(st, 2, which->alias);
-    sqlite3_bind_int64(st, 3, (int64_t)which->before);
+    sqlite3_bind_int64(st, 3, store_before(which->before));
     sqlite3_bind_int64(st, 4, which->limit ? (int64_t)which->limit : -1);
     while ((rc = store_step(s, st, e)) == 1) {
         struct registry_alias_change *change = store_list_add(&l, a);

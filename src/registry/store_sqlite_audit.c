@@ -6,15 +6,22 @@
 #include "registry/store_sqlite.h"
 
 #include "base/assert.h"
-
+#include "base/crc32c.h"
 #include "os/file.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { HEAD_FILE_BYTES = 20 + 1 + REGISTRY_DIGEST_HEX }; // "<number> <hash>\n"
+// "<number> <hash> <CRC-32C of what stands before it, 8 hexadecimal digits>\n"; once without the last part,
+// whose file may still have the end of a longer one behind it.
+enum {
+    HEAD_SAYS_BYTES = 20 + 1 + REGISTRY_DIGEST_HEX - 1,
+    HEAD_OLD_BYTES = HEAD_SAYS_BYTES + 1,
+    HEAD_FILE_BYTES = HEAD_SAYS_BYTES + 1 + 8 + 1,
+};
 
 static struct str text_at(sqlite3_stmt *st, int at)
 {
@@ -179,7 +186,7 @@ static int row_copy(sqlite3_stmt *st, struct arena *a, struct registry_audit *re
 void store_audit_bind(sqlite3_stmt *st, const struct registry_history_query *which)
 {
     store_bind_str(st, 1, which->model);
-    sqlite3_bind_int64(st, 2, (int64_t)which->before);
+    sqlite3_bind_int64(st, 2, store_before(which->before));
     sqlite3_bind_int64(st, 3, which->limit ? (int64_t)which->limit : -1);
 }
 
@@ -195,7 +202,7 @@ int store_audit_list(struct registry *r, const struct registry_history_query *wh
     struct store *s = (struct store *)r;
     struct store_list l = {.item_bytes = sizeof **ret};
     sqlite3_stmt *st;
-    int rc = store_prepare(s, ST_AUDIT, &st, e);
+    int rc = store_prepare(s, which->model.n ? ST_AUDIT_OF : ST_AUDIT, &st, e);
     if (rc)
         return rc;
     store_audit_bind(st, which);
@@ -211,19 +218,49 @@ int store_audit_list(struct registry *r, const struct registry_history_query *wh
     return rc;
 }
 
-bool store_head_file_read(int dir_fd, struct registry_audit *ret)
+static bool head_parse(struct str says, struct registry_audit *ret)
 {
-    char text[HEAD_FILE_BYTES + 1] = "";
-    int fd = openat(dir_fd, STORE_HEAD_FILE, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? pread(fd, text, HEAD_FILE_BYTES, 0) : -1;
-    if (fd >= 0)
-        close(fd);
-    struct str rest = {text, n > 0 ? (size_t)n : 0};
-    struct str number = str_split(&rest, ' '), hex = str_split(&rest, '\n');
-    char digest[REGISTRY_DIGEST_TEXT + 1];
-    snprintf(digest, sizeof digest, "sha256:" STR_FMT, STR_ARG(hex));
+    struct str number = str_split(&says, ' ');
+    char digest[REGISTRY_DIGEST_TEXT];
+    snprintf(digest, sizeof digest, "sha256:" STR_FMT, STR_ARG(says));
+    return number.n == 20 && str_to_u64(number, INT64_MAX, &ret->id) &&
+           registry_digest_parse(str_of(digest), &ret->hash);
+}
+
+static void head_sum(const char *says, char ret[10])
+{
+    snprintf(ret, 10, "%08x\n", (unsigned)crc32c(0, says, HEAD_SAYS_BYTES));
+}
+
+static enum store_head head_read_once(int dir_fd, struct registry_audit *ret)
+{
+    char text[HEAD_FILE_BYTES + 2] = "", sum[10];
     *ret = (struct registry_audit){0};
-    return str_to_u64(number, INT64_MAX, &ret->id) && registry_digest_parse(str_of(digest), &ret->hash);
+    int fd = openat(dir_fd, STORE_HEAD_FILE, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? STORE_HEAD_NONE : STORE_HEAD_DAMAGED;
+    ssize_t n = pread(fd, text, HEAD_FILE_BYTES + 1, 0);
+    close(fd);
+    // Made, and its first and only short write did not reach its end: nothing is known from it.
+    if (n >= 0 && n < HEAD_OLD_BYTES)
+        return STORE_HEAD_NONE;
+    head_sum(text, sum);
+    bool is_old = n >= HEAD_OLD_BYTES && text[HEAD_SAYS_BYTES] == '\n';
+    bool is_whole = n == HEAD_FILE_BYTES && text[HEAD_SAYS_BYTES] == ' ' &&
+                    memcmp(text + HEAD_SAYS_BYTES + 1, sum, 9) == 0;
+    if ((is_old || is_whole) && head_parse((struct str){text, HEAD_SAYS_BYTES}, ret))
+        return STORE_HEAD_READ;
+    *ret = (struct registry_audit){0};
+    return STORE_HEAD_DAMAGED;
+}
+
+enum store_head store_head_file_read(int dir_fd, struct registry_audit *ret)
+{
+    enum { TRIES = 3 }; // a server may be writing it
+    enum store_head is = STORE_HEAD_DAMAGED;
+    for (int i = 0; i < TRIES && is == STORE_HEAD_DAMAGED; i++)
+        is = head_read_once(dir_fd, ret);
+    return is;
 }
 
 // Whether the database has the row that the file names.
@@ -248,7 +285,8 @@ void store_head_file_open(struct store *s)
     struct err ignored;
     if (store_audit_head(&s->base, &head, &ignored))
         return;
-    if (store_head_file_read(s->dir_fd, &file) && !head_agrees(s, &file, &head))
+    enum store_head is = store_head_file_read(s->dir_fd, &file);
+    if (is == STORE_HEAD_DAMAGED || (is == STORE_HEAD_READ && !head_agrees(s, &file, &head)))
         return; // it stays as it is: the only trace of what is missing
     s->head_fd = openat(s->dir_fd, STORE_HEAD_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
     s->audit_id = (int64_t)head.id;
@@ -258,9 +296,11 @@ void store_head_file_open(struct store *s)
 
 void store_head_file_write(struct store *s)
 {
-    char text[HEAD_FILE_BYTES + 1], hex[REGISTRY_DIGEST_HEX];
+    char text[HEAD_FILE_BYTES + 1], hex[REGISTRY_DIGEST_HEX], sum[10];
     registry_digest_hex(&s->audit_hash, hex);
-    snprintf(text, sizeof text, "%020llu %s\n", (unsigned long long)s->audit_id, hex);
+    snprintf(text, sizeof text, "%020llu %s ", (unsigned long long)s->audit_id, hex);
+    head_sum(text, sum);
+    memcpy(text + HEAD_SAYS_BYTES + 1, sum, sizeof sum);
     // One write of less than a sector, not synced: at worst the file is behind, never ahead of what is
     // durable.
     if (s->head_fd >= 0 && pwrite(s->head_fd, text, HEAD_FILE_BYTES, 0) != HEAD_FILE_BYTES) {

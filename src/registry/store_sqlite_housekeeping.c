@@ -65,6 +65,15 @@ int store_expired(struct registry *r, const struct registry_retention *rule, uin
     return rc;
 }
 
+int store_collected(struct registry *r, const struct registry_cause *cause, struct str what, struct err *e)
+{
+    struct store *s = (struct store *)r;
+    int rc = store_begin(s, e);
+    if (!rc)
+        rc = store_audit(s, cause, "collect", STR(""), 0, STR(""), what, e);
+    return store_end(s, rc, e);
+}
+
 int store_blob_users(struct registry *r, const struct registry_digest *d, uint64_t after_id,
                      uint64_t *ret_ids, size_t cap, size_t *ret_n, struct err *e)
 {

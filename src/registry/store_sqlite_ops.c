@@ -111,7 +111,11 @@ static int version_row_add(struct store *s, const struct registry_version *v, in
         return rc;
     *ret_id = sqlite3_column_int64(st, 0);
     sqlite3_reset(st);
-    return 0;
+    rc = store_prepare(s, ST_VERSION_SUM, &st, e); // now that its id is known
+    if (rc)
+        return rc;
+    sqlite3_bind_int64(st, 1, *ret_id);
+    return store_run(s, st, e);
 }
 
 static int add_check(const struct registry_version *v, struct str alias, struct err *e)
@@ -294,6 +298,14 @@ static int rollout_move(struct registry *r, const struct registry_cause *cause, 
     return rc;
 }
 
+static int collected(struct registry *r, const struct registry_cause *cause, struct str what, struct err *e)
+{
+    int rc = store_collected(r, cause, what, e);
+    if (rc == ERR_NO_SPACE && store_reserve_release((struct store *)r))
+        rc = store_collected(r, cause, what, e);
+    return rc;
+}
+
 const struct registry_ops STORE_SQLITE_OPS = {
     .close = store_close,
     .version_next = version_next,
@@ -316,6 +328,7 @@ const struct registry_ops STORE_SQLITE_OPS = {
     .audit_verify = store_audit_verify,
     .once_find = store_once_find,
     .expired = store_expired,
+    .collected = collected,
     .blob_users = store_blob_users,
     .version_find = store_version_find,
     .rollout_next = store_rollout_next,

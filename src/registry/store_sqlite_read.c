@@ -2,6 +2,7 @@
 // Reading the registry on SQLite: lists and single rows, copied into the caller's arena.
 #include "registry/store_sqlite.h"
 
+#include "base/limits.h"
 #include "base/near.h"
 
 #include <stdio.h>
@@ -96,6 +97,8 @@ static int load_artifacts(struct store *s, struct registry_version *v, struct ar
             rc = err_set(e, ERR_IO, "registry.db has a digest that is none");
         else if (!registry_role_parse(str_of((const char *)sqlite3_column_text(st, 3)), &f->role))
             rc = err_set(e, ERR_IO, "registry.db has an artifact of a role that is none");
+        else if (sqlite3_column_int(st, 4))
+            rc = store_row_damaged("a file of a version", e);
         if (rc < 0) {
             sqlite3_reset(st);
             return rc;
@@ -168,11 +171,11 @@ int store_versions(struct registry *r, const struct registry_versions_query *whi
 {
     struct store *s = (struct store *)r;
     sqlite3_stmt *st;
-    int rc = store_prepare(s, ST_VERSIONS, &st, e);
+    int rc = store_prepare(s, which->model.n ? ST_VERSIONS_OF : ST_VERSIONS, &st, e);
     if (rc)
         return rc;
     store_bind_str(st, 1, which->model);
-    sqlite3_bind_int64(st, 2, which->before);
+    sqlite3_bind_int64(st, 2, store_before(which->before));
     sqlite3_bind_int64(st, 3, which->limit ? (int64_t)which->limit : -1);
     return take_versions(s, st, a, ret, ret_n, e);
 }
@@ -199,10 +202,11 @@ int store_aliases(struct registry *r, struct str model, struct arena *a, struct 
     struct store *s = (struct store *)r;
     struct store_list l = {.item_bytes = sizeof **ret};
     sqlite3_stmt *st;
-    int rc = store_prepare(s, ST_ALIASES, &st, e);
+    int rc = store_prepare(s, model.n ? ST_ALIASES_OF : ST_ALIASES, &st, e);
     if (rc)
         return rc;
-    store_bind_str(st, 1, model);
+    if (model.n)
+        store_bind_str(st, 1, model);
     while ((rc = store_step(s, st, e)) == 1) {
         struct registry_alias *alias = store_list_add(&l, a);
         struct str name = store_column_str(st, 0, a);
@@ -218,26 +222,45 @@ int store_aliases(struct registry *r, struct str model, struct arena *a, struct 
     return rc;
 }
 
+// Names of models that stand near in order, and not all: a name that is asked for in vain costs no more with
+// 10,000 models than with 500.
+static int names_near(struct store *s, struct str model, struct arena *a, struct store_list *l, struct err *e)
+{
+    enum { EACH_WAY = LIMIT_NEAR_CANDIDATES / 2 };
+    sqlite3_stmt *st;
+    int rc = store_prepare(s, ST_MODEL_NAMES, &st, e);
+    if (rc)
+        return rc;
+    store_bind_str(st, 1, model);
+    sqlite3_bind_int64(st, 2, EACH_WAY);
+    while ((rc = store_step(s, st, e)) == 1) {
+        struct str *name = store_list_add(l, a);
+        if (name)
+            *name = store_column_str(st, 0, a);
+        if (!name || !name->p) {
+            sqlite3_reset(st);
+            return store_no_memory(e);
+        }
+    }
+    return rc;
+}
+
 // The hint names the model that was probably meant; without memory to look there is none.
 static int unknown_model(struct store *s, struct str model, struct err *e)
 {
     enum { NAMES_BYTES = 16 << 20 };
     err_set(e, ERR_UNKNOWN_MODEL, "there is no model '" STR_FMT "'", STR_ARG(model));
     struct arena a = {0};
+    struct store_list l = {.item_bytes = sizeof(struct str)};
     struct err ignored;
     if (arena_init(&a, NAMES_BYTES, &ignored))
         return ERR_UNKNOWN_MODEL;
-    struct registry_model *list = NULL;
-    size_t n = 0;
-    struct str *names = NULL;
-    if (!store_models(&s->base, &a, &list, &n, &ignored))
-        names = arena_calloc(&a, n, sizeof *names);
-    for (size_t i = 0; names && i < n; i++)
-        names[i] = list[i].name;
-    int near = names ? near_find(model, names, n) : -1;
+    bool is_read = names_near(s, model, &a, &l, &ignored) == 0;
+    const struct str *names = l.items;
+    int near = is_read && l.n ? near_find(model, names, l.n) : -1;
     if (near >= 0)
         err_hint(e, "Did you mean '" STR_FMT "'?", STR_ARG(names[near]));
-    else if (names && n == 0)
+    else if (is_read && l.n == 0)
         err_hint(e, "The registry has no models yet.");
     arena_done(&a);
     return ERR_UNKNOWN_MODEL;
@@ -307,8 +330,9 @@ int store_alias_target(struct store *s, int64_t in_model, struct str alias, int6
         return rc;
     *ret_id = sqlite3_column_int64(st, 0);
     *ret_number = (uint32_t)sqlite3_column_int64(st, 1);
+    bool is_damaged = sqlite3_column_int(st, 2) != 0;
     sqlite3_reset(st);
-    return 0;
+    return is_damaged ? store_row_damaged("an alias", e) : 0;
 }
 
 // 0 where all were rejected.
@@ -358,7 +382,10 @@ int store_version_find(struct registry *r, struct str model, struct str selector
     rc = store_step(s, st, e);
     if (rc < 0)
         return rc;
+    bool is_damaged = rc == 1 && sqlite3_column_int(st, 18) != 0;
     rc = rc == 1 ? take_version(st, a, ret, e) : err_set(e, ERR_INTERNAL, "a version has vanished");
     sqlite3_reset(st);
+    if (!rc && is_damaged)
+        rc = store_row_damaged("a version", e);
     return rc ? rc : load_artifacts(s, ret, a, e);
 }

@@ -62,6 +62,10 @@ static const char SCHEMA_3[] =
     " audit_id INTEGER NOT NULL, at_ns INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE INDEX idempotency_by_time ON idempotency (at_ns);";
 
+#define STAY                                                                                                 \
+    "CREATE TRIGGER rollout_events_stay BEFORE UPDATE ON rollout_events"                                     \
+    " BEGIN SELECT RAISE(ABORT, 'the record of a rollout is never changed'); END;"
+
 // Rollouts outlive the versions and models that they were about. Their records are only added.
 static const char SCHEMA_4[] =
     "CREATE TABLE rollouts (id INTEGER PRIMARY KEY AUTOINCREMENT, model TEXT NOT NULL, alias TEXT NOT NULL,"
@@ -73,17 +77,29 @@ static const char SCHEMA_4[] =
     "CREATE INDEX rollouts_by_model ON rollouts (model, id);"
     "CREATE TABLE rollout_events (rollout_id INTEGER NOT NULL REFERENCES rollouts(id),"
     " number INTEGER NOT NULL CHECK (number > 0), at_ns INTEGER NOT NULL, event TEXT NOT NULL,"
-    " state TEXT NOT NULL, record TEXT NOT NULL, PRIMARY KEY (rollout_id, number)) STRICT, WITHOUT ROWID;"
-    "CREATE TRIGGER rollout_events_stay BEFORE UPDATE ON rollout_events"
-    " BEGIN SELECT RAISE(ABORT, 'the record of a rollout is never changed'); END;"
-    "CREATE TRIGGER rollout_events_last BEFORE DELETE ON rollout_events"
+    " state TEXT NOT NULL, record TEXT NOT NULL, PRIMARY KEY (rollout_id, number)) STRICT, WITHOUT "
+    "ROWID;" STAY "CREATE TRIGGER rollout_events_last BEFORE DELETE ON rollout_events"
     " BEGIN SELECT RAISE(ABORT, 'the record of a rollout is never deleted'); END;";
+
+// Each row gets its sum. Records of rollouts are never changed but this once.
+static const char SCHEMA_5[] = "DROP TRIGGER rollout_events_stay;";
+
+static int add_sums(sqlite3 *db, struct err *e)
+{
+    int code = store_sums_make(db, e);
+    int rc = code ? SQLITE_OK : sqlite3_exec(db, STAY, NULL, NULL, NULL);
+    return rc == SQLITE_OK ? code : store_error_from(rc, sqlite3_errmsg(db), e);
+}
 
 // MIGRATIONS[i] leads from schema version i to i + 1. Never change one that was released: add the next.
 static const struct migration {
     const char *sql;
     int (*then)(sqlite3 *db, struct err *e); // what SQL cannot do; NULL: nothing
-} MIGRATIONS[] = {{SCHEMA_1, NULL}, {SCHEMA_2, NULL}, {SCHEMA_3, store_audit_chain}, {SCHEMA_4, NULL}};
+} MIGRATIONS[] = {{SCHEMA_1, NULL},
+                  {SCHEMA_2, NULL},
+                  {SCHEMA_3, store_audit_chain},
+                  {SCHEMA_4, NULL},
+                  {SCHEMA_5, add_sums}};
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof MIGRATIONS[0] };
 
 int store_schema_version(void)

@@ -21,6 +21,7 @@ enum store_fd {
     STORE_FD_RESULT_ALONE = STORE_FD_TMP,
 };
 
-// Result: {"stored":true}, false when the blob was there, or an error as compile_main writes it. Returns the
+// Result: {"stored":true,"replaced":false}, stored false when the blob was there, replaced true when what was
+// there was damaged; or an error as compile_main writes it. Returns the
 // exit code, 0 when a result was written. argc and argv are main's; argv[1] is STORE_ROLE.
 int store_main(int argc, char *const *argv);

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import requests
 
-from conftest import BINARY
+from conftest import BINARY, restore_sums
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "onnx"))
 STEPS = ["format", "signature", "limits", "fit", "golden", "batch", "stability", "extremes", "warm-up", "latency"]
@@ -247,6 +247,7 @@ def test_golden_rows_are_computed_again_at_a_later_start(start_server, churn, pr
                              " (SELECT v.id FROM versions v JOIN models m ON m.id = v.model_id WHERE m.name = ?)",
                              (digest.removeprefix("sha256:"), size, model)).rowcount
         assert changed == 1
+    restore_sums(db, "artifacts", "version_id, name, digest, size, role")
     db.commit()
     db.close()
 

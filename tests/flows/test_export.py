@@ -2,12 +2,14 @@
 """Versions as directories and as OCI image layouts: written, checked by a reader of our own, taken back bit-equal."""
 
 import hashlib
+import http.server
 import json
 import os
 import pathlib
 import re
 import shutil
 import subprocess
+import threading
 
 import pytest
 from conftest import BINARY
@@ -130,13 +132,13 @@ def read_layout(folder):
     config = json.loads(take(manifest["config"]))
     layers = [(layer, take(layer)) for layer in manifest["layers"]]
     assert seen == set(blobs)
-    return ref, entry["digest"], config, layers
+    return ref, entry["digest"], config, layers, manifest
 
 
 def test_an_oci_layout_goes_out_and_back_bit_equal(server, whole, tmp_path):
     good(server, "push", "churn", whole)
     out = json.loads(good(server, "export", "churn@champion", "--oci", tmp_path / "a", "--json"))
-    ref, digest, config, layers = read_layout(tmp_path / "a")
+    ref, digest, config, layers, _ = read_layout(tmp_path / "a")
     assert (ref, out["digest"]) == ("1", digest)
     assert config == json.loads((whole / "slipway.json").read_text())
     assert {layer["annotations"]["org.opencontainers.image.title"]: data for layer, data in layers} == {
@@ -173,6 +175,100 @@ def test_damage_is_named_and_refused(server, whole, tmp_path, form):
             target.write_bytes(data)
     good(server, "push", "again", tmp_path / "a")
     assert len(json.loads(good(server, "show", "again", "--json"))["versions"]) == 1
+
+
+def sound_but_other(data):
+    """Other bytes of the same length that are as good a file: a model of which one number ends in another digit."""
+    at = re.search(rb'"base_score":"[^"]*?(\d)[^0-9"]*"', data)
+    place = at.start(1) if at else data.rindex(b"1")
+    return data[:place] + (b"2" if data[place:place + 1] != b"2" else b"3") + data[place + 1:]
+
+
+@pytest.mark.parametrize("form", ["-o", "--oci"])
+def test_another_sound_file_than_was_exported_is_refused(server, whole, tmp_path, form):
+    """Nothing but the digest tells them apart: the file is as long, and a server would take it."""
+    good(server, "push", "churn", whole)
+    good(server, "export", "churn", form, tmp_path / "a")
+    model = (whole / "model.json").read_bytes()
+    path = next(path for path in (tmp_path / "a").rglob("*") if path.is_file() and path.read_bytes() == model)
+    other = sound_but_other(model)
+    assert len(other) == len(model) and other != model
+    (tmp_path / "other.json").write_bytes(other)
+    good(server, "push", "other", tmp_path / "other.json")  # it is a model
+    path.write_bytes(other)
+    done = slipway(server, "push", "again", tmp_path / "a")
+    assert done.returncode == 1 and "'model.json' is damaged" in done.stderr, done.stderr
+    path.write_bytes(model)
+    good(server, "push", "again", tmp_path / "a")
+
+
+def test_a_digest_that_is_wrong_in_an_export_is_noticed(server, whole, tmp_path):
+    """In each place where one stands: as if the export had written another one."""
+    good(server, "push", "churn", whole)
+    good(server, "export", "churn", "-o", tmp_path / "a")
+    good(server, "export", "churn", "--oci", tmp_path / "b")
+    wrong = sha256(b"another file")
+
+    def refused(folder, path, text, digest):
+        assert text.count(digest) >= 1
+        path.write_text(text.replace(digest, wrong))
+        done = slipway(server, "push", "again", folder)
+        assert done.returncode == 1, done.stdout
+        path.write_text(text)
+
+    description = (tmp_path / "a" / "slipway.json").read_text()
+    for artifact in json.loads(description)["artifacts"]:
+        refused(tmp_path / "a", tmp_path / "a" / "slipway.json", description, artifact["digest"])
+    index_path = tmp_path / "b" / "index.json"
+    index = index_path.read_text()
+    refused(tmp_path / "b", index_path, index, json.loads(index)["manifests"][0]["digest"])
+    # Below the index each file's name is its digest: the wrong one is told in a manifest that fits its own name.
+    manifest = read_layout(tmp_path / "b")[4]
+    for digest in [manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])]:
+        data = json.dumps(manifest).replace(digest, wrong).encode()
+        told = {**json.loads(index)["manifests"][0], "digest": sha256(data), "size": len(data)}
+        (tmp_path / "b" / "blobs" / "sha256" / sha256(data)[7:]).write_bytes(data)
+        index_path.write_text(json.dumps({**json.loads(index), "manifests": [told]}))
+        done = slipway(server, "push", "again", tmp_path / "b")
+        assert done.returncode == 1, done.stdout
+    index_path.write_text(index)
+    good(server, "push", "again", tmp_path / "b")
+    assert len(json.loads(good(server, "show", "again", "--json"))["versions"]) == 1
+
+
+class Liar(http.server.BaseHTTPRequestHandler):
+    """A server whose files are not what it says they are."""
+
+    version, blob = {}, b""
+
+    def do_GET(self):
+        data = self.blob if "/blobs/" in self.path else json.dumps(self.version).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("form", ["-o", "--oci"])
+def test_an_export_never_writes_a_file_under_another_digest(tmp_path, form):
+    told = {"model": "churn", "version": 1, "state": "ready", "artifacts": [
+        {"name": "model.json", "role": "model", "digest": sha256(b"the model"), "size": 9}]}
+    liar = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Here", (Liar,), {"version": told, "blob": b"the motel"}))
+    thread = threading.Thread(target=liar.serve_forever)
+    thread.start()
+    try:
+        words = [BINARY, "export", "churn/1", form, str(tmp_path / "a"), "--url", f"http://127.0.0.1:{liar.server_port}"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    finally:
+        liar.shutdown()
+        thread.join()
+        liar.server_close()
+    assert done.returncode == 1 and "damaged" in done.stderr, done.stderr
+    assert not (tmp_path / "a").exists()
 
 
 def test_nothing_is_overwritten_unasked(server, whole, tmp_path):

@@ -147,11 +147,18 @@ def test_flipped_files_are_found_and_never_served(start_server, tmp_path, churn,
         else:
             assert_serves(again, f"m{i}", churn)
     assert_serves(again, "price", price)
-    # A push finds the damage and sets it aside, the next one stores the file anew.
-    words = ["push", f"m{bad[0]}", files[bad[0]], "--url", again.url]
-    assert slipway(*words).returncode == 1
-    assert slipway(*words).returncode == 0
+    # A push finds the damage, sets it aside and stores the file anew.
+    pushed = slipway("push", f"m{bad[0]}", files[bad[0]], "--url", again.url)
+    assert pushed.returncode == 0, pushed.stderr
+    gone = "sha256:" + hashlib.sha256(files[bad[0]].read_bytes()).hexdigest()
+    again.wait_event("blob_damaged", lambda e: e["digest"] == gone)
     assert_serves(again, f"m{bad[0]}", churn)
+    # So does an upload that asks nobody.
+    data = files[bad[1]].read_bytes()
+    digest = "sha256:" + hashlib.sha256(data).hexdigest()
+    put = requests.put(f"{again.url}/api/v1/blobs/{digest}", data=data, timeout=30)
+    assert put.status_code == 201 and put.json()["replaced_damaged"] is True, put.text
+    again.wait_event("blob_replaced", lambda e: e["digest"] == digest)
 
 
 def kept_images(server):

@@ -13,7 +13,8 @@
 
 enum { GET_BLOCK_BYTES = 64 << 10 };
 
-// An upload. Without a writer the blob is there already, and the bytes are passed over.
+// An upload, also of a blob that is there already: it may be damaged, and is then replaced. Without a writer
+// the disk is full, and the bytes are passed over.
 struct upload {
     struct request *r;
     struct store_job job;
@@ -57,10 +58,12 @@ int blob_put_start(struct request *r, struct err *e)
     r->state_free = upload_free;
     housekeeping_hold(r->c, &u->hold, &u->blob, 1);
     rc = r->c->blobs->ops->find(r->c->blobs, &digest, &u->size, e);
-    if (rc == ERR_NOT_FOUND)
-        rc = r->c->registry->ops->room(r->c->registry, e); // before anything is half-written
-    else
+    if (rc && rc != ERR_NOT_FOUND)
         return rc;
+    bool is_there = rc == 0;
+    rc = r->c->registry->ops->room(r->c->registry, e); // before anything is half-written
+    if (rc && is_there)
+        return 0;
     if (!rc)
         rc =
             r->c->blobs->ops->writer_open(r->c->blobs, r->c->args->settings->max_upload_bytes, &u->writer, e);
@@ -83,8 +86,12 @@ static void on_stored(struct store_job *j, bool stored, const struct err *e)
         return;
     }
     registry_digest_text(&u->blob.digest, text);
-    buf_printf(&r->out, "{\"digest\":\"%s\",\"size\":%llu,\"stored\":%s}", text, (unsigned long long)u->size,
-               stored ? "true" : "false");
+    if (j->replaced)
+        log_event(&r->c->log, LOG_LEVEL_WARN, "blob_replaced", LOG_Z("digest", text),
+                  LOG_Z("request_id", r->request_id));
+    buf_printf(&r->out, "{\"digest\":\"%s\",\"size\":%llu,\"stored\":%s%s}", text,
+               (unsigned long long)u->size, stored ? "true" : "false",
+               j->replaced ? ",\"replaced_damaged\":true" : "");
     request_answer(r, stored ? 201 : 200, "application/json");
 }
 
@@ -126,16 +133,22 @@ static int download_more(struct request *r)
     return n > 0;
 }
 
-// Damage is never handed out.
+// Damage is never handed out. Who asks with HEAD whether a file is there would not upload it if it were said
+// to be: what is damaged is none.
 static void on_verified(struct verification *v, const struct err *e)
 {
     struct request *r = ((struct download *)((char *)v - offsetof(struct download, verification)))->r;
+    struct err none;
+    if (e && r->is_head && e->code == ERR_DIGEST) {
+        err_set(&none, ERR_NOT_FOUND, "%s", e->msg);
+        e = &none;
+    }
     if (e) {
         request_fail(r, e);
         return;
     }
     r->has_length = true;
-    r->refill = download_more;
+    r->refill = r->is_head ? NULL : download_more;
     request_answer(r, 200, "application/octet-stream");
 }
 
@@ -159,9 +172,5 @@ int blob_get(struct request *r, struct err *e)
     *d = (struct download){.r = r, .verification.on_done = on_verified, .fd = fd};
     r->state = d;
     r->state_free = download_free;
-    if (!r->is_head)
-        return verification_start(r->c, &d->verification, &digest, fd, e);
-    r->has_length = true;
-    request_answer(r, 200, "application/octet-stream");
-    return 0;
+    return verification_start(r->c, &d->verification, &digest, fd, e);
 }

@@ -296,6 +296,7 @@ static void put_list(struct buf *out, const char *name, const struct listed *l)
 static void end(struct collection *k, const struct err *e)
 {
     struct buf out;
+    char what[96];
     buf_init(&out, 3 * LIST_BYTES + 4096);
     loop_timer_clear(k->c->loop, &k->due);
     if (!e) {
@@ -312,7 +313,9 @@ static void end(struct collection *k, const struct err *e)
             log_event(&k->c->log, LOG_LEVEL_INFO, "garbage_collected", LOG_INT("versions", k->removed.n),
                       LOG_INT("blobs", k->unneeded.n), LOG_INT("bytes", k->bytes));
     }
-    k->spec.on_done(k->spec.ctx, buf_str(&out), e);
+    snprintf(what, sizeof what, "versions=%llu files=%llu bytes=%llu", (unsigned long long)k->removed.n,
+             (unsigned long long)k->unneeded.n, (unsigned long long)k->bytes);
+    k->spec.on_done(k->spec.ctx, &(struct collection_end){e, buf_str(&out), str_of(what)});
     buf_done(&out);
 }
 

@@ -6,12 +6,18 @@
 
 struct collection;
 
+struct collection_end {
+    const struct err *why; // why the run ended early; NULL: it did all it should
+    struct str answer;     // JSON
+    struct str what;       // for the audit: "versions=2 files=3 bytes=1200"
+};
+
 struct collection_spec {
     bool dry_run;
     // Whether a version answered a request lately.
     bool (*is_used)(void *ctx, const struct deployment *d);
-    // Called once, never by collection_start: the answer as JSON, or why the run ended. May free the run.
-    void (*on_done)(void *ctx, struct str answer, const struct err *e);
+    // Called once, never by collection_start. May free the run.
+    void (*on_done)(void *ctx, const struct collection_end *end);
     void *ctx;
 };
 

@@ -3,12 +3,14 @@
 #include "role/controller/housekeeping.h"
 
 #include "base/clock.h"
+#include "role/controller/change.h"
 #include "role/controller/collection.h"
 #include "role/controller/request.h"
 #include "role/controller/scaling.h"
 #include "settings/settings.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <yyjson.h>
 
 enum { TICK_MS = 10000 };
@@ -19,6 +21,14 @@ struct use {
     uint64_t used_mono_ns; // 0: not since this process started
 };
 
+// Who ordered a run that removes, and under which key: kept beyond the request, because the run goes on when
+// its caller has left.
+struct order {
+    struct registry_cause cause;
+    struct registry_once once;
+    char *texts; // owned; what both point into. NULL: the run is nobody's order
+};
+
 struct housekeeping {
     struct controller *c;
     struct timer due;
@@ -26,6 +36,7 @@ struct housekeeping {
     struct use uses[LIMIT_DEPLOYMENTS];
     struct collection *collection; // NULL: none runs
     struct request *request;       // who waits for it; NULL: nobody
+    struct order order;            // of the collection
 };
 
 // ---- holds ----
@@ -84,24 +95,69 @@ static bool is_used(void *ctx, const struct deployment *d)
 
 // ---- runs ----
 
-static void on_done(void *ctx, struct str answer, const struct err *e)
+static void order_drop(struct order *o)
+{
+    free(o->texts);
+    *o = (struct order){0};
+}
+
+static int order_keep(struct order *o, const struct request *r, struct err *e)
+{
+    *o = (struct order){.cause = request_cause(r), .once = r->once};
+    struct str *texts[] = {&o->cause.request_id, &o->cause.reason, &o->once.key, &o->once.method,
+                           &o->once.path};
+    size_t n = 1, n_texts = sizeof texts / sizeof texts[0];
+    for (size_t i = 0; i < n_texts; i++)
+        n += texts[i]->n;
+    char *at = o->texts = malloc(n);
+    if (!at)
+        return err_set(e, ERR_NOMEM, "no memory to collect garbage");
+    for (size_t i = 0; i < n_texts; i++) {
+        if (texts[i]->n)
+            memcpy(at, texts[i]->p, texts[i]->n);
+        texts[i]->p = at;
+        at += texts[i]->n;
+    }
+    o->cause.once = r->is_once ? &o->once : NULL;
+    return 0;
+}
+
+// The order is a change like others: it has its row in the audit, and its answer is kept under its key.
+static int order_commit(struct housekeeping *k, const struct collection_end *end, struct err *e)
+{
+    struct registry *reg = k->c->registry;
+    k->order.cause.wall_ns = clock_wall_ns();
+    k->order.once.status = 200;
+    k->order.once.answer = end->answer;
+    int rc = reg->ops->collected(reg, &k->order.cause, end->what, e);
+    return rc ? err_wrap(e, "what could go is gone; to write that down") : 0;
+}
+
+static void on_done(void *ctx, const struct collection_end *end)
 {
     struct housekeeping *k = ctx;
     struct request *r = k->request;
+    struct err e;
+    const struct err *why = end->why;
+    if (!why && k->order.texts && order_commit(k, end, &e))
+        why = &e;
     k->request = NULL;
     if (r) {
         r->state = NULL;
         r->state_free = NULL;
     }
-    if (r && e) {
-        request_fail(r, e);
+    if (r && why) {
+        request_fail(r, why);
     } else if (r) {
-        buf_put_str(&r->out, answer);
+        buf_put_str(&r->out, end->answer);
+        if (k->order.texts)
+            change_receipt(r);
         request_answer(r, 200, "application/json");
-    } else if (e) {
-        log_event(&k->c->log, LOG_LEVEL_ERROR, "collection_failed", LOG_Z("code", err_name(e->code)),
-                  LOG_Z("message", e->msg));
+    } else if (why) {
+        log_event(&k->c->log, LOG_LEVEL_ERROR, "collection_failed", LOG_Z("code", err_name(why->code)),
+                  LOG_Z("message", why->msg));
     }
+    order_drop(&k->order);
     collection_free(k->collection);
     k->collection = NULL;
 }
@@ -152,25 +208,37 @@ void housekeeping_close(struct controller *c)
     struct housekeeping *k = c->housekeeping;
     if (!k)
         return;
+    order_drop(&k->order);
     collection_free(k->collection);
     loop_timer_clear(c->loop, &k->due);
     free(k);
     c->housekeeping = NULL;
 }
 
-// {"dry_run":true}, or nothing.
-static int parse(struct str body, bool *ret_dry_run, struct err *e)
+// {"dry_run":true,"reason":"…"}, or nothing.
+static int parse(struct request *r, bool *ret_dry_run, struct err *e)
 {
+    struct str body = buf_str(&r->body);
     *ret_dry_run = false;
     if (body.n == 0)
         return 0;
     yyjson_doc *doc = yyjson_read(body.p, body.n, 0);
-    yyjson_val *root = yyjson_doc_get_root(doc), *dry_run = yyjson_obj_get(root, "dry_run");
-    bool good = yyjson_is_obj(root) && yyjson_obj_size(root) == (dry_run ? 1 : 0) &&
-                (!dry_run || yyjson_is_bool(dry_run));
+    yyjson_val *root = yyjson_doc_get_root(doc), *dry_run = yyjson_obj_get(root, "dry_run"),
+               *reason = yyjson_obj_get(root, "reason");
+    bool good = yyjson_is_obj(root) &&
+                yyjson_obj_size(root) == (size_t)(dry_run != NULL) + (reason != NULL) &&
+                (!dry_run || yyjson_is_bool(dry_run)) &&
+                (!reason || (yyjson_is_str(reason) && yyjson_get_len(reason) <= LIMIT_REASON_BYTES));
     *ret_dry_run = yyjson_is_true(dry_run);
+    if (good && reason)
+        request_reason(r, (struct str){yyjson_get_str(reason), yyjson_get_len(reason)});
     yyjson_doc_free(doc);
-    return good ? 0 : err_set(e, ERR_INVALID, "the body must be {\"dry_run\":true}, false, or empty");
+    return good
+               ? 0
+               : err_set(e, ERR_INVALID,
+                         "the body must be an object with \"dry_run\", true or false, and \"reason\", a text "
+                         "of at most %d bytes, or empty",
+                         LIMIT_REASON_BYTES);
 }
 
 // The run goes on without him.
@@ -184,9 +252,15 @@ int garbage_collect(struct request *r, struct err *e)
 {
     struct housekeeping *k = r->c->housekeeping;
     bool dry_run;
-    int rc = parse(buf_str(&r->body), &dry_run, e);
+    int rc = parse(r, &dry_run, e);
+    if (!rc && k->collection && r->is_once && k->order.cause.once && str_eq(k->order.once.key, r->once.key))
+        rc = err_set(e, ERR_IN_PROGRESS, "a request with this Idempotency-Key is being worked on");
+    if (!rc && !dry_run && !k->collection)
+        rc = order_keep(&k->order, r, e);
     if (!rc)
         rc = run(k, dry_run, e);
+    if (rc && !k->collection)
+        order_drop(&k->order);
     if (rc)
         return rc;
     k->request = r;

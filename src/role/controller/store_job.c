@@ -12,7 +12,7 @@
 
 enum { SLICE_BYTES = 512 << 10 }; // read and hashed in a turn of the loop: well below a millisecond
 
-static int result_parse(struct str json, bool *ret_stored, struct err *e)
+static int result_parse(struct str json, bool *ret_stored, bool *ret_replaced, struct err *e)
 {
     yyjson_doc *doc = yyjson_read(json.p, json.n, 0);
     yyjson_val *root = yyjson_doc_get_root(doc), *stored = yyjson_obj_get(root, "stored");
@@ -20,6 +20,7 @@ static int result_parse(struct str json, bool *ret_stored, struct err *e)
     if (!rc && !yyjson_is_bool(stored))
         rc = err_set(e, ERR_INTERNAL, "the process that stored the file did not say what it did");
     *ret_stored = yyjson_is_true(stored);
+    *ret_replaced = yyjson_is_true(yyjson_obj_get(root, "replaced"));
     yyjson_doc_free(doc);
     return rc;
 }
@@ -44,8 +45,9 @@ static void on_end(void *owner, const struct helper_end *end)
     struct err e = {0};
     bool stored = false;
     j->helper = NULL;
-    int rc = end->is_late || end->status != 0 || end->report.n == 0 ? ended_badly(end, &e)
-                                                                    : result_parse(end->report, &stored, &e);
+    int rc = end->is_late || end->status != 0 || end->report.n == 0
+                 ? ended_badly(end, &e)
+                 : result_parse(end->report, &stored, &j->replaced, &e);
     j->on_done(j, stored, rc ? &e : NULL);
 }
 
@@ -90,6 +92,14 @@ static void set_slice(struct controller *c)
         end(c->verifications, &e);
 }
 
+static int set_aside(struct controller *c, const struct verification *v, struct err *e)
+{
+    char text[REGISTRY_DIGEST_TEXT];
+    registry_digest_text(&v->digest, text);
+    log_event(&c->log, LOG_LEVEL_ERROR, "blob_damaged", LOG_Z("digest", text));
+    return c->blobs->ops->set_aside(c->blobs, &v->digest, v->fd, e);
+}
+
 // One slice for the first in the queue, which then goes behind the others: a small one does not wait for a
 // large one.
 static void on_slice(struct timer *t)
@@ -101,7 +111,7 @@ static void on_slice(struct timer *t)
     bool done = false;
     int rc = digest_check_step(v->check, v->fd, SLICE_BYTES, &done, &is, &e);
     if (!rc && done && !registry_digest_eq(&is, &v->digest))
-        rc = c->blobs->ops->set_aside(c->blobs, &v->digest, v->fd, &e);
+        rc = set_aside(c, v, &e);
     if (rc || done) {
         end(v, rc ? &e : NULL);
     } else if (v->next) {

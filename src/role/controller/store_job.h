@@ -11,6 +11,7 @@
 struct store_job {
     // Called once: NULL, and whether the blob is new; or why it is not stored. May free the job.
     void (*on_done)(struct store_job *j, bool stored, const struct err *e);
+    bool replaced;         // when on_done is called: in place of a file that was damaged
     struct helper *helper; // NULL: not running
 };
 

@@ -242,12 +242,94 @@ START_TEST(more_findings_than_are_told_are_counted)
 }
 END_TEST
 
+static char head_path[TEMPDIR_SIZE + 32];
+
+static size_t head_read(char *to, size_t cap)
+{
+    snprintf(head_path, sizeof head_path, "%s/audit.head", st.dir);
+    int fd = open(head_path, O_RDONLY);
+    ck_assert_int_ge(fd, 0);
+    ssize_t n = read(fd, to, cap);
+    close(fd);
+    ck_assert_int_gt(n, 0);
+    return (size_t)n;
+}
+
+static void head_write(const char *bytes, size_t n)
+{
+    int fd = open(head_path, O_WRONLY | O_TRUNC | O_CREAT, 0600);
+    ck_assert_int_eq(write(fd, bytes, n), n);
+    close(fd);
+}
+
+static void expect_damaged_head(void)
+{
+    verify(NULL);
+    ck_assert_uint_eq(report.n_findings, 1);
+    finds_first(0, 0, "audit.head is damaged");
+    ck_assert(!report.has_second_head);
+}
+
+START_TEST(each_damaged_byte_of_the_second_head_is_named)
+{
+    char whole[200], broken[200];
+    start();
+    size_t n = head_read(whole, sizeof whole);
+    ck_assert_uint_eq(n, 95);
+    for (size_t at = 0; at < n; at++) {
+        memcpy(broken, whole, n);
+        broken[at] ^= 1; // of a digit another digit
+        head_write(broken, n);
+        expect_damaged_head();
+        if (at < 87)
+            continue;
+        head_write(whole, at); // shorter
+        expect_damaged_head();
+    }
+    memcpy(broken, whole, n);
+    broken[n] = 'x';
+    head_write(broken, n + 1);
+    expect_damaged_head();
+    st.reg->ops->close(st.reg);
+    small_store_open(&st); // leaves it as it is
+    small_store_add(&st, "churn", "");
+    expect_damaged_head();
+    ck_assert_int_eq(unlink(head_path), 0);
+    st.reg->ops->close(st.reg);
+    small_store_open(&st);
+    is_sound(ROWS + 1);
+    small_store_done(&st);
+}
+END_TEST
+
+// As it was before it had a checksum, and as an older Slipway leaves one that had.
+START_TEST(a_second_head_of_an_older_format_is_read)
+{
+    char whole[200];
+    start();
+    size_t n = head_read(whole, sizeof whole);
+    whole[85] = '\n';
+    head_write(whole, 86);
+    is_sound(ROWS);
+    head_write(whole, n);
+    is_sound(ROWS);
+    st.reg->ops->close(st.reg);
+    small_store_tamper(&st, "DELETE FROM audit WHERE id > 7; UPDATE audit_head SET (id, hash) ="
+                            " (SELECT id, hash FROM audit WHERE id = 7)");
+    head_write(whole, 86);
+    small_store_open(&st);
+    verify(NULL);
+    finds_first(8, 8, "audit.head knows");
+    small_store_done(&st);
+}
+END_TEST
+
 START_TEST(a_second_head_that_is_torn_or_gone_accuses_nobody)
 {
     char path[TEMPDIR_SIZE + 32];
     start();
     snprintf(path, sizeof path, "%s/audit.head", st.dir);
-    ck_assert_int_eq(truncate(path, 30), 0);
+    ck_assert_int_eq(truncate(path, 30), 0); // as a first write leaves it that was torn
     verify(NULL);
     ck_assert(report.n_findings == 0 && !report.has_second_head);
     small_store_add(&st, "churn", "");
@@ -287,4 +369,5 @@ UNIT_MAIN("registry/audit", an_audit_that_nobody_touched_is_sound, a_changed_fie
           rows_removed_at_the_end_are_found_although_the_database_hides_it, a_receipt_is_compared,
           rows_that_were_exchanged_are_found, rows_that_were_inserted_are_found,
           a_row_of_which_the_hash_was_made_anew_is_found_by_the_next, more_findings_than_are_told_are_counted,
-          a_second_head_that_is_torn_or_gone_accuses_nobody, the_audit_is_listed_newest_first_in_pages)
+          a_second_head_that_is_torn_or_gone_accuses_nobody, each_damaged_byte_of_the_second_head_is_named,
+          a_second_head_of_an_older_format_is_read, the_audit_is_listed_newest_first_in_pages)

@@ -6,8 +6,10 @@
 #include "unit.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 static char dir[TEMPDIR_SIZE];
 static struct blobs *blobs;
@@ -178,6 +180,118 @@ START_TEST(a_damaged_blob_is_set_aside_and_can_be_stored_again)
 }
 END_TEST
 
+// The age of "abc" in seconds, as who collects it sees it; its file was stored or kept so long ago.
+static uint64_t kept_s_ago(void)
+{
+    struct blob_entry *list;
+    struct arena a;
+    struct timespec now;
+    size_t n;
+    ck_assert_int_eq(arena_init(&a, 1 << 20, &e), 0);
+    ck_assert_int_eq(blobs->ops->list(blobs, 0xba, &a, &list, &n, &e), 0);
+    ck_assert_uint_eq(n, 1);
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t kept_s = list[0].kept_wall_ns / 1000000000u;
+    arena_done(&a);
+    return (uint64_t)now.tv_sec > kept_s ? (uint64_t)now.tv_sec - kept_s : 0;
+}
+
+static const struct timespec LONG_AGO[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+enum { YOUNG_S = 1000 };
+
+static void age(void)
+{
+    char path[TEMPDIR_SIZE + 128];
+    snprintf(path, sizeof path, "%s/blobs/sha256/ba/%s", dir, ABC.p + 7);
+    ck_assert_int_eq(utimensat(AT_FDCWD, path, LONG_AGO, 0), 0);
+    ck_assert_uint_gt(kept_s_ago(), YOUNG_S);
+}
+
+// Its last byte came long ago, or hashing it took long: nobody had the time to use it yet.
+START_TEST(the_age_of_a_blob_counts_from_its_end)
+{
+    struct blob_writer *w;
+    struct blob_parts parts;
+    struct registry_digest d = abc();
+    bool stored;
+    start();
+    ck_assert_int_eq(blobs->ops->writer_open(blobs, 3, &w, &e), 0);
+    ck_assert_int_eq(blobs->ops->write(w, "abc", 3, &e), 0);
+    blobs->ops->parts(blobs, w, &parts);
+    ck_assert_int_eq(futimens(parts.file_fd, LONG_AGO), 0);
+    ck_assert_int_eq(blob_store(&parts, &d, &stored, &e), 0);
+    blobs->ops->abort(w);
+    ck_assert_uint_le(kept_s_ago(), YOUNG_S);
+    age();
+    ck_assert_int_eq(put("abc", 3, &d, &stored), 0); // the same bytes again
+    ck_assert_uint_le(kept_s_ago(), YOUNG_S);
+    age();
+    blobs->ops->parts(blobs, NULL, &parts);
+    ck_assert_int_eq(blob_store(&parts, &d, &stored, &e), 0); // a version is about to need it
+    ck_assert_uint_le(kept_s_ago(), YOUNG_S);
+    age();
+    ck_assert_int_eq(blobs->ops->keep(blobs, &d, &e), 0);
+    ck_assert_uint_le(kept_s_ago(), YOUNG_S);
+    stop();
+}
+END_TEST
+
+START_TEST(a_blob_that_was_kept_since_it_was_listed_is_not_discarded)
+{
+    struct registry_digest d = abc();
+    uint64_t size, hour_ago = ((uint64_t)time(NULL) - 3600) * UINT64_C(1000000000);
+    bool stored;
+    start();
+    ck_assert_int_eq(blobs->ops->discard(blobs, &d, UINT64_MAX, &e), ERR_NOT_FOUND);
+    ck_assert_int_eq(put("abc", 3, &d, &stored), 0);
+    ck_assert_int_eq(blobs->ops->discard(blobs, &d, hour_ago, &e), ERR_BUSY);
+    age();
+    ck_assert_int_eq(blobs->ops->keep(blobs, &d, &e), 0);
+    ck_assert_int_eq(blobs->ops->discard(blobs, &d, hour_ago, &e), ERR_BUSY);
+    ck_assert_int_eq(blobs->ops->find(blobs, &d, &size, &e), 0);
+    age();
+    ck_assert_int_eq(blobs->ops->discard(blobs, &d, hour_ago, &e), 0);
+    ck_assert_int_eq(blobs->ops->find(blobs, &d, &size, &e), ERR_NOT_FOUND);
+    ck_assert_uint_eq(count_files("blobs/trash"), 1);
+    stop();
+}
+END_TEST
+
+START_TEST(good_bytes_take_the_place_of_damaged_ones)
+{
+    struct registry_digest d = abc(), is;
+    struct blob_writer *w;
+    struct blob_parts parts;
+    char path[TEMPDIR_SIZE + 128];
+    bool stored, replaced = true;
+    start();
+    ck_assert_int_eq(put("abc", 3, &d, &stored), 0);
+    for (int round = 0; round < 2; round++) { // also when one lies aside already
+        damage();
+        ck_assert_int_eq(blobs->ops->writer_open(blobs, 3, &w, &e), 0);
+        ck_assert_int_eq(blobs->ops->write(w, "abc", 3, &e), 0);
+        blobs->ops->parts(blobs, w, &parts);
+        parts.ret_replaced = &replaced;
+        ck_assert_int_eq(blob_store(&parts, &d, &stored, &e), 0);
+        blobs->ops->abort(w);
+        ck_assert(stored && replaced);
+        close(open_as(&d, "abc"));
+        ck_assert_uint_eq(count_files("blobs/damaged"), 1);
+        snprintf(path, sizeof path, "%s/blobs/damaged/%s", dir, ABC.p + 7);
+        int fd = open(path, O_RDONLY);
+        ck_assert_int_eq(registry_digest_file(fd, &is, &e), 0);
+        ck_assert(!registry_digest_eq(&is, &d)); // kept, to be looked at
+        close(fd);
+    }
+    ck_assert_int_eq(put("abc", 3, &d, &stored), 0);
+    ck_assert(!stored);
+    damage();
+    ck_assert_int_eq(put("abd", 3, &d, &stored), ERR_DIGEST); // nothing better
+    close(open_as(&d, "abb"));
+    stop();
+}
+END_TEST
+
 START_TEST(a_blob_that_is_there_is_made_durable_without_its_bytes)
 {
     start();
@@ -244,6 +358,7 @@ END_TEST
 
 UNIT_MAIN("registry/blob_dir", the_same_bytes_are_stored_once, other_bytes_than_announced_leave_nothing,
           a_blob_over_the_limit_is_refused, a_half_written_blob_is_gone_after_reopening,
-          a_damaged_blob_is_set_aside_and_can_be_stored_again,
+          a_damaged_blob_is_set_aside_and_can_be_stored_again, good_bytes_take_the_place_of_damaged_ones,
+          the_age_of_a_blob_counts_from_its_end, a_blob_that_was_kept_since_it_was_listed_is_not_discarded,
           a_blob_that_is_there_is_made_durable_without_its_bytes, a_digest_in_steps_is_that_of_the_whole_file,
           names_follow_the_rules)

@@ -226,6 +226,12 @@ START_TEST(each_rule_of_the_database_finds_what_breaks_it)
         {"rollout_record", "UPDATE rollouts SET n_moves = 2"},
         {"rollout_record", "UPDATE rollouts SET state = 'promoted'"},
         {"rollout_not_audited", "DELETE FROM audit WHERE action = 'rollout'"},
+        {"row_damaged", "UPDATE versions SET signature = '{\"inputs\":[]}' WHERE id = 3"},
+        {"row_damaged", "UPDATE artifacts SET digest = replace(digest, 'a', 'b') WHERE version_id = 3"},
+        {"row_damaged", "UPDATE aliases SET version_id = 18 WHERE version_id = 20"},
+        {"row_damaged", "UPDATE alias_history SET back_id = 0, version = 5 WHERE id = 2"},
+        {"row_damaged", "UPDATE models SET last_version = 77"},
+        {"row_damaged", "UPDATE rollouts SET plan = '{}'"},
         {"artifact_digest", "UPDATE artifacts SET digest = upper(digest) WHERE version_id = 2"},
     };
     for (size_t i = 0; i < sizeof BREAKS / sizeof BREAKS[0]; i++) {
@@ -239,6 +245,31 @@ START_TEST(each_rule_of_the_database_finds_what_breaks_it)
         ck_assert_uint_ge(sum.n_errors, 1);
         tempdir_remove(dir);
     }
+}
+END_TEST
+
+// A version that was rejected is as sound as another.
+START_TEST(a_rejected_version_has_no_findings)
+{
+    struct registry *r;
+    struct blobs *b;
+    uint64_t id;
+    uint32_t number;
+    start();
+    ck_assert_int_eq(registry_sqlite_open(dir, &r, &e), 0);
+    ck_assert_int_eq(blobs_dir_open(dir, false, &b, &e), 0);
+    struct registry_artifact f = filled_blob(b, 500);
+    struct registry_version v = {.model = STR("churn"),
+                                 .state = STR("rejected"),
+                                 .engine = STR("trees"),
+                                 .format = STR("xgboost_json"),
+                                 .artifacts = &f,
+                                 .n_artifacts = 1};
+    ck_assert_msg(r->ops->version_add(r, &FILLED_CAUSE, &v, STR(""), &id, &number, &e) == 0, "%s", e.msg);
+    b->ops->close(b);
+    r->ops->close(r);
+    expect_sound();
+    tempdir_remove(dir);
 }
 END_TEST
 
@@ -266,4 +297,5 @@ END_TEST
 UNIT_MAIN("registry/check", a_sound_directory_has_no_findings, a_thousand_flipped_bits_are_all_found,
           files_that_are_short_or_gone_are_found_and_named,
           a_repair_sets_damage_aside_and_removes_what_nobody_needs, nothing_is_checked_while_a_server_uses_it,
-          each_rule_of_the_database_finds_what_breaks_it, a_database_that_is_damaged_is_said_to_be)
+          each_rule_of_the_database_finds_what_breaks_it, a_rejected_version_has_no_findings,
+          a_database_that_is_damaged_is_said_to_be)

@@ -250,10 +250,7 @@ START_TEST(a_damaged_file_fails_its_version_only)
     ck_assert_ptr_nonnull(strstr(g0.routes, "{\"name\":\"other\",\"default\":2"));
     expect("GET", "/api/v1/models/churn", NULL, 200,
            "\"serving\":\"failed\",\"error\":\"the stored file is damaged");
-    // A push of the same file finds the damage and makes room; the next one stores it anew.
-    harness_receive(harness_push("churn", "fake ok 1", ""), &a);
-    ck_assert_msg(a.status == 400 && strstr(a.body, "digest_mismatch"), "%s", a.body);
-    push("churn", "fake ok 1", "");
+    push("churn", "fake ok 1", ""); // the same file takes the place of the damaged one
     stop();
 }
 END_TEST

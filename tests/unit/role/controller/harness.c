@@ -410,6 +410,13 @@ static void send_text(struct msg_conn *c, uint16_t type, const char *text, size_
     flush(c);
 }
 
+static char once_key[64];
+
+void harness_key(const char *key)
+{
+    snprintf(once_key, sizeof once_key, "%s", key);
+}
+
 int harness_send(const char *method, const char *target, const char *body, size_t n)
 {
     struct msg_conn c;
@@ -418,8 +425,8 @@ int harness_send(const char *method, const char *target, const char *body, size_
     int path_n = (int)(query ? (size_t)(query - target) : strlen(target));
     int head_n = snprintf(head, sizeof head,
                           "{\"method\":\"%s\",\"path\":\"%.*s\",\"query\":\"%s\",\"content_type\":\"\","
-                          "\"request_id\":\"req-7\",\"body\":%s}",
-                          method, path_n, target, query ? query + 1 : "", body ? "true" : "false");
+                          "\"request_id\":\"req-7\",\"idempotency_key\":\"%s\",\"body\":%s}",
+                          method, path_n, target, query ? query + 1 : "", once_key, body ? "true" : "false");
     connect_to(&c);
     send_text(&c, IPC_REQUEST, head, (size_t)head_n);
     for (size_t at = 0; body && at < n;) {

@@ -45,6 +45,7 @@ struct answer {
     size_t n;
 };
 int harness_send(const char *method, const char *target, const char *body, size_t n); // the connection
+void harness_key(const char *key);                // the Idempotency-Key of what is sent from now on; "": none
 int harness_connect(void);                        // a connection that says nothing
 void harness_receive(int fd, struct answer *ret); // closes it
 void harness_request(const char *method, const char *target, const char *body, struct answer *ret);

@@ -250,6 +250,49 @@ START_TEST(it_runs_by_itself)
 }
 END_TEST
 
+static int gc_under_key(const char *key, const char *body)
+{
+    harness_key(key);
+    harness_request("POST", "/api/v1/housekeeping/gc", body, &a);
+    harness_key("");
+    return a.status;
+}
+
+START_TEST(a_collection_under_a_key_is_made_once)
+{
+    static struct answer first;
+    char old[72];
+    start();
+    harness_upload("fake ok 2", old, &a);
+    age(old);
+    ck_assert_int_eq(gc_under_key("k1", "{\"dry_run\":true}"), 200); // makes nothing: the key is free
+    ck_assert_uint_eq(count("blobs"), 1);
+    ck_assert_int_eq(gc_under_key("k1", "{\"reason\":\"full\"}"), 200);
+    ck_assert_uint_eq(count("blobs"), 1);
+    ck_assert_ptr_nonnull(strstr(a.body, "\"audit\":{\"id\":1,"));
+    first = a;
+    harness_upload("fake ok 2", old, &a);
+    age(old);
+    ck_assert_int_eq(gc_under_key("k1", "{\"reason\":\"full\"}"), 200);
+    ck_assert_str_eq(a.body, first.body);
+    ck_assert(exists(old));
+    ck_assert_int_eq(gc_under_key("k1", "{}"), 422);
+    harness_stop(pid);
+    pid = harness_start(dir, 0);
+    ck_assert_int_eq(gc_under_key("k1", "{\"reason\":\"full\"}"), 200);
+    ck_assert_str_eq(a.body, first.body);
+    ck_assert(exists(old));
+    ck_assert_int_eq(gc_under_key("k2", "{\"reason\":\"full\"}"), 200);
+    ck_assert(!exists(old));
+    harness_request("GET", "/api/v1/audit", NULL, &a);
+    ck_assert_ptr_nonnull(strstr(a.body, "\"id\":2,"));
+    ck_assert_ptr_nonnull(strstr(a.body, "\"action\":\"collect\""));
+    ck_assert_ptr_nonnull(strstr(a.body, "\"after\":\"versions=0 files=1 bytes=9\""));
+    ck_assert_ptr_nonnull(strstr(a.body, "\"reason\":\"full\""));
+    stop();
+}
+END_TEST
+
 START_TEST(a_body_that_is_no_order_is_refused)
 {
     start();
@@ -357,6 +400,7 @@ int main(int argc, char **argv)
                             young_versions_stay_whatever_their_number,
                             nothing_is_collected_while_a_backup_runs,
                             it_runs_by_itself,
+                            a_collection_under_a_key_is_made_once,
                             a_body_that_is_no_order_is_refused,
                             pushes_of_shared_files_never_lose_one_to_a_collection};
     Suite *s = suite_create("role/controller/housekeeping");

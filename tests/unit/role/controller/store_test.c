@@ -165,7 +165,39 @@ START_TEST(an_upload_is_synced_checked_named_and_the_name_synced)
     expect_steps(UPLOAD_ORDER);
     harness_upload(TEXT, digest, &a);
     ck_assert_int_eq(a.status, 200);
-    expect_steps("D"); // whoever put it there may have died before
+    expect_steps("VVD"); // is it still whole? And whoever put it there may have died before
+    stop();
+}
+END_TEST
+
+static void damage(void)
+{
+    char path[160];
+    snprintf(path, sizeof path, "data/blobs/sha256/%.2s/%s", digest + 7, digest + 7);
+    ck_assert_int_eq(chmod(path, 0600), 0);
+    int fd = open(path, O_WRONLY);
+    ck_assert_int_eq(pwrite(fd, "F", 1, 0), 1);
+    close(fd);
+}
+
+// Both ways of a first push: asking whether the file is there, and just sending it.
+START_TEST(what_the_disk_damaged_is_replaced_by_the_first_push)
+{
+    start();
+    expect_upload(201);
+    damage();
+    harness_upload(TEXT, digest, &a);
+    ck_assert_int_eq(a.status, 201);
+    ck_assert_ptr_nonnull(strstr(a.body, "\"replaced_damaged\":true"));
+    expect_upload(200);
+    damage();
+    harness_receive(get_blob("HEAD"), &a);
+    ck_assert_int_eq(a.status, 404);
+    expect_upload(201);
+    harness_receive(get_blob("HEAD"), &a);
+    ck_assert_int_eq(a.status, 200);
+    harness_receive(harness_push("churn", TEXT, ""), &a);
+    ck_assert_int_eq(a.status, 201);
     stop();
 }
 END_TEST
@@ -285,7 +317,8 @@ END_TEST
 
 int unit_main(void);
 #define main unit_main
-UNIT_MAIN("role/controller/store", an_upload_is_synced_checked_named_and_the_name_synced,
+UNIT_MAIN("role/controller/store", what_the_disk_damaged_is_replaced_by_the_first_push,
+          an_upload_is_synced_checked_named_and_the_name_synced,
           others_are_answered_while_the_disk_takes_an_upload, others_are_answered_while_a_blob_is_read_back,
           a_store_process_that_dies_leaves_no_half_blob, a_controller_that_dies_leaves_no_half_blob,
           a_version_is_created_only_once_the_name_of_its_file_is_durable)
