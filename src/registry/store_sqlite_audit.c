@@ -232,6 +232,16 @@ static void head_sum(const char *says, char ret[10])
     snprintf(ret, 10, "%08x\n", (unsigned)crc32c(0, says, HEAD_SAYS_BYTES));
 }
 
+// A power cut may take the first write of the file, and leave its size with anything in it. That accuses
+// nobody, and is no damage: damage leaves most of the number's digits.
+static bool was_written(const char *text)
+{
+    int n_digits = 0;
+    for (int i = 0; i < 20; i++)
+        n_digits += text[i] >= '0' && text[i] <= '9';
+    return n_digits >= 10;
+}
+
 static enum store_head head_read_once(int dir_fd, struct registry_audit *ret)
 {
     char text[HEAD_FILE_BYTES + 2] = "", sum[10];
@@ -241,8 +251,7 @@ static enum store_head head_read_once(int dir_fd, struct registry_audit *ret)
         return errno == ENOENT ? STORE_HEAD_NONE : STORE_HEAD_DAMAGED;
     ssize_t n = pread(fd, text, HEAD_FILE_BYTES + 1, 0);
     close(fd);
-    // Made, and its first and only short write did not reach its end: nothing is known from it.
-    if (n >= 0 && n < HEAD_OLD_BYTES)
+    if (n >= 0 && (n < HEAD_OLD_BYTES || !was_written(text)))
         return STORE_HEAD_NONE;
     head_sum(text, sum);
     bool is_old = n >= HEAD_OLD_BYTES && text[HEAD_SAYS_BYTES] == '\n';
