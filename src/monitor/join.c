@@ -70,6 +70,11 @@ struct join_row *join_find(struct join *j, const uint8_t id[16], uint32_t row)
     return NULL;
 }
 
+bool join_has_labels(const struct join *j)
+{
+    return j->counts.waiting || j->counts.judged;
+}
+
 static void count(struct join *j, uint8_t state, int sign)
 {
     uint64_t one = (uint64_t)(int64_t)sign; // minus one by wrapping

@@ -20,15 +20,71 @@ static size_t padded(size_t n)
     return (n + 7) & ~(size_t)7;
 }
 
+static void put_crc(void *record, size_t n)
+{
+    uint32_t crc = crc32c(0, (char *)record + CRC_FROM, n - CRC_FROM);
+    memcpy((char *)record + offsetof(struct record_head, crc), &crc, sizeof crc);
+}
+
 static size_t finish(struct record_head *h, void *to, size_t n)
 {
     memset((char *)to + n, 0, padded(n) - n);
     n = padded(n);
     h->bytes = (uint32_t)n;
     memcpy(to, h, sizeof *h);
-    h->crc = crc32c(0, (char *)to + CRC_FROM, n - CRC_FROM);
-    memcpy((char *)to + sizeof h->bytes, &h->crc, sizeof h->crc);
+    put_crc(to, n);
     return n;
+}
+
+static size_t block_head_bytes(const struct tensor *t)
+{
+    return sizeof(struct record_block_head) + t->n_dims * sizeof(uint64_t);
+}
+
+// ---- the plain case, which is nearly every prediction: a table in, a tensor out, both as they are
+
+static bool is_plain(const struct record_plan *plan, uint32_t n_in, uint32_t n_out)
+{
+    return plan->is_plain && n_in == 1 && n_out == 1;
+}
+
+static size_t plain_bytes(const struct tensor *in, const struct tensor *out)
+{
+    return RECORD_HEAD_BYTES + block_head_bytes(in) + padded(in->bytes) + block_head_bytes(out) +
+           padded(out->bytes);
+}
+
+static char *put_plain(const struct tensor *t, uint16_t index, char *to)
+{
+    struct record_block_head b = {.dtype = (uint8_t)t->dtype,
+                                  .n_dims = (uint8_t)t->n_dims,
+                                  .form = RECORD_VALUES,
+                                  .index = index,
+                                  .bytes = (uint32_t)t->bytes};
+    memcpy(to, &b, sizeof b);
+    to += sizeof b;
+    for (uint32_t i = 0; i < t->n_dims; i++, to += sizeof t->shape[0])
+        memcpy(to, &t->shape[i], sizeof t->shape[0]);
+    if (t->bytes % 8) // the padding of the last word
+        memset(to + (t->bytes & ~(size_t)7), 0, 8);
+    memcpy(to, t->data, t->bytes);
+    return to + padded(t->bytes);
+}
+
+static size_t write_plain(const struct record_head *head, const struct record_plan *plan,
+                          const struct tensor *in, const struct tensor *out, void *to)
+{
+    struct record_head *h = to;
+    char *inputs = (char *)to + RECORD_HEAD_BYTES;
+    char *outputs = put_plain(in, privacy_is_table(plan->inputs) ? RECORD_TABLE : 0, inputs);
+    char *end = put_plain(out, privacy_is_table(plan->outputs) ? RECORD_TABLE : 0, outputs);
+    *h = *head;
+    h->bytes = (uint32_t)(end - (char *)to);
+    h->rows_kept = h->rows;
+    h->input_bytes = (uint32_t)(outputs - inputs);
+    h->output_bytes = (uint32_t)(end - outputs);
+    put_crc(to, h->bytes);
+    return h->bytes;
 }
 
 // ---- one side of a record: its inputs, or its outputs
@@ -39,11 +95,6 @@ struct side {
     uint32_t n;
     char *to; // where its next block goes
 };
-
-static size_t block_head_bytes(const struct tensor *t)
-{
-    return sizeof(struct record_block_head) + t->n_dims * sizeof(uint64_t);
-}
 
 // Upper bound of the data of one tensor of a model of tensors.
 static size_t tensor_room(const struct privacy *p, uint32_t i, const struct tensor *t)
@@ -176,6 +227,8 @@ static bool write_whole(struct side *s, const char *end)
 size_t record_bytes(const struct record_plan *plan, const struct tensor *in, uint32_t n_in,
                     const struct tensor *out, uint32_t n_out)
 {
+    if (is_plain(plan, n_in, n_out))
+        return plain_bytes(in, out);
     const struct side sides[2] = {{plan->inputs, in, n_in, NULL}, {plan->outputs, out, n_out, NULL}};
     size_t n = RECORD_HEAD_BYTES;
     for (int k = 0; k < 2; k++) {
@@ -209,6 +262,8 @@ size_t record_write(const struct record_head *head, const struct record_plan *pl
         return 0;
     if (cap > RECORD_BYTES_MAX)
         cap = RECORD_BYTES_MAX;
+    if (is_plain(plan, n_in, n_out) && head->rows && plain_bytes(in, out) <= cap)
+        return write_plain(head, plan, in, out, to);
     char *start = (char *)to + RECORD_HEAD_BYTES, *end = (char *)to + (cap & ~(size_t)7);
     struct record_head h = *head;
     struct side i = {plan->inputs, in, n_in, start}, o = {plan->outputs, out, n_out, NULL};
@@ -259,11 +314,10 @@ size_t record_write_schema(const struct record_head *head, struct str json, void
 
 void record_set_log_seq(void *record, uint64_t log_seq)
 {
-    uint32_t bytes, crc;
+    uint32_t bytes;
     memcpy(&bytes, record, sizeof bytes);
     memcpy((char *)record + offsetof(struct record_head, log_seq), &log_seq, sizeof log_seq);
-    crc = crc32c(0, (char *)record + CRC_FROM, bytes - CRC_FROM);
-    memcpy((char *)record + offsetof(struct record_head, crc), &crc, sizeof crc);
+    put_crc(record, bytes);
 }
 
 // ---- reading

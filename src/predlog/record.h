@@ -95,6 +95,7 @@ struct record_block_head {
 // What is logged of a version: the programs of its inputs and outputs. Borrowed.
 struct record_plan {
     const struct privacy *inputs, *outputs;
+    bool is_plain; // one table or tensor in, one out, and all of both is kept: no program has to run
 };
 
 // Writes a prediction, or a failure with what is known of it (n_in, n_out may be 0), into to[0..cap), which

@@ -184,9 +184,13 @@ int predlog_plan_init(struct record_plan *p, const struct predlog_schema *s, str
     int rc = programs(s->is_table, s->inputs, s->n_inputs, key, &p->inputs, e);
     if (!rc)
         rc = programs(false, s->outputs, s->n_outputs, key, &p->outputs, e);
-    if (rc)
+    if (rc) {
         predlog_plan_done(p);
-    return rc;
+        return rc;
+    }
+    p->is_plain = (s->is_table || s->n_inputs == 1) && s->n_outputs == 1 && privacy_keeps_all(p->inputs) &&
+                  privacy_keeps_all(p->outputs);
+    return 0;
 }
 
 // The plan made them and only lends them.

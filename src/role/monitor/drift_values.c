@@ -106,13 +106,19 @@ static void take_row(struct observer *o, const struct drift_columns *columns, st
     }
 }
 
+// Under load few rows are looked at: of a record without one nothing is collected. Rows before the first are
+// walked over only for their texts, which have no other way to be found.
 void drift_take_rows(struct observer *o, const struct drift_columns *columns, const struct record *r)
 {
     struct views views;
+    uint32_t rows = r->head.rows_kept ? r->head.rows_kept : 1, first = 0;
+    while (first < rows && !observer_row(o))
+        first++;
+    if (first == rows)
+        return;
     memset(&views, 0, sizeof views);
     collect(r->inputs, views.in);
     collect(r->outputs, views.out);
-    uint32_t rows = r->head.rows_kept ? r->head.rows_kept : 1;
     for (uint32_t row = 0; row < rows; row++)
-        take_row(o, columns, &views, row, observer_row(o));
+        take_row(o, columns, &views, row, row == first || (row > first && observer_row(o)));
 }

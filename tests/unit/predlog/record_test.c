@@ -62,7 +62,8 @@ static void table_init(struct table *t, const char *rules, uint32_t rows)
                             .bytes = rows * sizeof t->in[0]};
     t->to = (struct tensor){
         .dtype = DTYPE_FP32, .n_dims = 1, .shape = {rows}, .data = t->out, .bytes = rows * sizeof t->out[0]};
-    t->plan = (struct record_plan){program(true, rules, DTYPE_FP32), program(true, "keep", DTYPE_FP32)};
+    t->plan = (struct record_plan){.inputs = program(true, rules, DTYPE_FP32),
+                                   .outputs = program(true, "keep", DTYPE_FP32)};
 }
 
 static size_t table_write(struct table *t, uint32_t rows, size_t cap)
@@ -171,7 +172,7 @@ START_TEST(tensors_that_do_not_fit_leave_their_shape)
     struct privacy *p;
     struct record_block b;
     ck_assert_int_eq(privacy_new(false, rules, dtypes, 2, STR(""), &p, NULL), 0);
-    struct record_plan plan = {p, program(false, "hash", DTYPE_FP32)};
+    struct record_plan plan = {.inputs = p, .outputs = program(false, "hash", DTYPE_FP32)};
     struct record_head h = head(2);
     struct record r = read_back(record_write(&h, &plan, in, 2, in, 1, memory, 2048));
     ck_assert(r.head.flags & RECORD_TRUNCATED);
@@ -189,6 +190,38 @@ START_TEST(tensors_that_do_not_fit_leave_their_shape)
             read_back(n);
     }
     predlog_plan_done(&plan);
+}
+END_TEST
+
+// What is copied without running a program is the same record, to the byte, at every length of its last word.
+START_TEST(what_is_kept_whole_is_written_alike_in_one_step)
+{
+    static _Alignas(8) char slow[CAP];
+    struct table t;
+    uint8_t bytes[8 * 21] = {1, 2, 3};
+    for (uint32_t rows = 0; rows <= 8; rows++) {
+        table_init(&t, "keep keep keep keep", rows);
+        predlog_plan_done(&t.plan); // of an output that is a tensor
+        t.plan.inputs = program(true, "keep keep keep keep", DTYPE_FP32);
+        t.plan.outputs = program(false, "keep", DTYPE_FP32);
+        for (uint32_t odd = 0; odd <= 21; odd++) {
+            if (odd)
+                t.to = (struct tensor){.dtype = DTYPE_UINT8,
+                                       .n_dims = 2,
+                                       .shape = {rows, odd},
+                                       .data = bytes,
+                                       .bytes = rows * odd};
+            t.plan.is_plain = false;
+            size_t n = table_write(&t, rows, CAP);
+            memcpy(slow, memory, n);
+            t.plan.is_plain = true;
+            size_t needed = record_bytes(&t.plan, &t.ti, 1, &t.to, 1);
+            ck_assert_uint_eq(table_write(&t, rows, needed), n);
+            ck_assert_int_eq(memcmp(memory, slow, n), 0);
+            ck_assert_uint_le(table_write(&t, rows, needed - 8), needed - 8);
+        }
+        predlog_plan_done(&t.plan);
+    }
 }
 END_TEST
 
@@ -248,4 +281,5 @@ END_TEST
 
 UNIT_MAIN("predlog/record", a_table_comes_back_as_it_was, what_may_not_be_kept_is_not_in_the_bytes,
           a_batch_is_cut_to_the_room_there_is, tensors_that_do_not_fit_leave_their_shape,
-          failures_gaps_and_schemas, no_changed_byte_goes_unseen, ids_are_read_and_written)
+          failures_gaps_and_schemas, what_is_kept_whole_is_written_alike_in_one_step,
+          no_changed_byte_goes_unseen, ids_are_read_and_written)

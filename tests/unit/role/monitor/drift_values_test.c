@@ -72,7 +72,7 @@ START_TEST(rows_of_a_table_are_counted_column_by_column)
         .dtype = DTYPE_FP32, .n_dims = 2, .shape = {3, 2}, .data = rows, .bytes = sizeof rows};
     struct tensor out = {
         .dtype = DTYPE_FP32, .n_dims = 1, .shape = {3}, .data = scores, .bytes = sizeof scores};
-    struct record_plan plan = {keep(true, KEEP, DTYPES, 2), keep(true, KEEP, DTYPES, 1)};
+    struct record_plan plan = {.inputs = keep(true, KEEP, DTYPES, 2), .outputs = keep(true, KEEP, DTYPES, 1)};
     struct observer *o = observer_of(&d);
     take(o, &d, &plan, &in, 1, &out, 3);
     const struct tally *t = o->now.tallies;
@@ -81,7 +81,7 @@ START_TEST(rows_of_a_table_are_counted_column_by_column)
     ck_assert(t[1].n == 2 && t[1].n_missing == 1 && t[1].sum == 16);
     ck_assert(t[2].n == 3 && t[2].sum == 1.5);
     // Of a table that lacks a column nobody knows which one is where: only the outputs are counted.
-    struct record_plan dropping = {keep(true, DROP, DTYPES, 2), plan.outputs};
+    struct record_plan dropping = {.inputs = keep(true, DROP, DTYPES, 2), .outputs = plan.outputs};
     take(o, &d, &dropping, &in, 1, &out, 3);
     ck_assert(t[0].n == 3 && t[1].n == 2 && t[2].n == 6);
     predlog_plan_done(&plan);
@@ -118,7 +118,8 @@ START_TEST(tensors_are_columns_and_texts_are_values)
         {.dtype = DTYPE_FP32, .n_dims = 3, .shape = {2, 3, 3}, .data = image, .bytes = sizeof image}};
     struct tensor out = {
         .dtype = DTYPE_INT64, .n_dims = 1, .shape = {2}, .data = labels, .bytes = sizeof labels};
-    struct record_plan plan = {keep(false, KEEP, DTYPES, 3), keep(false, KEEP, LABEL, 1)};
+    struct record_plan plan = {.inputs = keep(false, KEEP, DTYPES, 3),
+                               .outputs = keep(false, KEEP, LABEL, 1)};
     struct observer *o = observer_of(&d);
     take(o, &d, &plan, in, 3, &out, 2);
     const struct tally *t = o->now.tallies;
