@@ -131,6 +131,7 @@ def slipway(binary, folder, core, models, *flags):
     """One gateway; every process on the core."""
     data, port = pathlib.Path(folder) / "data", free_port()
     shutil.rmtree(data, ignore_errors=True)
+    data.parent.mkdir(parents=True, exist_ok=True)
     s = Server("slipway", [str(binary), "serve", "--listen", f"127.0.0.1:{port}", "--data-dir", str(data), "--gateways", "1", *flags],
                port, "/v1/models/w1:predict", core)
     end = time.monotonic() + 10
