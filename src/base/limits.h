@@ -79,10 +79,13 @@ enum {
     LIMIT_ALERT_FILE_BYTES = 1 << 20,   // the file of rules
     LIMIT_ALERTS = 1024,                // rules times what they are about
     // The prediction log
-    LIMIT_LOG_MANIFEST_BYTES = 1 << 28, // the list of its sealed files
-    LIMIT_LOG_LINE_BYTES = 1 << 28,     // the lines of one record
-    LIMIT_LOG_COLUMNS = 200000,         // of an exported table
-    LIMIT_LOG_LAST = 100000,            // lines that are asked for from the end
+    LIMIT_LOG_MANIFEST_BYTES = 1 << 28,    // the list of its sealed files
+    LIMIT_LOG_LINE_BYTES = 1 << 28,        // the lines of one record
+    LIMIT_LOG_COLUMNS = 200000,            // of an exported table
+    LIMIT_LOG_LAST = 100000,               // lines that are asked for from the end
+    LIMIT_LOG_SINK_LINES_BYTES = 8 << 20,  // the lines of one record that are sent on
+    LIMIT_LOG_SINK_EVENT_BYTES = 1 << 20,  // one of them as a CloudEvent, and a request with several
+    LIMIT_LOG_KAFKA_FILE_BYTES = 64 << 10, // the file of options of librdkafka
     // JSON
     LIMIT_JSON_DEPTH = 64,
     LIMIT_INFER_ID_BYTES = 1024,  // request id of the Open Inference Protocol

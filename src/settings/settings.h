@@ -22,6 +22,7 @@ enum settings_log_overflow {
     SETTINGS_LOG_OVERFLOW_SAMPLE,
     SETTINGS_LOG_OVERFLOW_BLOCK
 };
+enum settings_log_events_mode { SETTINGS_LOG_EVENTS_BATCH, SETTINGS_LOG_EVENTS_STRUCTURED };
 enum settings_log_level { SETTINGS_LOG_DEBUG, SETTINGS_LOG_INFO, SETTINGS_LOG_WARN, SETTINGS_LOG_ERROR };
 
 #define SETTINGS_MEMBER_BOOL(field)       bool field;

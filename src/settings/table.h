@@ -86,6 +86,22 @@
       "Age above which files of the prediction log are removed; 0: no limit.")                               \
     X(BYTES, log_ring_bytes, "log_ring", "16MiB", 64 << 10, 1 << 30, "", false,                              \
       "Memory of each gateway for predictions that are to be logged; a power of two, or the next one.")      \
+    X(STRING, log_events_url, "log_events_url", "", 0, 1023, "", true,                                       \
+      "Where predictions are posted as CloudEvents, such as http://127.0.0.1:9000/events; empty: nowhere.")  \
+    X(ENUM, log_events_mode, "log_events_mode", "batch", 0, 0, "batch|structured", true,                     \
+      "Whether up to 500 of them go in one request, or each in one of its own.")                             \
+    X(STRING, log_kafka_brokers, "log_kafka_brokers", "", 0, 1023, "", false,                                \
+      "Brokers of Kafka that predictions are sent to, such as kafka1:9092,kafka2:9092; empty: none.")        \
+    X(STRING, log_kafka_topic, "log_kafka_topic", "slipway-predictions", 1, 249, "", false,                  \
+      "The topic that they are written to.")                                                                 \
+    X(STRING, log_kafka_options, "log_kafka_options", "", 0, 1023, "", false,                                \
+      "Options of librdkafka, such as compression.type=zstd linger.ms=50; no passwords.")                    \
+    X(STRING, log_kafka_options_file, "log_kafka_options_file", "", 0, 1023, "", false,                      \
+      "File with more of them, one a line; the place for passwords.")                                        \
+    X(BYTES, log_sink_bytes, "log_sink_buffer", "16MiB", 64 << 10, 1 << 30, "", false,                       \
+      "Memory for predictions that wait for that receiver, and for those brokers; more is dropped.")         \
+    X(STRING, librdkafka_library, "librdkafka_library", "", 0, 1023, "", false,                              \
+      "Path of librdkafka's library, librdkafka.so.1; empty looks in the system.")                           \
     X(BYTES, compile_memory_bytes, "compile_memory", "8GiB", 64 << 20, 1ull << 44, "", true,                 \
       "Most memory for checking and compiling a pushed model.")                                              \
     X(DURATION, metrics_retire_ms, "metrics_retire", "1h", 0, 2592000000ull, "", true,                       \

@@ -138,6 +138,7 @@ static enum taken take_one(struct log_state *l, struct log_ring *r, uint64_t now
     r->n_open++;
     if (!l->oldest_mono_ns)
         l->oldest_mono_ns = now;
+    rec.head.log_seq = seq; // of the copy in the log
     feed_record(l->m, &rec);
     return TAKEN_ONE;
 }

@@ -5,6 +5,7 @@
 #include "role/log_worker.h"
 #include "role/monitor/log_parts.h"
 #include "role/monitor/routes.h"
+#include "role/monitor/sinks.h"
 #include "settings/settings.h"
 
 #include <errno.h>
@@ -196,9 +197,11 @@ int log_status(struct request *r, struct err *e)
     for (int k = 0; k < LOG_REASONS; k++)
         buf_printf(&r->out, "%s\"%s\":%llu", k ? "," : "", log_reason_name((enum log_reason)k),
                    (unsigned long long)c.dropped[k]);
-    buf_printf(&r->out, "},\"committed_seq\":%llu,\"writable\":%s,\"sealing\":%s}",
+    buf_printf(&r->out, "},\"committed_seq\":%llu,\"writable\":%s,\"sealing\":%s,\"sinks\":",
                l->wal ? (unsigned long long)wal_committed_seq(l->wal) : 0ull,
                l->wal && !l->failed_mono_ns ? "true" : "false", l->sealer.pid > 0 ? "true" : "false");
+    sinks_put(r->m, &r->out);
+    buf_putc(&r->out, '}');
     request_answer(r, 200, "application/json");
     return 0;
 }

@@ -14,6 +14,7 @@
 #include "role/monitor/page.h"
 #include "role/monitor/quality.h"
 #include "role/monitor/served.h"
+#include "role/monitor/sinks.h"
 #include "role/monitor/spans.h"
 #include "settings/settings.h"
 
@@ -81,6 +82,8 @@ static int set_up(struct monitor *m, struct err *e)
     if (rc == 0)
         rc = spans_open(m, e);
     if (rc == 0)
+        rc = sinks_open(m, e);
+    if (rc == 0)
         rc = page_open(m, e);
     if (rc == 0)
         rc = alerts_open(m, e);
@@ -104,6 +107,7 @@ static void tear_down(struct monitor *m)
     log_close(m); // does nothing after feed_stop
     served_free(m->served);
     spans_close(m);
+    sinks_close(m);
     alerts_close(m);
     page_close(m);
     drift_free(m->drift);

@@ -23,6 +23,7 @@ struct judge;
 struct label_news;
 struct page;
 struct settings;
+struct sinks;
 struct traces;
 
 enum { MONITOR_TICK_MS = 1000 };
@@ -45,6 +46,7 @@ struct monitor {
     struct alerts *alerts;            // alerts.c
     struct page *page;                // for /metrics (page.c)
     struct traces *traces;            // to a collector (spans.c)
+    struct sinks *sinks;              // of the log's lines (sinks.c)
     struct judge *judge;              // labels and what follows from them (quality.c)
     struct label_news *label_news;    // what rollouts learn of them (label_news.c)
     struct log_state *prediction_log; // log.c

@@ -9,6 +9,7 @@
 #include "role/monitor/alerts.h"
 #include "role/monitor/drift_feed.h"
 #include "role/monitor/quality.h"
+#include "role/monitor/sinks.h"
 #include "role/traces.h"
 
 #include <stdlib.h>
@@ -46,6 +47,7 @@ void page_tick(struct monitor *m)
     struct page *p = m->page;
     buf_clear(&p->text);
     traces_metrics_put(m->traces, &p->text);
+    sinks_metrics_put(m, &p->text);
     drift_put_metrics(m, &p->text);
     quality_put_metrics(m, &p->text);
     if (m->alerts)
