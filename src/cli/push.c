@@ -38,15 +38,26 @@ static int put_tags(const struct args *a, struct buf *out, struct err *e)
     return 0;
 }
 
-// Settings of a version that runs in replicas: flags of the same names with dashes. Numbers go as numbers,
-// all else as text: the server knows what each may be.
+// Settings of a version: flags of the same names with dashes. Numbers go as numbers, all else as text: the
+// server knows what each may be.
 static const struct {
     const char *flag, *field;
 } SETTINGS[] = {
-    {"replicas", "replicas"}, {"threads", "threads"},         {"optimization", "optimization"},
-    {"provider", "provider"}, {"memory-mb", "memory_mb"},     {"batch-budget-ms", "batch_budget_ms"},
-    {"hang-ms", "hang_ms"},   {"concurrency", "concurrency"}, {"scale-window-s", "scale_window_s"},
-    {"idle-s", "idle_s"},     {"policy", "policy"},
+    {"replicas", "replicas"},
+    {"threads", "threads"},
+    {"optimization", "optimization"},
+    {"provider", "provider"},
+    {"memory-mb", "memory_mb"},
+    {"batch-budget-ms", "batch_budget_ms"},
+    {"hang-ms", "hang_ms"},
+    {"concurrency", "concurrency"},
+    {"scale-window-s", "scale_window_s"},
+    {"idle-s", "idle_s"},
+    {"policy", "policy"},
+    {"log", "log"},
+    {"log-one-in", "log_one_in"},
+    {"log-overflow", "log_overflow"},
+    {"log-durability", "log_durability"},
 };
 
 static void put_settings(const struct args *a, struct buf *out)
@@ -266,6 +277,7 @@ const struct verb verb_push = {
         "slipway push churn model.json --golden golden.json --metric auc=0.91 --trained-from run-4711\n"
         "slipway push churn model.onnx --replicas 2 --threads 1\n"
         "slipway push churn model.onnx --replicas 0:4\n"
+        "slipway push churn model.json --log-durability commit\n"
         "cat model.json | slipway push churn -\n"
         "slipway push churn mlruns/1/models/m-4711/artifacts   # a directory with MLmodel\n"
         "slipway push churn models:/churn@champion --tracking-uri http://mlflow:5000\n"
@@ -341,6 +353,21 @@ const struct verb verb_push = {
              .help = "What becomes of the version that it replaces: it stays loaded, is unloaded afterwards, "
                      "or before (the server's setting replace_policy).",
              .choices = "keep|availability-preserving|resource-preserving"},
+            {.name = "log",
+             .value = "ON",
+             .help = "Whether predictions of this version are logged (the server's log_predictions).",
+             .choices = "on|off"},
+            {.name = "log-one-in",
+             .value = "N",
+             .help = "Keeps one prediction of so many (the server's log_one_in)."},
+            {.name = "log-overflow",
+             .value = "POLICY",
+             .help = "What to do when the log's memory is full (the server's log_overflow).",
+             .choices = "drop|sample|block"},
+            {.name = "log-durability",
+             .value = "WHEN",
+             .help = "Whether answers wait until their records are on disk (the server's log_durability).",
+             .choices = "async|commit"},
             CLI_CHANGE_FLAGS,
             CLI_CLIENT_FLAGS,
             {0}},

@@ -7,8 +7,10 @@ Here at a few points; `dev/slow log` takes a hundred.
 import errno
 import os
 import random
+import re
 import shutil
 import signal
+import subprocess
 import time
 
 import numpy as np
@@ -16,6 +18,7 @@ import pytest
 import requests
 
 import faults
+from conftest import BINARY
 from predlog import Load, lines, settled, status
 
 
@@ -183,6 +186,49 @@ def test_one_in_ten_is_chosen_by_the_id_and_failures_are_all_kept(log_server, ch
     assert set(ids(kept)) < set(load.answers)
     assert load.count() / 10 * 0.7 < len(kept) < load.count() / 10 * 1.3
     assert counts["accepted"] == len(kept) + 20
+
+
+def test_each_version_is_logged_as_it_was_said_when_it_was_pushed(start_server, churn):
+    server = start_server("--gateways", 1)
+    said = {"silent": ["--log", "off"], "sampled": ["--log-one-in", 10], "sure": ["--log-durability", "commit"], "plain": []}
+    for model, flags in said.items():
+        done = subprocess.run([BINARY, "push", model, str(churn.path), *map(str, flags), "--url", server.url],
+                              capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+    shown = subprocess.run([BINARY, "show", "sampled/1", "--url", server.url], capture_output=True, text=True, timeout=60)
+    assert re.search(r"^  settings +log_one_in: 10$", shown.stdout, re.M), shown.stdout
+
+    def ask(server, n):
+        answers = {model: [server.predict(model, {"instances": churn.instances(1)}) for _ in range(n)] for model in said}
+        assert all(a.status_code == 200 for list_ in answers.values() for a in list_)
+        return {model: {a.headers["Slipway-Prediction-Id"]: a.headers.get("Slipway-Log-Committed") for a in list_}
+                for model, list_ in answers.items()}
+
+    asked = ask(server, 150)
+    server.stop()
+    again = start_server("--gateways", 1, data_dir=server.data_dir)  # it is in the registry
+    for model, answers in ask(again, 150).items():
+        asked[model].update(answers)
+    settled(again)
+    found = {model: [line for line in lines(again, model=model) if line["kind"] == "prediction"] for model in said}
+    assert found["silent"] == []
+    assert set(ids(found["plain"])) == set(asked["plain"]) and {line["sample_weight"] for line in found["plain"]} == {1}
+    assert set(ids(found["sure"])) == set(asked["sure"])
+    assert {model: set(answers.values()) for model, answers in asked.items()} == \
+        {"silent": {None}, "sampled": {None}, "plain": {None}, "sure": {"1"}}
+    # 300 draws of one in ten: outside of this once in 10^9.
+    assert 4 <= len(found["sampled"]) <= 66 and {line["sample_weight"] for line in found["sampled"]} == {10}
+    assert set(ids(found["sampled"])) < set(asked["sampled"])
+
+
+def test_a_version_may_be_logged_on_a_server_that_logs_nothing_else(start_server, churn):
+    server = start_server("--gateways", 1, "--log-predictions=false")
+    server.push("churn", churn.path, log="on", log_overflow="block")
+    server.push("other", churn.path)
+    for model in ("churn", "other"):
+        server.predict(model, {"instances": churn.instances(1)}).raise_for_status()
+    settled(server, 1)
+    assert [line["model"] for line in lines(server)] == ["churn"]
 
 
 def test_what_was_written_before_a_start_is_sealed_after_it(log_server, churn, start_server):

@@ -61,7 +61,7 @@ static int put_columns(struct controller *c, const struct gateway_link *g, struc
     if (!d->log_json || is_monitor(c, g))
         rc = c->registry->ops->version_find(c->registry, str_of(d->model), str_of(number), &a, &v, e);
     if (rc == 0 && !d->log_json)
-        rc = log_plan_make(c, d, v.signature_json, e);
+        rc = log_plan_make(d, &v, e);
     if (rc == 0)
         rc = log_plan_key(c, d, &key, e);
     if (rc == 0) {

@@ -42,12 +42,28 @@ static int columns_of(const struct schema_column *from, uint32_t n, yyjson_val *
     return rc;
 }
 
-static int make(struct deployment *d, struct str signature_json, yyjson_val *root, struct arena *a,
+// Where the version differs from the server's settings.
+static void put_settings(const struct version_settings *s, struct buf *out)
+{
+    const struct {
+        const char *key, *word;
+    } words[] = {{"log", s->log}, {"overflow", s->log_overflow}, {"durability", s->log_durability}};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (*words[i].word)
+            buf_printf(out, ",\"%s\":\"%s\"", words[i].key, words[i].word);
+    if (s->log_one_in)
+        buf_printf(out, ",\"one_in\":%u", s->log_one_in);
+}
+
+static int make(struct deployment *d, const struct registry_version *v, yyjson_val *root, struct arena *a,
                 struct err *e)
 {
     struct schema s;
+    struct version_settings settings;
     struct predlog_schema p = {.model = str_of(d->model), .version = d->version};
-    int rc = schema_read(signature_json, false, "$.signature", a, &s, e);
+    int rc = schema_read(v->signature_json, false, "$.signature", a, &s, e);
+    if (!rc)
+        rc = version_settings_decode(v->settings_json, &settings, e);
     if (rc)
         return rc;
     p.is_table = !s.tensors;
@@ -64,23 +80,23 @@ static int make(struct deployment *d, struct str signature_json, yyjson_val *roo
     p.key = predlog_schema_key(&p);
     buf_puts(&b, "{\"schema\":");
     predlog_schema_write(&p, &b);
+    put_settings(&settings, &b);
     buf_putc(&b, '}');
     d->log_json = b.failed ? NULL : str_dup(buf_str(&b));
     buf_done(&b);
     return d->log_json ? 0 : err_set(e, ERR_NOMEM, "no memory for the columns of a version");
 }
 
-int log_plan_make(struct controller *c, struct deployment *d, struct str signature_json, struct err *e)
+int log_plan_make(struct deployment *d, const struct registry_version *v, struct err *e)
 {
-    (void)c;
     struct arena a;
     if (d->log_json)
         return 0;
     int rc = arena_init(&a, ARENA_BYTES, e);
     if (rc)
         return rc;
-    yyjson_doc *doc = yyjson_read(signature_json.p, signature_json.n, 0);
-    rc = make(d, signature_json, yyjson_doc_get_root(doc), &a, e);
+    yyjson_doc *doc = yyjson_read(v->signature_json.p, v->signature_json.n, 0);
+    rc = make(d, v, yyjson_doc_get_root(doc), &a, e);
     yyjson_doc_free(doc);
     arena_done(&a);
     return rc;

@@ -316,10 +316,11 @@ static int settings_read(yyjson_val **values, struct manifest *ret, struct err *
         char *text = yyjson_val_write(values[i], 0, NULL);
         if (!text)
             return err_set(e, ERR_NOMEM, "no memory for the settings");
-        buf_printf(&ret->settings_json, "%s\"" STR_FMT "\":%s", ret->first_setting.n ? "," : "",
+        buf_printf(&ret->settings_json, "%s\"" STR_FMT "\":%s", ret->settings_json.n > 1 ? "," : "",
                    STR_ARG(name), text);
         free(text);
-        ret->first_setting = name;
+        if (version_settings_is_of_replicas(i))
+            ret->replica_setting = name;
     }
     buf_putc(&ret->settings_json, '}');
     return ret->settings_json.failed ? err_set(e, ERR_NOMEM, "no memory for the settings") : 0;

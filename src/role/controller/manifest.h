@@ -23,8 +23,8 @@ struct manifest {
     struct buf signature_json;             // what the user says of the model's columns; empty: nothing
     bool allow_breaking;                   // changes of the signature
     struct version_settings settings;
-    struct buf settings_json; // an object of those that were given
-    struct str first_setting; // the name of one that was given; empty when none was
+    struct buf settings_json;   // an object of those that were given
+    struct str replica_setting; // the name of one that was given and is of replicas only; empty when none was
     struct yyjson_doc *doc;
 };
 

@@ -19,20 +19,27 @@ static const struct field {
     size_t offset;
     uint32_t min, max;
     const char *words; // of a WORD, separated by |
+    bool is_of_all;    // not only of those that run in replicas
 } FIELDS[VERSION_SETTINGS_FIELDS] = {
-    {"replicas", REPLICAS, 0, 0, LIMIT_REPLICAS, NULL},
-    {"threads", NUMBER, offsetof(struct version_settings, threads), 1, LIMIT_REPLICA_THREADS, NULL},
-    {"optimization", WORD, offsetof(struct version_settings, optimization), 0, 0, "none|basic|extended|all"},
-    {"provider", WORD, offsetof(struct version_settings, provider), 0, 0, "cpu|cuda|tensorrt|openvino"},
-    {"memory_mb", NUMBER, offsetof(struct version_settings, memory_mb), 0, 1 << 24, NULL},
-    {"batch_budget_ms", NUMBER, offsetof(struct version_settings, batch_budget_ms), 0, 60000, NULL},
-    {"hang_ms", NUMBER, offsetof(struct version_settings, hang_ms), 100, 3600000, NULL},
-    {"concurrency", NUMBER, offsetof(struct version_settings, concurrency), 1, 1024, NULL},
+    {"replicas", REPLICAS, 0, 0, LIMIT_REPLICAS, NULL, false},
+    {"threads", NUMBER, offsetof(struct version_settings, threads), 1, LIMIT_REPLICA_THREADS, NULL, false},
+    {"optimization", WORD, offsetof(struct version_settings, optimization), 0, 0, "none|basic|extended|all",
+     false},
+    {"provider", WORD, offsetof(struct version_settings, provider), 0, 0, "cpu|cuda|tensorrt|openvino",
+     false},
+    {"memory_mb", NUMBER, offsetof(struct version_settings, memory_mb), 0, 1 << 24, NULL, false},
+    {"batch_budget_ms", NUMBER, offsetof(struct version_settings, batch_budget_ms), 0, 60000, NULL, false},
+    {"hang_ms", NUMBER, offsetof(struct version_settings, hang_ms), 100, 3600000, NULL, false},
+    {"concurrency", NUMBER, offsetof(struct version_settings, concurrency), 1, 1024, NULL, false},
     {"scale_window_s", NUMBER, offsetof(struct version_settings, scale_window_s), 2, AUTOSCALE_WINDOW_MAX_S,
-     NULL},
-    {"idle_s", NUMBER, offsetof(struct version_settings, idle_s), 0, 86400, NULL},
+     NULL, false},
+    {"idle_s", NUMBER, offsetof(struct version_settings, idle_s), 0, 86400, NULL, false},
     {"policy", WORD, offsetof(struct version_settings, policy), 0, 0,
-     "keep|availability-preserving|resource-preserving"},
+     "keep|availability-preserving|resource-preserving", false},
+    {"log", WORD, offsetof(struct version_settings, log), 0, 0, "on|off", true},
+    {"log_one_in", NUMBER, offsetof(struct version_settings, log_one_in), 1, 1000000, NULL, true},
+    {"log_overflow", WORD, offsetof(struct version_settings, log_overflow), 0, 0, "drop|sample|block", true},
+    {"log_durability", WORD, offsetof(struct version_settings, log_durability), 0, 0, "async|commit", true},
 };
 
 void version_settings_init(struct version_settings *s)
@@ -54,6 +61,12 @@ struct str version_settings_field(unsigned i)
 {
     ASSERT(i < VERSION_SETTINGS_FIELDS);
     return str_of(FIELDS[i].name);
+}
+
+bool version_settings_is_of_replicas(unsigned i)
+{
+    ASSERT(i < VERSION_SETTINGS_FIELDS);
+    return !FIELDS[i].is_of_all;
 }
 
 // The value as it was written, for messages.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Settings of a version that runs in replicas: fields of the manifest, kept with the version as JSON.
+// Settings of a version: fields of the manifest, kept with the version as JSON. Most are of those that run in
+// replicas; those of the log are of any.
 #pragma once
 
 #include "base/err.h"
@@ -11,7 +12,7 @@
 
 struct yyjson_val;
 
-enum { VERSION_SETTINGS_FIELDS = 11, VERSION_SETTINGS_WORD_BYTES = 32 };
+enum { VERSION_SETTINGS_FIELDS = 15, VERSION_SETTINGS_WORD_BYTES = 32 };
 
 struct version_settings {
     uint32_t min_replicas, max_replicas;
@@ -26,12 +27,18 @@ struct version_settings {
     uint32_t concurrency;    // requests that one replica should have under way
     uint32_t scale_window_s; // over which the load is averaged
     uint32_t idle_s;         // without a request, before the last one ends; 0: by the time it takes to load
+    // What is logged of it, as role/ipc.h says it; empty, 0: as the server's settings
+    char log[VERSION_SETTINGS_WORD_BYTES], log_overflow[VERSION_SETTINGS_WORD_BYTES],
+        log_durability[VERSION_SETTINGS_WORD_BYTES];
+    uint32_t log_one_in;
 };
 
 // Defaults: one replica with one thread.
 void version_settings_init(struct version_settings *s);
 // Name of field i < VERSION_SETTINGS_FIELDS.
 struct str version_settings_field(unsigned i);
+// Whether it says something only of versions that run in replicas.
+bool version_settings_is_of_replicas(unsigned i);
 // Sets field i from its JSON value. ERR_WRONG_TYPE, ERR_OUT_OF_RANGE: names the value and what is expected;
 // the caller says where.
 int version_settings_set(struct version_settings *s, unsigned i, struct yyjson_val *value,

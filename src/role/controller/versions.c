@@ -342,7 +342,7 @@ static int make_room_and_load(struct push *p, struct err *e)
 // engine: NULL while it is not known.
 static int settings_check(const struct push *p, const struct engine *engine, struct err *e)
 {
-    struct str name = p->manifest.first_setting;
+    struct str name = p->manifest.replica_setting;
     if (!engine || engine->runtime)
         return 0;
     if (p->deployment->files) {

@@ -71,6 +71,7 @@ START_TEST(a_push_is_answered_only_after_every_gateway_runs_it)
     ck_assert_msg(strncmp(g0.last_deploy, DEPLOY, sizeof DEPLOY - 1) == 0, "%s", g0.last_deploy);
     ck_assert_ptr_nonnull(
         strstr(g0.last_deploy, "\"table\":true,\"inputs\":[{\"name\":\"column0\",\"datatype\":\"FP32\"}"));
+    ck_assert_ptr_null(strstr(g0.last_deploy, "\"overflow\"")); // as the server's settings say
     ck_assert_uint_eq(g0.image_features, 4);
     expect("GET", "/api/v1/status", NULL, 200,
            "\"ready\":true"); // the loop has turned since the tables went out
@@ -91,6 +92,28 @@ START_TEST(a_push_is_answered_only_after_every_gateway_runs_it)
         "\"url\":\"/v1/models/churn:predict\""};
     for (size_t i = 0; i < sizeof PARTS / sizeof PARTS[0]; i++)
         ck_assert_msg(strstr(a.body, PARTS[i]), "%s not in %s", PARTS[i], a.body);
+    stop();
+}
+END_TEST
+
+START_TEST(gateways_are_told_how_a_version_is_logged_also_after_a_crash)
+{
+    static const char LOG[] = "\"log\":\"off\",\"overflow\":\"block\",\"durability\":\"commit\","
+                              "\"one_in\":10}}";
+    start_served();
+    push("churn", "fake ok 1",
+         ",\"log\":\"off\",\"log_one_in\":10,\"log_overflow\":\"block\","
+         "\"log_durability\":\"commit\"");
+    ck_assert_msg(strstr(g0.last_deploy, LOG), "%s", g0.last_deploy);
+    expect("GET", "/api/v1/models/churn/versions/1", NULL, 200,
+           "\"settings\":{\"log\":\"off\",\"log_one_in\":10,\"log_overflow\":\"block\","
+           "\"log_durability\":\"commit\"}");
+    harness_kill(pid);
+    msg_conn_done(&g0.conn);
+    pid = harness_start(dir, 1);
+    harness_gateway_connect(&g0, 0);
+    harness_gateway_until(&g0, "\"deployment\":1}");
+    ck_assert_msg(strstr(g0.last_deploy, LOG), "%s", g0.last_deploy);
     stop();
 }
 END_TEST
@@ -412,6 +435,7 @@ END_TEST
 int unit_main(void);
 #define main unit_main
 UNIT_MAIN("role/controller", a_push_is_answered_only_after_every_gateway_runs_it,
+          gateways_are_told_how_a_version_is_logged_also_after_a_crash,
           a_gateway_that_does_not_confirm_is_named, a_gateway_that_comes_back_gets_the_newest_table_first,
           a_gateway_that_stays_away_is_not_waited_for, a_refused_model_leaves_nothing,
           a_client_that_leaves_takes_its_push_with_it, all_versions_come_back_after_a_crash,

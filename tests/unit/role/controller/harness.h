@@ -61,7 +61,7 @@ struct harness_gateway {
     struct msg_conn conn;
     char routes[1 << 16]; // the last table
     unsigned n_deploys;   // received on this connection
-    char last_deploy[512];
+    char last_deploy[1024];
     uint64_t image_features; // in the last image
     char metrics[1 << 16];   // lines of /metrics, as they came last
 };

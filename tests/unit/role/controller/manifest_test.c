@@ -123,6 +123,32 @@ START_TEST(settings_of_replicas_are_read_and_kept_as_they_were_given)
 }
 END_TEST
 
+START_TEST(settings_of_the_log_are_of_all_versions)
+{
+    struct version_settings want;
+    struct manifest m;
+    version_settings_init(&want);
+    strcpy(want.log, "on");
+    strcpy(want.log_overflow, "block");
+    strcpy(want.log_durability, "commit");
+    want.log_one_in = 1000000;
+    static const char GIVEN[] = ",\"log_durability\":\"commit\",\"log\":\"on\",\"log_one_in\":1000000,"
+                                "\"log_overflow\":\"block\"",
+                      KEPT[] = "{\"log\":\"on\",\"log_one_in\":1000000,\"log_overflow\":\"block\","
+                               "\"log_durability\":\"commit\"}";
+    settings_are(GIVEN, KEPT, want);
+    const char *fields[] = {GIVEN, ",\"log_one_in\":10,\"threads\":2,\"log\":\"off\""},
+               *of_replicas[] = {"", "threads"};
+    for (int i = 0; i < 2; i++) {
+        char json[512];
+        snprintf(json, sizeof json, "{\"artifacts\":[" FILE_ "]%s}", fields[i]);
+        ck_assert_int_eq(manifest_parse(str_of(json), &m, &e), 0);
+        ck_assert(str_eq(m.replica_setting, str_of(of_replicas[i])));
+        manifest_done(&m);
+    }
+}
+END_TEST
+
 START_TEST(a_wrong_setting_is_refused_with_field_value_and_what_is_expected)
 {
     static const struct {
@@ -149,6 +175,11 @@ START_TEST(a_wrong_setting_is_refused_with_field_value_and_what_is_expected)
         {"memory_mb", "1e3", ERR_WRONG_TYPE, "expected a whole number from 0 to 16777216"},
         {"batch_budget_ms", "60001", ERR_OUT_OF_RANGE, "from 0 to 60000"},
         {"hang_ms", "99", ERR_OUT_OF_RANGE, "from 100 to 3600000, got 99"},
+        {"log", "true", ERR_WRONG_TYPE, "expected one of on|off, got true"},
+        {"log", "\"yes\"", ERR_OUT_OF_RANGE, "expected one of on|off, got \"yes\""},
+        {"log_one_in", "0", ERR_OUT_OF_RANGE, "from 1 to 1000000, got 0"},
+        {"log_overflow", "\"wait\"", ERR_OUT_OF_RANGE, "expected one of drop|sample|block"},
+        {"log_durability", "\"\"", ERR_OUT_OF_RANGE, "expected one of async|commit"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         char json[512], path[64];
@@ -237,6 +268,7 @@ START_TEST(a_rollback_needs_to_say_nothing)
 END_TEST
 
 UNIT_MAIN("role/controller/manifest", settings_of_replicas_are_read_and_kept_as_they_were_given,
+          settings_of_the_log_are_of_all_versions,
           a_wrong_setting_is_refused_with_field_value_and_what_is_expected, a_whole_manifest_is_read,
           what_is_not_understood_is_refused_by_name, what_is_wrong_is_refused_with_its_place,
           an_alias_names_a_version_by_number, a_rollback_needs_to_say_nothing,
