@@ -177,8 +177,8 @@ static int write_files(yyjson_val *list, struct buf *out, struct err *e)
 
 // What people may say of a column, in the order it is written; the rest stands in the model's file, and so do
 // the first ones where the column has no rule.
-static const char *const SAID[] = {"missing", "type", "categories",  "codes", "min",
-                                   "max",     "mode", "description", "unit",  "labels"};
+static const char *const SAID[] = {"missing", "type",        "categories", "codes",  "min", "max",
+                                   "mode",    "description", "unit",       "labels", "log"};
 enum { N_SAID = sizeof SAID / sizeof SAID[0], N_RULES = 7 };
 
 static bool is_said(yyjson_val *column, size_t k)

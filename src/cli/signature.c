@@ -210,6 +210,7 @@ static void put_column(yyjson_val *column, struct buf *out)
     put_member(column, "labels", out);
     put_member(column, "description", out);
     put_member(column, "unit", out);
+    put_member(column, "log", out);
 }
 
 void signature_put_yaml(yyjson_val *signature, struct buf *out)

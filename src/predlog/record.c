@@ -43,9 +43,10 @@ static size_t block_head_bytes(const struct tensor *t)
 
 // ---- the plain case, which is nearly every prediction: a table in, a tensor out, both as they are
 
-static bool is_plain(const struct record_plan *plan, uint32_t n_in, uint32_t n_out)
+static bool is_plain(const struct record_plan *plan, const struct tensor *in, uint32_t n_in,
+                     const struct tensor *out, uint32_t n_out)
 {
-    return plan->is_plain && n_in == 1 && n_out == 1;
+    return plan->is_plain && n_in == 1 && n_out == 1 && in->dtype != DTYPE_NONE && out->dtype != DTYPE_NONE;
 }
 
 static size_t plain_bytes(const struct tensor *in, const struct tensor *out)
@@ -99,7 +100,7 @@ struct side {
 // Upper bound of the data of one tensor of a model of tensors.
 static size_t tensor_room(const struct privacy *p, uint32_t i, const struct tensor *t)
 {
-    if (privacy_of(p, i) != PRIVACY_HASH)
+    if (privacy_of(p, i) != PRIVACY_HASH || t->dtype == DTYPE_NONE)
         return t->bytes;
     return (t->dtype == DTYPE_BYTES ? t->bytes / sizeof(uint32_t) : t->bytes / dtype_size(t->dtype)) *
            sizeof(uint64_t);
@@ -110,18 +111,26 @@ static bool is_table(const struct side *s)
     return s->n == 1 && privacy_is_table(s->privacy);
 }
 
+// Not what may not be kept, nor what the request left out.
+static bool has_block(const struct side *s, uint32_t i)
+{
+    return privacy_of(s->privacy, i) != PRIVACY_DROP && s->t[i].dtype != DTYPE_NONE;
+}
+
 // Heads and paddings, and bytes that each row takes; false when the rows cannot be cut.
 static bool cost(const struct side *s, uint64_t rows, size_t *fixed, size_t *per_row)
 {
     for (uint32_t i = 0; i < s->n; i++) {
         const struct tensor *t = &s->t[i];
+        if (t->dtype == DTYPE_NONE)
+            continue;
         if (rows == 0 || t->n_dims == 0 || (uint64_t)t->shape[0] != rows || t->dtype == DTYPE_BYTES)
             return false;
         if (is_table(s)) {
             uint32_t plain = privacy_n_plain(s->privacy), hashed = privacy_n_hashed(s->privacy);
             *fixed += ((plain > 0) + (hashed > 0)) * (block_head_bytes(t) + sizeof(uint64_t));
             *per_row += plain * dtype_size(t->dtype) + hashed * sizeof(uint64_t);
-        } else if (privacy_of(s->privacy, i) != PRIVACY_DROP) {
+        } else if (has_block(s, i)) {
             *fixed += block_head_bytes(t) + sizeof(uint64_t);
             *per_row += tensor_room(s->privacy, i, t) / rows;
         }
@@ -197,7 +206,7 @@ static void write_rows(struct side *s, uint64_t rows, uint64_t kept)
         return;
     }
     for (uint32_t i = 0; i < s->n; i++)
-        if (privacy_of(s->privacy, i) != PRIVACY_DROP)
+        if (has_block(s, i))
             write_tensor(s, i, rows, kept);
 }
 
@@ -209,7 +218,7 @@ static bool write_whole(struct side *s, const char *end)
     for (uint32_t i = 0; i < s->n; i++) {
         const struct tensor *t = &s->t[i];
         size_t left = (size_t)(end - s->to), heads = 0;
-        if (!is_table(s) && privacy_of(s->privacy, i) == PRIVACY_DROP)
+        if (!is_table(s) && !has_block(s, i))
             continue;
         for (uint32_t k = i + 1; k < s->n; k++)
             heads += block_head_bytes(&s->t[k]);
@@ -227,7 +236,7 @@ static bool write_whole(struct side *s, const char *end)
 size_t record_bytes(const struct record_plan *plan, const struct tensor *in, uint32_t n_in,
                     const struct tensor *out, uint32_t n_out)
 {
-    if (is_plain(plan, n_in, n_out))
+    if (is_plain(plan, in, n_in, out, n_out))
         return plain_bytes(in, out);
     const struct side sides[2] = {{plan->inputs, in, n_in, NULL}, {plan->outputs, out, n_out, NULL}};
     size_t n = RECORD_HEAD_BYTES;
@@ -262,7 +271,7 @@ size_t record_write(const struct record_head *head, const struct record_plan *pl
         return 0;
     if (cap > RECORD_BYTES_MAX)
         cap = RECORD_BYTES_MAX;
-    if (is_plain(plan, n_in, n_out) && head->rows && plain_bytes(in, out) <= cap)
+    if (is_plain(plan, in, n_in, out, n_out) && head->rows && plain_bytes(in, out) <= cap)
         return write_plain(head, plan, in, out, to);
     char *start = (char *)to + RECORD_HEAD_BYTES, *end = (char *)to + (cap & ~(size_t)7);
     struct record_head h = *head;

@@ -102,8 +102,8 @@ struct record_plan {
 // is 8-aligned, and returns its bytes; 0 when not even its head fits. head: bytes, crc, rows_kept,
 // input_bytes, output_bytes are set here, RECORD_TRUNCATED is added where rows or tensors had to be left out.
 // in, out: as many as the programs have tensors, or for a table one of shape (rows, n_columns) or (rows); of
-// sound sizes. Of a batch that does not fit the first rows are kept. Allocates nothing; costs a copy and a
-// CRC.
+// sound sizes. Tensors of DTYPE_NONE, which a request left out or did not ask for, have no block. Of a batch
+// that does not fit the first rows are kept. Allocates nothing; costs a copy and a CRC.
 size_t record_write(const struct record_head *head, const struct record_plan *plan, const struct tensor *in,
                     uint32_t n_in, const struct tensor *out, uint32_t n_out, void *to, size_t cap);
 // What record_write needs to keep all of this.

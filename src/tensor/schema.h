@@ -49,6 +49,7 @@ struct schema_column {
     double *codes;                  // (n_categories)
     uint32_t n_categories;
     struct str description, unit;
+    struct str log; // rule of predlog/privacy.h, not looked at here; empty: logged as it is
     // From the model file
     bool categorical, was_seen;
     double seen_min, seen_max;

@@ -276,6 +276,16 @@ static void compare_type(struct comparison *c, const struct schema_column *b, co
         say(c, false, "input '%.80s': the type is wider than %s", z(n->name), schema_type_name(b->type));
 }
 
+// No client notices; whoever pushes should.
+static void compare_log(struct comparison *c, const char *what, const struct schema_column *b,
+                        const struct schema_column *n)
+{
+    struct str was = b->log.n ? b->log : STR("keep"), is = n->log.n ? n->log : STR("keep");
+    if (!str_eq(was, is))
+        say(c, false, "%s '%.80s': the log's rule was '%.40s', it is '%.40s'", what, z(n->name), z(was),
+            z(is));
+}
+
 static void compare_input(struct comparison *c, const struct schema_column *b, const struct schema_column *n)
 {
     compare_form(c, b, n);
@@ -295,6 +305,7 @@ static void compare_input(struct comparison *c, const struct schema_column *b, c
     if (b->unit.n && !str_eq(b->unit, n->unit))
         say(c, true, "input '%.80s': the unit was '%.40s', it is '%.40s'", z(n->name), z(b->unit),
             z(n->unit));
+    compare_log(c, "input", b, n);
 }
 
 static bool map_columns(struct comparison *c, const struct schema_column *list, uint32_t n, struct map *ret)
@@ -410,6 +421,7 @@ static void compare_output(struct comparison *c, const struct schema_column *b, 
     if (b->unit.n && !str_eq(b->unit, n->unit))
         say(c, true, "output '%.80s': the unit was '%.40s', it is '%.40s'", z(n->name), z(b->unit),
             z(n->unit));
+    compare_log(c, "output", b, n);
 }
 
 static void compare_outputs(struct comparison *c)

@@ -224,6 +224,7 @@ static int take_input(struct completion *c, uint32_t at, const struct schema_col
     m->max = u->max;
     m->description = u->description;
     m->unit = u->unit;
+    m->log = u->log;
     return 0;
 }
 
@@ -291,6 +292,7 @@ static int take_output(struct completion *c, const struct schema_column *u, uint
         }
         m->description = u->description;
         m->unit = u->unit;
+        m->log = u->log;
         return take_labels(c, m, u, i);
     }
     int rc = unknown(c, s->outputs, s->n_outputs, "output", u->name, ERR_UNKNOWN_OUTPUT);

@@ -31,12 +31,13 @@ enum member {
     ANY_SHAPE,
     OPTIONAL,
     LABELS,
+    LOG,
     MEMBERS
 };
 static const struct str NAMES[MEMBERS] = {
     STR("name"), STR("datatype"), STR("type"),      STR("missing"),     STR("categories"), STR("codes"),
     STR("min"),  STR("max"),      STR("mode"),      STR("description"), STR("unit"),       STR("categorical"),
-    STR("seen"), STR("shape"),    STR("any_shape"), STR("optional"),    STR("labels"),
+    STR("seen"), STR("shape"),    STR("any_shape"), STR("optional"),    STR("labels"),     STR("log"),
 };
 
 struct reader {
@@ -340,6 +341,8 @@ static int take_member(struct reader *r, enum member m, const char *place, yyjso
         return take_bool(r, place, v, &c->any_shape);
     case OPTIONAL:
         return take_bool(r, place, v, &c->optional);
+    case LOG:
+        return take_text(r, place, v, LIMIT_TAG_BYTES, &c->log);
     default:
         return take_labels(r, place, v, c);
     }

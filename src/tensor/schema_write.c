@@ -97,6 +97,7 @@ static void put_column(const struct schema_column *c, struct buf *json)
         put_texts("labels", c->labels, c->n_labels, json);
     put_text("description", c->description, json);
     put_text("unit", c->unit, json);
+    put_text("log", c->log, json);
     buf_putc(json, '}');
 }
 

@@ -3,6 +3,7 @@
 #include "role/controller/agreement.h"
 
 #include "engine/engine.h"
+#include "predlog/privacy.h"
 #include "role/controller/image.h"
 #include "tensor/schema.h"
 
@@ -140,6 +141,24 @@ int agreement_tell_kept(struct controller *c, struct str model, uint32_t number,
     return rc ? rc : told(json, e);
 }
 
+// What the prediction log keeps of each column.
+static int check_log_rules(const char *list, const struct schema_column *columns, uint32_t n, struct err *e)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        struct privacy_rule rule;
+        if (columns[i].log.n == 0)
+            continue;
+        int rc = privacy_rule_read(columns[i].log, &rule, e);
+        if (!rc)
+            rc = privacy_rule_check(&rule, columns[i].dtype, e);
+        if (rc) {
+            err_at(e, "$.signature.%s", list);
+            return err_wrap(e, "log of '%.80s'", columns[i].name.p);
+        }
+    }
+    return 0;
+}
+
 static int agree(struct controller *c, const struct agreement *a, struct deployment *d, struct arena *arena,
                  struct buf *signature, struct buf *changes, struct err *e)
 {
@@ -149,6 +168,10 @@ static int agree(struct controller *c, const struct agreement *a, struct deploym
         rc = schema_read(a->users, true, "$.signature", arena, &user, e);
     if (!rc && a->users.n)
         rc = schema_complete(&model, &user, "$.signature", arena, e);
+    if (!rc)
+        rc = check_log_rules("inputs", model.inputs, model.n_inputs, e);
+    if (!rc)
+        rc = check_log_rules("outputs", model.outputs, model.n_outputs, e);
     if (!rc)
         rc = compare(c, a, d, &model, arena, changes, e);
     if (rc)

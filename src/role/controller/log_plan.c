@@ -13,30 +13,19 @@
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
-#include <yyjson.h>
 
 enum { ARENA_BYTES = 64 << 20, KEY_BYTES = 32 };
 
-// The rule that the column's member "log" says, and whether it hashes.
-static int rule_of(yyjson_val *columns, uint32_t i, struct predlog_column *c, bool *hashes, struct err *e)
-{
-    yyjson_val *rule = yyjson_obj_get(yyjson_arr_get(columns, i), "log");
-    c->rule = (struct privacy_rule){PRIVACY_KEEP, 0};
-    if (!rule)
-        return 0;
-    int rc = privacy_rule_read((struct str){yyjson_get_str(rule), yyjson_get_len(rule)}, &c->rule, e);
-    *hashes = *hashes || c->rule.what == PRIVACY_HASH;
-    return rc;
-}
-
-static int columns_of(const struct schema_column *from, uint32_t n, yyjson_val *json, struct arena *a,
+static int columns_of(const struct schema_column *from, uint32_t n, struct arena *a,
                       struct predlog_column **ret, bool *hashes, struct err *e)
 {
     struct predlog_column *list = arena_alloc(a, (n + 1) * sizeof *list);
     int rc = list ? 0 : err_set(e, ERR_NOMEM, "no memory for the columns of a version");
     for (uint32_t i = 0; !rc && i < n; i++) {
         list[i] = (struct predlog_column){.name = from[i].name, .dtype = from[i].dtype};
-        rc = rule_of(json, i, &list[i], hashes, e);
+        if (from[i].log.n)
+            rc = privacy_rule_read(from[i].log, &list[i].rule, e);
+        *hashes |= list[i].rule.what == PRIVACY_HASH;
     }
     *ret = list;
     return rc;
@@ -55,8 +44,7 @@ static void put_settings(const struct version_settings *s, struct buf *out)
         buf_printf(out, ",\"one_in\":%u", s->log_one_in);
 }
 
-static int make(struct deployment *d, const struct registry_version *v, yyjson_val *root, struct arena *a,
-                struct err *e)
+static int make(struct deployment *d, const struct registry_version *v, struct arena *a, struct err *e)
 {
     struct schema s;
     struct version_settings settings;
@@ -69,10 +57,9 @@ static int make(struct deployment *d, const struct registry_version *v, yyjson_v
     p.is_table = !s.tensors;
     p.n_inputs = s.n_inputs;
     p.n_outputs = s.n_outputs;
-    rc = columns_of(s.inputs, s.n_inputs, yyjson_obj_get(root, "inputs"), a, &p.inputs, &d->log_hashes, e);
+    rc = columns_of(s.inputs, s.n_inputs, a, &p.inputs, &d->log_hashes, e);
     if (!rc)
-        rc = columns_of(s.outputs, s.n_outputs, yyjson_obj_get(root, "outputs"), a, &p.outputs,
-                        &d->log_hashes, e);
+        rc = columns_of(s.outputs, s.n_outputs, a, &p.outputs, &d->log_hashes, e);
     if (rc)
         return rc;
     struct buf b;
@@ -95,9 +82,7 @@ int log_plan_make(struct deployment *d, const struct registry_version *v, struct
     int rc = arena_init(&a, ARENA_BYTES, e);
     if (rc)
         return rc;
-    yyjson_doc *doc = yyjson_read(v->signature_json.p, v->signature_json.n, 0);
-    rc = make(d, v, yyjson_doc_get_root(doc), &a, e);
-    yyjson_doc_free(doc);
+    rc = make(d, v, &a, e);
     arena_done(&a);
     return rc;
 }

@@ -225,6 +225,37 @@ START_TEST(what_is_kept_whole_is_written_alike_in_one_step)
 }
 END_TEST
 
+// Inputs that may be left out, outputs that were not asked for.
+START_TEST(tensors_that_are_absent_have_no_block_whatever_their_rule_is)
+{
+    static const char *const RULES[] = {"keep keep keep", "hash hash hash", "drop keep keep"};
+    static float values[6] = {1, 2, 3, 4, 5, 6};
+    struct record_block b;
+    for (int k = 0; k < 3; k++)
+        for (uint32_t rows = 1; rows <= 3; rows += 2) { // as many as the first dimension has, or not
+            struct tensor in[3] = {
+                {.dtype = DTYPE_NONE},
+                {.dtype = DTYPE_FP32, .n_dims = 2, .shape = {3, 2}, .data = values, .bytes = 24},
+                {.dtype = DTYPE_NONE}};
+            struct record_plan plan = {.inputs = program(false, RULES[k], DTYPE_FP32),
+                                       .outputs = program(false, RULES[k], DTYPE_FP32),
+                                       .is_plain = k == 0};
+            struct record_head h = head(rows);
+            size_t room = record_bytes(&plan, in, 3, in, 3);
+            struct record r = read_back(record_write(&h, &plan, in, 3, in, 3, memory, room));
+            ck_assert(!(r.head.flags & RECORD_TRUNCATED) && r.head.rows_kept == rows);
+            ck_assert(record_block_next(&r.inputs, &b) && b.index == 1 && b.t.shape[0] == 3);
+            ck_assert(k == 1 || memcmp(b.t.data, values, sizeof values) == 0);
+            ck_assert(!record_block_next(&r.inputs, &b));
+            ck_assert(record_block_next(&r.outputs, &b) && b.index == 1);
+            ck_assert(!record_block_next(&r.outputs, &b));
+            r = read_back(record_write(&h, &plan, in, 1, in, 1, memory, room));
+            ck_assert(!record_block_next(&r.inputs, &b) && !record_block_next(&r.outputs, &b));
+            predlog_plan_done(&plan);
+        }
+}
+END_TEST
+
 START_TEST(failures_gaps_and_schemas)
 {
     struct record_head h = head(4);
@@ -281,5 +312,6 @@ END_TEST
 
 UNIT_MAIN("predlog/record", a_table_comes_back_as_it_was, what_may_not_be_kept_is_not_in_the_bytes,
           a_batch_is_cut_to_the_room_there_is, tensors_that_do_not_fit_leave_their_shape,
-          failures_gaps_and_schemas, what_is_kept_whole_is_written_alike_in_one_step,
+          what_is_kept_whole_is_written_alike_in_one_step,
+          tensors_that_are_absent_have_no_block_whatever_their_rule_is, failures_gaps_and_schemas,
           no_changed_byte_goes_unseen, ids_are_read_and_written)

@@ -65,9 +65,9 @@ START_TEST(what_was_written_is_read)
     written_is_read(
         "{\"inputs\":[{\"name\":\"a\",\"datatype\":\"FP64\",\"type\":\"integer\",\"missing\":false,"
         "\"min\":-0.5,\"max\":1e+300,\"mode\":\"warn\",\"seen\":[0,7.25],\"description\":\"d\","
-        "\"unit\":\"u\"},{\"name\":\"b\",\"categories\":[1,2.5],\"mode\":\"coerce\"},"
+        "\"unit\":\"u\",\"log\":\"bucket:10\"},{\"name\":\"b\",\"categories\":[1,2.5],\"mode\":\"coerce\"},"
         "{\"name\":\"c\",\"categories\":[\"x\",\"y\"],\"codes\":[2,0],\"mode\":\"strict\"}],"
-        "\"outputs\":[],\"named\":true,\"renamed\":true}");
+        "\"outputs\":[{\"name\":\"o\",\"log\":\"drop\"}],\"named\":true,\"renamed\":true}");
     end();
 }
 END_TEST
@@ -98,6 +98,7 @@ START_TEST(what_is_not_understood_is_refused_by_name)
                true);
     refuses_as(IN("{\"name\":\"a\",\"type\":\"nubmer\"}"), ERR_INVALID, "$.inputs[0].type", "'number'", true);
     refuses_as(IN("{\"name\":\"a\",\"mode\":\"stric\"}"), ERR_INVALID, "$.inputs[0].mode", "'strict'", true);
+    refuses_as(IN("{\"name\":\"a\",\"log\":false}"), ERR_WRONG_TYPE, "$.inputs[0].log", "", true);
     refuses_as(IN("{\"name\":\"a\",\"min\":\"1\"}"), ERR_WRONG_TYPE, "$.inputs[0].min", "", true);
     refuses_as(IN("{\"name\":\"a\",\"min\":2,\"max\":1}"), ERR_INVALID, "$.inputs[0]", "", true);
     refuses_as(IN("{\"name\":\"a\",\"missing\":1}"), ERR_WRONG_TYPE, "$.inputs[0].missing", "", true);
@@ -121,12 +122,14 @@ START_TEST(a_column_with_a_rule_is_strict_unless_said_otherwise)
     begin();
     struct schema s =
         read_as(IN("{\"name\":\"a\",\"min\":0},{\"name\":\"b\",\"unit\":\"m\"},"
-                   "{\"name\":\"c\",\"max\":0,\"mode\":\"warn\"},{\"name\":\"d\",\"type\":\"double\"}"),
+                   "{\"name\":\"c\",\"max\":0,\"mode\":\"warn\"},{\"name\":\"d\",\"type\":\"double\"},"
+                   "{\"name\":\"e\",\"log\":\"drop\"}"),
                 true);
     ck_assert_int_eq(s.inputs[0].mode, SCHEMA_STRICT);
     ck_assert_int_eq(s.inputs[1].mode, SCHEMA_MODE_UNSAID);
     ck_assert_int_eq(s.inputs[2].mode, SCHEMA_WARN);
     ck_assert_int_eq(s.inputs[3].type, SCHEMA_NUMBER);
+    ck_assert_int_eq(s.inputs[4].mode, SCHEMA_MODE_UNSAID); // requests are not held to it
     s = read_as("{\"mode\":\"coerce\",\"inputs\":[{\"name\":\"a\"},{\"name\":\"b\",\"mode\":\"warn\"}]}",
                 true);
     ck_assert_int_eq(s.inputs[0].mode, SCHEMA_COERCE);
@@ -206,6 +209,10 @@ START_TEST(a_user_completes_what_the_file_says)
     ck_assert(s.inputs[1].has_codes && s.inputs[1].codes[0] == 2.0 && s.inputs[1].codes[1] == 0.0);
     ck_assert(s.inputs[1].missing == SCHEMA_NO && s.inputs[2].mode == SCHEMA_MODE_UNSAID);
     ck_assert(schema_has_rules(&s));
+    s = complete(MODEL, "{\"inputs\":[{\"name\":\"age\",\"log\":\"hash\"}],"
+                        "\"outputs\":[{\"name\":\"prediction\",\"log\":\"drop\"}]}");
+    ck_assert(str_eq(s.inputs[0].log, STR("hash")) && s.inputs[1].log.n == 0);
+    ck_assert(str_eq(s.outputs[0].log, STR("drop")) && !schema_has_rules(&s));
     s = complete(MODEL, "{}");
     ck_assert(!schema_has_rules(&s));
     s = complete(MODEL,
@@ -293,6 +300,14 @@ static const struct change_case {
      IN("{\"name\":\"age\",\"unit\":\"ms\"}"),
      {"unit was 's', it is 'ms'"},
      {0}},
+    {MODEL,
+     "{\"inputs\":[{\"name\":\"age\",\"log\":\"hash\"}],"
+     "\"outputs\":[{\"name\":\"prediction\",\"log\":\"keep\"}]}",
+     MODEL,
+     "{\"outputs\":[{\"name\":\"prediction\",\"log\":\"drop\"}]}",
+     {0},
+     {"input 'age': the log's rule was 'hash', it is 'keep'",
+      "output 'prediction': the log's rule was 'keep', it is 'drop'"}},
     {MODEL, "", UNNAMED, "", {"number of inputs was 3, it is 2", "no names any more", "was a category"}, {0}},
     {UNNAMED, "", UNNAMED, IN("{\"name\":\"a\"},{\"name\":\"b\"}"), {"have names: 'f0' is 'a'"}, {0}},
     {UNNAMED,
