@@ -65,7 +65,9 @@ static int put_rules(yyjson_val *list, struct buf *out, struct err *e)
         *to++ = "WHAT";
         yyjson_arr_foreach(list, i, size, x)
         {
-            snprintf(numbers[i][0], NUMBER_BYTES, "%g", yyjson_get_num(yyjson_obj_get(x, "above")));
+            yyjson_val *below = yyjson_obj_get(x, "below");
+            snprintf(numbers[i][0], NUMBER_BYTES, "%s%g", below ? "below " : "",
+                     yyjson_get_num(below ? below : yyjson_obj_get(x, "above")));
             put_duration(x, "for_ms", numbers[i][1]);
             put_duration(x, "window_ms", numbers[i][2]);
             *to++ = text_at(x, "name");

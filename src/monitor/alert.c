@@ -64,7 +64,7 @@ static bool value_of(const struct alert *a, const struct alert_rule *rule, const
         return *ret > rule->limit || a->n_slots >= ALERT_SLOTS;
     case ALERT_LEVEL:
         *ret = r->level;
-        return isfinite(r->level);
+        return isfinite(r->level) && (r->kind != ALERT_QUALITY || r->n >= rule->at_least);
     }
     return false;
 }
@@ -133,9 +133,12 @@ static void advance(struct alert_book *b, struct alert *a, const struct alert_ru
 }
 
 // Nothing is known of it: what fires is held for a window, a minute at least, because traffic may only pause,
-// then let go.
-static void advance_unknown(struct alert_book *b, struct alert *a, uint64_t hold_ns, uint64_t wall_ns)
+// then let go. A level, which has no window to fill, is held for the minute.
+static void advance_unknown(struct alert_book *b, struct alert *a, const struct alert_rule *rule,
+                            uint64_t wall_ns)
 {
+    bool is_level = alert_kind_info(a->kind)->measure == ALERT_LEVEL;
+    uint64_t hold_ns = rule && !is_level ? rule->window_ns : 0;
     if (a->state == ALERT_PENDING)
         a->state = a->resolved_wall_ns ? ALERT_RESOLVED : ALERT_QUIET;
     if (a->state == ALERT_FIRING && wall_ns - a->known_wall_ns >= (hold_ns > HOLD_NS ? hold_ns : HOLD_NS))
@@ -251,12 +254,14 @@ static void read_by(struct alert_book *b, const struct alert_rule *rule, const s
     a->is_read = true;
     a->limit = rule->limit;
     a->is_critical = rule->is_critical;
+    a->is_below = rule->is_below;
+    snprintf(a->metric, sizeof a->metric, "%s", rule->metric);
     keep(a, rule, r, wall_ns);
     if (!value_of(a, rule, r, &value)) {
-        advance_unknown(b, a, rule->window_ns, wall_ns);
+        advance_unknown(b, a, rule, wall_ns);
         return;
     }
-    bool is_breached = value > rule->limit;
+    bool is_breached = rule->is_below ? value < rule->limit : value > rule->limit;
     if (a->state != ALERT_RESOLVED || is_breached) // a resolved one shows what it was
         a->value = value;
     a->known_wall_ns = wall_ns;
@@ -293,7 +298,8 @@ void alert_book_begin(struct alert_book *b)
 void alert_book_read(struct alert_book *b, const struct alert_reading *r, uint64_t wall_ns)
 {
     for (uint32_t i = 0; i < b->rules.n; i++)
-        if (alert_rules_apply(&b->rules, &b->rules.list[i], r->kind, r->model))
+        if (alert_rules_apply(&b->rules, &b->rules.list[i], r->kind, r->model) &&
+            (!r->rule || strcmp(r->rule, b->rules.list[i].name) == 0))
             read_by(b, &b->rules.list[i], r, wall_ns);
 }
 
@@ -308,7 +314,7 @@ uint32_t alert_book_end(struct alert_book *b, uint64_t wall_ns)
         struct alert *a = b->list[i];
         const struct alert_rule *rule = alert_rules_find(&b->rules, a->rule);
         if (!a->is_read)
-            advance_unknown(b, a, rule ? rule->window_ns : 0, wall_ns);
+            advance_unknown(b, a, rule, wall_ns);
         if (a->state == ALERT_RESOLVED && is_old(a, wall_ns)) {
             a->state = ALERT_QUIET;
             a->resolved_wall_ns = 0;

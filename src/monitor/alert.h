@@ -34,7 +34,9 @@ struct alert_reading {
     // Counters as they stand. Ratio: bad ones, all. Increase: the one. Quantile: of each edge of base/hist.h
     // how many are at or below it, then all.
     uint64_t cells[ALERT_CELLS];
-    double level; // of ALERT_LEVEL
+    double level;     // of ALERT_LEVEL
+    uint64_t n;       // of ALERT_QUALITY: labels that it is of
+    const char *rule; // of ALERT_QUALITY: the one that asked, as others ask for other metrics; else NULL
 };
 
 struct alert {
@@ -42,7 +44,8 @@ struct alert {
     char rule[ALERT_NAME_BYTES + 1], model[LIMIT_MODEL_NAME_BYTES + 1], subject[ALERT_SUBJECT_BYTES + 1];
     enum alert_kind kind;
     uint32_t version;
-    bool is_critical;
+    bool is_critical, is_below;
+    char metric[ALERT_METRIC_BYTES + 1]; // of ALERT_QUALITY
     enum alert_state state;
     enum alert_told told;
     double value, limit;                                    // the last that is known

@@ -38,16 +38,21 @@ static void put_text(struct buf *out, const char *key, const char *text)
     buf_put_json_str(out, str_of(text));
 }
 
-// "churn version 3: share of predictions answered with 5xx is 0.25, above 0.01"
+// "churn version 3: share of predictions answered with 5xx is 0.25, above 0.01",
+// "churn version 3 stable: accuracy of labelled predictions is 0.7, below 0.8"
 static void put_summary(const struct alert *a, struct buf *out)
 {
     char text[512], version[32] = "";
     bool is_over = a->state == ALERT_RESOLVED;
     if (a->version)
         snprintf(version, sizeof version, " version %u", a->version);
-    snprintf(text, sizeof text, "%s%s%s%s: %s %s %.4g, %s %.4g", a->model[0] ? a->model : "server", version,
-             a->subject[0] ? " " : "", a->subject, alert_kind_info(a->kind)->what, is_over ? "was" : "is",
-             a->value, is_over ? "the limit is" : "above", a->limit);
+    snprintf(text, sizeof text, "%s%s%s%s: %s%s%s %s %.4g, %s %.4g", a->model[0] ? a->model : "server",
+             version, a->subject[0] ? " " : "", a->subject, a->metric, a->metric[0] ? " " : "",
+             alert_kind_info(a->kind)->what, is_over ? "was" : "is", a->value,
+             is_over       ? "the limit is"
+             : a->is_below ? "below"
+                           : "above",
+             a->limit);
     put_text(out, "summary", text);
 }
 
@@ -63,7 +68,8 @@ void alert_put(const struct alert *a, struct buf *out)
     if (a->version)
         buf_printf(out, ",\"version\":%u", a->version);
     put_text(out, "subject", a->subject);
-    buf_printf(out, ",\"value\":%.9g,\"above\":%.9g", a->value, a->limit);
+    put_text(out, "metric", a->metric);
+    buf_printf(out, ",\"value\":%.9g,\"%s\":%.9g", a->value, a->is_below ? "below" : "above", a->limit);
     put_time(out, "since", a->since_wall_ns);
     if (a->state != ALERT_PENDING)
         put_time(out, "fired", a->fired_wall_ns);
@@ -101,6 +107,9 @@ void alert_book_save(const struct alert_book *b, struct buf *out)
         put_text(out, "rule", a->rule);
         put_text(out, "model", a->model);
         put_text(out, "subject", a->subject);
+        put_text(out, "metric", a->metric);
+        if (a->is_below)
+            buf_puts(out, ",\"below\":true");
         buf_putc(out, '}');
         first = false;
     }
@@ -126,6 +135,7 @@ static bool take_alert(yyjson_val *row, struct alert *a)
     a->told = (enum alert_told)yyjson_get_uint(told);
     a->version = (uint32_t)yyjson_get_uint(yyjson_obj_get(row, "version"));
     a->is_critical = yyjson_get_bool(yyjson_obj_get(row, "critical"));
+    a->is_below = yyjson_get_bool(yyjson_obj_get(row, "below"));
     a->value = yyjson_get_num(yyjson_obj_get(row, "value"));
     a->limit = yyjson_get_num(yyjson_obj_get(row, "limit"));
 #define TAKE_NUMBER(key, field) a->field = yyjson_get_uint(yyjson_obj_get(row, key));
@@ -134,7 +144,8 @@ static bool take_alert(yyjson_val *row, struct alert *a)
            a->kind < ALERT_N_KINDS && (a->state == ALERT_FIRING || a->state == ALERT_RESOLVED) &&
            isfinite(a->value) && isfinite(a->limit) && take_text(row, "rule", a->rule, sizeof a->rule) &&
            take_text(row, "model", a->model, sizeof a->model) &&
-           take_text(row, "subject", a->subject, sizeof a->subject);
+           take_text(row, "subject", a->subject, sizeof a->subject) &&
+           take_text(row, "metric", a->metric, sizeof a->metric);
 }
 
 int alert_book_load(struct alert_book *b, struct str json, struct err *e)

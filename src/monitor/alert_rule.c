@@ -3,6 +3,7 @@
 #include "monitor/alert_rule.h"
 
 #include "base/num.h"
+#include "monitor/cohort.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -33,8 +34,10 @@ const struct alert_kind_info *alert_kind_info(enum alert_kind k)
 
 void alert_rules_init(struct alert_rules *r)
 {
-    *r = (struct alert_rules){.n = ALERT_N_KINDS};
-    memcpy(r->list, BUILT_IN, sizeof BUILT_IN);
+    *r = (struct alert_rules){0};
+    for (enum alert_kind k = 0; k < ALERT_N_KINDS; k++)
+        if (isfinite(BUILT_IN[k].limit))
+            r->list[r->n++] = BUILT_IN[k];
 }
 
 static struct alert_rule *find(struct alert_rules *r, const char *name)
@@ -93,6 +96,21 @@ static int take_limit(struct alert_rule *x, yyjson_val *v, struct err *e)
 {
     x->limit = yyjson_get_num(v);
     return yyjson_is_num(v) && isfinite(x->limit) ? 0 : err_set(e, ERR_WRONG_TYPE, "a number is expected");
+}
+
+static int take_below(struct alert_rule *x, yyjson_val *v, struct err *e)
+{
+    x->is_below = true;
+    return take_limit(x, v, e);
+}
+
+static int take_metric(struct alert_rule *x, yyjson_val *v, struct err *e)
+{
+    struct str name = {yyjson_get_str(v), yyjson_get_len(v)};
+    if (!yyjson_is_str(v) || name.n > ALERT_METRIC_BYTES || !cohort_metric_is_known(name))
+        return err_set(e, ERR_INVALID, "one of these metrics is expected: %s", COHORT_METRIC_NAMES);
+    snprintf(x->metric, sizeof x->metric, STR_FMT, STR_ARG(name));
+    return 0;
 }
 
 static int take_quantile(struct alert_rule *x, yyjson_val *v, struct err *e)
@@ -180,9 +198,9 @@ static const struct {
     const char *name;
     int (*take)(struct alert_rule *x, yyjson_val *v, struct err *e);
 } FIELDS[] = {{"name", take_nothing},  {"kind", take_nothing},      {"model", take_model},
-              {"above", take_limit},   {"quantile", take_quantile}, {"for", take_for},
-              {"window", take_window}, {"at_least", take_at_least}, {"severity", take_severity},
-              {"off", take_off}};
+              {"above", take_limit},   {"below", take_below},       {"quantile", take_quantile},
+              {"for", take_for},       {"window", take_window},     {"at_least", take_at_least},
+              {"metric", take_metric}, {"severity", take_severity}, {"off", take_off}};
 enum { N_FIELDS = sizeof FIELDS / sizeof FIELDS[0] };
 
 static int take_field(struct alert_rule *x, const char *key, yyjson_val *value, struct err *e)
@@ -191,8 +209,8 @@ static int take_field(struct alert_rule *x, const char *key, yyjson_val *value, 
         if (strcmp(FIELDS[i].name, key) == 0)
             return FIELDS[i].take(x, value, e);
     return err_set(e, ERR_UNKNOWN_FIELD,
-                   "a rule has no field '%.60s'; there are name, kind, model, above, quantile, for, window, "
-                   "at_least, severity, off",
+                   "a rule has no field '%.60s'; there are name, kind, model, above, below, quantile, for, "
+                   "window, at_least, metric, severity, off",
                    key);
 }
 
@@ -227,6 +245,23 @@ static int begin(struct alert_rules *r, yyjson_val *row, struct alert_rule *ret,
                            ret->name);
 }
 
+// What a rule of quality has, and no other.
+static int check_quality(const struct alert_rule *x, struct err *e)
+{
+    if (x->kind != ALERT_QUALITY)
+        return x->metric[0] || x->is_below
+                   ? err_set(e, ERR_INVALID, "\"metric\" and \"below\" are for rules of the kind quality")
+                   : 0;
+    if (!x->metric[0])
+        return err_set(e, ERR_INVALID, "a rule of quality has a \"metric\", such as \"accuracy\"");
+    if (!isfinite(x->limit))
+        return err_set(e, ERR_INVALID, "a rule of quality says \"below\" or \"above\" what it fires");
+    if (x->window_ns > ALERT_QUALITY_HOURS_MAX * 3600 * SECONDS_NS)
+        return err_set(e, ERR_OUT_OF_RANGE, "a window of quality is %d hours at most",
+                       ALERT_QUALITY_HOURS_MAX);
+    return 0;
+}
+
 static int take_rule(struct alert_rules *r, yyjson_val *row, struct err *e)
 {
     struct alert_rule x;
@@ -235,6 +270,10 @@ static int take_rule(struct alert_rules *r, yyjson_val *row, struct err *e)
     int rc = yyjson_is_obj(row) ? begin(r, row, &x, e) : err_set(e, ERR_WRONG_TYPE, "a rule is an object");
     if (rc)
         return rc;
+    if (yyjson_obj_get(row, "above") && yyjson_obj_get(row, "below"))
+        return err_set(e, ERR_INVALID, "a rule says \"above\" or \"below\", not both");
+    if (yyjson_obj_get(row, "above"))
+        x.is_below = false;
     yyjson_obj_foreach(row, i, n, key, value)
     {
         rc = take_field(&x, yyjson_get_str(key), value, e);
@@ -244,6 +283,8 @@ static int take_rule(struct alert_rules *r, yyjson_val *row, struct err *e)
     if (x.model[0] && !KINDS[x.kind].is_of_model)
         return err_set(e, ERR_INVALID, "the kind '%s' is of the whole server: it takes no model",
                        KINDS[x.kind].name);
+    if (!yyjson_get_bool(yyjson_obj_get(row, "off")) && (rc = check_quality(&x, e)))
+        return rc;
     struct alert_rule *known = find(r, x.name);
     if (yyjson_get_bool(yyjson_obj_get(row, "off"))) {
         if (known)
@@ -288,7 +329,8 @@ void alert_rules_put(const struct alert_rules *r, struct buf *out)
         const struct alert_rule *x = &r->list[i];
         buf_printf(out, "%s{\"name\":", i ? "," : "");
         buf_put_json_str(out, str_of(x->name));
-        buf_printf(out, ",\"kind\":\"%s\",\"what\":\"%s\",", KINDS[x->kind].name, KINDS[x->kind].what);
+        buf_printf(out, ",\"kind\":\"%s\",\"what\":\"%s%s%s\",", KINDS[x->kind].name, x->metric,
+                   x->metric[0] ? " " : "", KINDS[x->kind].what);
         if (x->model[0]) {
             buf_puts(out, "\"model\":");
             buf_put_json_str(out, str_of(x->model));
@@ -296,10 +338,13 @@ void alert_rules_put(const struct alert_rules *r, struct buf *out)
         }
         if (KINDS[x->kind].measure == ALERT_QUANTILE)
             buf_printf(out, "\"quantile\":%.17g,", x->quantile);
-        buf_printf(
-            out, "\"above\":%.17g,\"for_ms\":%llu,\"window_ms\":%llu,\"at_least\":%llu,\"severity\":\"%s\"}",
-            x->limit, (unsigned long long)(x->for_ns / 1000000), (unsigned long long)(x->window_ns / 1000000),
-            (unsigned long long)x->at_least, x->is_critical ? "critical" : "warning");
+        if (x->metric[0])
+            buf_printf(out, "\"metric\":\"%s\",", x->metric);
+        buf_printf(out,
+                   "\"%s\":%.17g,\"for_ms\":%llu,\"window_ms\":%llu,\"at_least\":%llu,\"severity\":\"%s\"}",
+                   x->is_below ? "below" : "above", x->limit, (unsigned long long)(x->for_ns / 1000000),
+                   (unsigned long long)(x->window_ns / 1000000), (unsigned long long)x->at_least,
+                   x->is_critical ? "critical" : "warning");
     }
     buf_putc(out, ']');
 }

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -18,7 +19,8 @@ enum alert_measure {
 };
 
 // X(KIND, name, measure, limit, for_s, window_s, at_least, is_of_model, what): a row for each kind; its
-// built-in rule has the same name. at_least: requests in the window, fewer say nothing.
+// built-in rule has the same name, and there is none where the limit is NaN. at_least: requests in the
+// window, or labels; fewer say nothing.
 #define ALERT_KINDS(X)                                                                                       \
     X(ERRORS, "errors", ALERT_RATIO, 0.01, 60, 300, 20, true, "share of predictions answered with 5xx")      \
     X(LATENCY, "latency", ALERT_QUANTILE, 1, 300, 300, 20, true, "seconds that predictions take at most")    \
@@ -27,19 +29,22 @@ enum alert_measure {
       "replicas that are not started again")                                                                 \
     X(REPLICA_RESTARTS, "replica_restarts", ALERT_INCREASE, 2, 0, 900, 0, true, "restarts of replicas")      \
     X(PROCESS_RESTARTS, "process_restarts", ALERT_INCREASE, 2, 0, 900, 0, false, "restarts of a process")    \
-    X(DRIFT, "drift", ALERT_LEVEL, 1, 0, 0, 0, true, "level of the worst drift (1 warns, 2 alerts)")
+    X(DRIFT, "drift", ALERT_LEVEL, 1, 0, 0, 0, true, "level of the worst drift (1 warns, 2 alerts)")         \
+    X(QUALITY, "quality", ALERT_LEVEL, (double)NAN, 0, 86400, 100, true, "of labelled predictions")
 
 #define ALERT_KIND_NAME(KIND, ...) ALERT_##KIND,
 enum alert_kind { ALERT_KINDS(ALERT_KIND_NAME) ALERT_N_KINDS };
 
-enum { ALERT_NAME_BYTES = 64 };
+enum { ALERT_NAME_BYTES = 64, ALERT_METRIC_BYTES = 24, ALERT_QUALITY_HOURS_MAX = 72 };
 
 struct alert_rule {
     char name[ALERT_NAME_BYTES + 1];
     char model[LIMIT_MODEL_NAME_BYTES + 1]; // "": all models for which no rule of this kind is written
     enum alert_kind kind;
-    double limit;    // breached above it
-    double quantile; // of ALERT_QUANTILE
+    double limit;                        // breached above it
+    bool is_below;                       // of ALERT_QUALITY: breached below it
+    char metric[ALERT_METRIC_BYTES + 1]; // of ALERT_QUALITY (monitor/cohort.h)
+    double quantile;                     // of ALERT_QUANTILE
     uint64_t for_ns, window_ns;
     uint64_t at_least;
     bool is_critical; // else a warning
@@ -57,7 +62,7 @@ struct alert_kind_info {
 };
 const struct alert_kind_info *alert_kind_info(enum alert_kind k);
 
-// The built-in ones: a rule for each kind.
+// The built-in ones: a rule for each kind that needs to be told nothing.
 void alert_rules_init(struct alert_rules *r);
 // Adds what a file says:
 //   {"rules": [{"name": "churn-errors", "kind": "errors", "model": "churn", "above": 0.05, "for": "5m", …}]}

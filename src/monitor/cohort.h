@@ -44,6 +44,10 @@ struct cohort_metric {
     double value, low, high;
 };
 enum { COHORT_METRICS_MAX = 9 };
+#define COHORT_METRIC_NAMES                                                                                  \
+    "accuracy, precision, recall, specificity, f1, auc, log_loss, brier, calibration_error, mae, rmse, "     \
+    "bias, macro_precision, macro_recall, macro_f1"
+bool cohort_metric_is_known(struct str name); // one of them
 unsigned cohort_metrics(const struct cohort *c, struct cohort_metric ret[COHORT_METRICS_MAX]);
 // Appends members, without braces: "predicted", "labelled", "coverage", "task", "metrics":{…}, …
 // detail: also confusion, calibration, delays. names (n_names): of classes; may be NULL.

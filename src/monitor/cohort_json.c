@@ -107,6 +107,19 @@ unsigned cohort_metrics(const struct cohort *c, struct cohort_metric ret[COHORT_
     return (unsigned)(list.at - ret);
 }
 
+bool cohort_metric_is_known(struct str name)
+{
+    struct str rest = STR(COHORT_METRIC_NAMES);
+    while (rest.n) {
+        struct str one = str_split(&rest, ',');
+        if (str_eq(one, name))
+            return true;
+        if (rest.n) // the space
+            rest = (struct str){rest.p + 1, rest.n - 1};
+    }
+    return false;
+}
+
 static void put_metrics(const struct cohort *c, struct buf *out)
 {
     struct cohort_metric list[COHORT_METRICS_MAX];

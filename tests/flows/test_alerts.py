@@ -5,13 +5,20 @@ import hashlib
 import hmac
 import http.server
 import json
+import os
+import signal
 import threading
 import time
 
+import numpy as np
 import pytest
 import requests
 
+import test_drift
+import test_feedback
+import test_replica_operations as replicas
 from test_cli import run  # noqa: F401 (a fixture)
+from test_replica_operations import doubling  # noqa: F401 (a fixture)
 
 SECRET = b"a secret of 24 characters"
 DEADLINE_S = 60
@@ -155,3 +162,91 @@ def test_nothing_goes_out_unsigned_and_unsound_rules_change_nothing(start_server
     verify(*receiver.attempts[0][1:])
     assert requests.get(f"{server.url}/api/v1/alerts", params={"state": "loud"}, timeout=60).status_code == 400
     receiver.close()
+
+
+@pytest.fixture
+def watching(start_server, tmp_path):
+    """A server that tells a receiver what fires by these rules."""
+    receivers = []
+
+    def start(rules, *more):
+        (tmp_path / "rules.json").write_text(json.dumps({"rules": rules}))
+        receivers.append(Receiver())
+        server = start_server("--gateways", 1, "--alert-rules", tmp_path / "rules.json", "--alert-webhook", receivers[-1].url, *more)
+        return server, receivers[-1]
+
+    yield start
+    for receiver in receivers:
+        receiver.close()
+
+
+def of_kind(receiver, kind, n, meanwhile=lambda: None):
+    """The n-th event of that kind; `meanwhile` is done again and again until it is there."""
+    end = time.monotonic() + DEADLINE_S
+    while len(found := [event for event in list(receiver.events) if event["kind"] == kind]) < n:
+        assert time.monotonic() < end, receiver.events
+        meanwhile()
+        time.sleep(0.1)
+    return found[n - 1]
+
+
+def test_drift_is_told_and_is_over_with_another_baseline(watching, churn, run):  # noqa: F811
+    rng = np.random.default_rng(11)
+    server, receiver = watching([{"name": "drift", "above": 0}], "--drift-window", "1s", "--drift-window-rows", "300")
+    server.push("churn", churn.path)
+
+    def send(shift):
+        test_drift.send(server, test_drift.like_training(rng, 100) + np.float32(shift))
+
+    test_drift.windows(server, 2, lambda n: test_drift.like_training(rng, n))
+    assert receiver.events == []
+    event = of_kind(receiver, "drift", 1, lambda: send(2))
+    assert (event["state"], event["rule"], event["model"], event["version"]) == ("firing", "drift", "churn", 1)
+    assert event["value"] >= 1 and event["above"] == 0 and "drift" in event["summary"]
+    run("drift", "churn", "--set-baseline", "1", server=server)
+    over = of_kind(receiver, "drift", 2, lambda: send(2))
+    assert (over["state"], over["fingerprint"]) == ("resolved", event["fingerprint"])
+
+
+def test_replicas_that_are_given_up_are_told_and_those_of_others_are_not(watching, doubling):  # noqa: F811
+    server, receiver = watching([{"name": "replica_restarts", "above": 1, "window": "30s"}])
+    server.push("double", doubling)
+    server.push("other", doubling)
+    for n in range(5):
+        victim = replicas.until(lambda: replicas.replicas(server)[0], lambda r, n=n: r["state"] == "ready" and r["restarts"] == n)
+        os.kill(victim["pid"], signal.SIGSEGV)
+        replicas.until(lambda: replicas.replicas(server)[0], lambda r, n=n: r["restarts"] > n or r["state"] == "failed")
+    failed = of_kind(receiver, "replica_failed", 1)
+    assert (failed["state"], failed["model"], failed["version"], failed["value"]) == ("firing", "double", 1, 1)
+    assert "replicas that are not started again is 1, above 0" in failed["summary"]
+    restarts = of_kind(receiver, "replica_restarts", 1)
+    assert (restarts["model"], restarts["above"]) == ("double", 1) and restarts["value"] > 1
+    assert requests.delete(f"{server.url}/api/v1/models/double", timeout=20).status_code == 200
+    assert {event["model"] for event in receiver.events} == {"double"}
+
+
+def test_quality_below_its_bound_is_told_with_enough_labels_and_is_over_when_they_are_corrected(watching, churn, run):  # noqa: F811
+    server, receiver = watching([{"name": "good", "kind": "quality", "model": "churn", "metric": "accuracy", "below": 0.9, "at_least": 40}])
+    server.push("churn", churn.path)
+    answers = [server.predict("churn", {"instances": [row]}) for row in churn.instances(60)]
+    items = [(a.headers["Slipway-Prediction-Id"], a.json()["predictions"][0] >= 0.5) for a in answers]
+
+    def label(part, right):
+        found = test_feedback.send(server, [{"prediction_id": one, "label": int(said == right)} for one, said in part])
+        assert found.status_code == 200 and found.json()["refused"] == 0
+
+    label(items[:30], False)
+    time_is_up = time.monotonic() + 15  # so long fewer labels than it takes say nothing
+    while time.monotonic() < time_is_up:
+        assert receiver.events == []
+        time.sleep(0.5)
+    label(items[30:], False)
+    event = of_kind(receiver, "quality", 1)
+    assert (event["state"], event["rule"], event["metric"], event["subject"], event["value"], event["below"]) == (
+        "firing", "good", "accuracy", "stable", 0, 0.9)
+    assert event["summary"] == "churn version 1 stable: accuracy of labelled predictions is 0, below 0.9"
+    assert "below 0.9" in run("alerts", "--rules", server=server).stdout
+    assert "accuracy of labelled predictions" in run("alerts", "--rules", server=server).stdout
+    label(items, True)
+    over = of_kind(receiver, "quality", 2)
+    assert (over["state"], over["fingerprint"]) == ("resolved", event["fingerprint"])

@@ -2,16 +2,20 @@
 // Counters of other processes are read while they count: what is a little behind now is there in a second.
 #include "role/monitor/alert_sources.h"
 
+#include "base/clock.h"
 #include "monitor/alert.h"
 #include "monitor/observer_json.h"
 #include "role/board.h"
 #include "role/log_memory.h"
 #include "role/metrics.h"
+#include "role/monitor/alert_quality.h"
 #include "role/monitor/drift_feed.h"
 #include "role/monitor/models.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static struct alert_reading reading_of(enum alert_kind kind, const struct version *v)
 {
@@ -43,25 +47,49 @@ static void read_requests(struct monitor *m, const struct metrics_shard *shards,
     alert_book_read(b, &latency, wall_ns);
 }
 
-// Loaders and replicas of a version.
-static void read_replicas(struct monitor *m, const struct version *v, struct alert_book *b, uint64_t wall_ns)
+// Loaders and replicas of a version, as the board has them: one whose replicas are given up is served no
+// more.
+struct crew {
+    uint64_t deployment, restarts;
+    uint32_t version, n_failed;
+    char model[BOARD_MODEL_BYTES];
+};
+
+static struct crew *crew_of(struct crew *crews, unsigned *n, const struct board_row *row)
 {
-    struct alert_reading failed = reading_of(ALERT_REPLICA_FAILED, v),
-                         restarts = reading_of(ALERT_REPLICA_RESTARTS, v);
-    bool has_any = false;
-    for (unsigned i = BOARD_CHILDREN_MAX; i < board_n_rows(m->board); i++) {
+    for (unsigned i = 0; i < *n; i++)
+        if (crews[i].deployment == row->deployment)
+            return &crews[i];
+    struct crew *c = &crews[(*n)++];
+    *c = (struct crew){.deployment = row->deployment, .version = row->version};
+    memcpy(c->model, row->model, sizeof c->model);
+    return c;
+}
+
+static void read_replicas(struct monitor *m, struct alert_book *b, uint64_t wall_ns)
+{
+    unsigned n = 0, n_rows = board_n_rows(m->board);
+    struct crew *crews =
+        n_rows > BOARD_CHILDREN_MAX ? malloc((n_rows - BOARD_CHILDREN_MAX) * sizeof *crews) : NULL;
+    for (unsigned i = BOARD_CHILDREN_MAX; crews && i < n_rows; i++) {
         struct board_row row = board_read(m->board, i);
-        if ((row.kind != BOARD_LOADER && row.kind != BOARD_REPLICA) || row.state == BOARD_EMPTY ||
-            row.version != v->version || !str_eq(str_of(row.model), str_of(v->model)))
+        if ((row.kind != BOARD_LOADER && row.kind != BOARD_REPLICA) || row.state == BOARD_EMPTY)
             continue;
-        has_any = true;
-        failed.level += row.state == BOARD_FAILED;
-        restarts.cells[0] += row.restarts;
+        struct crew *c = crew_of(crews, &n, &row);
+        c->n_failed += row.state == BOARD_FAILED;
+        c->restarts += row.restarts;
     }
-    if (!has_any)
-        return;
-    alert_book_read(b, &failed, wall_ns);
-    alert_book_read(b, &restarts, wall_ns);
+    for (unsigned i = 0; i < n; i++) {
+        struct alert_reading r = {.kind = ALERT_REPLICA_FAILED,
+                                  .model = str_of(crews[i].model),
+                                  .version = crews[i].version,
+                                  .level = crews[i].n_failed};
+        alert_book_read(b, &r, wall_ns);
+        r.kind = ALERT_REPLICA_RESTARTS;
+        r.cells[0] = crews[i].restarts;
+        alert_book_read(b, &r, wall_ns);
+    }
+    free(crews);
 }
 
 // One that is still comparing a window says what it finds when it is through.
@@ -108,9 +136,10 @@ void alert_sources_read(struct monitor *m, const struct metrics_shard *shards, s
         if (!v->is_served || v->slot >= METRICS_SERIES)
             continue;
         read_requests(m, shards, v, b, wall_ns);
-        read_replicas(m, v, b, wall_ns);
         read_drift(m, v, b, wall_ns);
     }
+    read_replicas(m, b, wall_ns);
+    alert_quality_read(m, b, clock_mono_ns(), wall_ns);
     read_processes(m, b, wall_ns);
     read_log(m, b, wall_ns);
 }

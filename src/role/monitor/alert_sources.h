@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the figures come from that alerts are made of: the gateways' counters, the board, the log's rings,
-// drift.
+// drift, quality.
 #pragma once
 
 #include "role/monitor/monitor.h"

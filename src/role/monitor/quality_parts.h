@@ -18,6 +18,17 @@ struct subject {
     uint64_t untold[QUALITY_COHORTS];       // predictions that the log does not have
 };
 
+// What the labelled predictions of the last hours come to; for alert_quality.c.
+struct quality_sum {
+    uint64_t deployment, made_mono_ns; // 0: free
+    uint32_t hours;
+    uint8_t arm;
+    unsigned n; // metrics
+    uint64_t labelled;
+    struct cohort_metric list[COHORT_METRICS_MAX];
+};
+enum { QUALITY_SUMS = 256 };
+
 struct judge {
     struct labels *labels; // NULL: not open
     struct join *join;
@@ -30,6 +41,7 @@ struct judge {
     bool is_failing;
     struct buf gauges; // quality_put_metrics
     struct label_news *news;
+    struct quality_sum sums[QUALITY_SUMS];
 };
 
 // The subject, made where there is none; NULL without memory.

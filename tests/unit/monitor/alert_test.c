@@ -4,6 +4,7 @@
 
 #include "unit.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -213,6 +214,93 @@ START_TEST(a_rule_of_a_model_stands_in_for_those_of_all)
 }
 END_TEST
 
+static const char QUALITY_RULES[] =
+    "{\"rules\":[{\"name\":\"low\",\"kind\":\"quality\",\"metric\":\"accuracy\",\"below\":0.8,"
+    "\"at_least\":50},{\"name\":\"high\",\"kind\":\"quality\",\"metric\":\"brier\",\"above\":0.3,"
+    "\"window\":\"72h\",\"severity\":\"critical\"}]}";
+
+static void judged(const char *rule, double value, uint64_t n)
+{
+    struct alert_reading r = {.kind = ALERT_QUALITY,
+                              .model = STR("churn"),
+                              .version = 3,
+                              .subject = STR("stable"),
+                              .level = value,
+                              .n = n,
+                              .rule = rule};
+    now += S;
+    alert_book_begin(book);
+    alert_book_read(book, &r, now);
+    alert_book_end(book, now);
+}
+
+START_TEST(quality_fires_below_or_above_its_bound_with_enough_labels)
+{
+    struct buf out;
+    struct err e;
+    start(QUALITY_RULES);
+    judged("low", 0.5, 49);
+    ck_assert_int_eq(only()->state, ALERT_QUIET);
+    judged("low", 0.8, 50);
+    ck_assert_int_eq(only()->state, ALERT_QUIET);
+    judged("low", 0.79, 50);
+    ck_assert_int_eq(only()->state, ALERT_FIRING);
+    ck_assert(only()->is_below && !only()->is_critical && only()->limit == 0.8);
+    buf_init(&out, 1 << 16);
+    alert_put(only(), &out);
+    buf_putc(&out, '\0');
+    ck_assert_ptr_nonnull(strstr(out.p, "\"metric\":\"accuracy\",\"value\":0.79,\"below\":0.8,"));
+    ck_assert_ptr_nonnull(
+        strstr(out.p, "\"churn version 3 stable: accuracy of labelled predictions is 0.79, below 0.8\""));
+    buf_clear(&out);
+    alert_book_save(book, &out);
+    alert_book_clear(book);
+    ck_assert_int_eq(alert_book_load(book, buf_str(&out), &e), 0);
+    ck_assert(only()->is_below && strcmp(only()->metric, "accuracy") == 0);
+    judged("low", (double)NAN, 50); // held for a minute, not for the window of a day
+    uint64_t from = now;
+    while (only()->state == ALERT_FIRING) {
+        judged("low", (double)NAN, 50);
+        ck_assert_uint_lt(now - from, 70 * S);
+    }
+    alert_book_clear(book);
+    judged("high", 0.3, 100);
+    ck_assert_int_eq(only()->state, ALERT_QUIET);
+    judged("high", 0.31, 100);
+    ck_assert(only()->state == ALERT_FIRING && only()->is_critical && !only()->is_below);
+    judged("high", 0.29, 100);
+    ck_assert_int_eq(only()->state, ALERT_RESOLVED);
+    buf_done(&out);
+    alert_book_free(book);
+}
+END_TEST
+
+START_TEST(rules_of_quality_say_what_they_hold_against_what)
+{
+    static struct alert_rules r;
+    struct buf out;
+    struct err e;
+    alert_rules_init(&r);
+    for (uint32_t i = 0; i < r.n; i++)
+        ck_assert_int_ne(r.list[i].kind, ALERT_QUALITY); // nobody could say for all models
+    ck_assert_int_eq(alert_rules_read(&r, str_of(QUALITY_RULES), &e), 0);
+    const struct alert_rule *low = alert_rules_find(&r, "low");
+    ck_assert(low->is_below && low->limit == 0.8 && low->at_least == 50 && low->window_ns == 86400 * S);
+    ck_assert_int_eq(alert_rules_read(&r,
+                                      STR("{\"rules\":[{\"name\":\"low\",\"above\":0.9},"
+                                          "{\"name\":\"high\",\"at_least\":7}]}"),
+                                      &e),
+                     0);
+    ck_assert(!low->is_below && low->limit == 0.9 && strcmp(low->metric, "accuracy") == 0);
+    buf_init(&out, 1 << 20);
+    alert_rules_put(&r, &out);
+    buf_putc(&out, '\0');
+    ck_assert_ptr_nonnull(strstr(out.p, "\"what\":\"brier of labelled predictions\",\"metric\":\"brier\","
+                                        "\"above\":0.29999999999999999,"));
+    buf_done(&out);
+}
+END_TEST
+
 START_TEST(rules_that_are_not_sound_are_refused_with_their_place)
 {
     static const struct {
@@ -232,6 +320,16 @@ START_TEST(rules_that_are_not_sound_are_refused_with_their_place)
         {"{\"rules\":[{\"name\":\"errors\",\"window\":\"10ms\"}]}", ERR_OUT_OF_RANGE},
         {"{\"rules\":[{\"name\":\"latency\",\"quantile\":1}]}", ERR_OUT_OF_RANGE},
         {"{\"rules\":[{\"name\":\"log_drops\",\"model\":\"m\"}]}", ERR_INVALID},
+        {"{\"rules\":[{\"name\":\"errors\",\"below\":1}]}", ERR_INVALID},
+        {"{\"rules\":[{\"name\":\"errors\",\"metric\":\"auc\"}]}", ERR_INVALID},
+        {"{\"rules\":[{\"name\":\"q\",\"kind\":\"quality\",\"below\":1}]}", ERR_INVALID},
+        {"{\"rules\":[{\"name\":\"q\",\"kind\":\"quality\",\"metric\":\"auc\"}]}", ERR_INVALID},
+        {"{\"rules\":[{\"name\":\"q\",\"kind\":\"quality\",\"metric\":\"auk\",\"below\":1}]}", ERR_INVALID},
+        {"{\"rules\":[{\"name\":\"q\",\"kind\":\"quality\",\"metric\":\"auc\",\"below\":1,\"above\":0}]}",
+         ERR_INVALID},
+        {"{\"rules\":[{\"name\":\"q\",\"kind\":\"quality\",\"metric\":\"auc\",\"below\":1,"
+         "\"window\":\"73h\"}]}",
+         ERR_OUT_OF_RANGE},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         static struct alert_rules r;
@@ -248,4 +346,6 @@ UNIT_MAIN("monitor/alert", a_breach_fires_once_after_its_time_and_is_resolved_af
           a_breach_that_ends_too_early_or_of_too_few_says_nothing, without_traffic_it_is_held_for_a_minute,
           a_quantile_lies_between_the_edges_of_its_durations, what_fires_and_who_knows_survive_a_restart,
           there_is_a_bound_and_what_finds_no_room_is_counted, a_rule_of_a_model_stands_in_for_those_of_all,
+          quality_fires_below_or_above_its_bound_with_enough_labels,
+          rules_of_quality_say_what_they_hold_against_what,
           rules_that_are_not_sound_are_refused_with_their_place)

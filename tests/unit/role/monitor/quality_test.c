@@ -4,8 +4,10 @@
 #include "role/monitor/quality.h"
 
 #include "base/clock.h"
+#include "monitor/alert.h"
 #include "monitor/cohort.h"
 #include "predlog/schema.h"
+#include "role/monitor/alert_quality.h"
 #include "role/monitor/label_news.h"
 #include "role/monitor/labels.h"
 #include "unit.h"
@@ -217,6 +219,63 @@ START_TEST(labels_early_late_twice_and_corrected_give_scikit_learns_numbers)
 }
 END_TEST
 
+// The alerts of the rules that are given, as ten seconds pass before each round.
+static unsigned n_firing(struct alert_book *book)
+{
+    static uint64_t mono = 1000000000;
+    const struct alert *a;
+    unsigned n = 0;
+    mono += UINT64_C(10000000000);
+    alert_book_begin(book);
+    alert_quality_read(&m, book, mono, now);
+    alert_book_end(book, now);
+    for (size_t i = 0; (a = alert_book_at(book, i)) != NULL; i++)
+        n += a->state == ALERT_FIRING;
+    return n;
+}
+
+START_TEST(alerts_of_quality_see_the_metric_that_their_rule_asks_for)
+{
+    static struct alert_rules r;
+    struct alert_book *book;
+    struct err e;
+    start();
+    alert_rules_init(&r);
+    ck_assert_int_eq(
+        alert_rules_read(
+            &r,
+            STR("{\"rules\":[{\"name\":\"a\",\"kind\":\"quality\",\"metric\":\"accuracy\",\"below\":0.747},"
+                "{\"name\":\"b\",\"kind\":\"quality\",\"metric\":\"accuracy\",\"below\":0.745,\"window\":"
+                "\"1h\"},"
+                "{\"name\":\"c\",\"kind\":\"quality\",\"metric\":\"rmse\",\"above\":0},"
+                "{\"name\":\"d\",\"kind\":\"quality\",\"metric\":\"recall\",\"above\":0,\"model\":\"other\"},"
+                "{\"name\":\"e\",\"kind\":\"quality\",\"metric\":\"brier\",\"above\":0.1,\"at_least\":501}]"
+                "}"),
+            &e),
+        0);
+    ck_assert_int_eq(alert_book_new(&book, &e), 0);
+    alert_book_set_rules(book, &r, now);
+    ck_assert_uint_eq(n_firing(book), 0);
+    ck_assert_ptr_null(alert_book_at(book, 0)); // nothing was predicted
+    for (int i = 0; i < ROWS; i++) {
+        float s = score_of(i);
+        predict((unsigned)i, &s, 1, 1);
+        ck_assert_int_eq(label((unsigned)i, 0, truth_of(i)), QUALITY_JOINED);
+    }
+    ck_assert_uint_eq(n_firing(book), 1);
+    const struct alert *a = alert_book_at(book, 0);
+    ck_assert_str_eq(a->rule, "a");
+    ck_assert_double_eq_tol(a->value, 0.746, 1e-9);
+    ck_assert(strcmp(a->subject, "stable") == 0 && a->version == 3 && strcmp(a->model, "churn") == 0);
+    for (int i = 0; i < ROWS; i++) // what was wrong becomes right
+        (void)label((unsigned)i, 0, score_of(i) >= 0.5f);
+    ck_assert_uint_eq(n_firing(book), 0);
+    ck_assert_int_eq(alert_book_at(book, 0)->state, ALERT_RESOLVED);
+    alert_book_free(book);
+    end();
+}
+END_TEST
+
 START_TEST(regressions_and_classes_as_scikit_learn)
 {
     start();
@@ -374,5 +433,6 @@ START_TEST(rollouts_are_told_of_the_first_label_of_what_they_drew)
 END_TEST
 
 UNIT_MAIN("role/monitor/quality", labels_early_late_twice_and_corrected_give_scikit_learns_numbers,
-          regressions_and_classes_as_scikit_learn, what_was_committed_survives_a_kill,
-          a_damaged_entry_costs_itself_alone, rollouts_are_told_of_the_first_label_of_what_they_drew)
+          alerts_of_quality_see_the_metric_that_their_rule_asks_for, regressions_and_classes_as_scikit_learn,
+          what_was_committed_survives_a_kill, a_damaged_entry_costs_itself_alone,
+          rollouts_are_told_of_the_first_label_of_what_they_drew)
