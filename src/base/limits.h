@@ -93,6 +93,8 @@ enum {
     // Drift
     LIMIT_PROFILE_BYTES = 32 << 20, // a baseline as it is stored
     LIMIT_PROFILE_COLUMNS = 1024,   // inputs and outputs of a version that are watched
+    LIMIT_PARQUET_FOOTER_BYTES = 64 << 20,
+    LIMIT_PARQUET_PAGE_BYTES = 64 << 20, // of a training file, decompressed
     // Models
     LIMIT_MODEL_FILES_BYTES = 64 << 10, // the list of files with weights beside the model's own
     LIMIT_MODEL_FEATURES = 100000,

@@ -309,8 +309,8 @@ const struct verb verb_push = {
             {.name = "baseline",
              .value = "FILE",
              .help =
-                 "Rows of the training, as CSV with a header, or a profile: what live traffic is compared "
-                 "with (slipway drift). Kept as a profile: bins and counts."},
+                 "Rows of the training, as CSV with a header or Parquet, or a profile: what live traffic is "
+                 "compared with (slipway drift). Kept as a profile: bins and counts."},
             {.name = "metric",
              .value = "NAME=NUMBER",
              .help = "Of the training; kept with the version, may be repeated.",

@@ -121,6 +121,8 @@ void spool_writer_attach(struct spool_writer *w, void *memory, size_t size)
     struct spool_settled s;
     look_at_written(w->head, &w->now);
     look_at_settled(w->head, &s);
+    w->now.written =
+        (w->now.written + SPOOL_ALIGN - 1) & ~(uint64_t)(SPOOL_ALIGN - 1); // whatever the reader did
     w->published = w->now.written;
     // Of a reader that said nothing sensible all that is there counts as not taken.
     uint64_t skip = w->now.base - s.taken; // an empty ring that began anew, which the reader has not seen yet
@@ -253,7 +255,8 @@ static int find(struct spool_reader *r, struct prefix *ret, struct err *e)
     uint64_t ready = r->seen.written - r->at, skip = r->seen.base - r->at;
     if (ready == 0)
         return 0;
-    if (ready >= 2 * (uint64_t)r->size || ready % SPOOL_ALIGN)
+    // Also where spool_skip went by what the writer said: a prefix must lie within the memory.
+    if (ready >= 2 * (uint64_t)r->size || ready % SPOOL_ALIGN || r->at % SPOOL_ALIGN)
         return broken(e);
     if (skip <= ready && skip % SPOOL_ALIGN == 0) {
         r->at += skip;

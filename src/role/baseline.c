@@ -122,7 +122,7 @@ static int no_column(const struct work *w, struct err *e)
     struct str shown = w->columns.n_inputs ? w->columns.items[0].as.name : STR("");
     err_set(e, ERR_INVALID, "the baseline has no column with the name of an input, as '" STR_FMT "' is one",
             STR_ARG(shown));
-    err_hint(e, "Its first line must name the columns as the model does.");
+    err_hint(e, "It must name the columns as the model does; a CSV file in its first line.");
     return ERR_INVALID;
 }
 
@@ -144,6 +144,23 @@ static int place_columns(struct work *w, struct err *e)
     return w->n_found ? 0 : no_column(w, e);
 }
 
+static const struct categories *texts_of(const struct work *w, uint32_t i)
+{
+    if (!w->signature || i >= w->signature->n_features)
+        return NULL;
+    const struct feature *f = &w->signature->features[i];
+    return f->rule && f->rule->texts ? f->rule->texts : f->categories;
+}
+
+static int use_columns(struct work *w, struct err *e)
+{
+    int rc = 0;
+    for (uint32_t i = 0; !rc && i < w->columns.n_inputs; i++)
+        if (w->place[i] != NOT_THERE)
+            rc = baseline_rows_use(w->rows, w->place[i], w->columns.items[i].is_text || texts_of(w, i), e);
+    return rc;
+}
+
 static int make_room(struct work *w, struct err *e)
 {
     uint32_t n = w->columns.n;
@@ -156,6 +173,8 @@ static int make_room(struct work *w, struct err *e)
         if (!profile_builder_init(&w->builders[i], w->columns.items[i].as.is_category, PROFILE_BUILD_K))
             return no_memory(e);
     int rc = place_columns(w, e);
+    if (!rc)
+        rc = use_columns(w, e);
     // A model that lacks an input would give outputs that mean nothing.
     if (rc || !w->model || w->n_found < w->signature->n_features || w->columns.n_left_out)
         return rc;
@@ -205,14 +224,6 @@ static int wrong_cell(const struct work *w, uint32_t i, const struct cell *c, st
             baseline_rows_at(w->rows), STR_ARG(shown), STR_ARG(w->columns.items[i].as.name));
     err_hint(e, "Write missing values as nothing, NA or null.");
     return ERR_WRONG_TYPE;
-}
-
-static const struct categories *texts_of(const struct work *w, uint32_t i)
-{
-    if (!w->signature || i >= w->signature->n_features)
-        return NULL;
-    const struct feature *f = &w->signature->features[i];
-    return f->rule && f->rule->texts ? f->rule->texts : f->categories;
 }
 
 // Counts a cell of input i as the model would take it; *ret is that.

@@ -62,6 +62,98 @@ def test_a_training_file_becomes_a_profile_of_inputs_and_outputs(server, churn, 
         assert counts.tolist() == expected.tolist()  # fewer values than the sketch holds: exact
 
 
+def table_of(names, x):
+    """The columns of a data frame: several types, nulls, an integer for the fourth, and columns that are not the model's."""
+    columns = {name: x[:, i] for i, name in enumerate(names)}
+    columns["income"] = x[:, 1].astype(np.float64)
+    columns["plan"] = np.arange(len(x), dtype=np.int32) % 3000 - 1500
+    return {"id": np.arange(len(x)), **columns, "note": [None if i % 7 == 0 else f"row {i}" for i in range(len(x))]}
+
+
+def write_parquet(how, path, columns):
+    import pandas
+    import polars
+    import pyarrow
+    from pyarrow import parquet
+
+    frame = pandas.DataFrame(columns)
+    if how == "polars":
+        polars.DataFrame({k: polars.Series(k, v, nan_to_null=True) if k != "note" else v for k, v in columns.items()}).write_parquet(path)
+    elif how.startswith("polars-"):
+        polars.DataFrame(columns, strict=False).write_parquet(path, compression=how[7:], row_group_size=1000)
+    elif how == "pandas":
+        frame.to_parquet(path)
+    else:
+        options = {"plain": {"use_dictionary": False, "compression": "none"}, "gzip": {"compression": "gzip"}, "zstd": {"compression": "zstd"},
+                   "version 2": {"data_page_version": "2.0", "compression": "snappy"},
+                   "small": {"data_page_size": 512, "row_group_size": 777, "dictionary_pagesize_limit": 2048},
+                   "version 2 small": {"data_page_version": "2.0", "data_page_size": 512, "compression": "gzip", "use_dictionary": ["plan"]}}
+        parquet.write_table(pyarrow.Table.from_pandas(frame), path, **options[how])
+
+
+@pytest.mark.parametrize("how", ["pandas", "plain", "gzip", "zstd", "version 2", "small", "version 2 small", "polars", "polars-snappy", "polars-gzip"])
+def test_parquet_gives_the_profile_of_the_same_table_as_csv(server, churn, run, tmp_path, how):  # noqa: F811
+    columns = table_of(churn.names, like_training(np.random.default_rng(12), 3500))
+    write_parquet(how, tmp_path / "train.parquet", columns)
+    rows = np.column_stack([columns[name].astype(np.float64) for name in churn.names])
+    for version, path in enumerate([train_csv(tmp_path / "train.csv", churn.names, rows, ["note"]), tmp_path / "train.parquet"], 1):
+        done = run("push", "churn", churn.path, "--baseline", path, server=server)
+        assert done.returncode == 0, done.stderr
+        assert f"3500 rows of {path.name}; 6 of 6 inputs, 1 output; 2 columns not used" in done.stdout
+    of_csv, of_parquet = profile_of(server, version=1)[1], profile_of(server, version=2)[1]
+    assert of_parquet["source"] == "train.parquet"
+    assert {**of_parquet, "source": "train.csv"} == of_csv
+
+
+def test_texts_and_booleans_of_parquet_are_categories(server, run, tmp_path):  # noqa: F811
+    import pandas
+    import xgboost
+
+    rng = np.random.default_rng(13)
+    frame = pandas.DataFrame({"color": pandas.Categorical(rng.choice(["blue", "green", "red"], 600)), "member": rng.random(600) < .3,
+                              "age": rng.normal(size=600).astype(np.float32)})
+    frame.loc[::50, "color"] = None
+    booster = xgboost.train({"max_depth": 3}, xgboost.DMatrix(frame, label=frame["age"] > 0, enable_categorical=True), 5)
+    booster.save_model(tmp_path / "m.json")
+    frame.to_csv(tmp_path / "train.csv", index=False)
+    frame.to_parquet(tmp_path / "train.parquet", index=True)
+    for version, name in enumerate(["train.csv", "train.parquet"], 1):
+        done = run("push", "m", tmp_path / "m.json", "--baseline", tmp_path / name, server=server)
+        assert done.returncode == 0 and "3 of 3 inputs" in done.stdout, done.stderr
+    of_csv, of_parquet = (profile_of(server, "m", version)[1]["columns"] for version in (1, 2))
+    assert of_parquet == of_csv and of_csv[0]["kind"] == "category" and of_csv[0]["missing"] == 12
+
+
+@pytest.mark.parametrize("name, message", [
+    ("lists", "column 'age' of the Parquet file is a list, a map or a struct, which is not read"),
+    ("times", "column 'age' of the Parquet file is a date or a time"),
+    ("decimals", "column 'age' of the Parquet file is a decimal number (DECIMAL)"),
+    ("delta", "column 'age' of the Parquet file has the encoding DELTA_BINARY_PACKED, which is not read"),
+    ("lz4", "column 'age' of the Parquet file has the codec LZ4_RAW, which is not read"),
+    ("cut", "the Parquet file is damaged"),
+])
+def test_what_is_not_read_of_parquet_is_refused_by_name(server, churn, run, tmp_path, name, message):  # noqa: F811
+    import datetime
+    import decimal
+
+    import pyarrow
+    from pyarrow import parquet
+
+    values = {"lists": [[1], [2]], "times": [datetime.datetime(2026, 1, 1)] * 2, "decimals": [decimal.Decimal("1.5")] * 2}
+    table = pyarrow.table({"income": [1.0, 2.0], "age": values.get(name, [1, 2])})
+    options = {"delta": {"use_dictionary": False, "column_encoding": {"age": "DELTA_BINARY_PACKED", "income": "PLAIN"}}, "lz4": {"compression": "lz4"}}
+    path = tmp_path / "train.parquet"
+    parquet.write_table(table, path, **options.get(name, {}))
+    if name == "cut":
+        path.write_bytes(path.read_bytes()[:-1])
+    done = run("push", "churn", churn.path, "--baseline", path, server=server, rc=1)
+    assert message in done.stderr, done.stderr
+    # What is not an input of the model may be anything.
+    if name in values:
+        parquet.write_table(pyarrow.table({"income": [1.0, 2.0], "other": values[name]}), path)
+        assert run("push", "churn", churn.path, "--baseline", path, server=server).returncode == 0
+
+
 def test_a_profile_comes_back_as_it_went_out(server, churn, run, tmp_path):  # noqa: F811
     x = like_training(np.random.default_rng(6), 300)
     assert run("push", "churn", churn.path, "--baseline", train_csv(tmp_path / "train.csv", churn.names, x), server=server).returncode == 0
@@ -74,8 +166,8 @@ def test_a_profile_comes_back_as_it_went_out(server, churn, run, tmp_path):  # n
     ("age,income\n1,x\n", "row 1 of the baseline has 'x' in column 'income'"),
     ("age,income\n1\n", "row 1 of the baseline has 1 fields, and the header has 2"),
     ("a,b\n1,2\n", "no column with the name of an input"),
-    ("PAR1....PAR1", "Parquet"),
-    ("\x00\x01\x02", "no CSV file"),
+    ("PAR1....PAR1", "the Parquet file is damaged: its footer is longer than it"),
+    ("\x00\x01\x02", "no CSV or Parquet file"),
     ('{"slipway_profile":1,"source":"x","rows":1,"columns":[7]}', "profile is not sound"),
 ])
 def test_what_is_no_baseline_is_refused_and_leaves_no_version(server, churn, run, tmp_path, content, message):  # noqa: F811

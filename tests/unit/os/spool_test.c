@@ -64,6 +64,31 @@ static void check_none(struct spool_reader *r)
     ck_assert_int_eq(spool_take(r, text, sizeof text, &n, &sequence, &e), 0);
 }
 
+START_TEST(positions_that_can_be_none_are_not_believed)
+{
+    enum { WRITTEN = 8 + 7 }; // the word, in the slot that counts after one turn
+    char text[RECORD_MAX];
+    size_t n;
+    uint64_t sequence;
+    struct err e;
+    struct spool_writer w;
+    struct spool_reader r;
+    char *memory = new_memory(SIZE);
+    attach(memory, SIZE, &w, &r);
+    put(&w, "one");
+    spool_publish(&w);
+    ((uint64_t *)(void *)memory)[WRITTEN] = SIZE - 3;
+    ck_assert_int_eq(spool_take(&r, text, sizeof text, &n, &sequence, &e), ERR_INVALID);
+    spool_skip(&r);
+    check_none(&r);
+    ((uint64_t *)(void *)memory)[WRITTEN] = 2 * SIZE - 3; // a prefix would end behind the memory
+    ck_assert_int_eq(spool_take(&r, text, sizeof text, &n, &sequence, &e), ERR_INVALID);
+    spool_writer_attach(&w, memory, SIZE); // who writes on does so within it
+    ck_assert_uint_eq(w.now.written % SPOOL_ALIGN, 0);
+    munmap(memory, spool_memory_bytes(SIZE));
+}
+END_TEST
+
 // accepted = committed + dropped by either + still there.
 static uint64_t waiting(const void *memory)
 {
@@ -442,7 +467,8 @@ START_TEST(what_was_skipped_counts_as_dropped)
 }
 END_TEST
 
-UNIT_MAIN("os/spool", records_come_in_order_and_only_after_they_were_published,
+UNIT_MAIN("os/spool", positions_that_can_be_none_are_not_believed,
+          records_come_in_order_and_only_after_they_were_published,
           what_was_read_and_not_settled_is_read_again_by_the_next_reader,
           the_next_writer_goes_on_where_the_last_had_published,
           a_full_ring_takes_nothing_until_something_was_settled, an_empty_ring_goes_back_to_its_start,
