@@ -82,7 +82,66 @@ ROLLOUT = [
          "{{model}} {{version}} {{arm}} {{kind}}")]),
 ]
 
-DASHBOARDS = [("overview", "Slipway: overview", OVERVIEW), ("rollout", "Slipway: rollout", ROLLOUT)]
+MODEL = 'model=~"$model"'
+
+DRIFT = [
+    ("# Inputs and outputs of the default versions, compared with their baselines",),
+    *[(title, "short", 12, [("slipway_feature_drift{%s,stat=\"%s\"}" % (MODEL, stat), "{{model}} {{feature}}")])
+      for title, stat in (("Distance of numbers (Wasserstein, in spreads)", "w1"), ("Distance of categories (Jensen-Shannon)", "js"),
+                          ("PSI", "psi"), ("Kolmogorov-Smirnov", "ks"))],
+    ("The ten that differ most", "short", 12, [
+        ('topk(10, slipway_feature_drift{%s,stat=~"w1|js"})' % MODEL, "{{model}} {{feature}} {{stat}}")]),
+    ("Missing values", "percentunit", 12, [("slipway_feature_missing_ratio{%s}" % MODEL, "{{model}} {{feature}}")]),
+    ("# Requests",),
+    ("Values that break the signature, per second", "short", 12, [
+        ('sum by (model, version, kind, action) (rate(slipway_signature_values_total{%s}[$__rate_interval]))' % HERE,
+         "{{model}} {{version}} {{kind}} {{action}}")]),
+    ("Memory for watching", "bytes", 12, [("slipway_drift_memory_bytes{%s}" % HERE, "{{model}} {{version}}")]),
+]
+
+QUALITY = [
+    ("# Predictions of the last 24 hours whose labels have come",),
+    ("Labelled part", "percentunit", 12, [("slipway_label_coverage_ratio{%s}" % HERE, "{{model}} {{version}} {{arm}}")]),
+    ("Shares that are right", "percentunit", 12, [
+        ('slipway_quality{%s,metric=~"accuracy|precision|recall|specificity|f1|auc|macro_.*",bound="value"}' % HERE,
+         "{{model}} {{version}} {{arm}} {{metric}}")]),
+    ("Losses and errors", "short", 12, [
+        ('slipway_quality{%s,metric=~"log_loss|brier|calibration_error|mae|rmse|bias",bound="value"}' % HERE,
+         "{{model}} {{version}} {{arm}} {{metric}}")]),
+    ("Bounds of 95 %", "short", 12, [
+        ('slipway_quality{%s,metric=~"accuracy|auc|mae",bound!="value"}' % HERE, "{{model}} {{version}} {{arm}} {{metric}} {{bound}}")]),
+    ("# Versions beside each other",),
+    ("Difference to the stable arm", "short", 24, [
+        ('slipway_quality{%s,bound="value"} - on (instance, model, metric, bound) group_left '
+         'max by (instance, model, metric, bound) (slipway_quality{%s,arm="stable",bound="value"})' % (HERE, HERE),
+         "{{model}} {{version}} {{arm}} {{metric}}")]),
+]
+
+LOG = [
+    ("# Records",),
+    ("Records per second", "short", 8, [
+        ("rate(slipway_log_accepted_total[$__rate_interval])", "accepted"),
+        ("rate(slipway_log_committed_total[$__rate_interval])", "on disk")]),
+    ("Records given up per second", "short", 8, [
+        ("sum by (reason) (rate(slipway_log_dropped_total[$__rate_interval]))", "{{reason}}")]),
+    ("Records that wait", "short", 8, [
+        ("slipway_log_accepted_total - slipway_log_committed_total - on (instance) sum by (instance) (slipway_log_dropped_total)",
+         "{{instance}}")]),
+    ("# Disk",),
+    ("From the oldest record of a commit to its end", "s", 12, [
+        ("histogram_quantile(%s, sum by (instance, le) (rate(slipway_log_commit_seconds_bucket[$__rate_interval])))" % q,
+         "{{instance}} p" + q[2:].ljust(2, "0")) for q in ("0.5", "0.99")]),
+    ("Commits per second", "short", 12, [("rate(slipway_log_commit_seconds_count[$__rate_interval])", "{{instance}}")]),
+    ("# Who is told",),
+    ("Alerts", "short", 8, [("sum by (state, severity) (slipway_alerts)", "{{state}} {{severity}}")]),
+    ("Attempts to tell the receiver of alerts", "short", 8, [
+        ("sum by (result) (increase(slipway_alert_posts_total[$__rate_interval]))", "{{result}}")]),
+    ("Predictions told to the collector of traces, per second", "short", 8, [
+        ("sum by (result) (rate(slipway_traces_total[$__rate_interval]))", "{{result}}")]),
+]
+
+DASHBOARDS = [("overview", "Slipway: overview", OVERVIEW), ("rollout", "Slipway: rollout", ROLLOUT), ("drift", "Slipway: drift", DRIFT),
+              ("quality", "Slipway: quality", QUALITY), ("log", "Slipway: log", LOG)]
 
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 

@@ -2,6 +2,7 @@
 """/metrics, the dashboards and the alert rules, judged by a real Prometheus."""
 
 import json
+import random
 import re
 import shutil
 import signal
@@ -129,7 +130,7 @@ def queries(folder):
 
 
 def test_every_query_of_a_dashboard_finds_something(start_fake_server, churn, model, prometheus, shipped):  # noqa: F811
-    server = start_fake_server()
+    server = start_fake_server("--drift-window", "1s", "--drift-window-rows", 100)
     rules = shipped / "prometheus" / "slipway-rules.yml"
     server.push("churn", churn.path, signature=RULES)
     server.push("m", model, replicas="1:2")
@@ -137,10 +138,15 @@ def test_every_query_of_a_dashboard_finds_something(start_fake_server, churn, mo
     stop = threading.Event()
 
     def ask():
+        rows, n = churn.instances(), 0
         with requests.Session() as session:
             while not stop.is_set():
-                for name, rows in (("churn", churn.instances(2)), ("m", [row(1)])):
-                    session.post(f"{server.url}/v1/models/{name}:predict", json={"instances": rows}, timeout=30)
+                n += 1
+                for name, sent in (("churn", random.sample(rows, 4)), ("m", [row(n % 50)])):
+                    got = session.post(f"{server.url}/v1/models/{name}:predict", json={"instances": sent}, timeout=30)
+                    if name == "churn" and n % 20 == 0:
+                        label = {"prediction_id": got.headers["Slipway-Prediction-Id"], "label": [n // 20 % 2] * 4}
+                        session.post(f"{server.url}/api/v1/feedback", json=[label], timeout=30)
                 session.post(f"{server.url}/v1/models/churn:predict", json={"instances": [[1]]}, timeout=30)
 
     asking = threading.Thread(target=ask)
@@ -148,6 +154,8 @@ def test_every_query_of_a_dashboard_finds_something(start_fake_server, churn, mo
     try:
         one.wait("count(rate(slipway_requests_total[30s]) > 0)", lambda found: found)
         one.wait("slipway_autoscaler_desired", lambda found: found)
+        for name in ('feature_drift{stat="w1"}', 'feature_drift{stat="js"}', 'quality{metric="auc"}', 'label_coverage_ratio'):
+            one.wait("slipway_" + name, lambda found: found)
         kinds = families(page(server))
         wrong, seen = [], 0
         for board, title, expr in queries(shipped):
@@ -156,7 +164,7 @@ def test_every_query_of_a_dashboard_finds_something(start_fake_server, churn, mo
             assert names and names <= set(kinds), (board, title, names - set(kinds))
             if not one.query(expr):
                 wrong.append((board, title, expr))
-        assert seen >= 40 and not wrong
+        assert seen >= 60 and not wrong
         group, = one.get("rules")["groups"]
         text = rules.read_text()
         assert len(group["rules"]) == text.count("- alert:") and one.wait("ALERTS", lambda found: True) == []
