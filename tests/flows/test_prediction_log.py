@@ -5,6 +5,8 @@ Here at a few points; `dev/slow log` takes a hundred.
 """
 
 import errno
+import hashlib
+import hmac
 import os
 import random
 import re
@@ -40,7 +42,7 @@ def test_a_prediction_and_a_failure_are_logged_with_all_that_belongs_to_them(log
     server = log_server()
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     good = server.predict("churn", {"instances": churn.instances(3)}, headers={"traceparent": trace})
-    bad = server.predict("churn", {"instances": [[1, 2]]})
+    bad = server.predict("churn", {"instances": [[1, 2]]}, headers={"traceparent": trace})
     assert (good.status_code, bad.status_code) == (200, 400)
     assert settled(server, 2) == {**status(server), "accepted": 2, "committed": 2, "dropped": 0}
     *rows, failure = lines(server, model="churn")
@@ -56,6 +58,25 @@ def test_a_prediction_and_a_failure_are_logged_with_all_that_belongs_to_them(log
         assert row["outputs"] == {"prediction": answer}
         assert 0 < row["latency_us"] < 30_000_000 and row["sample_weight"] == 1 and not row["truncated"]
     assert (failure["kind"], failure["status"], failure["error"]) == ("failure", 400, "wrong_count")
+    assert (failure["trace_id"], failure["parent_id"]) == (trace.split("-")[1], trace.split("-")[2])
+
+
+def test_what_may_not_be_kept_of_a_table_is_not_in_the_log(log_server, churn):
+    server = log_server()
+    rules = {"age": "hash", "income": "drop", "tenure": "bucket:0.5", "plan": "truncate:1"}
+    server.push("churn", churn.path, signature={"inputs": [{"name": name, "log": rule} for name, rule in rules.items()]})
+    asked = [[0.5, 0.123456, -0.3, 1.29, 2, None], [None, 0.654321, 0.7, -1.29, 3, 4]]
+    server.predict("churn", {"instances": asked}).raise_for_status()
+    settled(server, 1)
+    key = (server.data_dir / "state" / "log.key").read_bytes()
+    hashed = hmac.new(key, b"0.5", hashlib.sha256).hexdigest()[:16]
+    assert [row["inputs"] for row in lines(server, model="churn")] == [
+        {"age": hashed, "tenure": -0.5, "plan": 1.2, "calls": 2, "spend": None},
+        {"age": None, "tenure": 0.5, "plan": -1.2, "calls": 3, "spend": 4}]
+    with pytest.raises(AssertionError, match="hashed.*does not say how a column is logged"):
+        server.push("churn", churn.path, signature={"inputs": [{"name": "age", "log": "hashed"}]})
+    changes = server.push("churn", churn.path)["signature"]["changes"]
+    assert "input 'age': the log's rule was 'hash', it is 'keep'" in changes["compatible"]
 
 
 def test_rows_that_do_not_fit_are_left_out_and_that_is_said(log_server, churn):

@@ -248,7 +248,7 @@ static void refuse(struct gateway *g, struct job *j, struct err *e)
     struct conn *c = j->p.conn;
     struct http1_request req = request_of(j);
     predict_finish(g); // earlier answers go first
-    predict_refused(c, j->p.deployment, e->code, e);
+    predict_refused(c, j->p.deployment, j->p.traceparent, e->code, e);
     if (fall_back(j, true))
         return;
     trial_refused(c, j->p.part);

@@ -65,12 +65,12 @@ static void trim(struct deployment *d)
         rows_done(&d->rows);
 }
 
-void predict_refused(struct conn *c, struct deployment *d, int code, struct err *e)
+void predict_refused(struct conn *c, struct deployment *d, struct str traceparent, int code, struct err *e)
 {
     if (code == ERR_TOO_LARGE)
         err_hint(e, "At most %u rows of this model are taken in one request.", predict_rows_max(c->g, d));
     record_refused(c, d, err_http_status(code));
-    journal_failure(c->g, d, (struct str){0}, loop_now_ns(c->g->loop), code);
+    journal_failure(c->g, d, traceparent, loop_now_ns(c->g->loop), code);
 }
 
 // Behind a shield an arm's outputs are looked at before they are answered: computed twice, but the body is
@@ -122,7 +122,7 @@ static inline __attribute__((always_inline)) int gather(struct conn *c, const st
     if (p->request.counts)
         record_rules(d, p->request.counts);
     if (rc) {
-        predict_refused(c, d, rc, e);
+        predict_refused(c, d, req->traceparent, rc, e);
         trim(d);
         return rc;
     }
@@ -130,7 +130,7 @@ static inline __attribute__((always_inline)) int gather(struct conn *c, const st
     bool is_large = p->request.n_rows > job_threshold(d) || bytes > GATEWAY_TURN_BYTES;
     if (part && !is_large && trial_is_shielded(part) && (rc = check_outputs(g, p, e))) {
         rows_truncate(&d->rows, p->first_row);
-        predict_refused(c, d, rc, e);
+        predict_refused(c, d, req->traceparent, rc, e);
         return rc;
     }
     g->n_pending++;

@@ -36,7 +36,7 @@ int predict_gather_on(struct conn *c, const struct http1_request *req, bool v2, 
 void predict_again(struct conn *c, const struct http1_request *req, bool v2, struct deployment *d,
                    struct trial_part *part, struct buf *body);
 // Counts a request to a deployment that could not be decoded; gives the hint on the number of rows.
-void predict_refused(struct conn *c, struct deployment *d, int code, struct err *e);
+void predict_refused(struct conn *c, struct deployment *d, struct str traceparent, int code, struct err *e);
 // How many rows one request may have: the setting, and what memory bears however short the body is.
 uint32_t predict_rows_max(const struct gateway *g, const struct deployment *d);
 // Computes and answers all that is gathered. Called at the end of each turn, and before any answer of another
