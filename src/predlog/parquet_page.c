@@ -67,7 +67,7 @@ bool parquet_hybrid_next(struct parquet_hybrid *h, uint32_t *ret)
     *ret = h->value;
     if (h->is_packed) {
         uint64_t v = 0;
-        for (unsigned k = 0; k < h->width; k += 8 - (h->bit + k) % 8)
+        for (unsigned k = 0; k < h->width; k += (unsigned)(8 - (h->bit + k) % 8))
             v |= (uint64_t)(h->run[(h->bit + k) / 8] >> (h->bit + k) % 8) << k;
         *ret = (uint32_t)(v & ((UINT64_C(1) << h->width) - 1));
         h->bit += h->width;
@@ -211,7 +211,7 @@ static int take_dictionary(struct parquet_file *f, struct parquet_column_in *c, 
                            struct str body, struct err *e)
 {
     bool texts = c->physical == PARQUET_PHYSICAL_BYTES;
-    struct str plain;
+    struct str plain = {0};
     if (h->encoding != PARQUET_PLAIN && h->encoding != PARQUET_PLAIN_DICTIONARY)
         return refuse(c, "encoding", parquet_encoding_name(h->encoding), e);
     int rc = unpack(f, c, body, (size_t)h->plain_bytes, &c->dictionary, &plain, e);
@@ -259,7 +259,7 @@ static int begin_values(struct parquet_column_in *c, const struct header *h, con
 static int begin_page_1(struct parquet_file *f, struct parquet_column_in *c, const struct header *h,
                         struct str body, struct err *e)
 {
-    struct str plain;
+    struct str plain = {0};
     uint32_t n = 0;
     int rc = unpack(f, c, body, (size_t)h->plain_bytes, &c->page, &plain, e);
     if (rc)
@@ -282,7 +282,7 @@ static int begin_page_1(struct parquet_file *f, struct parquet_column_in *c, con
 static int begin_page_2(struct parquet_file *f, struct parquet_column_in *c, const struct header *h,
                         struct str body, struct err *e)
 {
-    struct str plain;
+    struct str plain = {0};
     uint8_t codec = c->codec;
     if (h->repetition_bytes || h->level_bytes < 0 || (uint64_t)h->level_bytes > body.n ||
         h->level_bytes > h->plain_bytes)
