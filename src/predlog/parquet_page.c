@@ -77,6 +77,7 @@ bool parquet_hybrid_next(struct parquet_hybrid *h, uint32_t *ret)
 
 // ---- headers and compression
 
+// version 0: of a dictionary.
 static void read_data_header(struct thrift_in *t, enum thrift_type type, int version, struct header *h)
 {
     int16_t id = 0;
@@ -112,8 +113,10 @@ static bool read_header(struct thrift_in *t, struct header *h)
             h->plain_bytes = thrift_in_int(t, type);
         else if (id == 3)
             h->bytes = thrift_in_int(t, type);
-        else if (id == 5 || id == 7)
+        else if (id == 5)
             read_data_header(t, type, 1, h);
+        else if (id == 7)
+            read_data_header(t, type, 0, h);
         else if (id == 8)
             read_data_header(t, type, 2, h);
         else

@@ -44,8 +44,8 @@ def loose(tmp_path_factory):
     """An input that may be left out, and two outputs."""
     factor = numpy_helper.from_array(np.array([2], np.float32), "factor")
     model = networks.of_nodes([node("Mul", ["x", "factor"], ["y"]), node("Neg", ["x"], ["less"])],
-                              [("x", FLOAT, ["n", 2]), ("factor", FLOAT, [1])],
-                              [("y", FLOAT, ["n", 2]), ("less", FLOAT, ["n", 2])], [factor])
+                              [("x", FLOAT, [2, 2]), ("factor", FLOAT, [1])],
+                              [("y", FLOAT, [2, 2]), ("less", FLOAT, [2, 2])], [factor])
     path = tmp_path_factory.mktemp("loose") / "loose.onnx"
     path.write_bytes(model.SerializeToString())
     return path
