@@ -295,6 +295,7 @@ int main(void)
 {
     Suite *s = suite_create("os/msg");
     TCase *c = tcase_create("all");
+    tcase_set_timeout(c, UNIT_SECONDS);
     tcase_add_loop_test(c, messages_and_descriptors_survive_any_split, 0, 10);
     tcase_add_loop_test(c, broken_streams_are_refused, 0, sizeof BROKEN / sizeof BROKEN[0]);
     tcase_add_test(c, the_stream_may_come_byte_by_byte);

@@ -376,6 +376,7 @@ int main(void)
 {
     Suite *s = suite_create("role/link");
     TCase *c = tcase_create("all");
+    tcase_set_timeout(c, UNIT_SECONDS);
     tcase_add_test(c, a_request_is_read_as_it_was_written);
     tcase_add_test(c, a_tensor_that_lies_in_its_place_is_not_copied);
     tcase_add_loop_test(c, broken_requests_are_refused, 0,
