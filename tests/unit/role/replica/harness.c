@@ -10,13 +10,14 @@
 
 #include <openssl/evp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ARENA_BYTES = 64 << 20, PATIENCE_MS = 10000 };
+enum { ARENA_BYTES = 64 << 20, SLOW_MS = 100 };
 
 static const char INPUTS[] = "[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[-1,3]},"
                              "{\"name\":\"words\",\"datatype\":\"BYTES\",\"shape\":[-1],\"optional\":true}]";
@@ -105,7 +106,7 @@ void process_send(struct process *p, enum supervision_type type, const void *pay
 static void wait_for(int fd)
 {
     struct pollfd f = {fd, POLLIN, 0};
-    ck_assert_msg(poll(&f, 1, PATIENCE_MS) == 1, "nothing came for ten seconds");
+    ck_assert_msg(poll(&f, 1, PATIENCE_MS) == 1, "nothing came for %d s", PATIENCE_MS / 1000);
 }
 
 struct supervision_message process_expect(struct process *p, enum supervision_type type)
@@ -134,6 +135,18 @@ int process_end(struct process *p)
     ck_assert_int_eq(waitid(P_PID, (id_t)p->proc.pid, &info, WEXITED), 0);
     p->proc.pid = 0;
     return info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
+}
+
+void process_stop(struct process *p)
+{
+    siginfo_t info;
+    ck_assert_int_eq(kill(p->proc.pid, SIGSTOP), 0);
+    ck_assert_int_eq(waitid(P_PID, (id_t)p->proc.pid, &info, WSTOPPED), 0);
+}
+
+void process_go_on(struct process *p)
+{
+    ck_assert_int_eq(kill(p->proc.pid, SIGCONT), 0);
 }
 
 void process_close(struct process *p)
@@ -217,13 +230,14 @@ uint64_t gate_put(struct gate *g, const struct ask *a)
     struct link_request *r = ring_reserve(&g->end.out, max);
     if (!r)
         return 0;
+    g->sent_ns = clock_mono_ns();
     *r = (struct link_request){.id = g->next_id++,
                                .outputs = a->outputs ? a->outputs : OUT_Y,
                                .n_rows = g->interface->max_batch_rows ? a->n_rows : 0,
                                .n_tensors = a->words ? 2 : 1,
                                .deadline_mono_ns = a->deadline_mono_ns,
                                .alone = a->alone,
-                               .sent_mono_ns = clock_mono_ns()};
+                               .sent_mono_ns = g->sent_ns};
     uint64_t id = r->id;
     struct tensor x = {
         .dtype = DTYPE_FP32, .n_dims = 2, .shape = {a->n_rows, X_WIDTH}, .data = a->x, .bytes = n_x};
@@ -307,12 +321,27 @@ void gate_ask(struct gate *g, const struct ask *a, struct reply *ret)
     gate_free_requests(g);
 }
 
-void gate_put_slow(struct gate *g, float ms)
+void gate_wait_begun(struct gate *g, uint64_t id, size_t n)
 {
-    float x[3] = {FAKE_SLEEP, ms, 0};
-    ck_assert_uint_ne(gate_put(g, &(struct ask){.x = x, .n_rows = 1, .alone = true}), 0);
+    uint64_t begun[LINK_BATCH_REQUESTS_MAX], end = clock_mono_ns() + PATIENCE_MS * UINT64_C(1000000);
+    for (;;) {
+        size_t n_begun = link_started_get(&g->end.in, begun);
+        for (size_t i = 0; i < n_begun && n_begun == n; i++)
+            if (begun[i] == id)
+                return;
+        ck_assert_msg(clock_mono_ns() < end, "request %d is not begun", (int)id);
+        usleep(1000);
+    }
+}
+
+void gate_put_slow(struct gate *g, struct process *p)
+{
+    float x[3] = {FAKE_SLEEP, SLOW_MS, 0};
+    uint64_t id = gate_put(g, &(struct ask){.x = x, .n_rows = 1, .alone = true});
+    ck_assert_uint_ne(id, 0);
     gate_rouse(g);
-    usleep(20000); // it is being computed, and what follows waits
+    gate_wait_begun(g, id, 1);
+    process_stop(p);
 }
 
 void start(struct process *p, struct gate *g, const struct process_options *o)

@@ -29,10 +29,14 @@ int harness_role(int argc, char **argv); // -1: it was not
 
 void process_start(struct process *p, const struct process_options *o);
 void process_send(struct process *p, enum supervision_type type, const void *payload, int fd);
-// Waits for the next message; fails the test after ten seconds, or when it is of another type.
+// How long the tests wait for what must come.
+enum { PATIENCE_MS = 60000 };
+// Waits for the next message; fails the test after PATIENCE_MS, or when it is of another type.
 struct supervision_message process_expect(struct process *p, enum supervision_type type);
 // Waits for its end: exit code, or minus the signal.
 int process_end(struct process *p);
+void process_stop(struct process *p); // it stands still until process_go_on
+void process_go_on(struct process *p);
 void process_close(struct process *p); // kills it if it runs
 
 struct gate {
@@ -40,7 +44,7 @@ struct gate {
     struct link_end end;
     struct interface *interface;
     struct arena arena;
-    uint64_t next_id;
+    uint64_t next_id, sent_ns; // of the next request; of the last, as it says
 };
 
 void gate_connect(struct gate *g, struct process *p, size_t ring_bytes, uint32_t max_batch_rows);
@@ -72,9 +76,11 @@ int gate_next(struct gate *g, struct reply *r, uint64_t outputs, int timeout_ms)
 void gate_free_requests(struct gate *g);
 // One request and its answer.
 void gate_ask(struct gate *g, const struct ask *a, struct reply *ret);
-// A request that is computed for so long, and by now has begun to be: how those that follow are put together
-// is then certain. Its answer comes first.
-void gate_put_slow(struct gate *g, float ms);
+// Waits until the request is computed, in a batch of n of this link's.
+void gate_wait_begun(struct gate *g, uint64_t id, size_t n);
+// A request that is being computed, in a replica that stands still when this returns: how those that are put
+// until process_go_on are batched is then certain. Its answer comes first.
+void gate_put_slow(struct gate *g, struct process *p);
 
 enum { MAX_ROWS = 16, RING = 1 << 20 };
 
