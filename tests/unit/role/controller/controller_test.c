@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The controller over its Unix socket: pushes, what they wait for, what is refused, what survives.
+#include "base/clock.h"
 #include "harness.h"
 #include "tempdir.h"
 #include "unit.h"
@@ -11,6 +12,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+static const uint64_t AWAY_NS = 2000000000; // of a gateway, after which nobody waits for it
 
 static char dir[TEMPDIR_SIZE];
 static pid_t pid;
@@ -142,14 +145,16 @@ START_TEST(a_gateway_that_comes_back_gets_the_newest_table_first)
     int fd = harness_push("churn", "fake ok 4", "");
     harness_gateway_routes(&g0);
     harness_gateway_ack(&g0);
+    uint64_t died_ns = clock_mono_ns();
     msg_conn_done(&g1.conn); // dies
     expect("GET", "/api/v1/status", NULL, 200, "");
-    ck_assert(!harness_is_answered(fd));
+    // One that is away for two seconds counts as gone, which a busy machine may take to come here.
+    ck_assert(!harness_is_answered(fd) || clock_mono_ns() - died_ns >= AWAY_NS);
     harness_gateway_connect(&g1, 1);
     harness_gateway_routes(&g1);
     ck_assert_ptr_nonnull(strstr(g1.routes, "churn"));
     ck_assert_uint_eq(g1.n_deploys, 1);
-    ck_assert(!harness_is_answered(fd));
+    ck_assert(!harness_is_answered(fd) || clock_mono_ns() - died_ns >= AWAY_NS);
     harness_gateway_ack(&g1);
     harness_receive(fd, &a);
     ck_assert_int_eq(a.status, 201);
@@ -167,29 +172,45 @@ START_TEST(a_gateway_that_stays_away_is_not_waited_for)
 }
 END_TEST
 
+struct refused {
+    const char *text, *in_body;
+    int status;
+};
+
+static void expect_refusals(const struct refused *cases, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        harness_receive(harness_push("churn", cases[i].text, ""), &a);
+        ck_assert_msg(a.status == cases[i].status && strstr(a.body, cases[i].in_body), "%s: %d %s",
+                      cases[i].text, a.status, a.body);
+    }
+    expect("GET", "/api/v1/models", NULL, 200, "{\"models\":[]}");
+    expect("GET", "/api/v1/status", NULL, 200, "\"slots\":{\"taken\":0,");
+}
+
 START_TEST(a_refused_model_leaves_nothing)
 {
-    static const struct {
-        const char *text, *in_body;
-        int status;
-    } CASES[] = {
+    static const struct refused CASES[] = {
         {"fake bad", "tree 3 refers to node 99 of 7\",\"code\":\"bad_model\",\"path\":\"$.trees[3]\"", 422},
         {"fake liar", "\"code\":\"bad_model\"", 422},
         {"pickle", "\"code\":\"unsupported_model\"", 422},
         {"fake crash", "the process that compiled the model ended", 500},
-        {"fake leave", "ended without a word", 500},
-        {"fake stop", "compile_timeout, 2 s", 504},
-        {"fake spin", "compile_timeout, 2 s", 504}};
+        {"fake leave", "ended without a word", 500}};
     start_served();
-    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
-        harness_receive(harness_push("churn", CASES[i].text, ""), &a);
-        ck_assert_msg(a.status == CASES[i].status && strstr(a.body, CASES[i].in_body), "%s: %d %s",
-                      CASES[i].text, a.status, a.body);
-    }
-    expect("GET", "/api/v1/models", NULL, 200, "{\"models\":[]}");
-    expect("GET", "/api/v1/status", NULL, 200, "\"slots\":{\"taken\":0,");
+    expect_refusals(CASES, sizeof CASES / sizeof CASES[0]);
     push("churn", "fake ok 1", "");
     ck_assert_ptr_nonnull(strstr(a.body, "\"version\":1,"));
+    stop();
+}
+END_TEST
+
+START_TEST(a_model_that_takes_too_long_to_compile_leaves_nothing)
+{
+    static const struct refused CASES[] = {{"fake stop", "compile_timeout, 2 s", 504},
+                                           {"fake spin", "compile_timeout, 2 s", 504}};
+    harness_setting("compile_timeout", "2s");
+    start_served();
+    expect_refusals(CASES, sizeof CASES / sizeof CASES[0]);
     stop();
 }
 END_TEST
@@ -438,6 +459,7 @@ UNIT_MAIN("role/controller", a_push_is_answered_only_after_every_gateway_runs_it
           gateways_are_told_how_a_version_is_logged_also_after_a_crash,
           a_gateway_that_does_not_confirm_is_named, a_gateway_that_comes_back_gets_the_newest_table_first,
           a_gateway_that_stays_away_is_not_waited_for, a_refused_model_leaves_nothing,
+          a_model_that_takes_too_long_to_compile_leaves_nothing,
           a_client_that_leaves_takes_its_push_with_it, all_versions_come_back_after_a_crash,
           a_gateway_that_serves_gets_only_complete_tables_after_a_crash,
           a_damaged_file_fails_its_version_only, deleting_follows_the_aliases,

@@ -30,7 +30,7 @@
 #include <unistd.h>
 #include <yyjson.h>
 
-enum { WAIT_MS = 20000 };
+enum { WAIT_MS = 60000 };
 static char socket_path[1024];
 static struct msg_conn supervisor; // our end, when there is one
 static bool has_supervisor;
@@ -268,7 +268,6 @@ static pid_t start(const char *dir, unsigned n_gateways, int supervision_fd)
         static struct settings s;
         settings_init(&s);
         s.log_level = SETTINGS_LOG_ERROR;
-        s.compile_timeout_ms = 2000;
         s.replica_cores = 8; // whatever the machine has
         snprintf(s.data_dir, sizeof s.data_dir, "%s/data", dir);
         for (unsigned i = 0; i < n_set; i++)
