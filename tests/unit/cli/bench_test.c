@@ -82,7 +82,7 @@ START_TEST(loads_are_shares_of_the_capacity)
 {
     struct fake_server f = {0};
     fake_server_start(&f);
-    int code = BENCH(&f, "--rows", "1", "--connections", "2", "--duration", "0.2", "--sleep", "--json");
+    int code = BENCH(&f, "--rows", "1", "--connections", "2", "--duration", "1", "--sleep", "--json");
     fake_server_stop(&f);
     ck_assert_int_eq(code, CLI_OK);
     yyjson_doc *doc = yyjson_read(output, strlen(output), 0);

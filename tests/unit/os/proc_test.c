@@ -239,14 +239,15 @@ END_TEST
 
 START_TEST(memory_is_told_as_it_is)
 {
-    enum { MORE = 64 << 20 };
+    // SLACK: the cheap figure may be off by what each core has not yet handed in (Linux 6.2 and later).
+    enum { MORE = 64 << 20, SLACK = 8 << 20 };
     struct proc_memory before, after;
     ck_assert(proc_memory(getpid(), &before));
     char *volatile p = malloc(MORE); // volatile, lest the compiler saves it
     ck_assert_ptr_nonnull(p);
     memset(p, 1, MORE);
     ck_assert(proc_memory_in_full(getpid(), &after));
-    ck_assert_uint_ge(after.own_bytes, before.own_bytes + MORE);
+    ck_assert_uint_ge(after.own_bytes + SLACK, before.own_bytes + MORE);
     ck_assert_uint_ge(after.resident_bytes, after.own_bytes);
     ck_assert_uint_ge(after.pss_bytes, MORE);
     ck_assert_uint_le(after.pss_bytes, after.resident_bytes);
@@ -262,6 +263,7 @@ int main(int argc, char **argv)
         return child_main(argv);
     Suite *s = suite_create("os/proc");
     TCase *c = tcase_create("all");
+    tcase_set_timeout(c, UNIT_TIMEOUT_S);
     tcase_add_test(c, a_child_has_exactly_what_it_was_given);
     tcase_add_test(c, the_end_is_told_as_code_or_signal);
     tcase_add_test(c, a_child_dies_with_its_parent);

@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "unit.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,7 +74,7 @@ START_TEST(the_monitors_text_is_read_whole_or_not_at_all)
 }
 END_TEST
 
-enum { BYTES = 100000, READS = 300 };
+enum { BYTES = 100000, READS = 300, CHANGES = 10 };
 
 _Noreturn static void write_for_ever(void)
 {
@@ -96,10 +97,13 @@ START_TEST(a_text_that_changes_while_it_is_read_is_never_mixed)
         write_for_ever();
     unsigned n_changes = 0;
     char last = 0;
-    for (int i = 0; i < READS;) {
+    // However many reads fit between two turns of the writer, which may not run for a while.
+    for (int i = 0; i < READS || n_changes < CHANGES;) {
         buf_clear(&out);
-        if (!metrics_text_read(text, &out) || out.n == 0)
+        if (!metrics_text_read(text, &out) || out.n == 0) {
+            sched_yield(); // there may be one core only
             continue;
+        }
         ck_assert_uint_eq(out.n, BYTES - (unsigned char)out.p[0]);
         for (size_t k = 0; k < out.n; k++)
             if (out.p[k] != out.p[0])
@@ -110,7 +114,7 @@ START_TEST(a_text_that_changes_while_it_is_read_is_never_mixed)
     }
     kill(pid, SIGKILL);
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert_uint_gt(n_changes, 1);
+    ck_assert(WIFSIGNALED(status)); // it wrote all the time
     buf_done(&out);
 }
 END_TEST

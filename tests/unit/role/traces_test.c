@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include <yyjson.h>
 
-enum { BODY_MAX = 4 << 20, DEADLINE_S = 20 };
+enum { BODY_MAX = 4 << 20, DEADLINE_S = 120 };
 
 static struct loop *loop;
 static char endpoint[SOCK_ADDRESS_SIZE + 8];
