@@ -20,7 +20,16 @@ BINARY = os.environ.get("SLIPWAY_BIN", str(ROOT / "build" / "slipway"))
 FAKE = os.environ.get("SLIPWAY_FAKE", str(ROOT / "build" / "gcc" / "tests" / "fakes" / "fake_children"))
 # The real server whose models run in a runtime that crashes and hangs when asked to: tests/fakes/fake_runtime.c.
 FAKE_SERVER = os.environ.get("SLIPWAY_FAKE_SERVER", str(ROOT / "build" / "gcc" / "tests" / "fakes" / "fake_server"))
-DEADLINE_S = 20
+DEADLINE_S = 60  # for what must come, on a machine that is busy
+
+
+def until(look, wanted=bool, seconds=DEADLINE_S):
+    """The first look() that is as wanted, which is a predicate or a value: what other processes do takes its time."""
+    end = time.monotonic() + seconds
+    while not (wanted(got := look()) if callable(wanted) else (got := look()) == wanted):
+        assert time.monotonic() < end, got
+        time.sleep(0.02)
+    return got
 
 
 def crc32c(data):
@@ -119,20 +128,26 @@ class Server:
         """Uploads a file and makes a version of it, over the registry's REST API."""
         data = pathlib.Path(path).read_bytes()
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
-        requests.put(f"{self.url}/api/v1/blobs/{digest}", data=data, timeout=30).raise_for_status()
+        requests.put(f"{self.url}/api/v1/blobs/{digest}", data=data, timeout=180).raise_for_status()
         artifact = {"name": pathlib.Path(path).name, "digest": digest, "size": len(data)}
         answer = requests.post(f"{self.url}/api/v1/models/{model}/versions",
-                               json={"artifacts": [artifact], "allow_breaking": True, **manifest}, timeout=60)
+                               json={"artifacts": [artifact], "allow_breaking": True, **manifest}, timeout=180)
         assert answer.status_code == 201, answer.text
         return answer.json()
 
     def predict(self, model, body, **kwargs):
-        return requests.post(f"{self.url}/v1/models/{model}:predict", json=body, timeout=30, **kwargs)
+        return requests.post(f"{self.url}/v1/models/{model}:predict", json=body, timeout=60, **kwargs)
 
     def stop(self, sig=signal.SIGTERM, timeout=DEADLINE_S):
         if self.process.poll() is None:
             self.process.send_signal(sig)
-        return self.process.wait(timeout)
+        return self.ended(timeout)
+
+    def ended(self, timeout=DEADLINE_S):
+        """Waits for its end; all its events are there then."""
+        code = self.process.wait(timeout)
+        self._reader.join(timeout)
+        return code
 
     def supervisor_pid(self):
         """Of the process that supervises now: another adopts the children of one that was killed."""
@@ -167,6 +182,7 @@ class Server:
         self.process.wait(DEADLINE_S)
         while self.pids():
             assert time.monotonic() < end
+            time.sleep(0.02)
 
     def end(self):
         if self.process.poll() is None:

@@ -32,13 +32,13 @@ target = (frame.age + 10 * frame.income > 45).astype(int)
 rows = frame.head(5)
 says = {}
 
-end = time.monotonic() + 120
+end = time.monotonic() + 600
 while True:
     try:
-        if requests.get(url + "/health", timeout=5).ok:
+        if requests.get(url + "/health", timeout=30).ok:
             break
-    except requests.ConnectionError:
-        pass
+    except (requests.ConnectionError, requests.Timeout):
+        time.sleep(0.1)
     assert time.monotonic() < end, "the MLflow server does not start"
 
 mlflow.set_tracking_uri(url)

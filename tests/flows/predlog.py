@@ -8,7 +8,7 @@ import time
 
 import requests
 
-DEADLINE_S = 30
+DEADLINE_S = 60
 
 
 def status(server):
@@ -21,7 +21,7 @@ def settled(server, at_least=0):
     while True:
         try:
             s = status(server)
-        except (requests.ConnectionError, ValueError):
+        except (requests.RequestException, ValueError):
             s = None
         if s and s.get("waiting") == 0 and s["accepted"] >= at_least:
             break

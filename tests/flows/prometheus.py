@@ -18,7 +18,7 @@ LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 
 def page(server):
     """With what the monitor adds, which comes a moment after the start."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while True:
         got = requests.get(f"{server.url}/metrics", timeout=60)
         assert got.status_code == 200
@@ -63,7 +63,7 @@ class Prometheus:
             [PROGRAMS / "prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
              "--web.listen-address=127.0.0.1:0", "--log.format=json"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=(folder / "log").open("w"))
-        end = time.monotonic() + 60
+        end = time.monotonic() + 180
         while True:
             said = [json.loads(line) for line in (folder / "log").read_text().splitlines() if line.endswith("}")]
             at = [s["address"] for s in said if s.get("msg") == "Listening on"]
@@ -82,7 +82,7 @@ class Prometheus:
         """[(labels, value)]"""
         return [(row["metric"], float(row["value"][1])) for row in self.get("query", query=expr)["result"]]
 
-    def wait(self, expr, true, timeout=60):
+    def wait(self, expr, true, timeout=120):
         """The first answer to expr that is as wanted."""
         end = time.monotonic() + timeout
         while not true(found := self.query(expr)):

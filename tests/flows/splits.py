@@ -140,7 +140,7 @@ class Relay:
         for gateway in self.gateways:
             gateway.send(ROUTES, self._divided(self.routes[gateway]))
 
-    def wait(self, true, what, seconds=30):
+    def wait(self, true, what, seconds=60):
         end = time.monotonic() + seconds
         while not (got := true()):
             assert time.monotonic() < end, f"{what}; {self.reports[-3:]}"
