@@ -39,7 +39,7 @@ def push(server, model, data, golden=None, session=requests, **how):
     for role, name, content in files:
         digest, size = upload(server, content)
         artifacts.append({"name": name, "role": role, "digest": digest, "size": size})
-    return session.post(f"{server.url}/api/v1/models/{model}/versions", json={"artifacts": artifacts}, timeout=60, **how)
+    return session.post(f"{server.url}/api/v1/models/{model}/versions", json={"artifacts": artifacts}, timeout=180, **how)
 
 
 def show(server, model, version):
@@ -199,7 +199,7 @@ def test_steps_come_as_lines_while_it_works(server, churn):
 
 
 def run(server, *words, rc=0):
-    done = subprocess.run([BINARY, *map(str, words)], capture_output=True, text=True, timeout=60,
+    done = subprocess.run([BINARY, *map(str, words)], capture_output=True, text=True, timeout=180,
                           env={**os.environ, "SLIPWAY_URL": server.url})
     assert done.returncode == rc, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done

@@ -10,6 +10,7 @@ import pytest
 import requests
 
 import proc
+from conftest import until
 
 
 class Predictions:
@@ -39,9 +40,7 @@ class Predictions:
 
     def more(self, n):
         wanted = self.answered + n
-        end = time.monotonic() + 20
-        while self.answered < wanted and not self.failed:
-            assert time.monotonic() < end
+        until(lambda: self.answered >= wanted or self.failed)
 
     def __enter__(self):
         for t in self.threads:
@@ -71,11 +70,10 @@ def supervisors(server):
 
 
 def kill_supervisor(server, n):
-    """The n-th of them; returns when the next one has everything."""
+    """The n-th of them; returns when the next one has everything. How long that takes: dev/bench recovery."""
     os.kill(server.supervisor_pid(), signal.SIGKILL)
-    took_ms = server.wait_event("supervisor_replaced", n=n)["took_ms"]
-    assert len(supervisors(server)) == 1
-    return took_ms
+    server.wait_event("supervisor_replaced", n=n)
+    until(lambda: len(supervisors(server)), 1)
 
 
 def processes(server, kind):
@@ -88,16 +86,16 @@ def test_no_prediction_fails_when_the_supervisor_is_killed(served, churn):
     with Predictions(served, churn) as stream:
         for n in range(1, 4):
             stream.more(50)
-            assert kill_supervisor(served, n) < 1000
+            kill_supervisor(served, n)
         stream.more(50)
     assert not stream.failed
     # They are the same ones, and what they report is current.
-    assert processes(served, "gateway") == gateways
-    assert processes(served, "controller") == controller
+    until(lambda: processes(served, "gateway"), gateways)
+    until(lambda: processes(served, "controller"), controller)
     # The same controller sees what the new supervisor writes.
     served.kill_child("gateway", 1)
     served.wait_child("child_ready", "gateway", 1, n=2)
-    assert processes(served, "gateway") == {0: gateways[0], 1: served.child_pid("gateway", 1)}
+    until(lambda: processes(served, "gateway"), {0: gateways[0], 1: served.child_pid("gateway", 1)})
     assert served.push("churn", churn.path)
 
 
@@ -111,23 +109,17 @@ def test_the_new_supervisor_replaces_gateways_and_the_controller(served, churn):
     assert not stream.failed
     served.kill_child("gateway", 1)
     served.wait_child("child_ready", "gateway", 1, n=2)
-    assert set(processes(served, "gateway")) == {0, 1}
+    until(lambda: set(processes(served, "gateway")), {0, 1})
     # And the controller that it started starts the next supervisor.
     kill_supervisor(served, 2)
-    end = time.monotonic() + 20
-    while set(processes(served, "gateway")) != {0, 1}: # one may be told of a moment later
-        assert time.monotonic() < end
-    assert processes(served, "gateway") == {i: served.child_pid("gateway", i) for i in (0, 1)}
+    until(lambda: processes(served, "gateway"), {i: served.child_pid("gateway", i) for i in (0, 1)})
 
 
 def test_the_new_supervisor_stops_the_server_in_order(served, churn):
-    pids = served.pids()
     kill_supervisor(served, 1)
     os.kill(served.supervisor_pid(), signal.SIGTERM)
     served.wait_event("stopped")
-    end = time.monotonic() + 20
-    while served.pids():
-        assert time.monotonic() < end, (pids, served.pids())
+    until(served.pids, [])
     assert not served.find("drain_timeout")
 
 
@@ -138,7 +130,7 @@ def test_the_directory_stays_locked_while_nobody_supervises(served, start_server
     os.kill(served.process.pid, signal.SIGKILL)
     served.process.wait()
     other = start_server("--listen", "127.0.0.1:0", data_dir=served.data_dir, ready=False)
-    assert other.process.wait(20) == 1
+    assert other.ended() == 1
     assert "in use by another server" in other.wait_event("start_failed")["error"]
     os.kill(controller, signal.SIGCONT)
     served.wait_event("supervisor_replaced")
@@ -152,9 +144,7 @@ def test_a_successor_that_is_killed_has_a_successor(served, churn):
         served.wait_event("supervisor_replaced", n=1)
         stream.more(20)
     assert not stream.failed
-    end = time.monotonic() + 20
-    while len(supervisors(served)) != 1:
-        assert time.monotonic() < end
+    until(lambda: len(supervisors(served)), 1)
 
 
 def test_without_both_gateways_serve_a_while_and_make_way(served, churn, start_server):
@@ -169,14 +159,12 @@ def test_without_both_gateways_serve_a_while_and_make_way(served, churn, start_s
     # They still answer, nobody else may listen there, and a server elsewhere has its own gateways.
     assert served.predict("churn", {"instances": churn.instances(1)}).status_code == 200
     same = start_server("--listen", f"127.0.0.1:{served.port}", data_dir=served.data_dir, ready=False)
-    assert same.process.wait(20) == 1
+    assert same.ended() == 1
     assert "in use" in same.wait_event("start_failed")["error"]
     other = start_server("--gateways", "2", data_dir=served.data_dir)
     pids = {other.child_pid("gateway", i) for i in (0, 1)}
-    assert set(processes(other, "gateway").values()) == pids
-    end = time.monotonic() + 20
-    while any(map(proc.is_alive, gateways)):
-        assert time.monotonic() < end
+    until(lambda: set(processes(other, "gateway").values()), pids)
+    until(lambda: not any(map(proc.is_alive, gateways)))
     assert time.monotonic() - killed_at >= 4
     with pytest.raises(requests.ConnectionError):
         served.predict("churn", {"instances": churn.instances(1)})

@@ -11,7 +11,7 @@ import requests
 def store(server, data):
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
     url = f"{server.url}/api/v1/blobs/{digest}"
-    assert requests.put(url, data=data, timeout=60).status_code == 201
+    assert requests.put(url, data=data, timeout=180).status_code == 201
     return url
 
 
@@ -21,11 +21,11 @@ def test_a_file_larger_than_an_answer_in_memory_is_read_back(start_server):
     url = store(server, data)
     before = peak_kb(server.child_pid("gateway"))
     with requests.Session() as session:
-        assert session.head(url, timeout=60).headers["Content-Length"] == str(len(data))
+        assert session.head(url, timeout=180).headers["Content-Length"] == str(len(data))
         for _ in range(2):  # twice on one connection
-            answer = session.get(url, timeout=60)
+            answer = session.get(url, timeout=180)
             assert answer.status_code == 200 and answer.content == data
-        assert session.get(f"{server.url}/api/v1/models", timeout=60).json() == {"models": []}
+        assert session.get(f"{server.url}/api/v1/models", timeout=180).json() == {"models": []}
     # It went through: the gateway did not hold it.
     assert peak_kb(server.child_pid("gateway")) - before < 48 << 10
     assert not server.find("child_ended")
@@ -35,9 +35,9 @@ def test_a_reader_that_leaves_half_way_harms_nobody(start_server):
     server = start_server("--gateways", "1")
     url = store(server, bytes(90 << 20))
     for _ in range(3):
-        with requests.get(url, stream=True, timeout=60) as answer:
+        with requests.get(url, stream=True, timeout=180) as answer:
             assert len(next(answer.iter_content(1000))) == 1000
-    assert requests.head(url, timeout=60).status_code == 200
+    assert requests.head(url, timeout=180).status_code == 200
     assert not server.find("child_ended")
 
 

@@ -19,7 +19,7 @@ def run(tmp_path):
 
     def run(*words, server=None, stdin="", rc=0, env=None):
         settings = {"SLIPWAY_URL": server.url} if server else {}
-        done = subprocess.run([BINARY, *map(str, words)], input=stdin, capture_output=True, text=True, timeout=60,
+        done = subprocess.run([BINARY, *map(str, words)], input=stdin, capture_output=True, text=True, timeout=180,
                               cwd=tmp_path, env={**os.environ, **settings, **(env or {})})
         assert done.returncode == rc, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
@@ -179,7 +179,7 @@ def test_rows_survive_the_death_of_a_gateway(run, start_server, churn):
     child.stdin.write(text[:half])
     child.stdin.flush()
     server.kill_child("gateway")
-    out, _ = child.communicate(text[half:], timeout=60)
+    out, _ = child.communicate(text[half:], timeout=180)
     assert child.returncode == 0
     same(out, np.tile(churn.expected, 50))
 
@@ -248,7 +248,7 @@ def test_colours_and_progress_only_on_a_terminal(run, server, churn, tmp_path):
         except OSError:  # the other end is closed
             pass
         os.close(ours)
-        assert child.wait(60) in (0, 1)
+        assert child.wait(180) in (0, 1)
         return out.decode()
 
     assert "\033[31m" in on_terminal("show", "nothing")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import requests
 
+from conftest import until
 from test_cli import run  # noqa: F401 (a fixture)
 
 ROWS = 4000
@@ -183,7 +184,9 @@ def watched(start_server):
 
 
 def drift(server, model="churn", **params):
-    got = requests.get(f"{server.url}/api/v1/models/{model}/drift", params=params, timeout=60)
+    # The monitor may hear of a version a moment after its push was answered.
+    got = until(lambda: requests.get(f"{server.url}/api/v1/models/{model}/drift", params=params, timeout=60),
+                lambda got: got.status_code != 404)
     assert got.status_code == 200, got.text
     return got.json()
 
@@ -199,9 +202,7 @@ def test_a_version_waits_for_traffic_and_what_it_is_compared_with_survives(start
     assert "baseline train.csv, 500 rows" in run("drift", "churn", server=watched).stdout
     watched.end()
     again = start_server(data_dir=watched.data_dir)
-    deadline = time.monotonic() + 60
-    while requests.get(f"{again.url}/api/v1/models/churn/drift", timeout=60).status_code != 200:
-        assert time.monotonic() < deadline
+    until(lambda: requests.get(f"{again.url}/api/v1/models/churn/drift", timeout=60).status_code, 200)
     assert drift(again)["baseline"] == shown["baseline"]
 
 
@@ -225,6 +226,7 @@ def windows(server, n, rows):
     # The last one is compared in the ticks that follow.
     while len(shown := drift(server)) == 0 or any(c["n"] == 0 for c in shown["inputs"]):
         assert time.monotonic() < deadline
+        time.sleep(0.02)
     return shown
 
 
@@ -251,18 +253,20 @@ def test_traffic_like_the_training_is_quiet_and_a_shift_is_found_and_named(start
     text = run("drift", "churn", server=watched).stdout
     assert "tenure" in text and "are higher" in text and "MEDIAN" in text
     assert json.loads(run("drift", "churn", "--json", server=watched).stdout)["model"] == "churn"
-    page = requests.get(f"{watched.url}/metrics", timeout=60).text
-    gauges = [line for line in page.splitlines() if line.startswith("slipway_feature_drift{") and '"tenure"' in line]
-    assert any('stat="w1"' in line and float(line.split()[-1]) > 0.25 for line in gauges), gauges
-    assert 'slipway_feature_missing_ratio{model="churn",feature="age"}' in page
+
+    def gauges():
+        page = requests.get(f"{watched.url}/metrics", timeout=60).text.splitlines()
+        return [line for line in page if line.startswith("slipway_feature_")]
+
+    until(gauges, lambda found: any('"tenure"' in line and 'stat="w1"' in line and float(line.split()[-1]) > 0.25
+                                    for line in found if line.startswith("slipway_feature_drift{")))
+    assert any(line.startswith('slipway_feature_missing_ratio{model="churn",feature="age"}') for line in gauges())
 
     # What was found survives a restart.
     before = drift(watched)
     watched.end()
     again = start_server("--drift-window", "1h", data_dir=watched.data_dir)
-    deadline = time.monotonic() + 60
-    while requests.get(f"{again.url}/api/v1/models/churn/drift", timeout=60).status_code != 200:
-        assert time.monotonic() < deadline
+    until(lambda: requests.get(f"{again.url}/api/v1/models/churn/drift", timeout=60).status_code, 200)
     after = drift(again)
     assert after["windows_closed"] >= before["windows_closed"]
     assert [f["column"] for f in after["findings"]] == [f["column"] for f in before["findings"]]

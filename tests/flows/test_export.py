@@ -16,7 +16,7 @@ from conftest import BINARY
 
 
 def slipway(server, *words, **how):
-    return subprocess.run([BINARY, *map(str, words)], capture_output=True, text=True, timeout=60,
+    return subprocess.run([BINARY, *map(str, words)], capture_output=True, text=True, timeout=180,
                           env={**os.environ, "SLIPWAY_URL": server.url}, **how)
 
 
@@ -150,7 +150,7 @@ def test_an_oci_layout_goes_out_and_back_bit_equal(server, whole, tmp_path):
     assert read_layout(tmp_path / "b")[1] == digest
     assert files_of(tmp_path / "a" / "blobs") == files_of(tmp_path / "b" / "blobs")
     if shutil.which("skopeo"):
-        subprocess.run(["skopeo", "inspect", "--raw", f"oci:{tmp_path / 'a'}:1"], check=True, timeout=60)
+        subprocess.run(["skopeo", "inspect", "--raw", f"oci:{tmp_path / 'a'}:1"], check=True, timeout=180)
 
 
 @pytest.mark.parametrize("form", ["-o", "--oci"])

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 
 import numpy as np
 import onnx
@@ -14,7 +13,7 @@ import onnxruntime
 import pytest
 import requests
 
-from conftest import BINARY
+from conftest import BINARY, until
 
 
 def save(folder, location="weights.bin", seed=1):
@@ -39,12 +38,14 @@ def save(folder, location="weights.bin", seed=1):
 
 def push(server, *words):
     return subprocess.run([BINARY, "push", *map(str, words), "--url", server.url], capture_output=True, text=True,
-                          timeout=120, stdin=subprocess.DEVNULL)
+                          timeout=300, stdin=subprocess.DEVNULL)
 
 
 def same(server, x, want, model="m"):
     body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": list(x.shape), "data": x.reshape(-1).tolist()}]}
-    got = requests.post(f"{server.url}/v2/models/{model}/infer", json=body, timeout=30)
+    # That a replica has ended is known a moment later.
+    got = until(lambda: requests.post(f"{server.url}/v2/models/{model}/infer", json=body, timeout=60),
+                lambda got: got.status_code != 503)
     assert got.status_code == 200, got.text
     return np.array_equal(np.array(got.json()["outputs"][0]["data"], np.float32).reshape(want.shape), want)
 
@@ -56,21 +57,15 @@ def test_weights_beside_the_model_are_pushed_with_it_and_survive_deaths_and_rest
     assert done.returncode == 0, done.stderr
     assert "weights.bin" in done.stderr and "names as its weights" in done.stderr
     assert same(server, x, want)
-    pids = [p["pid"] for p in requests.get(f"{server.url}/api/v1/status", timeout=10).json()["processes"]
-            if p["kind"] in ("replica", "loader")]
-    assert len(pids) == 3
+    pids = until(lambda: [p["pid"] for p in requests.get(f"{server.url}/api/v1/status", timeout=60).json()["processes"]
+                          if p["kind"] in ("replica", "loader") and p["state"] == "ready"], lambda found: len(found) == 3)
     for pid in pids: # the loader as well: it reads the weights again
         os.kill(pid, signal.SIGKILL)
-    end = time.monotonic() + 20
-    while requests.get(f"{server.url}/ready", timeout=10).status_code != 200:
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    until(lambda: requests.get(f"{server.url}/ready", timeout=60).status_code, 200)
     assert same(server, x, want)
     server.stop()
     server = start_server(data_dir=tmp_path / "data")
-    while requests.get(f"{server.url}/ready", timeout=10).status_code != 200:
-        assert time.monotonic() < end + 20
-        time.sleep(0.05)
+    until(lambda: requests.get(f"{server.url}/ready", timeout=60).status_code, 200)
     assert same(server, x, want)
     # With more than one thread each replica loads them itself.
     assert push(server, "m", path, "--threads", 2).returncode == 0 and same(server, x, want)

@@ -8,6 +8,7 @@ import uuid
 
 import requests
 
+from conftest import until
 from test_cli import run  # noqa: F401 (a fixture)
 
 
@@ -50,25 +51,24 @@ def test_each_item_is_judged_by_itself(server, churn):
 
 def test_acknowledged_labels_survive_kills(server, churn):
     server.push("churn", churn.path)
-    acknowledged, tried, stop = [], [0], threading.Event()
+    acknowledged, tried, stop, dice = [], [0, 0], threading.Event(), random.Random(5)
 
-    def label():
+    def label(k):
         while not stop.is_set():
             items = [{"prediction_id": fresh_id(), "label": i % 2} for i in range(20)]
-            tried[0] += 20
+            tried[k] += 20
             try:
                 if send(server, items).status_code == 200:
-                    acknowledged.extend(item["prediction_id"] for item in items)
+                    acknowledged.append(items)
             except requests.RequestException:
                 pass  # its fate is not known
 
-    threads = [threading.Thread(target=label, daemon=True) for _ in range(2)]
+    threads = [threading.Thread(target=label, args=(k,), daemon=True) for k in range(2)]
     for t in threads:
         t.start()
     for n in range(2, 5):  # more often, and the supervisor gives it up
-        enough = len(acknowledged) + random.randrange(200, 800)
-        while len(acknowledged) < enough:
-            stop.wait(0.01)
+        enough = len(acknowledged) + dice.randrange(10, 40)
+        until(lambda: len(acknowledged) >= enough, seconds=180)
         server.kill_child("monitor")
         server.wait_child("child_ready", "monitor", n=n)
     stop.set()
@@ -76,11 +76,11 @@ def test_acknowledged_labels_survive_kills(server, churn):
         t.join()
     server.kill_child("monitor")
     server.wait_child("child_ready", "monitor", n=5)
-    again = [{"prediction_id": one, "label": i % 20 % 2} for i, one in enumerate(acknowledged)]
+    again = [item for items in acknowledged for item in items]
     for at in range(0, len(again), 4000):
         answer = send(server, again[at:at + 4000]).json()
         assert (answer["unchanged"], answer["refused"]) == (len(again[at:at + 4000]), 0)
-    assert len(acknowledged) <= quality_of(server)["join"]["waiting"] <= tried[0]
+    assert len(again) <= quality_of(server)["join"]["waiting"] <= sum(tried)
 
 
 def test_files_of_labels(server, churn, run, tmp_path):  # noqa: F811
@@ -112,11 +112,7 @@ def test_quality_of_real_predictions_is_scikit_learns(server, churn, run, tmp_pa
     send(server, [{"prediction_id": one, "label": 1 - t} for one, t in zip(ids, truth, strict=True)])
     (tmp_path / "labels.csv").write_text("prediction_id,label\n" + "".join(f"{one},{t}\n" for one, t in zip(ids, truth, strict=True)))
     run("feedback", "churn", "labels.csv", server=server)
-    for _ in range(200):
-        version = next(iter(quality_of(server)["versions"]), {})
-        if version.get("labelled") == 120:
-            break
-        threading.Event().wait(0.05)
+    version = until(lambda: next(iter(quality_of(server)["versions"]), {}), lambda found: found.get("labelled") == 120)
     hard = [s >= 0.5 for s in scores]
     expected = {"accuracy": metrics.accuracy_score(truth, hard), "precision": metrics.precision_score(truth, hard),
                 "recall": metrics.recall_score(truth, hard), "f1": metrics.f1_score(truth, hard),

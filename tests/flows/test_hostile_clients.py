@@ -36,7 +36,7 @@ def leave(server, client, data):
 
 def seen(server):
     """Returns when the gateway has read what was sent before."""
-    assert requests.get(f"{server.url}/v2/health/live", timeout=10).status_code == 200
+    assert requests.get(f"{server.url}/v2/health/live", timeout=60).status_code == 200
 
 
 def unharmed(server):
@@ -48,7 +48,7 @@ def unharmed(server):
 def test_a_large_request_and_then_its_version_deleted(one, churn):
     rows = churn.instances() * 10
     assert one.predict("churn", {"instances": rows}).status_code == 200
-    assert requests.delete(f"{one.url}/api/v1/models/churn", timeout=10).status_code == 200
+    assert requests.delete(f"{one.url}/api/v1/models/churn", timeout=60).status_code == 200
     assert one.predict("churn", {"instances": rows}).status_code == 404
     unharmed(one)
 
@@ -86,7 +86,7 @@ def test_an_error_is_json_however_long_the_request_id(one, churn):
 
 def test_requests_whose_answers_nobody_reads_are_not_worked_on(one):
     """The kernel's buffers take a few megabytes; beyond them at most one answer may wait."""
-    page = requests.get(f"{one.url}/metrics", timeout=10).content
+    page = requests.get(f"{one.url}/metrics", timeout=60).content
     client = Raw(one)
     n = 4000
     request = b"GET /metrics HTTP/1.1\r\nHost:\r\n\r\n"
@@ -94,26 +94,26 @@ def test_requests_whose_answers_nobody_reads_are_not_worked_on(one):
     sent = client.sock.send(request * n) // len(request)
     assert sent * len(page) > 30 << 20
     seen(one)
-    counted = requests.get(f"{one.url}/metrics", timeout=10).text
+    counted = requests.get(f"{one.url}/metrics", timeout=60).text
     done = int(next(line for line in counted.splitlines() if line.startswith('slipway_other_requests_total{code="2xx"')).split()[1])
     assert done < sent / 2
-    client.sock.settimeout(10)
+    client.sock.settimeout(60)
     for _ in range(sent):
         assert client.response()[0] == 200
 
 
 def test_a_head_that_begins_behind_each_answer_has_its_own_time(start_server):
-    server = start_server("--gateways", "1", "--header-timeout", "1s")
+    server = start_server("--gateways", "1", "--header-timeout", "5s")
     client = Raw(server)
     client.send(LIVE[:10])
-    end = time.monotonic() + 2.5
+    end = time.monotonic() + 11
     while time.monotonic() < end:
         client.send(LIVE[10:] + LIVE[:10])
         assert client.response()[0] == 200
         client.sock.settimeout(0.2)  # nothing comes in between
         with pytest.raises(TimeoutError):
             client.sock.recv(1)
-        client.sock.settimeout(10)
+        client.sock.settimeout(60)
 
 
 def test_an_upload_that_stops_times_out(start_server):
@@ -127,22 +127,22 @@ def test_an_upload_that_stops_times_out(start_server):
 
 
 def test_an_upload_that_goes_on_is_not_timed_out(start_server):
-    server = start_server("--gateways", "1", "--body-timeout", "1s")
+    server = start_server("--gateways", "1", "--body-timeout", "5s")
     digest = "sha256:" + "0" * 64
     client = Raw(server)
     client.send(f"PUT /api/v1/blobs/{digest} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n".encode())
-    for byte in b"ab", b"cd":
-        client.sock.settimeout(0.7)
+    for byte in b"a", b"b", b"cd":  # together longer than what is borne of silence
+        client.sock.settimeout(2)
         with pytest.raises(TimeoutError):
             client.sock.recv(1)
         client.send(byte)
-    client.sock.settimeout(10)
+    client.sock.settimeout(60)
     client.send(b"e")
     assert json.loads(client.response()[2])["code"] == "digest_mismatch"
 
 
 def test_a_connection_answered_during_the_drain_does_not_delay_the_end(start_server, churn):
-    server = start_server("--gateways", "1", "--drain-timeout", "15s")
+    server = start_server("--gateways", "1", "--drain-timeout", "100s")
     server.push("churn", churn.path)
     client = Raw(server)
     client.send(sized(body_of(churn, 200)[:-2] + b"," + b",".join([body_of(churn, 200)[15:-2]] * 100) + b"]}"))
@@ -150,17 +150,17 @@ def test_a_connection_answered_during_the_drain_does_not_delay_the_end(start_ser
     begin = time.monotonic()
     server.process.terminate()
     assert client.response()[0] == 200
-    assert server.process.wait(20) == 0 and time.monotonic() - begin < 8
+    assert server.ended() == 0 and time.monotonic() - begin < 50
 
 
 def test_no_connection_is_taken_that_will_not_be_answered(start_server, churn):
-    server = start_server("--gateways", "1", "--drain-timeout", "15s")
+    server = start_server("--gateways", "1", "--drain-timeout", "100s", "--header-timeout", "60s")
     client = Raw(server)
     client.send(LIVE[:10])
     seen(server)
     server.process.terminate()
     server.wait_event("draining")
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while time.monotonic() < end:
         try:
             Raw(server).sock.close()
@@ -170,7 +170,7 @@ def test_no_connection_is_taken_that_will_not_be_answered(start_server, churn):
         raise AssertionError("still taking connections")
     client.send(LIVE[10:])
     assert client.response()[1]["connection"] == "close"
-    assert server.process.wait(20) == 0
+    assert server.ended() == 0
 
 
 @pytest.mark.parametrize("version,header,stays", [("1.0", "", False), ("1.0", "Connection: keep-alive\r\n", True),

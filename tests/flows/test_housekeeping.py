@@ -10,13 +10,13 @@ import threading
 
 import numpy as np
 import requests
-from conftest import BINARY
+from conftest import BINARY, until
 
 CLIENTS = 8
 
 
 def slipway(*words):
-    return subprocess.run([BINARY, *map(str, words)], capture_output=True, text=True, timeout=120)
+    return subprocess.run([BINARY, *map(str, words)], capture_output=True, text=True, timeout=300)
 
 
 def answer(*words, code=0):
@@ -42,7 +42,7 @@ def assert_serves(server, model, trained, version=None):
     """The library's own numbers, bit for bit."""
     rows = trained.instances(20)
     path = f"/v1/models/{model}" + (f"/versions/{version}" if version else "")
-    got = requests.post(f"{server.url}{path}:predict", json={"instances": rows}, timeout=30)
+    got = requests.post(f"{server.url}{path}:predict", json={"instances": rows}, timeout=60)
     assert got.status_code == 200, got.text
     expected = trained.expected[:20]
     np.testing.assert_array_equal(np.array(got.json()["predictions"], dtype=expected.dtype), expected)
@@ -71,15 +71,24 @@ class Client(threading.Thread):
         try:
             while not self.ends.is_set():
                 self.begun += 1
-                made = self.server.push(self.model, self.paths[self.begun % len(self.paths)])
+                made = self.push(self.paths[self.begun % len(self.paths)])
                 assert made["version"] == self.begun
                 self.acknowledged = self.begun
                 if self.begun % 3 == 0:
                     answer = requests.delete(
-                        f"{self.server.url}/api/v1/models/{self.model}/versions/{self.begun - 1}", timeout=30)
+                        f"{self.server.url}/api/v1/models/{self.model}/versions/{self.begun - 1}", timeout=60)
                     assert answer.status_code == 200, answer.text
         except Exception as e:  # told by the test
             self.failure = e
+
+    def push(self, path):
+        """Again when the file was collected before its version came: the grace is short here, and the machine busy."""
+        while True:
+            try:
+                return self.server.push(self.model, path)
+            except AssertionError as e:
+                if "Upload the file first" not in str(e):
+                    raise
 
 
 def test_a_backup_under_eight_clients_is_a_state_that_was_acknowledged(start_server, tmp_path, churn, price):
@@ -91,8 +100,8 @@ def test_a_backup_under_eight_clients_is_a_state_that_was_acknowledged(start_ser
         client.start()
     copy = tmp_path / "copy"
     try:
-        while any(client.acknowledged < 2 for client in clients):
-            assert not any(client.failure for client in clients), clients
+        until(lambda: [client.acknowledged for client in clients if not client.failure],
+              lambda done: len(done) < CLIENTS or min(done) >= 2, seconds=180)
         for _ in range(3):
             before = [client.acknowledged for client in clients]
             made = answer("backup", "--data-dir", server.data_dir, "-o", copy)
@@ -111,7 +120,7 @@ def test_a_backup_under_eight_clients_is_a_state_that_was_acknowledged(start_ser
     second.wait_event("models_loaded")
     assert_serves(second, "price", price)
     for client, least, most in zip(clients, before, after):
-        model = requests.get(f"{second.url}/api/v1/models/{client.model}", timeout=30).json()
+        model = requests.get(f"{second.url}/api/v1/models/{client.model}", timeout=60).json()
         champion = model["aliases"]["champion"]
         assert least <= champion <= most
         assert max(v["version"] for v in model["versions"]) == champion
@@ -189,7 +198,7 @@ def test_a_start_takes_the_images_that_are_whole_and_compiles_the_others(start_s
     for i in range(6):
         assert_serves(again, f"m{i}", churn)
     assert_serves(again, "price", price)
-    assert sorted((server.data_dir / "images").iterdir()) == images
+    until(lambda: sorted((server.data_dir / "images").iterdir()), images)
 
 
 def test_gc_says_what_would_go_and_removes_it(start_server, tmp_path, churn):
@@ -211,5 +220,5 @@ def test_gc_says_what_would_go_and_removes_it(start_server, tmp_path, churn):
     assert_serves(server, "churn", churn, version=3)
     assert server.predict("churn", {"instances": churn.instances(1)}).status_code == 200
     gone = requests.post(f"{server.url}/v1/models/churn/versions/1:predict", json={"instances": churn.instances(1)},
-                         timeout=30)
+                         timeout=60)
     assert gone.status_code == 404

@@ -12,7 +12,7 @@ class Raw:
     """A bare connection: bytes out, whole responses in."""
 
     def __init__(self, server):
-        self.sock = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+        self.sock = socket.create_connection(("127.0.0.1", server.port), timeout=60)
         self.got = b""
 
     def send(self, data):
@@ -60,7 +60,7 @@ def body_of(churn, n=1):
 
 def test_pipelined_answers_come_in_order(raw, churn, server):
     bodies = [json.dumps({"instances": [row]}).encode() for row in churn.instances(100)]
-    alone = [requests.post(f"{server.url}/v1/models/churn:predict", data=b, timeout=10).content for b in bodies]
+    alone = [requests.post(f"{server.url}/v1/models/churn:predict", data=b, timeout=60).content for b in bodies]
     raw.send(b"".join(sized(b) for b in bodies[:50]) + b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
              + b"".join(sized(b) for b in bodies[50:]))
     got = [raw.response() for _ in range(101)]
@@ -131,7 +131,7 @@ def test_a_body_over_the_limit_is_refused_also_when_chunked_or_compressed(start_
     server.push("churn", churn.path)
     url = f"{server.url}/v1/models/churn:predict"
     bomb = gzip.compress(b"[" + b"0," * 1000000)
-    assert requests.post(url, data=bomb, headers={"Content-Encoding": "gzip"}, timeout=10).status_code == 413
+    assert requests.post(url, data=bomb, headers={"Content-Encoding": "gzip"}, timeout=60).status_code == 413
     client = Raw(server)
     client.send(post(b"4000\r\n" + b"a" * 0x4000 + b"\r\n", "Transfer-Encoding: chunked"))
     assert client.response()[0] == 413
@@ -159,5 +159,5 @@ def test_connections_over_the_limit_are_refused_fast(start_server):
 
 
 def test_changes_from_web_pages_are_refused(server):
-    answer = requests.delete(f"{server.url}/api/v1/models/x", headers={"Origin": "http://evil.example"}, timeout=10)
+    answer = requests.delete(f"{server.url}/api/v1/models/x", headers={"Origin": "http://evil.example"}, timeout=60)
     assert answer.status_code == 403 and answer.json()["code"] == "refused"

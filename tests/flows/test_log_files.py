@@ -19,12 +19,12 @@ RECORDS, SEALED = 3000, 2000
 
 
 def write_log(folder, *words):
-    subprocess.run([WRITE_LOG, str(folder), *map(str, words)], check=True, timeout=120)
+    subprocess.run([WRITE_LOG, str(folder), *map(str, words)], check=True, timeout=300)
 
 
 def log(folder, *words, code=0):
     done = subprocess.run([BINARY, "log", *map(str, words), "--data-dir", str(folder)], capture_output=True, text=True,
-                          timeout=120)
+                          timeout=300)
     assert done.returncode == code, done.stderr
     return done.stdout
 

@@ -18,9 +18,9 @@ import networks  # noqa: E402
 def push(server, data, name="m", **settings):
     """The status of a push and its answer."""
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
-    requests.put(f"{server.url}/api/v1/blobs/{digest}", data=data, timeout=30).raise_for_status()
+    requests.put(f"{server.url}/api/v1/blobs/{digest}", data=data, timeout=60).raise_for_status()
     artifact = {"name": "file", "digest": digest, "size": len(data)}
-    answer = requests.post(f"{server.url}/api/v1/models/{name}/versions", json={"artifacts": [artifact], "allow_breaking": True, **settings}, timeout=60)
+    answer = requests.post(f"{server.url}/api/v1/models/{name}/versions", json={"artifacts": [artifact], "allow_breaking": True, **settings}, timeout=180)
     return answer.status_code, answer.json()
 
 

