@@ -54,7 +54,7 @@ class Runner:
     def close(self):
         if self.process:
             self.process.stdin.close()
-            code = self.process.wait(timeout=60)
+            code = self.process.wait(timeout=300)
             self.process.stdout.close()
             self.process = None
             assert code == 0, f"onnx_runner ended with {code}"
@@ -70,7 +70,7 @@ class Runner:
             pass
         head = self.process.stdout.read(16)
         if len(head) < 16:
-            code = self.process.wait(timeout=60)
+            code = self.process.wait(timeout=300)
             self.process = None
             raise Crashed(f"onnx_runner ended with {code}")
         sizes = struct.unpack("<QQ", head)

@@ -20,7 +20,7 @@ class Served:
         self.http = requests.Session()
 
     def call(self, method, path, **how):
-        answer = self.http.request(method, self.url + path, timeout=60, **how)
+        answer = self.http.request(method, self.url + path, timeout=300, **how)
         body = answer.json() if answer.content else {}
         if answer.status_code >= 400:
             raise runner.Refused(body["code"], body["error"], body.get("hint", ""))

@@ -76,7 +76,7 @@ class Slipway:
         rows = np.ascontiguousarray(rows, dtype=dtype)
         rows_file, out_file = self.tmp / "rows.bin", self.tmp / "out.bin"
         rows_file.write_bytes(rows.tobytes())
-        run = subprocess.run([self.tool, model, rows_file, out_file], capture_output=True, text=True, timeout=60)
+        run = subprocess.run([self.tool, model, rows_file, out_file], capture_output=True, text=True, timeout=300)
         if run.returncode == 3:
             raise Refused(run.stderr.strip())
         assert run.returncode == 0, run.stderr

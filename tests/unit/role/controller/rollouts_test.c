@@ -151,7 +151,8 @@ START_TEST(a_candidate_that_is_as_good_is_promoted)
     state_is("running");
     routes_have("\"split\":{\"rollout\":1,", true);
     routes_have("\"alias\":\"champion\",\"baseline\":1,"
-                "\"arms\":[{\"name\":\"canary\",\"deployment\":2,\"weight\":1000}]", true);
+                "\"arms\":[{\"name\":\"canary\",\"deployment\":2,\"weight\":1000}]",
+                true);
     routes_have("\"guards\":[\"errors\"],\"latency\":[]", true);
     count(1000, 40, 360, 0, 0);
     wait_for("/api/v1/rollouts/1", "\"weight\":50,");
@@ -285,7 +286,8 @@ START_TEST(arms_share_the_traffic_as_asked_for)
     state_is("running");
     routes_have("\"key\":\"header\",\"key_name\":\"x-user\"", true);
     routes_have("\"arms\":[{\"name\":\"2\",\"deployment\":2,\"weight\":2000},"
-                "{\"name\":\"3\",\"deployment\":3,\"weight\":3000}]", true);
+                "{\"name\":\"3\",\"deployment\":3,\"weight\":3000}]",
+                true);
     stop();
 }
 END_TEST
@@ -331,7 +333,8 @@ START_TEST(the_lines_of_metrics_say_how_it_stands)
     start_rollout(CANARY);
     state_is("running");
     count(1000, 20, 180, 0, 0);
-    for (uint64_t end = deadline_ns(); !strstr(g.metrics, "state=\"running\"") && clock_mono_ns() < end; serve())
+    for (uint64_t end = deadline_ns(); !strstr(g.metrics, "state=\"running\"") && clock_mono_ns() < end;
+         serve())
         poll(&(struct pollfd){.fd = g.conn.fd, .events = POLLIN}, 1, 20); // they come once a second
     ck_assert_ptr_nonnull(
         strstr(g.metrics,
