@@ -232,13 +232,15 @@ def test_predict_refuses_csv_where_rows_are_no_lists_and_takes_json_lines(server
 
 
 def test_bench_measures_models_of_tensors(server, logistic, titanic, tmp_path):
-    for name, path, values in [
-        ("lr", logistic.path, 4), ("titanic", titanic.path, 5), ("net", saved(networks.mlp(), tmp_path / "m.onnx"), 20),
+    # A tenth of the capacity is little on a busy machine, and no request in all of a run is not clean.
+    shares, rate = ["--duration", "2"], ["--duration", "1", "--rate", "50"]
+    for name, path, values, how, n_runs in [
+        ("lr", logistic.path, 4, shares, 8), ("titanic", titanic.path, 5, rate, 2),
+        ("net", saved(networks.mlp(), tmp_path / "m.onnx"), 20, rate, 2),
     ]:  # fmt: skip
         fine(server, "push", name, path)
-        flags = ["--rows", "1,40", "--connections", "2", "--duration", "0.5", "--sleep"]
+        flags = ["--rows", "1,40", "--connections", "2", *how, "--sleep"]
         got = json.loads(fine(server, "bench", name, *flags, "--json"))
-        assert got["clean"] and got["features"] == values and len(got["runs"]) == 8
-        assert all(run["result"]["answered"] > 0 for run in got["runs"] if run["loop"] == "closed")
-        assert sum(run["result"]["answered"] for run in got["runs"] if run["loop"] == "open") > 0
+        assert got["clean"] and got["features"] == values and len(got["runs"]) == n_runs
+        assert all(run["result"]["answered"] > 0 for run in got["runs"])
     assert f"{values} values a row" in fine(server, "bench", name, *flags, "--version", 1)

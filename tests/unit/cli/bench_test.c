@@ -44,7 +44,7 @@ START_TEST(measures_and_prints_a_table)
 {
     struct fake_server f = {0};
     fake_server_start(&f);
-    int code = BENCH(&f, "--rows", "1,20", "--connections", "2", "--duration", "0.3", "--sleep");
+    int code = BENCH(&f, "--rows", "1,20", "--connections", "2", "--duration", "0.8", "--sleep");
     fake_server_stop(&f);
     ck_assert_msg(code == CLI_OK, "%s", output);
     ck_assert_ptr_nonnull(strstr(output, "5 values a row"));
