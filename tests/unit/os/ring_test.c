@@ -443,7 +443,8 @@ static void drive(struct side *s, uint64_t n_messages)
     uint32_t seed = 5;
     uint64_t sent = 0, got = 0;
     while (got < n_messages) {
-        uint64_t window = 1 + next_random(&seed) % (next_random(&seed) % 4 ? WINDOW : 4);
+        uint32_t most = next_random(&seed) % 4 ? WINDOW : 4;
+        uint64_t window = 1 + next_random(&seed) % most;
         while (sent < n_messages && sent - got < window) {
             size_t n = stress_bytes(sent);
             unsigned char *to = ring_reserve(&s->w, n);

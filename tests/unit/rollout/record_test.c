@@ -28,9 +28,10 @@ static void traffic(const struct rollout_spec *spec, const struct plan *p, struc
     counts_add(&in->assigned[0], weight, canary, stable);
     counts_add(&in->drawn[0], weight, canary, stable); // each has another key
     for (uint32_t i = 0; i < spec->rules.n_guards; i++) {
+        uint64_t bad_canary = stats_random_binomial(r, canary, bad),
+                 bad_stable = stats_random_binomial(r, stable, 0.01);
         counts_add(&in->tallies[0][i].requests, weight, canary, stable);
-        counts_add(&in->tallies[0][i].events, weight, stats_random_binomial(r, canary, bad),
-                   stats_random_binomial(r, stable, 0.01));
+        counts_add(&in->tallies[0][i].events, weight, bad_canary, bad_stable);
     }
 }
 

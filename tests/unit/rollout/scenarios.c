@@ -181,7 +181,8 @@ struct outcome scenario_sticky(int runs, uint64_t seed, int first_only)
     stats_random_init(&r, seed);
     for (int run = 0; run < runs; run++) {
         static struct tally t;
-        struct siphash_key salt = {stats_random_u64(&r), stats_random_u64(&r)};
+        uint64_t k0 = stats_random_u64(&r), k1 = stats_random_u64(&r);
+        struct siphash_key salt = {k0, k1};
         uint64_t n_bad = stats_random_binomial(&r, ENTITIES, 0.02), n = 0;
         struct entities seen;
         struct err e;
