@@ -263,7 +263,7 @@ int main(int argc, char **argv)
         return child_main(argv);
     Suite *s = suite_create("os/proc");
     TCase *c = tcase_create("all");
-    tcase_set_timeout(c, UNIT_TIMEOUT_S);
+    tcase_set_timeout(c, UNIT_SECONDS);
     tcase_add_test(c, a_child_has_exactly_what_it_was_given);
     tcase_add_test(c, the_end_is_told_as_code_or_signal);
     tcase_add_test(c, a_child_dies_with_its_parent);
