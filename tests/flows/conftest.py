@@ -136,7 +136,7 @@ class Server:
         return answer.json()
 
     def predict(self, model, body, **kwargs):
-        return requests.post(f"{self.url}/v1/models/{model}:predict", json=body, timeout=60, **kwargs)
+        return requests.post(f"{self.url}/v1/models/{model}:predict", json=body, timeout=180, **kwargs)
 
     def stop(self, sig=signal.SIGTERM, timeout=DEADLINE_S):
         if self.process.poll() is None:

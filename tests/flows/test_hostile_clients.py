@@ -218,6 +218,7 @@ def test_memory_of_rows_is_limited_however_short_they_are(one, wide):
     rows = [{"f0": i % 2} for i in range(300)]
     alone = one.predict("wide", {"instances": rows[:2]}).json()["predictions"]
     client, body = Raw(one), json.dumps({"instances": [{}] * 250}).encode()
+    client.sock.settimeout(300)
     client.send(post(body, f"Content-Length: {len(body)}", path="/v1/models/wide:predict") * 3 + LIVE)
     assert [len(json.loads(client.response()[2]).get("predictions", [])) for _ in range(4)] == [250, 250, 250, 0]
     assert one.predict("wide", {"instances": rows}).json()["predictions"] == alone * 150

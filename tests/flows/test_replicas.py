@@ -328,7 +328,7 @@ def test_large_texts_of_many_answers_are_taken_in_one_turn(start_fake_server, tm
              "outputs": [{"name": f"y{k}", "datatype": "BYTES", "shape": [-1]} for k in range(40)]}
     path = tmp_path / "texts.fake"
     path.write_text(" " + json.dumps(texts, separators=(",", ":")))
-    server = start_fake_server("--gateways", 1)
+    server = start_fake_server("--gateways", 1, "--request-timeout", "30m")
     server.push("m", path, replicas=2, hang_ms=3000000)
     n, text = 10_000, "1000000015047466219876688855040"
     body = b'{"instances":[' + b",".join([b"[1e30,0]"] * n) + b"]}"

@@ -264,8 +264,8 @@ def test_a_shadow_that_refuses_fails_alone(divided, scores):
 
 
 def test_a_shadow_that_sleeps_is_bounded_and_holds_nobody_up(divided, tmp_path):
-    d = divided()
-    d.push("m", fake_model(tmp_path / "a.fake"), fake_model(tmp_path / "b.fake", (SLEEP, 10000)))
+    d = divided("--request-timeout", "30m")  # what waits for the shadow waits on, however slow this test is
+    d.push("m", fake_model(tmp_path / "a.fake"), fake_model(tmp_path / "b.fake", (SLEEP, 10000)), hang_ms=3000000)
     d.relay.divide("m", None, shadow=2)
     n, bad = 1500, []
 
