@@ -365,12 +365,23 @@ static int db_open_to_write(struct store *s, struct err *e)
     return code;
 }
 
+static int read_only(struct err *e)
+{
+    struct err why = *e;
+    err_set(e, ERR_READ_ONLY, "the registry takes no changes since its storage failed: %s", why.msg);
+    err_hint(e,
+             "Predictions go on. Changes are taken again as soon as the disk works; nothing has to restart.");
+    return ERR_READ_ONLY;
+}
+
 int store_prepare(struct store *s, enum store_statement which, sqlite3_stmt **ret, struct err *e)
 {
     if (!s->db) {
         int code = db_open(s, e);
-        if (code)
-            return err_wrap(e, "reopen the registry after an I/O error");
+        if (code) {
+            (void)err_wrap(e, "reopen the registry after an I/O error");
+            return read_only(e);
+        }
     }
     if (!s->statements[which]) {
         int rc =
@@ -403,15 +414,6 @@ int store_run(struct store *s, sqlite3_stmt *st, struct err *e)
 void store_bind_str(sqlite3_stmt *st, int at, struct str text)
 {
     sqlite3_bind_text64(st, at, text.n ? text.p : "", text.n, SQLITE_STATIC, SQLITE_UTF8);
-}
-
-static int read_only(struct err *e)
-{
-    struct err why = *e;
-    err_set(e, ERR_READ_ONLY, "the registry takes no changes since its storage failed: %s", why.msg);
-    err_hint(e,
-             "Predictions go on. Changes are taken again as soon as the disk works; nothing has to restart.");
-    return ERR_READ_ONLY;
 }
 
 // After an error: opened anew, which checks it, and one write that changes nothing, down to the disk. SQLite

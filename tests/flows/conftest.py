@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real server for each test: port 0, a data directory of its own, ended by its own handle."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -188,7 +189,8 @@ class Server:
         if self.process.poll() is None:
             self.stop()
         elif self.supervisor_pid() in self.pids():
-            os.kill(self.supervisor_pid(), signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):  # it may end by itself
+                os.kill(self.supervisor_pid(), signal.SIGTERM)
         self._reader.join(DEADLINE_S)
         self.process.stderr.close()
 

@@ -338,6 +338,7 @@ def test_large_texts_of_many_answers_are_taken_in_one_turn(start_fake_server, tm
         got = requests.post(f"{server.url}/v1/models/m:predict", data=body, timeout=900)
         statuses.append((got.status_code, got.text.count(text), got.text[:200] if got.status_code != 200 else ""))
 
+    wait_until(lambda: len(replicas(server)) == 2, "both are there")
     gateway, pids = server.child_pid("gateway"), replicas(server)
     stopped = set(pids)
     for pid in pids:
