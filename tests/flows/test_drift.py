@@ -130,7 +130,7 @@ def test_texts_and_booleans_of_parquet_are_categories(server, run, tmp_path):  #
     ("times", "column 'age' of the Parquet file is a date or a time"),
     ("decimals", "column 'age' of the Parquet file is a decimal number (DECIMAL)"),
     ("delta", "column 'age' of the Parquet file has the encoding DELTA_BINARY_PACKED, which is not read"),
-    ("lz4", "column 'age' of the Parquet file has the codec LZ4_RAW, which is not read"),
+    ("lz4", "column 'income' of the Parquet file has the codec LZ4_RAW, which is not read"),
     ("cut", "the Parquet file is damaged"),
 ])
 def test_what_is_not_read_of_parquet_is_refused_by_name(server, churn, run, tmp_path, name, message):  # noqa: F811

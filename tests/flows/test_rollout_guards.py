@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import requests
 
-from conftest import BINARY
+from conftest import BINARY, restore_sums
 from prometheus import page, value
 from test_replicas import ERROR
 from test_rollouts import BAD, ERRORS, STEP, Rollouts, Traffic, rolled_back
@@ -315,6 +315,8 @@ def test_a_stored_rollout_that_cannot_be_read_is_set_aside(start_fake_server, tm
     assert server.stop() == 0
     with sqlite3.connect(server.data_dir / "registry.db") as db:
         db.execute("UPDATE rollouts SET plan = '{\"state\":\"dancing\"}'")
+        restore_sums(db, "rollouts", "id, model, alias, baseline, candidates, attempt, request, salt, created_ns, state, is_over,"
+                                     " n_moves, plan, counts, moved_ns")
     server = start_fake_server("--gateways", 1, data_dir=server.data_dir)
     rollouts = Rollouts(server, tmp_path)
     server.wait_event("rollout_set_aside")

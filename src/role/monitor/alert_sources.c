@@ -66,14 +66,18 @@ static struct crew *crew_of(struct crew *crews, unsigned *n, const struct board_
     return c;
 }
 
+static bool is_of_version(const struct board_row *row)
+{
+    return row->kind == BOARD_LOADER || row->kind == BOARD_REPLICA;
+}
+
 static void read_replicas(struct monitor *m, struct alert_book *b, uint64_t wall_ns)
 {
     unsigned n = 0, n_rows = board_n_rows(m->board);
-    struct crew *crews =
-        n_rows > BOARD_CHILDREN_MAX ? malloc((n_rows - BOARD_CHILDREN_MAX) * sizeof *crews) : NULL;
-    for (unsigned i = BOARD_CHILDREN_MAX; crews && i < n_rows; i++) {
+    struct crew *crews = malloc((n_rows + 1) * sizeof *crews);
+    for (unsigned i = 0; crews && i < n_rows; i++) {
         struct board_row row = board_read(m->board, i);
-        if ((row.kind != BOARD_LOADER && row.kind != BOARD_REPLICA) || row.state == BOARD_EMPTY)
+        if (!is_of_version(&row) || row.state == BOARD_EMPTY)
             continue;
         struct crew *c = crew_of(crews, &n, &row);
         c->n_failed += row.state == BOARD_FAILED;
@@ -104,10 +108,10 @@ static void read_drift(struct monitor *m, const struct version *v, struct alert_
 
 static void read_processes(struct monitor *m, struct alert_book *b, uint64_t wall_ns)
 {
-    for (unsigned i = 0; i < BOARD_CHILDREN_MAX && i < board_n_rows(m->board); i++) {
+    for (unsigned i = 0; i < board_n_rows(m->board); i++) {
         struct board_row row = board_read(m->board, i);
         char subject[ALERT_SUBJECT_BYTES];
-        if (row.kind == 0 || row.state == BOARD_EMPTY)
+        if (row.kind == 0 || row.state == BOARD_EMPTY || is_of_version(&row))
             continue;
         snprintf(subject, sizeof subject, "%s %u", board_kind_name(row.kind), row.index);
         struct alert_reading r = {
