@@ -140,7 +140,9 @@ void bundle_fill(const struct bundle *b, struct package *p)
     yyjson_val *root = yyjson_doc_get_root(b->doc);
     for (size_t i = 0; i < N_FIELDS; i++) {
         yyjson_val *value = yyjson_obj_get(root, FIELDS[i].name);
-        if (value && strcmp(FIELDS[i].name, "settings") != 0) {
+        if (!value)
+            continue;
+        if (strcmp(FIELDS[i].name, "settings") != 0) {
             package_set_value(p, FIELDS[i].name, value);
             continue;
         }

@@ -184,7 +184,8 @@ static int set_text(const struct setting *r, char *to, struct str value, struct 
         return unexpected(r, ERR_WRONG_TYPE, value, e);
     if (r->type == SETTING_ADDRESS && settings_address_parse(value, &address, &size, e))
         return e ? e->code : ERR_WRONG_TYPE;
-    memcpy(to, value.p, value.n);
+    if (value.n)
+        memcpy(to, value.p, value.n);
     to[value.n] = '\0';
     return 0;
 }

@@ -40,8 +40,7 @@ QUAD_INLINE void quad_prefetch(const struct quad_walk *w, uint32_t next)
     uintptr_t leaf = (uintptr_t)w->values + (size_t)(next & ~(uint32_t)QUAD_LEAF) * w->value_bytes;
     uintptr_t block = (uintptr_t)w->quads + (size_t)next * sizeof(struct quad);
     uintptr_t is_leaf = (uintptr_t)0 - (next >> 31);
-    __builtin_prefetch((const char *)w->values +
-                       ((block ^ ((block ^ leaf) & is_leaf)) - (uintptr_t)w->values));
+    __builtin_prefetch((const void *)(block ^ ((block ^ leaf) & is_leaf)));
 }
 
 // One block further for `lanes` of the open walks; returns how many of them are still open.

@@ -279,6 +279,10 @@ static int metrics_read(yyjson_val *metrics, struct buf *out, struct err *e)
         err_at(e, "$.metrics");
         return ERR_TOO_LARGE;
     }
+    if (!metrics) {
+        buf_puts(out, "{}");
+        return out->failed ? err_set(e, ERR_NOMEM, "no memory for the metrics") : 0;
+    }
     buf_putc(out, '{');
     yyjson_obj_foreach(metrics, i, n, key, value)
     {

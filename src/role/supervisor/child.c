@@ -239,8 +239,8 @@ static void died(struct child *c)
         close(c->listen_fd);
         c->listen_fd = -1;
     }
+    move(c, BOARD_FAILED); // first: who reads the log may look at the board
     log_child(c, LOG_LEVEL_ERROR, "child_failed", 0, "deaths", RESTART_INTENSITY);
-    move(c, BOARD_FAILED);
 }
 
 static void on_ended(struct watch *w, uint32_t events)
