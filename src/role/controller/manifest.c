@@ -208,10 +208,18 @@ static bool is_repeated(yyjson_val *object, size_t i, struct str name)
     return false;
 }
 
+static int put_none(struct buf *out, struct err *e)
+{
+    buf_puts(out, "{}");
+    return out->failed ? err_set(e, ERR_NOMEM, "no memory for a manifest") : 0;
+}
+
 static int tags_read(yyjson_val *tags, struct buf *out, struct err *e)
 {
     size_t i, n;
     yyjson_val *key, *value;
+    if (!tags)
+        return put_none(out, e);
     if (yyjson_obj_size(tags) > LIMIT_TAGS)
         return err_set(e, ERR_TOO_LARGE, "a version has at most %d tags, not %zu", LIMIT_TAGS,
                        yyjson_obj_size(tags));
@@ -273,15 +281,13 @@ static int metrics_read(yyjson_val *metrics, struct buf *out, struct err *e)
 {
     size_t i, n;
     yyjson_val *key, *value;
+    if (!metrics)
+        return put_none(out, e);
     if (yyjson_obj_size(metrics) > LIMIT_METRICS) {
         err_set(e, ERR_TOO_LARGE, "a version has at most %d metrics, not %zu", LIMIT_METRICS,
                 yyjson_obj_size(metrics));
         err_at(e, "$.metrics");
         return ERR_TOO_LARGE;
-    }
-    if (!metrics) {
-        buf_puts(out, "{}");
-        return out->failed ? err_set(e, ERR_NOMEM, "no memory for the metrics") : 0;
     }
     buf_putc(out, '{');
     yyjson_obj_foreach(metrics, i, n, key, value)
