@@ -238,22 +238,27 @@ static void name_missing(const struct controller *c, uint64_t generation, struct
     err_hint(e, "It takes effect there as soon as that gateway is back. Do not repeat the request.");
 }
 
-// Ends those that are done or out of time. A callback may add or forget others, so the list is read anew.
+// The first that is done or out of time.
+static struct publication *find_over(const struct controller *c, bool *ret_is_current)
+{
+    for (struct publication *p = c->publications; p; p = p->next) {
+        *ret_is_current = all_current(c, p->generation);
+        if (*ret_is_current || clock_mono_ns() >= p->deadline_ns)
+            return p;
+    }
+    return NULL;
+}
+
+// Ends those that are over. A callback frees its own, and may add or forget others, so the list is read anew.
 static void check_publications(struct controller *c)
 {
-    for (bool again = true; again;) {
-        again = false;
-        for (struct publication *p = c->publications; p && !again; p = p->next) {
-            bool current = all_current(c, p->generation);
-            if (!current && clock_mono_ns() < p->deadline_ns)
-                continue;
-            struct err e;
-            if (!current)
-                name_missing(c, p->generation, &e);
-            gateways_forget(c, p);
-            p->on_done(p, current ? NULL : &e);
-            again = true;
-        }
+    struct publication *p;
+    for (bool current; (p = find_over(c, &current));) {
+        struct err e;
+        if (!current)
+            name_missing(c, p->generation, &e);
+        gateways_forget(c, p);
+        p->on_done(p, current ? NULL : &e);
     }
 }
 
