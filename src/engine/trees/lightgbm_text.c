@@ -12,9 +12,11 @@
 
 bool lightgbm_text_detect(const uint8_t *bytes, size_t size)
 {
+    if (!size)
+        return false;
     struct lines in = {.p = (const char *)bytes, .end = (const char *)bytes + size};
     struct str first, second;
-    return size && lines_next(&in, &first) && str_eq(first, STR("tree")) && lines_next(&in, &second) &&
+    return lines_next(&in, &first) && str_eq(first, STR("tree")) && lines_next(&in, &second) &&
            str_starts(second, STR("version="));
 }
 

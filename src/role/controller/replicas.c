@@ -73,18 +73,20 @@ static int tell(struct controller *c, enum supervision_type type, const void *pa
     return rc;
 }
 
-// Ends the waits for d. A callback may add or forget others, so the list is read anew.
+static struct replicas_wait *find_wait(const struct controller *c, const struct deployment *d)
+{
+    struct replicas_wait *w = c->supervisor->waits;
+    while (w && w->deployment != d)
+        w = w->next;
+    return w;
+}
+
+// Ends the waits for d. A callback frees its own, and may add or forget others, so the list is read anew.
 static void end_waits(struct controller *c, const struct deployment *d, const struct err *e)
 {
-    for (bool again = true; again;) {
-        again = false;
-        for (struct replicas_wait *w = c->supervisor->waits; w && !again; w = w->next) {
-            if (w->deployment != d)
-                continue;
-            replicas_forget(c, w);
-            w->on_done(w, e);
-            again = true;
-        }
+    for (struct replicas_wait *w; (w = find_wait(c, d));) {
+        replicas_forget(c, w);
+        w->on_done(w, e);
     }
 }
 

@@ -181,6 +181,8 @@ static int take_hist(struct rollout *r, unsigned gateway, yyjson_val *v, struct 
     struct hist *h = minute_of(r);
     yyjson_val *key, *value;
     size_t i, max;
+    if (!v)
+        return 0;
     yyjson_obj_foreach(v, i, max, key, value)
     {
         struct str name = {yyjson_get_str(key), yyjson_get_len(key)};

@@ -168,7 +168,7 @@ static size_t aliases_of(const struct routing *r, struct str model, const struct
     size_t from = alias_place(r, model, STR("")), to = from;
     while (to < r->n_aliases && str_eq(str_of(r->aliases[to].model), model))
         to++;
-    *ret = r->aliases + from;
+    *ret = to > from ? r->aliases + from : NULL;
     return to - from;
 }
 
