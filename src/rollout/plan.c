@@ -130,12 +130,14 @@ static bool guard_holds(const struct rollout_spec *spec, const struct plan *p, e
     return false;
 }
 
-// What no row can say: held after the shadow phase there is no step to go on from, and a rollout that only
-// mirrors, or whose arms a person chooses from, has no next weight.
+// What no row can say: held after the shadow phase there is no step to go on from; held because the replicas of the
+// next weight did not come, only a person goes on; and a rollout that only mirrors, or whose arms a person chooses
+// from, has no next weight.
 static bool is_sensible(const struct rollout_spec *spec, const struct plan *p, enum plan_event event)
 {
-    bool on_from_step = event == EVENT_ADVANCE || event == EVENT_STEP_PASSED;
-    if (p->state == PLAN_HELD && on_from_step && p->back != PLAN_RUNNING && p->back != PLAN_SCALING)
+    if (p->state == PLAN_HELD && event == EVENT_STEP_PASSED && p->back != PLAN_RUNNING)
+        return false;
+    if (p->state == PLAN_HELD && event == EVENT_ADVANCE && p->back != PLAN_RUNNING && p->back != PLAN_SCALING)
         return false;
     if (event == EVENT_ADVANCE && spec->strategy != STRATEGY_CANARY)
         return false;

@@ -112,7 +112,15 @@ static int read_guard(yyjson_val *json, size_t i, struct guard *g, struct err *e
     return 0;
 }
 
-// Scores are cut into ranges once, and outputs are sound or not once for all.
+static bool is_repeated(const struct judge_rules *r, uint32_t i)
+{
+    for (uint32_t k = 0; k < i; k++)
+        if (r->guards[k].metric == r->guards[i].metric && r->guards[k].q == r->guards[i].q)
+            return true;
+    return false;
+}
+
+// Scores are cut into ranges once, outputs are sound or not once for all, and what is shown has one name.
 static int check_guards(const struct fields *top, const struct judge_rules *r, struct err *e)
 {
     uint32_t n_spread = 0, n_bounds = 0;
@@ -120,6 +128,10 @@ static int check_guards(const struct fields *top, const struct judge_rules *r, s
         n_spread += r->guards[i].metric == GUARD_DISTRIBUTION;
         n_bounds += r->guards[i].metric == GUARD_INVALID_OUTPUT;
     }
+    for (uint32_t i = 0; i < r->n_guards; i++)
+        if (r->guards[i].metric != GUARD_DISTRIBUTION && is_repeated(r, i))
+            return fields_wrong(top, "guardrails", ERR_DUPLICATE_KEY, e,
+                                "each metric once; latency once for each q");
     if (n_spread > 1)
         return fields_wrong(top, "guardrails", ERR_OUT_OF_RANGE, e,
                             "at most one with the metric distribution");

@@ -52,8 +52,8 @@ struct rollout_spec {
     struct judge_rules rules;
 };
 
-// ERR_BAD_JSON, ERR_TOO_LARGE, ERR_DUPLICATE_KEY, ERR_UNKNOWN_FIELD, ERR_MISSING_FEATURE (a field is
-// missing), ERR_WRONG_TYPE, ERR_OUT_OF_RANGE, ERR_NOMEM; the path is in e.
+// ERR_BAD_JSON, ERR_TOO_LARGE, ERR_DUPLICATE_KEY, ERR_UNKNOWN_FIELD, ERR_INVALID (also: a field is missing),
+// ERR_WRONG_TYPE, ERR_WRONG_COUNT, ERR_OUT_OF_RANGE, ERR_NOMEM; the path is in e.
 int rollout_request_decode(struct str json, struct rollout_spec *ret, struct err *e) ERR_CHECKED;
 
 const char *rollout_strategy_name(enum rollout_strategy s);

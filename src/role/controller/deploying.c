@@ -214,6 +214,17 @@ static int find(struct controller *c, struct str model, struct str name, struct 
     return rc;
 }
 
+// NULL also for one that failed long ago: it is forgotten, here and by the supervisor, and may be tried again.
+static struct deployment *find_but_failed(struct controller *c, struct str model, uint32_t number)
+{
+    struct deployment *d = routing_find(&c->routing, model, number);
+    if (!d || !failed_long_ago(d))
+        return d;
+    replicas_withdraw(c, d);
+    startup_forget(c, d);
+    return NULL;
+}
+
 int deploying_ask(struct controller *c, struct str model, struct str name, struct err *e)
 {
     struct arena a;
@@ -222,11 +233,7 @@ int deploying_ask(struct controller *c, struct str model, struct str name, struc
     if (rc)
         return rc;
     rc = find(c, model, name, &a, &v, e);
-    struct deployment *d = rc ? NULL : routing_find(&c->routing, model, v.number);
-    if (d && failed_long_ago(d)) {
-        startup_forget(c, d);
-        d = NULL;
-    }
+    struct deployment *d = rc ? NULL : find_but_failed(c, model, v.number);
     if (d)
         rc = look_at(c, d, name.n == 0, e);
     else if (!rc)
@@ -308,11 +315,7 @@ void deploying_forget(struct deploying_wait *w)
 int deploying_ensure(struct controller *c, struct str model, uint32_t number, struct deploying_wait *w,
                      struct err *e)
 {
-    struct deployment *d = routing_find(&c->routing, model, number);
-    if (d && failed_long_ago(d)) {
-        startup_forget(c, d);
-        d = NULL;
-    }
+    struct deployment *d = find_but_failed(c, model, number);
     if (d && d->state == DEPLOYMENT_FAILED)
         return said_why(d, ERR_CONFLICT, e);
     if (d)

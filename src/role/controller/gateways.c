@@ -235,7 +235,8 @@ static void name_missing(const struct controller *c, uint64_t generation, struct
     }
     err_set(e, ERR_UNAVAILABLE, "the change is stored, but gateway%s %s did not confirm it within %d seconds",
             n == 1 ? "" : "s", list, PUBLICATION_TIMEOUT_MS / 1000);
-    err_hint(e, "It takes effect there as soon as that gateway is back. Do not repeat the request.");
+    err_hint(e, "It takes effect there as soon as that gateway is back. Repeat the request only with the "
+                "Idempotency-Key that it had: the answer then comes when all gateways have it.");
 }
 
 // The first that is done or out of time.

@@ -174,7 +174,6 @@ int rollout_start(struct request *r, struct err *e)
         return rc;
     }
     rollout_enter(o);
-    change_receipt(r);
     change_publish(r);
     return 0;
 }
@@ -419,7 +418,6 @@ int rollout_act(struct request *r, struct err *e)
     rc = rollout_make(o, &cause, e);
     if (rc)
         return rc;
-    change_receipt(r);
     change_publish(r);
     return 0;
 }

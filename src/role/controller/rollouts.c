@@ -232,9 +232,12 @@ int rollout_make(struct rollout *r, const struct rollout_cause *cause, struct er
                                               : commit(r, cause, &next, &k, e);
     }
     kept_done(&k);
-    if (!rc)
-        moved(r, cause, &next);
-    return rc;
+    if (rc)
+        return rc;
+    if (cause->request)
+        change_receipt(cause->request); // before an alias follows, with a row of its own
+    moved(r, cause, &next);
+    return 0;
 }
 
 // A move that nobody asked for. What protects is done even if it cannot be kept: nothing is routed to the

@@ -235,9 +235,14 @@ bool routing_has_alias(const struct routing *r, struct str model, uint32_t versi
 
 void routing_set_newest(struct routing *r, struct deployment *d)
 {
-    for (size_t i = 0; i < LIMIT_DEPLOYMENTS; i++)
-        if (r->slots[i] && strcmp(r->slots[i]->model, d->model) == 0)
-            r->slots[i]->is_newest = false;
+    for (size_t i = 0; i < LIMIT_DEPLOYMENTS; i++) {
+        struct deployment *other = r->slots[i];
+        if (!other || strcmp(other->model, d->model) != 0)
+            continue;
+        if (other->is_newest && other->version > d->version)
+            return; // of two that are pushed at once, the later one may be there first
+        other->is_newest = false;
+    }
     d->is_newest = true;
 }
 

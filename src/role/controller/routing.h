@@ -130,7 +130,7 @@ void routing_alias_remove(struct routing *r, struct str model, struct str alias)
 // Drops the aliases of a model's version; of all its versions when version is 0.
 void routing_aliases_drop(struct routing *r, struct str model, uint32_t version);
 bool routing_has_alias(const struct routing *r, struct str model, uint32_t version);
-// d is the newest version of its model; no other one is.
+// d is the newest version of its model, and no other one is, unless one of a higher number is already.
 void routing_set_newest(struct routing *r, struct deployment *d);
 // The version that answers when a request names none: the champion, else the newest; 0 without one, or when
 // that is not here.

@@ -78,6 +78,18 @@ void alert_hook_sign(struct str secret, uint64_t unix_s, struct str body, char r
 
 // ---- outcomes
 
+// What may be logged of a URL: its path and its user are often secrets.
+static struct str host_of(const char *url)
+{
+    const char *from = strstr(url, "://");
+    from = from ? from + 3 : url;
+    size_t n = strcspn(from, "/?#");
+    const char *user = memchr(from, '@', n);
+    if (!user)
+        return (struct str){from, n};
+    return (struct str){user + 1, n - (size_t)(user + 1 - from)};
+}
+
 static void again_later(struct alert_hook *h, const char *why)
 {
     uint64_t s = RETRY_S;
@@ -85,7 +97,7 @@ static void again_later(struct alert_hook *h, const char *why)
         s *= 2;
     s = s < RETRY_MAX_S ? s : RETRY_MAX_S;
     if (h->n_failed++ == 0) // told once, until it works again
-        log_event(&h->m->log, LOG_LEVEL_WARN, "alerts_not_sent", LOG_Z("webhook", h->url),
+        log_event(&h->m->log, LOG_LEVEL_WARN, "alerts_not_sent", LOG_STR("webhook", host_of(h->url)),
                   LOG_Z("reason", why));
     h->n_failures++;
     h->due_ns = clock_mono_ns() + s * UINT64_C(1000000000);
@@ -110,7 +122,7 @@ static void on_done(struct http_post *p, int status, const struct err *why)
     h->is_sending = false;
     if (status >= 200 && status < 300) {
         if (h->n_failed)
-            log_event(&h->m->log, LOG_LEVEL_INFO, "alerts_sent_again", LOG_Z("webhook", h->url));
+            log_event(&h->m->log, LOG_LEVEL_INFO, "alerts_sent_again", LOG_STR("webhook", host_of(h->url)));
         h->n_failed = 0;
         h->why[0] = '\0';
         h->n_sent++;
@@ -126,7 +138,7 @@ static void on_done(struct http_post *p, int status, const struct err *why)
         again_later(h, text);
         return;
     }
-    log_event(&h->m->log, LOG_LEVEL_ERROR, "alert_refused", LOG_Z("webhook", h->url),
+    log_event(&h->m->log, LOG_LEVEL_ERROR, "alert_refused", LOG_STR("webhook", host_of(h->url)),
               LOG_INT("status", status));
     snprintf(h->why, sizeof h->why, "%s", text);
     h->n_refused++;

@@ -246,6 +246,22 @@ START_TEST(a_step_needs_time_requests_and_no_open_question)
 }
 END_TEST
 
+START_TEST(replicas_that_do_not_come_hold_until_a_person_goes_on)
+{
+    start("");
+    does(EVENT_START);
+    does(EVENT_READY);
+    does(EVENT_STEP_PASSED);
+    ck_assert_int_eq(plan.state, PLAN_SCALING);
+    does(EVENT_UNREADY);
+    ck_assert_int_eq(plan.state, PLAN_HELD);
+    const struct judgement passed = {.verdict = VERDICT_PASS};
+    const struct plan_facts facts = {.canary_requests = 1000000, .ready = true};
+    ck_assert_int_eq(plan_due(&spec, &plan, now + 6000 * SECOND, &passed, &facts), EVENT_NONE);
+    ck_assert(plan_allows(&spec, &plan, EVENT_ADVANCE));
+}
+END_TEST
+
 START_TEST(readiness_baking_and_undo_have_their_times)
 {
     start("");
@@ -276,4 +292,5 @@ UNIT_MAIN("rollout/plan", a_good_candidate_is_promoted_step_by_step, undo_return
           a_shadow_and_an_ab_test_leave_the_decision_to_a_person,
           what_is_not_in_the_table_is_refused_and_changes_nothing,
           rolling_back_is_possible_from_everywhere_and_weights_are_declared,
-          a_step_needs_time_requests_and_no_open_question, readiness_baking_and_undo_have_their_times)
+          a_step_needs_time_requests_and_no_open_question, readiness_baking_and_undo_have_their_times,
+          replicas_that_do_not_come_hold_until_a_person_goes_on)

@@ -51,6 +51,8 @@ START_TEST(the_champion_answers_else_the_newest_version)
     routing_set_newest(&table, routing_find(&table, STR("churn"), 1));
     routing_set_newest(&table, third);
     ck_assert_uint_eq(routing_default(&table, STR("churn")), 3);
+    routing_set_newest(&table, routing_find(&table, STR("churn"), 2)); // pushed before 3, ready after it
+    ck_assert_uint_eq(routing_default(&table, STR("churn")), 3);
     alias("churn", "champion", 2);
     ck_assert_uint_eq(routing_default(&table, STR("churn")), 2);
     ck_assert_uint_eq(routing_default(&table, STR("other")), 9);
