@@ -253,7 +253,7 @@ static int read_pieces(struct reading *r, int fd, int (*on_line)(void *, struct 
             rc = hand_lines(r, (struct str){r->out, out.pos}, on_line, ctx, e);
             if (rc)
                 return rc;
-            more = out.pos == out.size;
+            more = left != 0 && out.pos == out.size; // behind the end of a frame it would ask for the next
         }
     }
     return r->at_frame_end && r->line.n == 0 ? 0 : err_set(e, ERR_DIGEST, "the file ends too early");
