@@ -14,22 +14,46 @@
 
 static const char NAME[] = "MANIFEST.jsonl", TEMP[] = "MANIFEST.tmp";
 
-enum { ARENA_FACTOR = 8, ARENA_MIN = 1 << 20 };
+enum { ARENA_FACTOR = 16, ARENA_MIN = 1 << 20 };
 
 static uint64_t number_of(yyjson_val *object, const char *name)
 {
     return yyjson_get_uint(yyjson_obj_get(object, name));
 }
 
-static bool text_of(struct arena *a, yyjson_val *object, const char *name, struct str *ret)
+static int out_of_memory(struct err *e)
+{
+    return err_set(e, ERR_NOMEM, "out of memory for the log's manifest");
+}
+
+static int copy_of(struct arena *a, const char *p, size_t n, struct str *ret, struct err *e)
+{
+    char *copy = arena_alloc(a, n + 1);
+    if (!copy)
+        return out_of_memory(e);
+    memcpy(copy, p, n);
+    copy[n] = '\0';
+    *ret = (struct str){copy, n};
+    return 0;
+}
+
+// Empty when it is no text.
+static int text_of(struct arena *a, yyjson_val *object, const char *name, struct str *ret, struct err *e)
 {
     yyjson_val *v = yyjson_obj_get(object, name);
-    char *copy = arena_alloc(a, yyjson_get_len(v) + 1);
-    if (!yyjson_is_str(v) || !copy)
-        return false;
-    memcpy(copy, yyjson_get_str(v), yyjson_get_len(v) + 1);
-    *ret = (struct str){copy, yyjson_get_len(v)};
-    return true;
+    return yyjson_is_str(v) ? copy_of(a, yyjson_get_str(v), yyjson_get_len(v), ret, e) : 0;
+}
+
+static int json_of(struct arena *a, yyjson_val *object, const char *name, struct str *ret, struct err *e)
+{
+    yyjson_write_err why;
+    size_t n = 0;
+    char *json = yyjson_val_write_opts(yyjson_obj_get(object, name), 0, NULL, &n, &why);
+    int rc = json                                               ? copy_of(a, json, n, ret, e)
+             : why.code == YYJSON_WRITE_ERROR_MEMORY_ALLOCATION ? out_of_memory(e)
+                                                                : 0;
+    free(json);
+    return rc;
 }
 
 // A name that stays below log/ whatever the manifest says.
@@ -45,7 +69,9 @@ static bool is_path(struct str file)
     return true;
 }
 
-static bool read_entry(struct arena *a, yyjson_val *line, struct predlog_entry *ret)
+// *ret_is_good: whether it says all that an entry has to.
+static int read_entry(struct arena *a, yyjson_val *line, struct predlog_entry *ret, bool *ret_is_good,
+                      struct err *e)
 {
     *ret = (struct predlog_entry){
         .rows = number_of(line, "rows"),
@@ -57,33 +83,39 @@ static bool read_entry(struct arena *a, yyjson_val *line, struct predlog_entry *
         .bytes = number_of(line, "bytes"),
         .wal = number_of(line, "wal"),
     };
-    size_t n = 0;
-    char *schemas = yyjson_val_write(yyjson_obj_get(line, "schemas"), 0, &n);
-    char *copy = arena_alloc(a, n + 1);
-    if (schemas && copy) {
-        memcpy(copy, schemas, n);
-        ret->schemas = (struct str){copy, n};
-    }
-    free(schemas);
-    return text_of(a, line, "file", &ret->file) && text_of(a, line, "model", &ret->model) &&
-           text_of(a, line, "sha256", &ret->sha256) && is_path(ret->file) && ret->schemas.n;
+    int rc = text_of(a, line, "file", &ret->file, e);
+    if (!rc)
+        rc = text_of(a, line, "model", &ret->model, e);
+    if (!rc)
+        rc = text_of(a, line, "sha256", &ret->sha256, e);
+    if (!rc)
+        rc = json_of(a, line, "schemas", &ret->schemas, e);
+    *ret_is_good = is_path(ret->file) && ret->model.p && ret->sha256.p && ret->schemas.n;
+    return rc;
 }
 
-static void read_line(struct predlog_manifest *m, struct str line)
+static int read_line(struct predlog_manifest *m, struct str line, struct err *e)
 {
-    yyjson_doc *doc = yyjson_read(line.p, line.n, 0);
+    yyjson_read_err why;
+    yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)line.p, line.n, 0, NULL, &why);
     yyjson_val *root = yyjson_doc_get_root(doc), *removed = yyjson_obj_get(root, "removed");
-    if (removed) {
+    int rc = 0;
+    if (!doc && why.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION) {
+        rc = out_of_memory(e);
+    } else if (removed) {
         m->removed_files += number_of(removed, "files");
         m->removed_rows += number_of(removed, "rows");
         m->removed_bytes += number_of(removed, "bytes");
         m->removed_last_seq = number_of(removed, "last_seq");
-    } else if (read_entry(&m->arena, root, &m->entries[m->n])) {
-        m->n++;
     } else {
-        m->n_bad++;
+        bool is_good;
+        rc = read_entry(&m->arena, root, &m->entries[m->n], &is_good, e);
+        m->n += !rc && is_good;
+        if (!rc && !is_good)
+            rc = copy_of(&m->arena, line.p, line.n, &m->bad_lines[m->n_bad++], e);
     }
     yyjson_doc_free(doc);
+    return rc;
 }
 
 static int read_text(struct predlog_manifest *m, struct str text, struct err *e)
@@ -95,16 +127,18 @@ static int read_text(struct predlog_manifest *m, struct str text, struct err *e)
         n_lines++;
         m->good_bytes = i + 1;
     }
-    int rc = arena_init(&m->arena, ARENA_FACTOR * text.n + n_lines * sizeof *m->entries + ARENA_MIN, e);
+    size_t lists = n_lines * (sizeof *m->entries + sizeof *m->bad_lines);
+    int rc = arena_init(&m->arena, ARENA_FACTOR * text.n + lists + ARENA_MIN, e);
     if (rc)
         return rc;
     m->entries = arena_calloc(&m->arena, n_lines + 1, sizeof *m->entries);
-    if (!m->entries)
-        return err_set(e, ERR_NOMEM, "out of memory for the log's manifest");
+    m->bad_lines = arena_calloc(&m->arena, n_lines + 1, sizeof *m->bad_lines);
+    if (!m->entries || !m->bad_lines)
+        return out_of_memory(e);
     text.n = m->good_bytes;
-    while (text.n)
-        read_line(m, str_split(&text, '\n'));
-    return 0;
+    while (!rc && text.n)
+        rc = read_line(m, str_split(&text, '\n'), e);
+    return rc;
 }
 
 int predlog_manifest_read(int dir_fd, struct predlog_manifest *ret, struct err *e)
@@ -213,8 +247,12 @@ int predlog_manifest_remove(int dir_fd, const struct predlog_manifest *m, const 
                "{\"removed\":{\"files\":%" PRIu64 ",\"rows\":%" PRIu64 ",\"bytes\":%" PRIu64
                ",\"last_seq\":%" PRIu64 "}}\n",
                after.removed_files, after.removed_rows, after.removed_bytes, after.removed_last_seq);
+    for (uint32_t i = 0; i < m->n_bad; i++) {
+        buf_put_str(&text, m->bad_lines[i]);
+        buf_putc(&text, '\n');
+    }
     buf_put_str(&text, buf_str(&lines));
-    int rc = text.failed || lines.failed ? err_set(e, ERR_NOMEM, "out of memory for the log's manifest") : 0;
+    int rc = text.failed || lines.failed ? out_of_memory(e) : 0;
     int fd = rc ? -1 : openat(dir_fd, TEMP, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
     if (!rc && fd < 0)
         rc = err_errno(e, errno, "make log/%s", TEMP);

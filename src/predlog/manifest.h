@@ -33,8 +33,9 @@ struct predlog_manifest {
     struct predlog_entry *entries; // (n) in the order they were sealed
     size_t n;
     uint64_t removed_files, removed_rows, removed_bytes, removed_last_seq;
-    uint64_t good_bytes; // of the file, up to the last whole line
-    uint32_t n_bad;      // whole lines that could not be read
+    uint64_t good_bytes;   // of the file, up to the last whole line
+    uint32_t n_bad;        // whole lines that cannot be read: which files they name is not known
+    struct str *bad_lines; // (n_bad) as they stand there
 };
 
 // Reads the manifest in dir_fd (log/); none is an empty one. ERR_IO, ERR_NOMEM, ERR_TOO_LARGE.
@@ -49,6 +50,7 @@ void predlog_manifest_put(const struct predlog_entry *entry, struct buf *lines);
 // Appends lines, behind the last whole one, and syncs. ERR_IO, ERR_NO_SPACE.
 int predlog_manifest_append(int dir_fd, const struct predlog_manifest *m, struct str lines,
                             struct err *e) ERR_CHECKED;
-// Replaces the manifest by one of the entries for which keep[i], the others added to what was removed.
+// Replaces the manifest by one of the entries for which keep[i], the others added to what was removed. Lines
+// that cannot be read stay as they are.
 int predlog_manifest_remove(int dir_fd, const struct predlog_manifest *m, const bool *keep,
                             struct err *e) ERR_CHECKED;

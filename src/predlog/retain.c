@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Retention: the manifest forgets files first, then they go; whoever is killed in between leaves files that
-// no line names, which the next run removes as well.
+// no line names, which the next run removes as well, unless there are lines that may name them and cannot be
+// read.
 #include "predlog/seal.h"
 
 #include "base/limits.h"
@@ -71,7 +72,7 @@ static void sweep(int fd, char *path, size_t n, int depth, const struct predlog_
             continue;
         memcpy(path + n, one->d_name, length + 1);
         if (depth == 3) {
-            if (!predlog_manifest_find(m, (struct str){path, n + length}))
+            if (!m->n_bad && !predlog_manifest_find(m, (struct str){path, n + length}))
                 done->n_orphans += unlinkat(fd, one->d_name, 0) == 0;
             continue;
         }
@@ -95,6 +96,7 @@ int predlog_retain(int log_fd, const struct retain_rule *rule, uint64_t wall_ns,
     int rc = predlog_manifest_read(log_fd, &m, e);
     if (rc)
         return rc;
+    ret->n_bad = m.n_bad;
     sweep(log_fd, path, 0, 0, &m, ret);
     struct aged *aged = calloc(m.n + 1, sizeof *aged);
     bool *keep = calloc(m.n + 1, sizeof *keep);

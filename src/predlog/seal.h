@@ -33,6 +33,7 @@ struct retain_done {
     uint32_t n_files;
     uint64_t rows, bytes; // removed
     uint32_t n_orphans;   // files without a line in the manifest: left by a process that was killed
+    uint32_t n_bad;       // lines of the manifest that cannot be read: while there are any, those files stay
 };
 // ERR_IO, ERR_NOMEM.
 int predlog_retain(int log_fd, const struct retain_rule *rule, uint64_t wall_ns, struct retain_done *ret,

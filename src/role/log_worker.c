@@ -65,11 +65,14 @@ static int seal(char *const *args, struct err *e)
         rc = predlog_seal(wal_fd, log_fd, before, &sealed, e);
     if (!rc)
         rc = predlog_retain(log_fd, &rule, clock_wall_ns(), &retained, e);
-    if (sealed.n_files || retained.n_files)
+    if (sealed.n_files || retained.n_files || retained.n_orphans)
         log_event(&log, LOG_LEVEL_INFO, "log_sealed", LOG_INT("files", sealed.n_files),
                   LOG_INT("parts", sealed.n_parts), LOG_INT("rows", sealed.rows),
                   LOG_INT("bytes", sealed.bytes), LOG_INT("gaps", sealed.n_gaps),
-                  LOG_INT("removed_files", retained.n_files), LOG_INT("removed_bytes", retained.bytes));
+                  LOG_INT("removed_files", retained.n_files), LOG_INT("removed_bytes", retained.bytes),
+                  LOG_INT("orphans", retained.n_orphans));
+    if (retained.n_bad)
+        log_event(&log, LOG_LEVEL_WARN, "log_manifest_damaged", LOG_INT("lines", retained.n_bad));
     if (rc)
         log_event(&log, LOG_LEVEL_ERROR, "log_not_sealed", LOG_Z("code", err_name(e->code)),
                   LOG_Z("message", e->msg));

@@ -327,9 +327,40 @@ START_TEST(retention_sweeps_what_no_line_names)
 }
 END_TEST
 
+// A flipped bit hides which file a line names: no file goes but those that other lines say are old.
+START_TEST(retention_spares_what_a_damaged_line_may_name)
+{
+    struct retain_done done;
+    struct predlog_verify v;
+    char list[TEMPDIR_SIZE + 64], path[2 * TEMPDIR_SIZE], byte = '[';
+    logbook_init(&l);
+    four_parts();
+    logbook_seal(&l);
+    struct predlog_manifest m = manifest();
+    snprintf(path, sizeof path, "%s/log/%s", l.dir, m.entries[0].file.p);
+    predlog_manifest_done(&m);
+    snprintf(list, sizeof list, "%s/log/MANIFEST.jsonl", l.dir);
+    int fd = open(list, O_WRONLY | O_CLOEXEC);
+    ck_assert_int_eq(pwrite(fd, &byte, 1, 0), 1);
+    const struct retain_rule old = {.max_age_s = 3600};
+    const uint64_t later = LOGBOOK_START_NS + LOGBOOK_HOUR_NS + 1;
+    ck_assert_int_eq(predlog_retain(l.log_fd, &old, later, &done, NULL), 0);
+    ck_assert(done.n_files == 1 && done.n_orphans == 0 && done.n_bad == 1);
+    ck_assert_int_eq(access(path, F_OK), 0);
+    m = manifest();
+    ck_assert(m.n == 2 && m.n_bad == 1 && m.removed_files == 1);
+    ck_assert(str_starts(m.bad_lines[0], STR("[\"file\":")));
+    predlog_manifest_done(&m);
+    close(fd);
+    ck_assert_uint_eq(logbook_faults(&l, &v), 1);
+    logbook_done(&l);
+}
+END_TEST
+
 UNIT_MAIN("predlog/seal", files_are_by_model_day_and_hour_and_said_in_the_manifest,
           more_parts_than_are_open_at_once_take_more_passes, sealing_again_gives_the_same_files,
           a_torn_line_of_the_manifest_counts_for_nothing, a_manifest_cannot_name_files_elsewhere,
           gaps_are_lines_of_no_model, queries_restrict_sealed_and_fresh_lines_alike,
           the_last_lines_are_the_newest_oldest_first, verify_finds_what_was_changed,
-          retention_removes_the_oldest_by_age_and_by_size, retention_sweeps_what_no_line_names)
+          retention_removes_the_oldest_by_age_and_by_size, retention_sweeps_what_no_line_names,
+          retention_spares_what_a_damaged_line_may_name)
