@@ -78,18 +78,17 @@ int file_write_all(int fd, const void *p, size_t n, struct err *e)
 
 int file_read_at(int fd, void *p, size_t n, uint64_t offset, size_t *ret_n, struct err *e)
 {
-    size_t have = 0;
-    while (have < n) {
-        ssize_t done = pread(fd, (char *)p + have, n - have, (off_t)(offset + have));
+    *ret_n = 0;
+    while (*ret_n < n) {
+        ssize_t done = pread(fd, (char *)p + *ret_n, n - *ret_n, (off_t)(offset + *ret_n));
         if (done < 0 && errno == EINTR)
             continue;
         if (done < 0)
             return err_errno(e, errno, "read");
         if (done == 0)
             break;
-        have += (size_t)done;
+        *ret_n += (size_t)done;
     }
-    *ret_n = have;
     return 0;
 }
 

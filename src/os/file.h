@@ -17,7 +17,8 @@ int file_make_dir(int parent_fd, const char *name, int *ret_fd, struct err *e) E
 int file_make_dir_path(const char *path, int *ret_fd, struct err *e) ERR_CHECKED;
 // Writes all n bytes at the file's position, through short writes and signals. ERR_NO_SPACE, ERR_IO.
 int file_write_all(int fd, const void *p, size_t n, struct err *e) ERR_CHECKED;
-// Reads up to n bytes at offset; fewer only at the end of the file. *ret_n: bytes read.
+// Reads up to n bytes at offset; fewer only at the end of the file, or on failure. *ret_n: bytes read, also
+// then.
 int file_read_at(int fd, void *p, size_t n, uint64_t offset, size_t *ret_n, struct err *e) ERR_CHECKED;
 int file_size(int fd, uint64_t *ret_bytes, struct err *e) ERR_CHECKED;
 // fsync of a file or of a directory. After a failure the content on disk is unknown for good: a later success

@@ -78,7 +78,8 @@ int wal_list(int dir_fd, uint64_t **ret, size_t *ret_n, struct err *e)
 
 // ---- what an earlier life left
 
-static int look_at(int dir_fd, uint64_t first, uint64_t end, struct wal_found *f, bool *ret_torn,
+// *ret_skip: as many numbers may stand in what could not be read at its end.
+static int look_at(int dir_fd, uint64_t first, uint64_t end, struct wal_found *f, uint64_t *ret_skip,
                    struct err *e)
 {
     char name[WAL_NAME_SIZE];
@@ -91,10 +92,11 @@ static int look_at(int dir_fd, uint64_t first, uint64_t end, struct wal_found *f
         return err_errno(e, errno, "open '%s'", name);
     int rc = wal_read_open(fd, end, &r, e);
     while (!rc && !(rc = wal_read_next(r, &item, &record, e)) && item != WAL_END) {
-        *ret_torn = item == WAL_GAP && record.gap.reason == RECORD_GAP_TORN;
+        bool torn = item == WAL_GAP && record.gap.reason == RECORD_GAP_TORN;
+        *ret_skip = torn ? 1 : item == WAL_GAP ? 1 + record.gap.bytes / RECORD_HEAD_BYTES : 0;
         if (item == WAL_GAP) {
-            f->n_torn += *ret_torn;
-            f->n_damaged += !*ret_torn;
+            f->n_torn += torn;
+            f->n_damaged += !torn;
             f->lost_records += record.gap.n_records;
             f->lost_bytes += record.gap.bytes;
         } else if (record.head.kind != RECORD_SCHEMA) {
@@ -111,15 +113,16 @@ static int look_around(struct wal *w, struct wal_found *f, struct err *e)
 {
     uint64_t *files;
     size_t n;
-    bool torn = false;
+    uint64_t skip = 0;
     int rc = wal_list(w->dir_fd, &files, &n, e);
     if (rc)
         return rc;
     f->n_files = (uint32_t)n;
     for (size_t i = 0; !rc && i < n; i++)
-        rc = look_at(w->dir_fd, files[i], i + 1 < n ? files[i + 1] : WAL_END_UNKNOWN, f, &torn, e);
-    // A number is left out where the end was torn: that is how readers know.
-    uint64_t next = f->last_seq + 1 + torn;
+        rc = look_at(w->dir_fd, files[i], i + 1 < n ? files[i + 1] : WAL_END_UNKNOWN, f, &skip, e);
+    // A number is left out where the end was torn: that is how readers know. Where the disk did not give the
+    // end, those that were given there must not come again.
+    uint64_t next = f->last_seq + 1 + skip;
     if (n && files[n - 1] >= next)
         next = files[n - 1] + 1;
     if (n && next > w->next_seq)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A window of the file moves over it, as large as the largest record met. Where a record is not whole, the
-// next good one is looked for at each multiple of eight: its length, sizes and checksum must agree.
+// next good one is looked for at each multiple of eight: its length, sizes and checksum must agree. Where the
+// disk gives no more of the file, the rest of it is damage.
 #include "predlog/wal_read.h"
 
 #include "base/crc32c.h"
@@ -22,6 +23,8 @@ struct wal_reader {
     uint64_t next_seq; // expected; 0 before the first record
     uint64_t wall_ns;  // of the last record
     bool torn;         // and that was told
+    bool is_unread;    // the disk did not give what is behind the window
+    uint64_t unread;   // bytes of that, as far as the file's size tells
     bool gap_pending;  // `found` stands behind a gap that was just told
     struct record found;
 };
@@ -31,7 +34,7 @@ int wal_read_open(int fd, uint64_t end_seq, struct wal_reader **ret, struct err 
     char head[WAL_HEAD_BYTES];
     size_t n;
     int rc = file_read_at(fd, head, sizeof head, 0, &n, e);
-    if (rc)
+    if (rc && rc != ERR_IO)
         return rc;
     struct wal_reader *r = calloc(1, sizeof *r);
     char *window = aligned_alloc(8, WINDOW_BYTES);
@@ -63,6 +66,15 @@ void wal_read_close(struct wal_reader *r)
     free(r);
 }
 
+static void leave_rest(struct wal_reader *r)
+{
+    uint64_t size, end = r->offset + r->n;
+    struct err ignored;
+    r->is_unread = r->at_end = true;
+    if (file_size(r->fd, &size, &ignored) == 0 && size > end)
+        r->unread = size - end;
+}
+
 // Makes the window hold at least `need` bytes from where the reader is, or all that there are.
 static int fill(struct wal_reader *r, size_t need, struct err *e)
 {
@@ -81,12 +93,14 @@ static int fill(struct wal_reader *r, size_t need, struct err *e)
         r->window = grown;
         r->cap = (need + 7) & ~(size_t)7;
     }
-    size_t got;
-    int rc = file_read_at(r->fd, r->window + r->n, r->cap - r->n, r->offset + r->n, &got, e);
-    if (rc)
+    size_t got, room = r->cap - r->n;
+    int rc = file_read_at(r->fd, r->window + r->n, room, r->offset + r->n, &got, e);
+    if (rc && rc != ERR_IO)
         return rc;
-    r->at_end = got < r->cap - r->n;
+    r->at_end = got < room;
     r->n += got;
+    if (rc)
+        leave_rest(r);
     return 0;
 }
 
@@ -130,10 +144,11 @@ static void take(struct wal_reader *r, const struct record *record)
 }
 
 // What stands between the last record and the next, or the end of the file.
-static void tell_gap(struct wal_reader *r, bool torn, uint64_t bytes, struct record *ret)
+static void tell_gap(struct wal_reader *r, bool at_end, uint64_t bytes, struct record *ret)
 {
+    bool torn = at_end && !r->is_unread;
     uint64_t known_end = r->end_seq == WAL_END_UNKNOWN ? 0 : r->end_seq;
-    uint64_t next = torn ? known_end : r->found.head.kind == RECORD_SCHEMA ? 0 : r->found.head.log_seq;
+    uint64_t next = at_end ? known_end : r->found.head.kind == RECORD_SCHEMA ? 0 : r->found.head.log_seq;
     struct record_gap gap = {.reason = torn ? RECORD_GAP_TORN : RECORD_GAP_DAMAGED, .bytes = bytes};
     if (r->next_seq && next > r->next_seq) {
         gap.first_seq = r->next_seq;
@@ -174,13 +189,14 @@ int wal_read_next(struct wal_reader *r, enum wal_item *ret_item, struct record *
         }
     }
     bool whole = r->next_seq == 0 || r->end_seq == WAL_END_UNKNOWN;
-    if (!found && (r->torn || r->end_seq == 0 || r->next_seq == r->end_seq || (lost == 0 && whole))) {
+    bool ends_well = !r->is_unread && (r->end_seq == 0 || (lost == 0 && whole));
+    if (!found && (r->torn || ends_well || (r->end_seq && r->next_seq == r->end_seq))) {
         *ret_item = WAL_END;
         return 0;
     }
     *ret_item = WAL_GAP;
     r->gap_pending = found;
     r->torn = !found;
-    tell_gap(r, !found, lost, ret);
+    tell_gap(r, !found, found ? lost : lost + r->unread, ret);
     return 0;
 }
