@@ -51,8 +51,9 @@ static int seal(char *const *args, struct err *e)
     struct seal_done sealed = {0};
     struct retain_done retained = {0};
     struct retain_rule rule;
+    struct err why;
     uint64_t before;
-    int wal_fd, log_fd;
+    int wal_fd, log_fd, retain_rc = 0;
     if (!str_to_u64(str_of(args[1]), UINT64_MAX, &before) ||
         !str_to_u64(str_of(args[2]), UINT64_MAX, &rule.max_age_s) ||
         !str_to_u64(str_of(args[3]), UINT64_MAX, &rule.max_bytes))
@@ -61,10 +62,12 @@ static int seal(char *const *args, struct err *e)
     int rc = open_folder(args[0], "state", "wal", &wal_fd, e);
     if (!rc)
         rc = open_folder(args[0], "log", NULL, &log_fd, e);
-    if (!rc)
+    bool is_open = !rc;
+    if (is_open)
         rc = predlog_seal(wal_fd, log_fd, before, &sealed, e);
-    if (!rc)
-        rc = predlog_retain(log_fd, &rule, clock_wall_ns(), &retained, e);
+    if (is_open) // whatever became of that: on a full disk this makes room
+        retain_rc = predlog_retain(log_fd, &rule, clock_wall_ns(), &retained, rc ? &why : e);
+    rc = rc ? rc : retain_rc;
     if (sealed.n_files || retained.n_files || retained.n_orphans)
         log_event(&log, LOG_LEVEL_INFO, "log_sealed", LOG_INT("files", sealed.n_files),
                   LOG_INT("parts", sealed.n_parts), LOG_INT("rows", sealed.rows),
