@@ -19,6 +19,13 @@ struct log_ring {
     uint64_t told;           // of the records that its gateway had no room for, those that the log tells of
 };
 
+// The sealer's last start.
+struct log_sealing {
+    uint64_t before_seq; // it was to seal all files below this number
+    uint64_t mono_ns;    // when; of one that failed: its end; 0: there was none
+    uint32_t n_failed;   // starts in a row
+};
+
 struct log_state {
     struct monitor *m;
     struct log_ring *rings; // (n)
@@ -40,11 +47,12 @@ struct log_state {
     // Sealing
     struct proc sealer;
     struct watch sealer_ended;
-    uint64_t sealed_before; // what was sealed last: all files below this number
+    struct log_sealing sealing;
 };
 
 enum { LOG_COPY_BYTES = 2 << 20 };
 
-// log_seal.c: seals what may be, in a process of its own, unless one runs.
-void log_seal_step(struct log_state *l, uint64_t before_seq);
+// log_seal.c: seals all files below this number, in a process of its own, when there are some that the last
+// one had not to. Nothing while one runs; after one that failed the next comes later and later. now: mono_ns.
+void log_seal_step(struct log_state *l, uint64_t before_seq, uint64_t now);
 void log_seal_stop(struct log_state *l); // kills it: it is repeated at the next start

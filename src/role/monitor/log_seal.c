@@ -9,6 +9,14 @@
 #include <stdio.h>
 #include <unistd.h>
 
+enum { RETRY_MS = 1000, RETRY_DOUBLINGS = 8 };
+
+static void failed(struct log_state *l, uint64_t now)
+{
+    l->sealing.n_failed++;
+    l->sealing.mono_ns = now;
+}
+
 static void on_sealed(struct watch *w, uint32_t events)
 {
     (void)events;
@@ -17,10 +25,12 @@ static void on_sealed(struct watch *w, uint32_t events)
     loop_remove(l->m->loop, w);
     if (!proc_reap(&l->sealer, &status))
         return;
-    if (status != 0) {
-        l->sealed_before = 0; // again with the next tick
-        log_event(&l->m->log, LOG_LEVEL_WARN, "seal_failed", LOG_INT("status", status));
+    if (status == 0) {
+        l->sealing.n_failed = 0;
+        return;
     }
+    failed(l, loop_now_ns(l->m->loop));
+    log_event(&l->m->log, LOG_LEVEL_WARN, "seal_failed", LOG_INT("status", status));
 }
 
 static int start(struct log_state *l, uint64_t before_seq, struct err *e)
@@ -44,15 +54,25 @@ static int start(struct log_state *l, uint64_t before_seq, struct err *e)
     return rc;
 }
 
-void log_seal_step(struct log_state *l, uint64_t before_seq)
+static bool is_due(const struct log_sealing *s, uint64_t before_seq, uint64_t now)
+{
+    if (s->n_failed == 0)
+        return before_seq > s->before_seq;
+    uint32_t doublings = s->n_failed > RETRY_DOUBLINGS ? RETRY_DOUBLINGS : s->n_failed - 1;
+    return now - s->mono_ns >= (UINT64_C(1000000) * RETRY_MS) << doublings;
+}
+
+void log_seal_step(struct log_state *l, uint64_t before_seq, uint64_t now)
 {
     struct err e;
-    if (l->sealer.pid > 0 || before_seq <= l->sealed_before)
+    if (l->sealer.pid > 0 || !is_due(&l->sealing, before_seq, now))
         return;
-    if (start(l, before_seq, &e))
+    l->sealing.before_seq = before_seq;
+    l->sealing.mono_ns = now;
+    if (start(l, before_seq, &e)) {
+        failed(l, now);
         log_event(&l->m->log, LOG_LEVEL_ERROR, "seal_failed", LOG_Z("message", e.msg));
-    else
-        l->sealed_before = before_seq;
+    }
 }
 
 void log_seal_stop(struct log_state *l)
