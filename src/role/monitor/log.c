@@ -457,8 +457,8 @@ void log_tick(struct monitor *m, uint64_t now)
     }
     if (!l->is_looking)
         look(l); // a gateway without a connection cannot wake us
-    if (!l->failed_mono_ns)
-        log_seal_step(l, wal_rotate(l->wal, false, now), now);
+    // While the disk refuses, no file is closed, but what is removed makes room.
+    log_seal_step(l, l->failed_mono_ns ? l->sealing.before_seq : wal_rotate(l->wal, false, now), now);
 }
 
 // What the disk does not take now is not kept any longer: the rings end with the server.

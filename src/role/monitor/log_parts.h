@@ -21,9 +21,10 @@ struct log_ring {
 
 // The sealer's last start.
 struct log_sealing {
-    uint64_t before_seq; // it was to seal all files below this number
-    uint64_t mono_ns;    // when; of one that failed: its end; 0: there was none
-    uint32_t n_failed;   // starts in a row
+    uint64_t before_seq;                // it was to seal all files below this number
+    uint64_t mono_ns;                   // when; of one that failed: its end; 0: there was none
+    uint32_t n_failed;                  // starts in a row
+    uint64_t retain_days, retain_bytes; // the settings it was given
 };
 
 struct log_state {
@@ -52,7 +53,9 @@ struct log_state {
 
 enum { LOG_COPY_BYTES = 2 << 20 };
 
-// log_seal.c: seals all files below this number, in a process of its own, when there are some that the last
-// one had not to. Nothing while one runs; after one that failed the next comes later and later. now: mono_ns.
+// log_seal.c: seals all files below this number and removes what may not stay, in a process of its own: when
+// there are files that the last one had not to seal, when the settings of what may stay have changed, and
+// once an hour, because files grow old by themselves. Nothing while one runs; after one that failed the next
+// comes later and later. now: mono_ns.
 void log_seal_step(struct log_state *l, uint64_t before_seq, uint64_t now);
 void log_seal_stop(struct log_state *l); // kills it: it is repeated at the next start

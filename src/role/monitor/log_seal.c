@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { RETRY_MS = 1000, RETRY_DOUBLINGS = 8 };
+enum { RETRY_MS = 1000, RETRY_DOUBLINGS = 8, RETAIN_MS = 3600 * 1000 };
 
 static void failed(struct log_state *l, uint64_t now)
 {
@@ -54,21 +54,30 @@ static int start(struct log_state *l, uint64_t before_seq, struct err *e)
     return rc;
 }
 
-static bool is_due(const struct log_sealing *s, uint64_t before_seq, uint64_t now)
+static bool is_due(const struct log_sealing *s, const struct settings *now_set, uint64_t before_seq,
+                   uint64_t now)
 {
+    uint64_t since_ms = (now - s->mono_ns) / 1000000;
+    if (s->mono_ns == 0 || s->retain_days != now_set->log_retain_days ||
+        s->retain_bytes != now_set->log_retain_bytes)
+        return true;
     if (s->n_failed == 0)
-        return before_seq > s->before_seq;
-    uint32_t doublings = s->n_failed > RETRY_DOUBLINGS ? RETRY_DOUBLINGS : s->n_failed - 1;
-    return now - s->mono_ns >= (UINT64_C(1000000) * RETRY_MS) << doublings;
+        return before_seq > s->before_seq || since_ms >= RETAIN_MS;
+    return since_ms >= (uint64_t)RETRY_MS
+                           << (s->n_failed > RETRY_DOUBLINGS ? RETRY_DOUBLINGS : s->n_failed - 1);
 }
 
 void log_seal_step(struct log_state *l, uint64_t before_seq, uint64_t now)
 {
+    const struct settings *set = l->m->settings;
     struct err e;
-    if (l->sealer.pid > 0 || !is_due(&l->sealing, before_seq, now))
+    if (l->sealer.pid > 0 || !is_due(&l->sealing, set, before_seq, now))
         return;
-    l->sealing.before_seq = before_seq;
-    l->sealing.mono_ns = now;
+    l->sealing = (struct log_sealing){.before_seq = before_seq,
+                                      .mono_ns = now,
+                                      .n_failed = l->sealing.n_failed,
+                                      .retain_days = set->log_retain_days,
+                                      .retain_bytes = set->log_retain_bytes};
     if (start(l, before_seq, &e)) {
         failed(l, now);
         log_event(&l->m->log, LOG_LEVEL_ERROR, "seal_failed", LOG_Z("message", e.msg));

@@ -109,6 +109,35 @@ START_TEST(one_that_failed_is_repeated_later_and_later)
 }
 END_TEST
 
+START_TEST(without_new_files_it_is_started_once_an_hour)
+{
+    set_up();
+    ck_assert(starts(4, SECOND));
+    ck_assert(!starts(4, 3600 * SECOND));
+    ck_assert(starts(4, 3601 * SECOND));
+    ck_assert(!starts(4, 7200 * SECOND));
+    ck_assert(starts(4, 7201 * SECOND));
+    tear_down();
+}
+END_TEST
+
+START_TEST(it_is_started_when_less_may_stay)
+{
+    set_up();
+    ck_assert(starts(4, SECOND));
+    settings.log_retain_days--;
+    ck_assert(starts(4, SECOND + 1));
+    ck_assert(!starts(4, SECOND + 2));
+    fclose(fopen(fail_path, "w"));
+    settings.log_retain_bytes /= 2;
+    ck_assert(starts(4, SECOND + 3));
+    ck_assert(!starts(4, l.sealing.mono_ns + SECOND - 1));
+    settings.log_retain_bytes /= 2; // who makes room on a full disk does not wait
+    ck_assert(starts(4, l.sealing.mono_ns + 1));
+    tear_down();
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     if (argc > 3 && strcmp(argv[1], LOG_WORKER_ROLE) == 0)
@@ -118,6 +147,8 @@ int main(int argc, char **argv)
     tcase_set_timeout(c, UNIT_SECONDS);
     tcase_add_test(c, it_is_started_for_files_that_were_closed);
     tcase_add_test(c, one_that_failed_is_repeated_later_and_later);
+    tcase_add_test(c, without_new_files_it_is_started_once_an_hour);
+    tcase_add_test(c, it_is_started_when_less_may_stay);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
