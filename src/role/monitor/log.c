@@ -36,13 +36,17 @@ static void look_later(struct log_state *l, uint64_t ms)
 
 // ---- what is not there
 
-static void append_gap(struct log_state *l, const struct record_gap *gap, uint64_t now)
+// Whether the batch took it.
+static bool append_gap(struct log_state *l, const struct record_gap *gap, uint64_t now)
 {
     struct err e;
-    if (wal_append_gap(l->wal, gap, 0, clock_wall_ns(), now, &e))
+    if (wal_append_gap(l->wal, gap, 0, clock_wall_ns(), now, &e)) {
         log_event(&l->m->log, LOG_LEVEL_WARN, "gap_not_told", LOG_Z("message", e.msg));
-    else if (!l->oldest_mono_ns)
+        return false;
+    }
+    if (!l->oldest_mono_ns)
         l->oldest_mono_ns = now;
+    return true;
 }
 
 // Records that the gateway had no room for, so far. Those that the policy `sample` left out are no gap: the
@@ -61,15 +65,15 @@ static void note_sequence(struct log_state *l, struct log_ring *r, uint64_t sequ
         return;
     if (n > untold)
         n = untold;
-    if (n)
-        append_gap(l,
-                   &(struct record_gap){.reason = RECORD_GAP_OVERFLOW,
-                                        .n_records = n,
-                                        .first_seq = r->last + 1,
-                                        .last_seq = sequence - has_come},
-                   now);
+    const struct record_gap gap = {.reason = RECORD_GAP_OVERFLOW,
+                                   .n_records = n,
+                                   .first_seq = r->last + 1,
+                                   .last_seq = sequence - has_come};
+    if (n && append_gap(l, &gap, now))
+        r->told_open += n;
+    else
+        l->untold_overflow += n;
     r->told += n;
-    r->told_open += n;
     r->last = sequence;
 }
 
@@ -193,19 +197,28 @@ static void give_up(struct log_state *l)
         l->untold_disk += l->rings[i].n_open;
         l->untold_overflow += l->rings[i].told_open;
     }
+    l->untold_disk += l->telling_disk;
+    l->untold_overflow += l->telling_overflow;
+    l->telling_disk = l->telling_overflow = 0;
     (void)wal_drop_pending(l->wal);
     settle(l, false);
 }
 
-// What was given up is told with the next commit.
+static void tell(struct log_state *l, enum record_gap_reason reason, uint64_t *untold, uint64_t *telling,
+                 uint64_t now)
+{
+    const struct record_gap gap = {.reason = reason, .n_records = *untold};
+    if (*untold == 0 || !append_gap(l, &gap, now))
+        return;
+    *telling += *untold;
+    *untold = 0;
+}
+
+// What was given up is told with the next commit, of which it is not known yet whether the disk takes it.
 static void tell_given_up(struct log_state *l, uint64_t now)
 {
-    if (l->untold_disk)
-        append_gap(l, &(struct record_gap){.reason = RECORD_GAP_DISK, .n_records = l->untold_disk}, now);
-    if (l->untold_overflow)
-        append_gap(l, &(struct record_gap){.reason = RECORD_GAP_OVERFLOW, .n_records = l->untold_overflow},
-                   now);
-    l->untold_disk = l->untold_overflow = 0;
+    tell(l, RECORD_GAP_DISK, &l->untold_disk, &l->telling_disk, now);
+    tell(l, RECORD_GAP_OVERFLOW, &l->untold_overflow, &l->telling_overflow, now);
 }
 
 static void disk_failed(struct log_state *l, const struct err *e, uint64_t now)
@@ -235,6 +248,7 @@ static void commit(struct log_state *l)
         log_event(&l->m->log, LOG_LEVEL_INFO, "log_written_again",
                   LOG_INT("failed_ms", (clock_mono_ns() - l->failed_mono_ns) / 1000000));
     l->failed_mono_ns = 0;
+    l->telling_disk = l->telling_overflow = 0;
     settle(l, true);
     tell_given_up(l, now);
 }

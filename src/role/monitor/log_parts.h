@@ -42,9 +42,10 @@ struct log_state {
     uint64_t busy_mono_ns;   // when something was there last
     uint64_t oldest_mono_ns; // of the batch; 0: it is empty
     uint64_t untold_disk,
-        untold_overflow;      // records of gaps that are to be told when the disk takes them again
-    uint64_t failed_mono_ns;  // when the disk refused first; 0: it did not
-    uint64_t unknown_mono_ns; // since when a record waits for its version
+        untold_overflow; // records of gaps that are to be told when the disk takes them again
+    uint64_t telling_disk, telling_overflow; // those that the batch tells of
+    uint64_t failed_mono_ns;                 // when the disk refused first; 0: it did not
+    uint64_t unknown_mono_ns;                // since when a record waits for its version
     // Sealing
     struct proc sealer;
     struct watch sealer_ended;
