@@ -209,6 +209,14 @@ void wal_schema_drop(struct wal *w, uint64_t key)
     *k = w->known[--w->n_known];
 }
 
+bool wal_schema_at(const struct wal *w, size_t i, uint64_t *ret_key)
+{
+    if (i >= w->n_known)
+        return false;
+    *ret_key = w->known[i].key;
+    return true;
+}
+
 // ---- batches
 
 static void begin_batch(struct wal *w, uint64_t mono_ns)

@@ -43,8 +43,11 @@ void wal_free(struct wal *w);
 
 // Makes a schema known: it is in every file from here on. ERR_TOO_LARGE, ERR_NOMEM.
 int wal_schema_set(struct wal *w, uint64_t key, struct str json, uint64_t wall_ns, struct err *e) ERR_CHECKED;
-// Of a version that is not served any more; later files are without it.
+// Of a version whose records come no more; later files are without it. Not while a record of it is in the
+// batch, which may begin a file.
 void wal_schema_drop(struct wal *w, uint64_t key);
+// The keys of those that are known: i = 0 … until false. Dropping one moves the last to its place.
+bool wal_schema_at(const struct wal *w, size_t i, uint64_t *ret_key);
 
 // Takes a copy of a record (record_read accepted it) into the batch, and numbers it. ERR_BUSY while
 // WAL_PENDING_BYTES wait: commit first. mono_ns: of now.

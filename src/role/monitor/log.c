@@ -234,6 +234,21 @@ static void disk_failed(struct log_state *l, const struct err *e, uint64_t now)
         give_up(l);
 }
 
+// The batch is empty: no record in it needs them.
+static void drop_schemas(struct log_state *l)
+{
+    uint64_t key;
+    if (!l->are_schemas_stale)
+        return;
+    for (size_t i = 0; wal_schema_at(l->wal, i, &key);) {
+        if (models_by_log_key(l->m->models, key, UINT32_MAX))
+            i++;
+        else
+            wal_schema_drop(l->wal, key);
+    }
+    l->are_schemas_stale = false;
+}
+
 static void commit(struct log_state *l)
 {
     struct err e;
@@ -250,6 +265,7 @@ static void commit(struct log_state *l)
     l->failed_mono_ns = 0;
     l->telling_disk = l->telling_overflow = 0;
     settle(l, true);
+    drop_schemas(l);
     tell_given_up(l, now);
 }
 
@@ -347,6 +363,8 @@ void log_models_changed(struct monitor *m)
         if (v->log_json && wal_schema_set(l->wal, v->log_key, str_of(v->log_json), clock_wall_ns(), &e))
             log_event(&m->log, LOG_LEVEL_ERROR, "schema_not_logged", LOG_Z("model", v->model),
                       LOG_INT("version", v->version), LOG_Z("message", e.msg));
+    if (l)
+        l->are_schemas_stale = true;
     if (l && l->unknown_mono_ns)
         look(l);
 }

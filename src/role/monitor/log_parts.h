@@ -46,6 +46,7 @@ struct log_state {
     uint64_t telling_disk, telling_overflow; // those that the batch tells of
     uint64_t failed_mono_ns;                 // when the disk refused first; 0: it did not
     uint64_t unknown_mono_ns;                // since when a record waits for its version
+    bool are_schemas_stale;                  // versions may have gone whose schemas the log still has
     // Sealing
     struct proc sealer;
     struct watch sealer_ended;

@@ -98,6 +98,7 @@ static void records_are_dropped(unsigned n)
 
 struct found {
     uint64_t records, disk, overflow;
+    uint64_t named; // of the records, those whose model is known
 };
 
 static int add_up(void *ctx, struct str line, yyjson_val *root, struct err *e)
@@ -107,6 +108,7 @@ static int add_up(void *ctx, struct str line, yyjson_val *root, struct err *e)
     uint64_t n = yyjson_get_uint(yyjson_obj_get(root, "records"));
     (void)line, (void)e;
     f->records += reason == NULL;
+    f->named += yyjson_equals_str(yyjson_obj_get(root, "model"), "m");
     f->disk += yyjson_equals_str(reason, "disk") ? n : 0;
     f->overflow += yyjson_equals_str(reason, "overflow") ? n : 0;
     return 0;
@@ -146,4 +148,51 @@ START_TEST(what_was_given_up_is_told_however_often_the_disk_fails)
 }
 END_TEST
 
-UNIT_MAIN("role/monitor/log", what_was_given_up_is_told_however_often_the_disk_fails)
+enum { VERSIONS = 2 * LIMIT_DEPLOYMENTS + 60 };
+
+static void deploy(unsigned version)
+{
+    char json[512];
+    struct err e;
+    int n =
+        snprintf(json, sizeof json,
+                 "{\"deployment\":%u,\"model\":\"m\",\"version\":%u,\"slot\":1,\"engine\":\"trees\",\"log\":"
+                 "{\"schema\":{\"key\":\"%016x\",\"model\":\"m\",\"version\":%u,\"table\":true,\"inputs\":[],"
+                 "\"outputs\":[]}}}",
+                 version, version, version, version);
+    ck_assert_msg(models_take_deploy(m.models, (struct str){json, (size_t)n}, &e) == 0, "%s", e.msg);
+    ck_assert_int_eq(models_take_routes(m.models, STR("{\"models\":[]}"), &e), 0);
+    log_models_changed(&m);
+}
+
+static size_t n_schemas(void)
+{
+    size_t n = 0;
+    uint64_t key;
+    while (wal_schema_at(m.prediction_log->wal, n, &key))
+        n++;
+    return n;
+}
+
+START_TEST(schemas_of_versions_that_are_gone_are_forgotten_once_their_records_are_kept)
+{
+    set_up();
+    deploy(1);
+    break_disk(true);
+    records_come(1, 1);
+    for (unsigned i = 2; i <= VERSIONS; i++)
+        deploy(i);
+    ck_assert_uint_eq(n_schemas(), VERSIONS); // the batch has a record of the first
+    break_disk(false);
+    m.prediction_log->look.on_due(&m.prediction_log->look);
+    ck_assert_uint_eq(spool_told(&ring).committed, 1);
+    ck_assert_uint_eq(n_schemas(), 2 * LIMIT_DEPLOYMENTS);
+    records_come(1, VERSIONS);
+    struct found f = found_at_the_end();
+    ck_assert(f.records == 2 && f.named == 2);
+    tear_down();
+}
+END_TEST
+
+UNIT_MAIN("role/monitor/log", what_was_given_up_is_told_however_often_the_disk_fails,
+          schemas_of_versions_that_are_gone_are_forgotten_once_their_records_are_kept)
