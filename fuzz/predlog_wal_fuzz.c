@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     memcpy(copy, data, n);
     mend(copy, n);
     EXPECT(ftruncate(fd, 0) == 0 && pwrite(fd, copy, n, 0) == (ssize_t)n);
-    EXPECT(wal_read_open(fd, end, &r, &e) == 0);
+    EXPECT(wal_read_open(fd, 1, end, &r, &e) == 0);
     while (wal_read_next(r, &item, &record, &e) == 0 && item != WAL_END) {
         EXPECT(n_items++ < ITEMS_MAX);
         if (item == WAL_GAP || record.head.kind == RECORD_SCHEMA)

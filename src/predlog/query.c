@@ -81,7 +81,8 @@ static int search_wal(struct search *s, const struct view *v, size_t i, struct e
     struct record record;
     enum wal_item item;
     const struct view_wal *one = &v->wal[i];
-    int rc = wal_read_open(one->fd, i + 1 < v->n_wal ? v->wal[i + 1].first_seq : 0, &r, e);
+    uint64_t end_seq = i + 1 < v->n_wal ? v->wal[i + 1].first_seq : 0;
+    int rc = wal_read_open(one->fd, one->first_seq, end_seq, &r, e);
     while (!rc && !(rc = wal_read_next(r, &item, &record, e)) && item != WAL_END)
         rc = take_record(s, v, one->first_seq, &record, e);
     wal_read_close(r);

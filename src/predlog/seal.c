@@ -119,7 +119,7 @@ static int pass(struct sealing *s, int fd, uint64_t end_seq, bool first_pass, st
     struct record record;
     enum wal_item item;
     s->more = false;
-    int rc = wal_read_open(fd, end_seq, &r, e);
+    int rc = wal_read_open(fd, s->wal, end_seq, &r, e);
     while (!rc && !(rc = wal_read_next(r, &item, &record, e)) && item != WAL_END)
         rc = take_record(s, &record, first_pass, e);
     wal_read_close(r);

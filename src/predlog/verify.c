@@ -93,7 +93,8 @@ static int check_wal(struct check *c, const struct view *v, size_t i, struct err
     enum wal_item item;
     char file[48], text[160];
     snprintf(file, sizeof file, "state/wal/%020" PRIu64 ".wal", v->wal[i].first_seq);
-    int rc = wal_read_open(v->wal[i].fd, i + 1 < v->n_wal ? v->wal[i + 1].first_seq : 0, &r, e);
+    uint64_t end_seq = i + 1 < v->n_wal ? v->wal[i + 1].first_seq : 0;
+    int rc = wal_read_open(v->wal[i].fd, v->wal[i].first_seq, end_seq, &r, e);
     while (!rc && !(rc = wal_read_next(r, &item, &record, e)) && item != WAL_END) {
         if (item == WAL_GAP) {
             snprintf(text, sizeof text, "%" PRIu64 " bytes are no records: the log is %s here",

@@ -90,7 +90,7 @@ static int look_at(int dir_fd, uint64_t first, uint64_t end, struct wal_found *f
     int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return err_errno(e, errno, "open '%s'", name);
-    int rc = wal_read_open(fd, end, &r, e);
+    int rc = wal_read_open(fd, first, end, &r, e);
     while (!rc && !(rc = wal_read_next(r, &item, &record, e)) && item != WAL_END) {
         bool torn = item == WAL_GAP && record.gap.reason == RECORD_GAP_TORN;
         *ret_skip = torn ? 1 : item == WAL_GAP ? 1 + record.gap.bytes / RECORD_HEAD_BYTES : 0;

@@ -15,8 +15,9 @@ enum { WINDOW_BYTES = 1 << 20 };
 
 struct wal_reader {
     int fd;
-    bool at_end;      // the window reaches the end of the file
-    uint64_t end_seq; // what begins here stands in the next file; 0: there is none yet
+    bool at_end;        // the window reaches the end of the file
+    uint64_t first_seq; // of its name
+    uint64_t end_seq;   // what begins here stands in the next file; 0: there is none yet
     char *window;
     size_t cap, n, at; // bytes, of which read, of which taken
     uint64_t offset;   // of the window in the file
@@ -29,7 +30,7 @@ struct wal_reader {
     struct record found;
 };
 
-int wal_read_open(int fd, uint64_t end_seq, struct wal_reader **ret, struct err *e)
+int wal_read_open(int fd, uint64_t first_seq, uint64_t end_seq, struct wal_reader **ret, struct err *e)
 {
     char head[WAL_HEAD_BYTES];
     size_t n;
@@ -50,6 +51,7 @@ int wal_read_open(int fd, uint64_t end_seq, struct wal_reader **ret, struct err 
     if (n == sizeof head && crc == crc32c(0, head, WAL_HEAD_BYTES - 8))
         memcpy(&wall_ns, head + 16, sizeof wall_ns);
     *r = (struct wal_reader){.fd = fd,
+                             .first_seq = first_seq,
                              .end_seq = end_seq,
                              .window = window,
                              .cap = WINDOW_BYTES,
@@ -149,15 +151,16 @@ static void tell_gap(struct wal_reader *r, bool at_end, uint64_t bytes, struct r
     bool torn = at_end && !r->is_unread;
     uint64_t known_end = r->end_seq == WAL_END_UNKNOWN ? 0 : r->end_seq;
     uint64_t next = at_end ? known_end : r->found.head.kind == RECORD_SCHEMA ? 0 : r->found.head.log_seq;
+    uint64_t expected = r->next_seq ? r->next_seq : r->first_seq;
     struct record_gap gap = {.reason = torn ? RECORD_GAP_TORN : RECORD_GAP_DAMAGED, .bytes = bytes};
-    if (r->next_seq && next > r->next_seq) {
-        gap.first_seq = r->next_seq;
+    if (expected && next > expected) {
+        gap.first_seq = expected;
         gap.last_seq = next - 1;
-        gap.n_records = torn ? 0 : next - r->next_seq;
+        gap.n_records = torn ? 0 : next - expected;
     }
     *ret = (struct record){.head = {.kind = RECORD_GAP,
                                     .sample_weight = 1,
-                                    .log_seq = r->next_seq,
+                                    .log_seq = expected,
                                     .wall_ns = r->wall_ns ? r->wall_ns : r->found.head.wall_ns},
                            .gap = gap};
 }

@@ -10,10 +10,12 @@ struct wal_reader;
 
 enum wal_item { WAL_END, WAL_RECORD, WAL_GAP };
 
-// Of fd, which it borrows. end_seq: the number that the next file begins with, so that what is missing at the
-// end is known; 0: this is the newest file, at whose end there may be what is being written just now, which
-// is no item; WAL_END_UNKNOWN: nobody writes it any more, and there is no next one. ERR_NOMEM.
-int wal_read_open(int fd, uint64_t end_seq, struct wal_reader **ret, struct err *e) ERR_CHECKED;
+// Of fd, which it borrows. first_seq: the number it is named by; end_seq: the one that the next file begins
+// with, so that what is missing at the end is known; 0: this is the newest file, at whose end there may be
+// what is being written just now, which is no item; WAL_END_UNKNOWN: nobody writes it any more, and there is
+// no next one. ERR_NOMEM.
+int wal_read_open(int fd, uint64_t first_seq, uint64_t end_seq, struct wal_reader **ret,
+                  struct err *e) ERR_CHECKED;
 void wal_read_close(struct wal_reader *r); // NULL is fine
 
 // The next item. WAL_RECORD: ret, valid until the next call; schemas are records too. WAL_GAP: ret->gap and

@@ -181,6 +181,30 @@ START_TEST(gaps_are_lines_of_no_model)
 }
 END_TEST
 
+// Two files of one hour whose first batches were torn: nothing in them tells a number.
+START_TEST(gaps_of_files_without_a_record_do_not_meet)
+{
+    char path[TEMPDIR_SIZE + 64];
+    struct predlog_verify v;
+    logbook_init(&l);
+    for (int i = 0; i < 2; i++) {
+        logbook_add(&l, 0);
+        logbook_commit(&l);
+        logbook_wal_path(&l, true, path);
+        ck_assert_int_eq(truncate(path, WAL_HEAD_BYTES + 40), 0);
+        logbook_open(&l, 1);
+    }
+    struct seal_done done = logbook_seal(&l);
+    ck_assert(done.n_gaps == 2 && done.n_parts == 2 && done.n_files == 2);
+    struct predlog_manifest m = manifest();
+    ck_assert(m.n == 2 && m.entries[0].first_seq == 1 && m.entries[1].first_seq == 2);
+    predlog_manifest_done(&m);
+    ck_assert_uint_eq(logbook_faults(&l, &v), 0);
+    ck_assert_uint_eq(v.n_gaps, 2);
+    logbook_done(&l);
+}
+END_TEST
+
 START_TEST(queries_restrict_sealed_and_fresh_lines_alike)
 {
     logbook_init(&l);
@@ -360,7 +384,7 @@ END_TEST
 UNIT_MAIN("predlog/seal", files_are_by_model_day_and_hour_and_said_in_the_manifest,
           more_parts_than_are_open_at_once_take_more_passes, sealing_again_gives_the_same_files,
           a_torn_line_of_the_manifest_counts_for_nothing, a_manifest_cannot_name_files_elsewhere,
-          gaps_are_lines_of_no_model, queries_restrict_sealed_and_fresh_lines_alike,
-          the_last_lines_are_the_newest_oldest_first, verify_finds_what_was_changed,
-          retention_removes_the_oldest_by_age_and_by_size, retention_sweeps_what_no_line_names,
-          retention_spares_what_a_damaged_line_may_name)
+          gaps_are_lines_of_no_model, gaps_of_files_without_a_record_do_not_meet,
+          queries_restrict_sealed_and_fresh_lines_alike, the_last_lines_are_the_newest_oldest_first,
+          verify_finds_what_was_changed, retention_removes_the_oldest_by_age_and_by_size,
+          retention_sweeps_what_no_line_names, retention_spares_what_a_damaged_line_may_name)

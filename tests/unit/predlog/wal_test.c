@@ -24,7 +24,7 @@ static struct read read_file(const char *path, uint64_t end)
     struct err e;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(wal_read_open(fd, end, &r, &e), 0);
+    ck_assert_int_eq(wal_read_open(fd, 1, end, &r, &e), 0);
     for (;;) {
         ck_assert_msg(wal_read_next(r, &item, &record, &e) == 0, "%s", e.msg);
         if (item == WAL_END)
