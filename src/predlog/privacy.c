@@ -7,7 +7,9 @@
 #include "base/num.h"
 #include "predlog/keyed_hash.h"
 
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -287,8 +289,8 @@ static uint64_t hash_of(const struct privacy *p, enum dtype t, const char *from)
         n = num_write_double(x, text);
     else if (t == DTYPE_INT64)
         n = num_write_i64(c.i64, text);
-    else if (t == DTYPE_UINT64 && c.u64 > INT64_MAX)
-        n = num_write_double(x, text);
+    else if (t == DTYPE_UINT64)
+        n = (size_t)snprintf(text, sizeof text, "%" PRIu64, c.u64);
     else
         n = num_write_i64((int64_t)x, text);
     return keyed_hash_64(&p->hash, (struct str){text, n});

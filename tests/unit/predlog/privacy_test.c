@@ -118,6 +118,16 @@ START_TEST(equal_texts_of_other_datatypes_have_equal_hashes)
     privacy_hashed(p, DTYPE_FP32, &f, 1, &h);
     ck_assert_uint_eq(h, hash("0.1"));
     privacy_free(p);
+    // Whole numbers that no double holds are themselves.
+    static const uint64_t LARGE[] = {7, (UINT64_C(1) << 53) + 1, INT64_MAX, UINT64_C(1) << 63, UINT64_MAX};
+    static const char *const TEXTS[] = {"7", "9007199254740993", "9223372036854775807", "9223372036854775808",
+                                        "18446744073709551615"};
+    uint64_t hashes[5];
+    p = table("hash", DTYPE_UINT64);
+    privacy_hashed(p, DTYPE_UINT64, LARGE, 5, hashes);
+    for (int i = 0; i < 5; i++)
+        ck_assert_msg(hashes[i] == hash(TEXTS[i]), "%s", TEXTS[i]);
+    privacy_free(p);
 }
 END_TEST
 
