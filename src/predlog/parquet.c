@@ -230,6 +230,7 @@ int parquet_end_row(struct parquet *p, struct err *e)
         p->data[i].is_set = false;
     }
     p->total_rows++;
+    p->group_bytes += p->n_columns; // the levels
     bool full = ++p->n_rows == PARQUET_GROUP_ROWS || p->group_bytes >= PARQUET_GROUP_BYTES;
     return full ? write_group(p, e) : 0;
 }
