@@ -111,6 +111,13 @@ int file_sync(int fd, struct err *e)
     return rc < 0 ? err_errno(e, errno, "fsync") : 0;
 }
 
+int file_replace(int from_dir, const char *from, int to_dir, const char *to, struct err *e)
+{
+    if (renameat(from_dir, from, to_dir, to) < 0)
+        return err_errno(e, errno, "rename to '%s'", to);
+    return file_sync(to_dir, e);
+}
+
 int file_publish(int from_dir, const char *from, int to_dir, const char *to, struct err *e)
 {
     if (renameat(from_dir, from, to_dir, to) < 0)

@@ -25,8 +25,12 @@ int file_size(int fd, uint64_t *ret_bytes, struct err *e) ERR_CHECKED;
 // says nothing about what failed here.
 int file_sync(int fd, struct err *e) ERR_CHECKED;
 // Moves from_dir/from over to_dir/to atomically and makes the new name durable. If the directory cannot be
-// synced, the new name is removed again, so that a failure never leaves a name that may vanish.
+// synced, the new name is removed again, so that a failure never leaves a name that may vanish; a file that
+// had it before is gone then, too.
 int file_publish(int from_dir, const char *from, int to_dir, const char *to, struct err *e) ERR_CHECKED;
+// The same over a file that may be there. Whatever fails, one of the two has the name afterwards; if the
+// directory cannot be synced it is the new one, of which a crash may make the old one again.
+int file_replace(int from_dir, const char *from, int to_dir, const char *to, struct err *e) ERR_CHECKED;
 // Takes the lock file `name` in dir_fd for the life of *ret_fd. ERR_CONFLICT names the process that holds it.
 int file_lock(int dir_fd, const char *name, int *ret_fd, struct err *e) ERR_CHECKED;
 // Takes it together with others who do the same, who keep out those of file_lock; waits for one of them. The

@@ -80,7 +80,7 @@ static int write_state(struct alerts *a, struct str json, struct err *e)
     if (rc == 0)
         rc = file_sync(fd, e);
     close(fd);
-    return rc ? rc : file_publish(a->dir_fd, STATE_NEW, a->dir_fd, STATE_NAME, e);
+    return rc ? rc : file_replace(a->dir_fd, STATE_NEW, a->dir_fd, STATE_NAME, e);
 }
 
 // Only when something changed. What cannot be saved is tried again in a second.

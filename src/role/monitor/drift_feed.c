@@ -68,7 +68,7 @@ static int write_file(const struct drift *d, const struct entry *x, const char *
     if (!rc)
         rc = file_sync(fd, e);
     close(fd);
-    return rc ? rc : file_publish(d->dir_fd, temporary, d->dir_fd, name, e);
+    return rc ? rc : file_replace(d->dir_fd, temporary, d->dir_fd, name, e);
 }
 
 static int read_fd(int fd, struct buf *out, struct err *e)

@@ -59,7 +59,7 @@ static int write_snapshot(int dir_fd, const struct buf *b, struct err *e)
     if (!rc)
         rc = file_sync(fd, e);
     close(fd);
-    return rc ? rc : file_publish(dir_fd, "quality.new", dir_fd, "quality", e);
+    return rc ? rc : file_replace(dir_fd, "quality.new", dir_fd, "quality", e);
 }
 
 int quality_save(struct judge *j, struct err *e)
