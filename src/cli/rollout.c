@@ -5,6 +5,7 @@
 
 #include "cli/change.h"
 #include "cli/cli.h"
+#include "cli/signature.h"
 #include "cli/term.h"
 
 #include <inttypes.h>
@@ -20,8 +21,10 @@ struct call {
     struct buf out, path, body;
 };
 
-static int call_json(struct call *c, const char *method, uint64_t timeout_ms, yyjson_doc **ret, struct err *e)
+// As client_ask.
+static int call_ask(struct call *c, const char *method, uint64_t timeout_ms, yyjson_doc **ret, struct err *e)
 {
+    *ret = NULL;
     bool is_change = strcmp(method, "GET") != 0;
     if (c->body.failed || c->path.failed)
         return err_set(e, ERR_NOMEM, "out of memory");
@@ -32,7 +35,17 @@ static int call_json(struct call *c, const char *method, uint64_t timeout_ms, yy
                                      .idempotency_key =
                                          is_change ? args_value(c->a, "idempotency-key") : NULL,
                                      .timeout_ms = timeout_ms};
-    return client_json(&c->client, &q, ret, e);
+    return client_ask(&c->client, &q, ret, e);
+}
+
+static int call_json(struct call *c, const char *method, uint64_t timeout_ms, yyjson_doc **ret, struct err *e)
+{
+    int rc = call_ask(c, method, timeout_ms, ret, e);
+    if (rc) {
+        yyjson_doc_free(*ret);
+        *ret = NULL;
+    }
+    return rc;
 }
 
 static void set_path(struct call *c, const char *fmt, const char *text)
@@ -125,6 +138,17 @@ static int watch(struct call *c, uint64_t id, struct err *e)
 
 // ---- actions ----
 
+// What would change for clients, where it is refused for that.
+static void say_changes(struct call *c, yyjson_val *refusal)
+{
+    if (!refusal || args_has(c->a, "json"))
+        return;
+    buf_clear(&c->out);
+    signature_put_changes(yyjson_obj_get(refusal, "changes"), &c->out);
+    if (!c->out.failed && c->out.n)
+        (void)fwrite(c->out.p, 1, c->out.n, stderr);
+}
+
 static int run_start(struct call *c, struct err *e)
 {
     yyjson_doc *doc;
@@ -132,9 +156,12 @@ static int run_start(struct call *c, struct err *e)
     if (rc)
         return rc;
     set_path(c, "/api/v1/rollouts", NULL);
-    rc = call_json(c, "POST", 0, &doc, e);
-    if (rc)
+    rc = call_ask(c, "POST", 0, &doc, e);
+    if (rc) {
+        say_changes(c, yyjson_doc_get_root(doc));
+        yyjson_doc_free(doc);
         return rc;
+    }
     uint64_t id = yyjson_get_uint(yyjson_obj_get(yyjson_doc_get_root(doc), "id"));
     if (!args_has(c->a, "watch"))
         rc = print(c, doc, put_view, e);
@@ -336,6 +363,7 @@ const struct verb verb_rollout = {
              .repeats = true},
             {.name = "shadow", .help = "Mirrors traffic before the first step."},
             {.name = "shield", .help = "The old version answers what the candidate fails."},
+            {.name = "allow-breaking", .help = "Begins also where clients of the old version would break."},
             {.name = "holdback", .value = "PERCENT", .help = "Stays at the old version while baking (5)."},
             {.name = "bake", .value = "SECONDS", .help = "How long baking takes (1800)."},
             {.name = "undo", .value = "SECONDS", .help = "The old version stays loaded so long (3600)."},

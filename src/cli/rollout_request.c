@@ -156,6 +156,8 @@ static int put_flags(const struct args *a, struct buf *out, struct err *e)
     put_texts(a, out);
     if (args_has(a, "shield"))
         buf_puts(out, ",\"shield\":true");
+    if (args_has(a, "allow-breaking"))
+        buf_puts(out, ",\"allow_breaking\":true");
     if (strategy && strcmp(strategy, "shadow") == 0) {
         buf_puts(out, ",\"shadow\":{");
         size_t before = out->n;

@@ -341,32 +341,15 @@ static int check_strategy(const struct fields *top, const struct rollout_spec *s
 
 static int read_root(yyjson_val *root, struct rollout_spec *s, struct err *e)
 {
-    static const char *const KNOWN[] = {"model",
-                                        "candidate",
-                                        "baseline",
-                                        "strategy",
-                                        "key",
-                                        "shield",
-                                        "steps",
-                                        "guardrails",
-                                        "alpha",
-                                        "alpha_pass",
-                                        "alpha_ratio",
-                                        "min_events",
-                                        "on_fail",
-                                        "on_timeout",
-                                        "min_effect_abs",
-                                        "bake",
-                                        "shadow",
-                                        "arms",
-                                        "min_seconds",
-                                        "max_seconds",
-                                        "min_requests",
-                                        "on_undecided",
-                                        "fail_after_seconds",
-                                        "ready_seconds",
-                                        "undo_seconds",
-                                        NULL};
+    static const char *const KNOWN[] = {"model",          "candidate",    "baseline",
+                                        "strategy",       "key",          "shield",
+                                        "allow_breaking", "steps",        "guardrails",
+                                        "alpha",          "alpha_pass",   "alpha_ratio",
+                                        "min_events",     "on_fail",      "on_timeout",
+                                        "min_effect_abs", "bake",         "shadow",
+                                        "arms",           "min_seconds",  "max_seconds",
+                                        "min_requests",   "on_undecided", "fail_after_seconds",
+                                        "ready_seconds",  "undo_seconds", NULL};
     struct fields f;
     int rc, strategy = 0, on_fail = 0, on_timeout = 0;
     if ((rc = fields_open(&f, root, KNOWN, e, "$")) || (rc = fields_need(&f, "model", e)) ||
@@ -382,6 +365,7 @@ static int read_root(yyjson_val *root, struct rollout_spec *s, struct err *e)
         (rc = fields_text(&f, "candidate", s->arms[0].version, sizeof s->arms[0].version, e)) ||
         (rc = fields_text(&f, "baseline", s->baseline, sizeof s->baseline, e)) || (rc = read_key(&f, s, e)) ||
         (rc = fields_bool(&f, "shield", &s->shield, e)) ||
+        (rc = fields_bool(&f, "allow_breaking", &s->allow_breaking, e)) ||
         (rc = fields_whole32(&f, "ready_seconds", 1, DAY, &s->ready_seconds, e)) ||
         (rc = fields_whole32(&f, "undo_seconds", 0, 30 * DAY, &s->undo_seconds, e)) ||
         (rc = read_rules(&f, s, e)) || (rc = read_shadow(&f, s, e)) || (rc = read_bake(&f, s, e)))

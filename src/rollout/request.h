@@ -38,6 +38,7 @@ struct rollout_spec {
     enum rollout_key key;
     char key_name[ROLLOUT_KEY_BYTES + 1]; // of the header or query parameter, or the path "$.user_id"
     bool shield;                          // the stable version answers what the canary fails
+    bool allow_breaking;                  // also versions whose signature breaks clients of the baseline
     enum rollout_on_fail on_fail;
     enum rollout_on_timeout on_timeout;
     uint32_t n_arms; // 1 unless the strategy is ab

@@ -176,7 +176,12 @@ def test_an_alias_that_moves_says_what_breaks_and_a_rollback_is_never_refused(se
     wrong = requests.put(f"{url}/champion", json={"version": 2, "allow_breaking": "yes"}, timeout=30).json()
     assert (wrong["code"], wrong["path"]) == ("wrong_type", "$.allow_breaking")
     assert requests.put(f"{url}/other", json={"version": 2}, timeout=30).status_code == 200 # nobody relies on a new name
+    refused = run("rollout", "start", "m", "2", server=server, rc=1).stderr  # it would move the alias by itself
+    assert "compared with version 1" in refused and refused.count("\n  breaking") == 2 and "--allow-breaking" in refused, refused
+    begun = json.loads(run("rollout", "start", "m", "2", "--allow-breaking", "--json", server=server).stdout)
+    assert (begun["state"], begun["request"]["allow_breaking"]) == ("warming", True)
     moved = run("promote", "m", "2", "--allow-breaking", server=server).stdout
+    assert "superseded" in run("rollout", "status", "m", server=server).stdout
     assert "champion is version 2, was 1" in moved and "breaking      input 'age' may no longer be missing" in moved
     assert "breaking" not in run("promote", "m", "1", server=server).stdout # it takes whatever version 2 took
     back = run("rollback", "m", server=server).stdout

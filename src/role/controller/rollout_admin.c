@@ -14,7 +14,7 @@
 #include <sys/random.h>
 #include <yyjson.h>
 
-enum { READ_ARENA_BYTES = 256 << 20 };
+enum { READ_ARENA_BYTES = 256 << 20, CHANGES_BYTES = 64 << 20 };
 
 // ---- starting ----
 
@@ -127,11 +127,12 @@ static int draw_salt(struct rollout *o, struct err *e)
     return 0;
 }
 
-static int set_up(struct request *r, struct rollout *o, struct err *e)
+// changes: as rollout_compare gives them.
+static int set_up(struct request *r, struct rollout *o, struct buf *changes, struct err *e)
 {
     struct registry *reg = r->c->registry;
     struct str model = str_of(o->spec.model);
-    char candidates[GUARD_ARMS_MAX * 12] = "";
+    char candidates[ROLLOUT_CANDIDATES_SIZE];
     struct arena a;
     int rc = arena_init(&a, READ_ARENA_BYTES, e);
     if (rc)
@@ -140,12 +141,12 @@ static int set_up(struct request *r, struct rollout *o, struct err *e)
     if (!rc)
         rc = find_candidates(r, o, &a, e);
     if (!rc)
+        rc = rollout_compare(o, changes, e);
+    if (!rc)
         rc = make_way(r, model, e);
     if (!rc)
         rc = draw_salt(o, e);
-    for (uint32_t i = 0, n = 0; i < o->spec.n_arms; i++)
-        n +=
-            (uint32_t)snprintf(candidates + n, sizeof candidates - n, "%s%u", i ? "," : "", o->candidates[i]);
+    rollout_candidates_encode(o, candidates);
     if (!rc)
         rc = reg->ops->rollout_next(reg, model, str_of(candidates), &o->id, &o->attempt, e);
     o->created_wall_ns = clock_wall_ns();
@@ -153,29 +154,41 @@ static int set_up(struct request *r, struct rollout *o, struct err *e)
     return rc;
 }
 
+static int begin(struct request *r, struct rollout *o, struct err *e)
+{
+    const struct rollout_cause cause = {.event = EVENT_START, .actor = request_cause(r).actor, .request = r};
+    int rc = change_new(r, e);
+    if (!rc)
+        rc = rollout_make(o, &cause, e);
+    if (rc)
+        return rc;
+    rollout_enter(o);
+    change_publish(r);
+    return 0;
+}
+
 int rollout_start(struct request *r, struct err *e)
 {
     struct rollout_spec spec;
     struct rollout *o = NULL;
+    struct buf changes;
+    buf_init(&changes, CHANGES_BYTES);
     int rc = rollout_request_decode(buf_str(&r->body), &spec, e);
     if (!rc)
         rc = r->c->registry->ops->room(r->c->registry, e);
     if (!rc)
         rc = rollout_new(r->c, &spec, buf_str(&r->body), &o, e);
     if (!rc)
-        rc = set_up(r, o, e);
+        rc = set_up(r, o, &changes, e);
+    if (changes.n)
+        change_refuse(r, e, buf_str(&changes));
+    bool is_refused = changes.n > 0;
+    buf_done(&changes);
     if (!rc)
-        rc = change_new(r, e);
-    const struct rollout_cause cause = {.event = EVENT_START, .actor = request_cause(r).actor, .request = r};
-    if (!rc)
-        rc = rollout_make(o, &cause, e);
-    if (rc) {
+        rc = begin(r, o, e);
+    if (rc)
         rollout_free(o);
-        return rc;
-    }
-    rollout_enter(o);
-    change_publish(r);
-    return 0;
+    return is_refused ? 0 : rc;
 }
 
 // ---- showing ----

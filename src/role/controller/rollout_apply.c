@@ -4,6 +4,7 @@
 #include "role/controller/rollout_state.h"
 
 #include "base/clock.h"
+#include "role/controller/agreement.h"
 #include "role/controller/replace.h"
 #include "role/controller/replicas.h"
 #include "settings/settings.h"
@@ -11,7 +12,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { GRACE_NS = 1000000000 }; // after the server's own time-out, for an outcome to be told
+enum {
+    GRACE_NS = 1000000000, // after the server's own time-out, for an outcome to be told
+    CHANGES_BYTES = 64 << 20,
+};
 
 static struct deployment *deployment_of(const struct rollout *r, uint32_t version)
 {
@@ -132,6 +136,34 @@ struct plan_facts rollout_facts(const struct rollout *r)
 }
 
 // ---- the alias ----
+
+int rollout_compare(const struct rollout *r, struct buf *changes, struct err *e)
+{
+    int rc = 0;
+    for (uint32_t i = 0; !rc && i < r->spec.n_arms; i++) {
+        const struct agreement_move m = {.model = str_of(r->spec.model),
+                                         .from = r->baseline,
+                                         .to = r->candidates[i],
+                                         .allow_breaking = r->spec.allow_breaking};
+        buf_clear(changes);
+        rc = agreement_compare(r->all->c, &m, changes, e);
+    }
+    if (rc != ERR_CONFLICT)
+        buf_clear(changes);
+    return rc;
+}
+
+int rollout_may_promote(const struct rollout *r, struct err *e)
+{
+    struct buf changes;
+    buf_init(&changes, CHANGES_BYTES);
+    int rc = rollout_compare(r, &changes, e);
+    buf_done(&changes);
+    if (rc == ERR_CONFLICT)
+        err_hint(e, "If that is meant: slipway alias %.64s %.40s %u --allow-breaking.", r->spec.model,
+                 r->split.alias, r->candidates[0]);
+    return rc;
+}
 
 static bool moves_alias(const struct rollout *r)
 {

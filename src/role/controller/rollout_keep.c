@@ -5,6 +5,7 @@
 
 #include "base/num.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <yyjson.h>
 
@@ -17,6 +18,14 @@ void rollout_plan_encode(const struct rollout *r, const struct plan *p, struct b
                (unsigned long long)p->entered_ns, (unsigned long long)p->step_ns,
                (unsigned long long)p->started_ns, (unsigned long long)p->requests_before,
                r->moved_alias || p->state == PLAN_PROMOTING ? "true" : "false");
+}
+
+void rollout_candidates_encode(const struct rollout *r, char ret[ROLLOUT_CANDIDATES_SIZE])
+{
+    size_t n = 0;
+    ret[0] = '\0';
+    for (uint32_t i = 0; i < r->spec.n_arms; i++)
+        n += (size_t)snprintf(ret + n, ROLLOUT_CANDIDATES_SIZE - n, "%s%u", i ? "," : "", r->candidates[i]);
 }
 
 static void put_ranges(const struct counts ranges[SCORE_RANGES], struct buf *out)

@@ -345,6 +345,7 @@ static void explain_lost(const struct rollout *r, char *ret, size_t size)
 void rollout_explain(const struct rollout *r, enum plan_event event, char *ret, size_t size)
 {
     const struct judgement *j = &r->arms[0];
+    struct err e;
     ret[0] = '\0';
     if (event == EVENT_GUARD_FAILED)
         explain_guard(r, VERDICT_FAIL, ret, size);
@@ -353,6 +354,8 @@ void rollout_explain(const struct rollout *r, enum plan_event event, char *ret, 
                  j->log_unbalanced, j->unbalanced_at);
     else if (event == EVENT_LOST)
         explain_lost(r, ret, size);
+    else if (event == EVENT_FREEZE && rollout_may_promote(r, &e))
+        snprintf(ret, size, "%s", e.msg);
     else if (event == EVENT_UNREADY)
         snprintf(ret, size, "the replicas for %g %% were not ready within %u s",
                  plan_next_weight_bp(&r->spec, &r->plan) / 100.0, r->spec.ready_seconds);

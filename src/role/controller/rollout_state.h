@@ -18,6 +18,7 @@ enum {
     EPOCHS_UNKEPT = 16,          // a restart skips so many, which may have been routed unkept
     ROLLOUT_MINUTES = 10,        // of the stable version's latency that a limit is made of
     ROLLOUT_NAME_BYTES = LIMIT_ALIAS_BYTES + 1,
+    ROLLOUT_CANDIDATES_SIZE = GUARD_ARMS_MAX * 12,
 };
 
 // What one gateway counted in one second for one arm, until all have closed that second.
@@ -136,6 +137,13 @@ void rollout_apply(struct rollout *r);
 struct plan_facts rollout_facts(const struct rollout *r);
 // The version that the alias names, or else answers when a request names none.
 uint32_t rollout_alias_target(const struct rollout *r);
+// Compares the signature of each candidate with the baseline's, whose clients it is about. ERR_CONFLICT when
+// one breaks them and the request did not allow that: *changes is then the object of changes, else empty. As
+// agreement_compare.
+int rollout_compare(const struct rollout *r, struct buf *changes, struct err *e) ERR_CHECKED;
+// Whether the alias may move to the candidate: the same again, because builds that did not compare may have
+// begun it.
+int rollout_may_promote(const struct rollout *r, struct err *e) ERR_CHECKED;
 
 // ---- rollout_counts.c ----
 
@@ -153,6 +161,8 @@ void rollout_plan_encode(const struct rollout *r, const struct plan *p, struct b
 void rollout_counts_encode(const struct rollout *r, struct buf *out);
 // ERR_BAD_JSON, ERR_INVALID, ERR_NOMEM.
 int rollout_plan_decode(struct str json, struct rollout *r, struct err *e) ERR_CHECKED;
+// "2,3"
+void rollout_candidates_encode(const struct rollout *r, char ret[ROLLOUT_CANDIDATES_SIZE]);
 int rollout_counts_decode(struct str json, struct rollout *r, struct err *e) ERR_CHECKED;
 
 // ---- rollout_show.c ----

@@ -158,10 +158,8 @@ static int commit(struct rollout *r, const struct rollout_cause *cause, const st
     why.wall_ns = next->entered_ns;
     if (next->n_moves > 1)
         return c->registry->ops->rollout_move(c->registry, &why, r->id, &m, e);
-    char candidates[GUARD_ARMS_MAX * 12] = "";
-    for (uint32_t i = 0, n = 0; i < r->spec.n_arms; i++)
-        n +=
-            (uint32_t)snprintf(candidates + n, sizeof candidates - n, "%s%u", i ? "," : "", r->candidates[i]);
+    char candidates[ROLLOUT_CANDIDATES_SIZE];
+    rollout_candidates_encode(r, candidates);
     const struct registry_rollout v = {.id = r->id,
                                        .model = str_of(r->spec.model),
                                        .alias = str_of(r->split.alias),
@@ -224,6 +222,8 @@ int rollout_make(struct rollout *r, const struct rollout_cause *cause, struct er
     snprintf(in->actor, sizeof in->actor, STR_FMT, STR_ARG(cause->actor));
     snprintf(in->note, sizeof in->note, STR_FMT, STR_ARG(cause->note));
     int rc = rollout_move(&r->spec, &next, in, &action, &k.record, e);
+    if (!rc && next.state == PLAN_PROMOTING)
+        rc = rollout_may_promote(r, e);
     if (!rc) {
         rollout_plan_encode(r, &next, &k.plan);
         rollout_counts_encode(r, &k.counts);
@@ -312,6 +312,9 @@ void rollout_look(struct rollout *r)
         judge(r, wall_ns);
         struct plan_facts facts = rollout_facts(r);
         enum plan_event due = plan_due(&r->spec, &r->plan, wall_ns, &r->judgement, &facts);
+        struct err ignored;
+        if (due == EVENT_BAKED && rollout_may_promote(r, &ignored) == ERR_CONFLICT)
+            due = EVENT_FREEZE; // a person decides
         again = due != EVENT_NONE && make_due(r, due);
     }
     // What is counted by new limits and cuts is counted by them after a restart, too.

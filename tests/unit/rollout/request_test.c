@@ -58,6 +58,10 @@ START_TEST(what_is_left_out_has_the_documented_default)
     ck_assert_uint_eq(spec.bake_seconds, 1800);
     ck_assert_uint_eq(spec.undo_seconds, 3600);
     ck_assert(!spec.has_shadow && !spec.shield && spec.key == KEY_NONE);
+    ck_assert(!spec.allow_breaking); // as in all requests of builds that did not ask
+    const struct str allowed = STR("{\"model\":\"m\",\"candidate\":\"2\",\"allow_breaking\":true}");
+    ck_assert_int_eq(rollout_request_decode(allowed, &spec, &e), 0);
+    ck_assert(spec.allow_breaking);
 }
 END_TEST
 
@@ -119,6 +123,7 @@ START_TEST(an_error_names_field_value_and_what_was_expected)
         {"\"key\":\"user\"", ERR_OUT_OF_RANGE, "$.key", "header:NAME, query:NAME or $.FIELD, not \"user\""},
         {"\"key\":\"header:\"", ERR_OUT_OF_RANGE, "$.key", "header:NAME"},
         {"\"shield\":1", ERR_WRONG_TYPE, "$.shield", "true or false, not 1"},
+        {"\"allow_breaking\":\"yes\"", ERR_WRONG_TYPE, "$.allow_breaking", "true or false, not \"yes\""},
         {"\"guardrails\":[{\"metric\":\"errors\",\"q\":0.9}]", ERR_INVALID, "$.guardrails[0].q",
          "only with the metric latency"},
         {"\"guardrails\":[{\"metric\":\"errors\",\"pass_ratio\":1.05}]", ERR_OUT_OF_RANGE,
