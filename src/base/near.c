@@ -4,6 +4,7 @@
 #include "base/near.h"
 
 #include <ctype.h>
+#include <stdio.h>
 
 enum { NAME_MAX_BYTES = 64, STEP = 2 };
 
@@ -53,4 +54,17 @@ int near_find(struct str name, const struct str *candidates, size_t n)
         }
     }
     return best;
+}
+
+void near_list(const struct str *names, size_t n, char *ret, size_t size)
+{
+    size_t used = 0;
+    ret[0] = '\0';
+    for (size_t i = 0; i < n; i++) {
+        if (used + names[i].n + 8 > size) {
+            snprintf(ret + used, size - used, ", ...");
+            return;
+        }
+        used += (size_t)snprintf(ret + used, size - used, "%s" STR_FMT, used ? ", " : "", STR_ARG(names[i]));
+    }
 }

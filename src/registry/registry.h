@@ -332,8 +332,9 @@ struct registry_ops {
     // The versions that need blob d, by id: up to `cap` of those above after_id, in ret_ids.
     int (*blob_users)(struct registry *r, const struct registry_digest *d, uint64_t after_id,
                       uint64_t *ret_ids, size_t cap, size_t *ret_n, struct err *e);
-    // ERR_UNKNOWN_MODEL (hint: the nearest name), ERR_UNKNOWN_VERSION. `selector` is a number or an alias;
-    // empty: the champion, else the newest that was not rejected.
+    // ERR_UNKNOWN_MODEL (hint: the nearest name), ERR_UNKNOWN_VERSION (hint: the nearest numbers or alias,
+    // also from what changes a version). `selector` is a number or an alias; empty: the champion, else the
+    // newest that was not rejected.
     int (*version_find)(struct registry *r, struct str model, struct str selector, struct arena *a,
                         struct registry_version *ret, struct err *e);
 };

@@ -86,6 +86,11 @@ static const char *const SQL[ST_LIMIT] = {
     [ST_VERSION_SUM] = "UPDATE versions SET sum = row_sum(" STORE_FIELDS_OF_VERSION ") WHERE id = ?",
     [ST_VERSION_REMOVE] = "DELETE FROM versions WHERE id = ?",
     [ST_VERSION_ID] = "SELECT id, state FROM versions WHERE model_id = ? AND number = ?",
+    // Up to ?3 on either side of the number, the highest first.
+    [ST_VERSIONS_NEAR] =
+        "SELECT * FROM (SELECT number, state FROM versions WHERE model_id = ?1 AND number < ?2"
+        " ORDER BY number DESC LIMIT ?3) UNION ALL SELECT * FROM (SELECT number, state FROM versions"
+        " WHERE model_id = ?1 AND number > ?2 ORDER BY number LIMIT ?3) ORDER BY number DESC",
     [ST_VERSION_FULL] = "SELECT " VERSION_COLUMNS ", v.signature, v.admission,"
                         " (SELECT sum <> row_sum(" STORE_FIELDS_OF_VERSION ") FROM versions WHERE id = ?1)"
                         " FROM versions v JOIN models m ON m.id = v.model_id WHERE v.id = ?1",
@@ -120,6 +125,7 @@ static const char *const SQL[ST_LIMIT] = {
                       " WHERE a.model_id = ? AND a.name = ?",
     [ST_ALIASES] = ALIASES_FROM "ORDER BY m.name, a.name",
     [ST_ALIASES_OF] = ALIASES_FROM "WHERE m.name = ?1 ORDER BY a.name",
+    [ST_ALIAS_NAMES] = "SELECT name FROM aliases WHERE model_id = ? ORDER BY name LIMIT ?",
     // "blue=2 champion=2": of a version, of a model
     [ST_ALIASES_NOTE] = "SELECT group_concat(a.name || '=' || v.number, ' ') FROM aliases a"
                         " JOIN versions v ON v.id = a.version_id"

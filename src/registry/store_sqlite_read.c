@@ -266,10 +266,70 @@ static int unknown_model(struct store *s, struct str model, struct err *e)
     return ERR_UNKNOWN_MODEL;
 }
 
-static int unknown_version(struct str model, struct str selector, struct err *e)
+enum { HINT_EACH_WAY = 3, HINT_VERSION_SIZE = 24, HINT_ALIASES = 32 };
+
+// "4, 3 (rejected), 1": those next to the number. Empty when they cannot be read.
+static void list_versions(struct store *s, int64_t in_model, uint32_t number, char *ret, size_t size)
 {
-    return err_set(e, ERR_UNKNOWN_VERSION, "model '" STR_FMT "' has no version or alias '" STR_FMT "'",
-                   STR_ARG(model), STR_ARG(selector));
+    char texts[2 * HINT_EACH_WAY][HINT_VERSION_SIZE];
+    struct str names[2 * HINT_EACH_WAY];
+    sqlite3_stmt *st;
+    struct err ignored;
+    size_t n = 0;
+    if (store_prepare(s, ST_VERSIONS_NEAR, &st, &ignored) == 0) {
+        sqlite3_bind_int64(st, 1, in_model);
+        sqlite3_bind_int64(st, 2, number);
+        sqlite3_bind_int64(st, 3, HINT_EACH_WAY);
+        for (; store_step(s, st, &ignored) == 1; n++) {
+            bool is_rejected = str_eq(str_of((const char *)sqlite3_column_text(st, 1)), STR("rejected"));
+            snprintf(texts[n], sizeof texts[n], "%u%s", (unsigned)sqlite3_column_int64(st, 0),
+                     is_rejected ? " (rejected)" : "");
+            names[n] = str_of(texts[n]);
+        }
+    }
+    near_list(names, n, ret, size);
+}
+
+// The alias that was probably meant, or all. False when there is none, or none can be read.
+static bool hint_aliases(struct store *s, int64_t in_model, struct str wanted, struct err *e)
+{
+    char texts[HINT_ALIASES][LIMIT_ALIAS_BYTES + 1], list[ERR_HINT_MAX / 2];
+    struct str names[HINT_ALIASES];
+    sqlite3_stmt *st;
+    struct err ignored;
+    size_t n = 0;
+    if (store_prepare(s, ST_ALIAS_NAMES, &st, &ignored))
+        return false;
+    sqlite3_bind_int64(st, 1, in_model);
+    sqlite3_bind_int64(st, 2, HINT_ALIASES);
+    for (; store_step(s, st, &ignored) == 1; n++) {
+        snprintf(texts[n], sizeof texts[n], "%s", (const char *)sqlite3_column_text(st, 0));
+        names[n] = str_of(texts[n]);
+    }
+    int near = near_find(wanted, names, n);
+    near_list(names, n, list, sizeof list);
+    if (near >= 0)
+        err_hint(e, "Did you mean '" STR_FMT "'?", STR_ARG(names[near]));
+    else if (n)
+        err_hint(e, "Its aliases: %s.", list);
+    return n > 0;
+}
+
+// The hint says what there is instead.
+static int unknown_version(struct store *s, int64_t in_model, struct str model, struct str selector,
+                           struct err *e)
+{
+    uint64_t number;
+    char list[ERR_HINT_MAX / 2];
+    bool is_number = str_to_u64(selector, UINT32_MAX, &number);
+    err_set(e, ERR_UNKNOWN_VERSION, "model '" STR_FMT "' has no version or alias '" STR_FMT "'",
+            STR_ARG(model), STR_ARG(selector));
+    if (!is_number && hint_aliases(s, in_model, selector, e))
+        return ERR_UNKNOWN_VERSION;
+    list_versions(s, in_model, is_number ? (uint32_t)number : UINT32_MAX, list, sizeof list);
+    if (list[0])
+        err_hint(e, "%s versions: %s.", is_number ? "The nearest" : "It has no aliases. The newest", list);
+    return ERR_UNKNOWN_VERSION;
 }
 
 // The model's row, if it has versions.
@@ -305,7 +365,7 @@ int store_version_id(struct store *s, struct str model, int64_t in_model, uint32
     if (rc == 0) {
         char text[16];
         snprintf(text, sizeof text, "%u", number);
-        return unknown_version(model, str_of(text), e);
+        return unknown_version(s, in_model, model, str_of(text), e);
     }
     *ret = sqlite3_column_int64(st, 0);
     if (ret_rejected)
@@ -373,7 +433,7 @@ int store_version_find(struct registry *r, struct str model, struct str selector
         return err_set(e, ERR_UNKNOWN_VERSION, "all versions of model '" STR_FMT "' were rejected",
                        STR_ARG(model));
     if (!id)
-        return unknown_version(model, selector, e);
+        return unknown_version(s, in_model, model, selector, e);
     sqlite3_stmt *st;
     rc = store_prepare(s, ST_VERSION_FULL, &st, e);
     if (rc)

@@ -70,6 +70,9 @@ def test_aliases_on_the_command_line(run, server, churn):  # noqa: F811
     assert rest["changes"][0]["id"] == page["next"] - 1 and "next" not in rest
     assert "which version" in run("alias", "churn", "champion", server=server, rc=2).stderr
     assert "not a version" in run("promote", "churn", "new", server=server, rc=2).stderr
+    for words in (["promote", "churn", 7], ["show", "churn/7"], ["delete", "churn", 7, "--yes"], ["alias", "churn", "challenger", 7]):
+        assert "The nearest versions: 3, 2, 1." in run(*words, server=server, rc=1).stderr
+    assert "Its aliases: champion." in run("show", "churn/latest", server=server, rc=1).stderr
 
 
 def test_every_change_gives_a_receipt_and_what_is_altered_is_found(run, start_server, churn, tmp_path):  # noqa: F811

@@ -140,24 +140,10 @@ void table_free(struct table *t)
     free(t);
 }
 
-// "a, b, c" of as many names as fit, "..." where some do not.
-static void list_names(const struct str *names, size_t n, char *to, size_t size)
-{
-    size_t used = 0;
-    to[0] = '\0';
-    for (size_t i = 0; i < n; i++) {
-        if (used + names[i].n + 8 > size) {
-            snprintf(to + used, size - used, ", ...");
-            return;
-        }
-        used += (size_t)snprintf(to + used, size - used, "%s" STR_FMT, used ? ", " : "", STR_ARG(names[i]));
-    }
-}
-
 static void hint_names(struct err *e, struct str wanted, const struct str *names, size_t n)
 {
     char list[ERR_HINT_MAX / 2];
-    list_names(names, n, list, sizeof list);
+    near_list(names, n, list, sizeof list);
     int near = near_find(wanted, names, n);
     if (near >= 0)
         err_hint(e, "Did you mean '" STR_FMT "'? Served: %s.", STR_ARG(names[near]), list);

@@ -28,4 +28,17 @@ START_TEST(suggests_nothing_for_a_stranger)
 }
 END_TEST
 
-UNIT_MAIN("base/near", suggests_the_name_meant, suggests_nothing_for_a_stranger)
+START_TEST(a_list_has_the_names_that_fit)
+{
+    char list[64], little[20];
+    near_list(NAMES, 4, list, sizeof list);
+    ck_assert_str_eq(list, "age, income, mean radius, mean area");
+    near_list(NAMES, 4, little, sizeof little);
+    ck_assert_str_eq(little, "age, income, ...");
+    near_list(NAMES, 0, list, sizeof list);
+    ck_assert_str_eq(list, "");
+}
+END_TEST
+
+UNIT_MAIN("base/near", suggests_the_name_meant, suggests_nothing_for_a_stranger,
+          a_list_has_the_names_that_fit)

@@ -134,6 +134,36 @@ START_TEST(aliases_move_and_guard_their_version)
 }
 END_TEST
 
+START_TEST(an_error_about_a_version_names_those_that_are_there)
+{
+    struct registry_version v;
+    start();
+    for (int i = 0; i < 9; i++)
+        add("churn", "");
+    ck_assert_int_eq(find("churn", "blue", &v), ERR_UNKNOWN_VERSION);
+    ck_assert_str_eq(e.hint, "It has no aliases. The newest versions: 9, 8, 7.");
+    ck_assert_int_eq(reg->ops->version_remove(reg, &CAUSE, STR("churn"), 5, false, &e), 0);
+    ck_assert_int_eq(find("churn", "5", &v), ERR_UNKNOWN_VERSION);
+    ck_assert_str_eq(e.msg, "model 'churn' has no version or alias '5'");
+    ck_assert_str_eq(e.hint, "The nearest versions: 8, 7, 6, 4, 3, 2.");
+    ck_assert_int_eq(find("churn", "0", &v), ERR_UNKNOWN_VERSION);
+    ck_assert_str_eq(e.hint, "The nearest versions: 3, 2, 1.");
+    const struct str champion = STR("champion");
+    ck_assert_int_eq(reg->ops->alias_set(reg, &CAUSE, STR("churn"), champion, 4000000000, &e),
+                     ERR_UNKNOWN_VERSION);
+    ck_assert_str_eq(e.hint, "The nearest versions: 9, 8, 7.");
+    ck_assert_int_eq(reg->ops->version_remove(reg, &CAUSE, STR("churn"), 10, true, &e), ERR_UNKNOWN_VERSION);
+    ck_assert_str_eq(e.hint, "The nearest versions: 9, 8, 7.");
+    ck_assert_int_eq(reg->ops->alias_set(reg, &CAUSE, STR("churn"), champion, 1, &e), 0);
+    ck_assert_int_eq(reg->ops->alias_set(reg, &CAUSE, STR("churn"), STR("blue"), 2, &e), 0);
+    ck_assert_int_eq(find("churn", "chmapion", &v), ERR_UNKNOWN_VERSION);
+    ck_assert_str_eq(e.hint, "Did you mean 'champion'?");
+    ck_assert_int_eq(find("churn", "latest", &v), ERR_UNKNOWN_VERSION);
+    ck_assert_str_eq(e.hint, "Its aliases: blue, champion.");
+    stop();
+}
+END_TEST
+
 static int list(const char *model, uint32_t before, uint32_t limit, struct registry_version **ret,
                 size_t *ret_n)
 {
@@ -195,6 +225,9 @@ START_TEST(a_rejected_version_is_kept_with_its_reasons_and_never_named)
     reopen();
     ck_assert_int_eq(find("churn", "2", &back), 0);
     ck_assert(registry_version_is_rejected(&back) && back.replaces == 1);
+    ck_assert_int_eq(find("churn", "3", &back), ERR_UNKNOWN_VERSION);
+    ck_assert_str_eq(e.hint, "The nearest versions: 2 (rejected), 1.");
+    ck_assert_int_eq(find("churn", "2", &back), 0);
     ck_assert(str_eq(back.reasons_json, v.reasons_json) && str_eq(back.admission_json, v.admission_json));
     ck_assert(str_eq(back.metrics_json, v.metrics_json) && str_eq(back.trained_from, v.trained_from));
     ck_assert(back.n_artifacts == 3 && str_eq(back.artifacts[0].name, STR("z.json"))); // the model first
@@ -516,10 +549,10 @@ END_TEST
 
 UNIT_MAIN("registry/store_sqlite", a_version_comes_back_whole_after_reopening,
           version_numbers_are_never_reused, aliases_move_and_guard_their_version,
-          lists_are_ordered_and_complete, what_is_named_and_what_is_new_is_loaded_first,
-          a_model_of_which_all_was_rejected_has_no_default, aliases_of_all_models_are_one_list,
-          only_one_process_opens_it, a_database_of_schema_1_is_brought_up_to_date,
-          a_database_of_schema_2_is_brought_up_to_date,
+          an_error_about_a_version_names_those_that_are_there, lists_are_ordered_and_complete,
+          what_is_named_and_what_is_new_is_loaded_first, a_model_of_which_all_was_rejected_has_no_default,
+          aliases_of_all_models_are_one_list, only_one_process_opens_it,
+          a_database_of_schema_1_is_brought_up_to_date, a_database_of_schema_2_is_brought_up_to_date,
           a_rejected_version_is_kept_with_its_reasons_and_never_named,
           settings_are_kept_and_promised_numbers_are_given, a_foreign_or_newer_database_is_refused,
           a_damaged_database_is_noticed_when_it_is_opened, every_change_is_audited)

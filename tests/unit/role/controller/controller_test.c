@@ -373,9 +373,11 @@ START_TEST(requests_that_mean_nothing_are_refused)
     expect("GET", "/api/v1/models/chrun", NULL, 404, "Did you mean 'churn'?");
     expect("GET", "/api/v1/models/chrun/versions/1", NULL, 404, "Did you mean 'churn'?");
     expect("GET", "/api/v1/models/churn/versions/9", NULL, 404, "unknown_version");
+    ck_assert_ptr_nonnull(strstr(a.body, "The nearest versions: 1."));
+    expect("DELETE", "/api/v1/models/churn/versions/9", NULL, 404, "The nearest versions: 1.");
     expect("GET", "/api/v1/models/churn/versions/champion", NULL, 200, "\"version\":1");
     expect("PUT", "/api/v1/models/churn/aliases/7", "{\"version\":1}", 400, "is not a number");
-    expect("PUT", "/api/v1/models/churn/aliases/blue", "{\"version\":9}", 404, "unknown_version");
+    expect("PUT", "/api/v1/models/churn/aliases/blue", "{\"version\":9}", 404, "The nearest versions: 1.");
     expect("PUT", "/api/v1/models/churn/aliases/blue", "{\"verison\":1}", 400, "Did you mean 'version'?");
     expect("POST", "/api/v1/models/a%20b/versions",
            "{\"artifacts\":[{\"name\":\"m\",\"size\":1,\"digest\":"
