@@ -3,7 +3,9 @@
 #include "base/buf.h"
 
 #include "base/assert.h"
+#include "base/num.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,6 +122,27 @@ void buf_put_json_str(struct buf *b, struct str s)
         i += len;
     }
     buf_putc(b, '"');
+}
+
+void buf_put_json_number(struct buf *b, const char *name, double x)
+{
+    char text[NUM_TEXT_MAX];
+    buf_printf(b, ",\"%s\":", name);
+    if (isfinite(x))
+        buf_put(b, text, num_write_double(x, text));
+    else
+        buf_puts(b, "null");
+}
+
+void buf_put_json_numbers(struct buf *b, const char *name, const double *x, size_t n)
+{
+    char text[NUM_TEXT_MAX];
+    buf_printf(b, ",\"%s\":[", name);
+    for (size_t i = 0; i < n; i++) {
+        buf_puts(b, i ? "," : "");
+        buf_put(b, text, num_write_double(x[i], text));
+    }
+    buf_putc(b, ']');
 }
 
 void buf_consume(struct buf *b, size_t n)

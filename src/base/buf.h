@@ -28,6 +28,10 @@ void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(print
 void buf_put_u64(struct buf *b, uint64_t v); // decimal
 // Appends s as a JSON string with quotes; invalid UTF-8 bytes become U+FFFD.
 void buf_put_json_str(struct buf *b, struct str s);
+// Appends ,"name":1.5; null in place of what is not finite, of which JSON has none.
+void buf_put_json_number(struct buf *b, const char *name, double x);
+// Appends ,"name":[1.5,2.0]; x: (n), finite.
+void buf_put_json_numbers(struct buf *b, const char *name, const double *x, size_t n);
 void buf_consume(struct buf *b, size_t n); // drops n bytes from the front
 void buf_clear(struct buf *b);             // n = 0, failed = false, memory kept
 struct str buf_str(const struct buf *b);

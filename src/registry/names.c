@@ -4,6 +4,7 @@
 #include "registry/registry.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char HEX[] = "0123456789abcdef";
@@ -79,6 +80,14 @@ const struct registry_artifact *registry_version_artifact(const struct registry_
         if (v->artifacts[i].role == role)
             return &v->artifacts[i];
     return NULL;
+}
+
+int registry_version_find(struct registry *r, struct str model, uint32_t number, struct arena *a,
+                          struct registry_version *ret, struct err *e)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%u", number);
+    return r->ops->version_find(r, model, str_of(text), a, ret, e);
 }
 
 static bool is_word(struct str s, size_t max)

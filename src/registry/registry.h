@@ -343,6 +343,10 @@ struct registry {
     const struct registry_ops *ops;
 };
 
+// ops->version_find by a number.
+int registry_version_find(struct registry *r, struct str model, uint32_t number, struct arena *a,
+                          struct registry_version *ret, struct err *e) ERR_CHECKED;
+
 // Opens data_dir/registry.db, made and migrated when needed, checked, and locked against a second writer
 // through run/registry.lock. ERR_CONFLICT when locked; ERR_INVALID when it was
 // written by a newer Slipway or is no registry; ERR_IO when the check finds damage.

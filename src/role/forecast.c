@@ -98,26 +98,16 @@ int forecast_read(struct str json, struct forecast_question *ret, yyjson_doc **r
     return 0;
 }
 
-static void put_number(const char *name, double x, struct buf *out)
-{
-    char text[NUM_TEXT_MAX];
-    buf_printf(out, ",\"%s\":", name);
-    if (isfinite(x))
-        buf_put(out, text, num_write_double(x, text));
-    else
-        buf_puts(out, "null");
-}
-
 static void put_quantiles(const char *name, const struct planner_quantiles *q, double per_second,
                           struct buf *out)
 {
     char text[NUM_TEXT_MAX];
     buf_printf(out, ",\"%s\":{\"share\":", name);
     buf_put(out, text, num_write_double(q->share < 1 ? q->share : 1, text));
-    put_number("n50", q->n50, out);
-    put_number("n95", q->n95, out);
-    put_number("seconds50", ceil(q->n50 / per_second), out);
-    put_number("seconds95", ceil(q->n95 / per_second), out);
+    buf_put_json_number(out, "n50", q->n50);
+    buf_put_json_number(out, "n95", q->n95);
+    buf_put_json_number(out, "seconds50", ceil(q->n50 / per_second));
+    buf_put_json_number(out, "seconds95", ceil(q->n95 / per_second));
     buf_putc(out, '}');
 }
 
@@ -126,18 +116,18 @@ static void put_answer(const struct planner_question *q, const struct planner_an
     const struct guard *g = &q->spec->rules.guards[q->guard];
     buf_printf(out, "{\"metric\":\"%s\"", guard_metric_name(g->metric));
     if (g->metric == GUARD_LATENCY)
-        put_number("q", g->q, out);
-    put_number("base_rate", q->base_rate, out);
+        buf_put_json_number(out, "q", g->q);
+    buf_put_json_number(out, "base_rate", q->base_rate);
     put_quantiles("detect", &a->detect, q->requests_per_second, out);
     put_quantiles("promote", &a->promote, q->requests_per_second, out);
-    put_number("exposed50", a->exposed50, out);
-    put_number("exposed95", a->exposed95, out);
-    put_number("held", a->held, out);
+    buf_put_json_number(out, "exposed50", a->exposed50);
+    buf_put_json_number(out, "exposed95", a->exposed95);
+    buf_put_json_number(out, "held", a->held);
     buf_puts(out, ",\"steps\":[");
     for (uint32_t i = 0; i < a->n_steps; i++) {
         const struct planner_step *s = &a->steps[i];
         buf_printf(out, "%s{\"weight\":%g", i ? "," : "", s->weight_bp / 100.0);
-        put_number("requests_max", s->requests_max, out);
+        buf_put_json_number(out, "requests_max", s->requests_max);
         put_quantiles("detect", &s->detect, q->requests_per_second, out);
         put_quantiles("pass", &s->pass, q->requests_per_second, out);
         buf_printf(out, ",\"never_detects\":%s,\"never_passes\":%s}", s->never_detects ? "true" : "false",
@@ -154,8 +144,8 @@ static int answer(const struct forecast_question *f, struct buf *out, struct err
     int rc = 0;
     buf_puts(out, "{\"model\":");
     buf_put_json_str(out, str_of(f->spec.model));
-    put_number("requests_per_second", f->requests_per_second, out);
-    put_number("harm", f->harm, out);
+    buf_put_json_number(out, "requests_per_second", f->requests_per_second);
+    buf_put_json_number(out, "harm", f->harm);
     buf_printf(out, ",\"runs\":%u,\"guardrails\":[", f->runs);
     for (uint32_t i = 0; !rc && i < f->spec.rules.n_guards; i++) {
         const struct guard *g = &f->spec.rules.guards[i];

@@ -3,12 +3,10 @@
 // likelihood curve stands beside them; what is infinite or unknown is null.
 #include "rollout/record.h"
 
-#include "base/num.h"
 #include "base/siphash.h"
 #include "rollout/evidence.h"
 #include "rollout/fields.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,17 +37,7 @@ uint64_t rollout_requests(const struct rollout_spec *spec, const struct rollout_
     return fewest;
 }
 
-static void put_number(struct buf *json, const char *name, double x)
-{
-    char text[NUM_TEXT_MAX];
-    buf_printf(json, ",\"%s\":", name);
-    if (isfinite(x))
-        buf_put(json, text, num_write_double(x, text));
-    else
-        buf_puts(json, "null");
-}
-
-static void put_ranges(const struct counts ranges[SCORE_RANGES], struct buf *json)
+void rollout_ranges_encode(const struct counts ranges[SCORE_RANGES], struct buf *json)
 {
     buf_puts(json, ",\"ranges\":[");
     for (int i = 0; i < SCORE_RANGES; i++) {
@@ -65,24 +53,24 @@ static void put_finding(const struct guard *g, const struct tally *t,
     bool is_spread = g->metric == GUARD_DISTRIBUTION;
     buf_printf(json, "{\"metric\":\"%s\"", guard_metric_name(g->metric));
     if (g->metric == GUARD_LATENCY)
-        put_number(json, "q", g->q);
+        buf_put_json_number(json, "q", g->q);
     buf_printf(json, ",\"verdict\":\"%s\",\"reason\":\"%s\",\"requests\":", verdict_name(f->verdict),
                verdict_reason_name(f->reason));
     counts_encode(&t->requests, json);
     buf_puts(json, ",\"events\":");
     counts_encode(&t->events, json);
     if (is_spread)
-        put_ranges(ranges, json);
+        rollout_ranges_encode(ranges, json);
     buf_printf(json, ",\"digest\":\"%016llx\"",
                (unsigned long long)evidence_digest(is_spread ? &ranges[f->range] : &t->events));
-    put_number(json, "log_fail", f->log_fail);
-    put_number(json, "fail_at", f->fail_at);
-    put_number(json, "log_pass", f->log_pass);
-    put_number(json, "pass_at", f->pass_at);
-    put_number(json, "log_rate", f->log_rate);
-    put_number(json, "ratio", f->ratio);
-    put_number(json, "ratio_lo", f->ratio_lo);
-    put_number(json, "ratio_hi", f->ratio_hi);
+    buf_put_json_number(json, "log_fail", f->log_fail);
+    buf_put_json_number(json, "fail_at", f->fail_at);
+    buf_put_json_number(json, "log_pass", f->log_pass);
+    buf_put_json_number(json, "pass_at", f->pass_at);
+    buf_put_json_number(json, "log_rate", f->log_rate);
+    buf_put_json_number(json, "ratio", f->ratio);
+    buf_put_json_number(json, "ratio_lo", f->ratio_lo);
+    buf_put_json_number(json, "ratio_hi", f->ratio_hi);
     buf_putc(json, '}');
 }
 
@@ -95,8 +83,8 @@ static void put_arm(const struct rollout_spec *spec, const struct rollout_input 
     counts_encode(&in->assigned[a], json);
     buf_puts(json, ",\"drawn\":");
     counts_encode(&in->drawn[a], json);
-    put_number(json, "log_unbalanced", j->log_unbalanced);
-    put_number(json, "unbalanced_at", j->unbalanced_at);
+    buf_put_json_number(json, "log_unbalanced", j->log_unbalanced);
+    buf_put_json_number(json, "unbalanced_at", j->unbalanced_at);
     buf_puts(json, ",\"guardrails\":[");
     for (uint32_t i = 0; i < spec->rules.n_guards; i++) {
         if (i)
@@ -120,7 +108,7 @@ static void put_move(const struct rollout_spec *spec, const struct plan *from, c
                "\"to_weight_bp\":%u,\"action\":\"%s\"",
                plan_state_name(from->state), from->step, plan_weight_bp(spec, from),
                plan_state_name(to->state), to->step, plan_weight_bp(spec, to), plan_action_name(action));
-    put_number(json, "seconds", plan_seconds(from, in->wall_ns));
+    buf_put_json_number(json, "seconds", plan_seconds(from, in->wall_ns));
 }
 
 int rollout_move(const struct rollout_spec *spec, struct plan *p, const struct rollout_input *in,

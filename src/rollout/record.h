@@ -35,6 +35,8 @@ uint64_t rollout_requests(const struct rollout_spec *spec, const struct rollout_
 // fit.
 int rollout_move(const struct rollout_spec *spec, struct plan *p, const struct rollout_input *in,
                  enum plan_action *ret_action, struct buf *json, struct err *e) ERR_CHECKED;
+// Appends ,"ranges":[…]: the counts of each, as in a record.
+void rollout_ranges_encode(const struct counts ranges[SCORE_RANGES], struct buf *json);
 // The inputs from a record. ERR_BAD_JSON, ERR_TOO_LARGE, ERR_INVALID with a path, ERR_NOMEM.
 int rollout_record_decode(struct str json, struct rollout_input *ret, struct err *e) ERR_CHECKED;
 // Runs one record on top of the plan that those before it gave, and compares what it gives with the record.

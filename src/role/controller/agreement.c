@@ -7,7 +7,6 @@
 #include "role/controller/image.h"
 #include "tensor/schema.h"
 
-#include <stdio.h>
 #include <unistd.h>
 
 enum { ARENA_MAX = 1 << 30 };
@@ -65,9 +64,7 @@ static int refuse_breaking(struct str model, uint32_t was, const struct schema_c
 static int version_read(struct controller *c, struct str model, uint32_t number, struct arena *a,
                         struct registry_version *v, struct schema *ret, struct err *e)
 {
-    char name[16];
-    snprintf(name, sizeof name, "%u", number);
-    int rc = c->registry->ops->version_find(c->registry, model, str_of(name), a, v, e);
+    int rc = registry_version_find(c->registry, model, number, a, v, e);
     return rc ? rc : schema_read(v->signature_json, false, "$", a, ret, e);
 }
 
@@ -100,12 +97,10 @@ static int put_version(struct controller *c, struct str model, uint32_t number, 
 {
     struct arena a;
     struct registry_version v;
-    char text[16];
-    snprintf(text, sizeof text, "%u", number);
     int rc = arena_init(&a, ARENA_MAX, e);
     if (rc)
         return rc;
-    rc = c->registry->ops->version_find(c->registry, model, str_of(text), &a, &v, e);
+    rc = registry_version_find(c->registry, model, number, &a, &v, e);
     if (!rc) {
         buf_printf(json, "%s\"%s\":", json->n ? "," : "{", name);
         buf_put_str(json, v.signature_json);

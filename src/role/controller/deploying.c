@@ -11,7 +11,6 @@
 #include "role/controller/scaling.h"
 #include "role/controller/startup.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -324,12 +323,10 @@ int deploying_ensure(struct controller *c, struct str model, uint32_t number, st
         return d->state == DEPLOYMENT_LOADING && d->is_on_demand ? wait_for(c, d, w) : 1;
     struct arena a;
     struct registry_version v;
-    char name[16];
-    snprintf(name, sizeof name, "%u", number);
     int rc = arena_init(&a, READ_ARENA, e);
     if (rc)
         return rc;
-    rc = c->registry->ops->version_find(c->registry, model, str_of(name), &a, &v, e);
+    rc = registry_version_find(c->registry, model, number, &a, &v, e);
     if (!rc && registry_version_is_rejected(&v))
         rc = 1; // the registry says so
     else if (!rc)
@@ -356,12 +353,9 @@ void deploying_renew(struct controller *c, struct str model)
     struct arena a;
     struct registry_version v;
     struct err ignored; // then requests that name no version ask for it
-    char name[16];
     if (!highest || highest->is_newest || arena_init(&a, READ_ARENA, &ignored))
         return;
-    snprintf(name, sizeof name, "%u", highest->version);
-    if (c->registry->ops->version_find(c->registry, model, str_of(name), &a, &v, &ignored) == 0 &&
-        v.is_newest)
+    if (registry_version_find(c->registry, model, highest->version, &a, &v, &ignored) == 0 && v.is_newest)
         routing_set_newest(&c->routing, highest);
     arena_done(&a);
 }

@@ -53,13 +53,11 @@ static int put_columns(struct controller *c, const struct gateway_link *g, struc
     struct arena a;
     struct registry_version v;
     struct str key;
-    char number[12];
-    snprintf(number, sizeof number, "%u", d->version);
     int rc = arena_init(&a, SCHEMA_ARENA_BYTES, e);
     if (rc)
         return rc;
     if (!d->log_json || is_monitor(c, g))
-        rc = c->registry->ops->version_find(c->registry, str_of(d->model), str_of(number), &a, &v, e);
+        rc = registry_version_find(c->registry, str_of(d->model), d->version, &a, &v, e);
     if (rc == 0 && !d->log_json)
         rc = log_plan_make(d, &v, e);
     if (rc == 0)

@@ -3,8 +3,6 @@
 // what is read back judges to the same bits.
 #include "role/controller/rollout_state.h"
 
-#include "base/num.h"
-
 #include <stdio.h>
 #include <string.h>
 #include <yyjson.h>
@@ -28,27 +26,6 @@ void rollout_candidates_encode(const struct rollout *r, char ret[ROLLOUT_CANDIDA
         n += (size_t)snprintf(ret + n, ROLLOUT_CANDIDATES_SIZE - n, "%s%u", i ? "," : "", r->candidates[i]);
 }
 
-static void put_ranges(const struct counts ranges[SCORE_RANGES], struct buf *out)
-{
-    buf_puts(out, ",\"ranges\":[");
-    for (int i = 0; i < SCORE_RANGES; i++) {
-        buf_puts(out, i ? "," : "");
-        counts_encode(&ranges[i], out);
-    }
-    buf_putc(out, ']');
-}
-
-static void put_cuts(const struct score_gate *g, struct buf *out)
-{
-    char text[NUM_TEXT_MAX];
-    buf_puts(out, ",\"cuts\":[");
-    for (uint32_t i = 0; i < g->n_cuts; i++) {
-        buf_puts(out, i ? "," : "");
-        buf_put(out, text, num_write_double(g->cuts[i], text));
-    }
-    buf_putc(out, ']');
-}
-
 static void put_input(const struct rollout *r, const struct rollout_input *in, const char *name,
                       struct buf *out)
 {
@@ -68,7 +45,7 @@ static void put_input(const struct rollout *r, const struct rollout_input *in, c
         }
         buf_putc(out, ']');
         if (judge_distribution_at(&r->spec.rules) < r->spec.rules.n_guards)
-            put_ranges(in->ranges[a], out);
+            rollout_ranges_encode(in->ranges[a], out);
         buf_putc(out, '}');
     }
     buf_putc(out, ']');
@@ -84,7 +61,7 @@ void rollout_counts_encode(const struct rollout *r, struct buf *out)
         buf_printf(out, "%s[%llu,%llu]", i ? "," : "", (unsigned long long)r->gates[i].limit_ns[ARM_STABLE],
                    (unsigned long long)r->gates[i].limit_ns[ARM_CANARY]);
     buf_putc(out, ']');
-    put_cuts(&r->scores, out);
+    buf_put_json_numbers(out, "cuts", r->scores.cuts, r->scores.n_cuts);
     put_input(r, r->steps, "steps", out);
     if (r->pairs)
         put_input(r, r->pairs, "pairs", out);

@@ -11,16 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static void put_number(const char *name, double x, struct buf *out)
-{
-    char text[NUM_TEXT_MAX];
-    buf_printf(out, ",\"%s\":", name);
-    if (isfinite(x))
-        buf_put(out, text, num_write_double(x, text));
-    else
-        buf_puts(out, "null");
-}
-
 static void put_arms(const char *name, const uint64_t n[ARMS], struct buf *out)
 {
     buf_printf(out, ",\"%s\":{\"canary\":%llu,\"stable\":%llu}", name, (unsigned long long)n[ARM_CANARY],
@@ -57,8 +47,8 @@ static void put_range(const struct rollout *r, uint32_t range, const struct coun
     range_of(r, range, &lo, &hi);
     buf_printf(out, "{\"canary\":%llu,\"stable\":%llu", (unsigned long long)counts_of(n, ARM_CANARY),
                (unsigned long long)counts_of(n, ARM_STABLE));
-    put_number("above", lo, out);
-    put_number("to", hi, out);
+    buf_put_json_number(out, "above", lo);
+    buf_put_json_number(out, "to", hi);
     buf_putc(out, '}');
 }
 
@@ -88,8 +78,8 @@ static void put_uplift(const struct rollout *r, const struct counts *events, str
                         : "open");
     char text[NUM_TEXT_MAX];
     buf_put(out, text, num_write_double(lo - 1, text));
-    put_number("mle", best - 1, out);
-    put_number("hi", hi - 1, out);
+    buf_put_json_number(out, "mle", best - 1);
+    buf_put_json_number(out, "hi", hi - 1);
     buf_putc(out, '}');
 }
 
@@ -99,9 +89,9 @@ static void put_guard(const struct rollout *r, uint32_t i, const struct rollout_
     const struct guard *g = &r->spec.rules.guards[i];
     buf_printf(out, "{\"metric\":\"%s\"", guard_metric_name(g->metric));
     if (g->metric == GUARD_LATENCY) {
-        put_number("q", g->q, out);
+        buf_put_json_number(out, "q", g->q);
         if (r->gate_since_ns[i])
-            put_number("limit_ms", (double)r->gates[i].limit_ns[ARM_STABLE] / 1e6, out);
+            buf_put_json_number(out, "limit_ms", (double)r->gates[i].limit_ns[ARM_STABLE] / 1e6);
     }
     if (g->metric == GUARD_DISTRIBUTION && r->scores.n_cuts)
         put_ranges(r, in->ranges[arm], f, out);
@@ -112,29 +102,29 @@ static void put_guard(const struct rollout *r, uint32_t i, const struct rollout_
     buf_puts(out, ",\"rate\":{\"canary\":");
     char text[NUM_TEXT_MAX];
     buf_put(out, text, num_write_double(rate_of(f, ARM_CANARY), text));
-    put_number("stable", rate_of(f, ARM_STABLE), out);
+    buf_put_json_number(out, "stable", rate_of(f, ARM_STABLE));
     buf_puts(out, "},\"relative_risk\":{\"mle\":");
     if (isfinite(f->ratio))
         buf_put(out, text, num_write_double(f->ratio, text));
     else
         buf_puts(out, "null");
-    put_number("lo", f->ratio_lo, out);
-    put_number("hi", f->ratio_hi, out);
+    buf_put_json_number(out, "lo", f->ratio_lo);
+    buf_put_json_number(out, "hi", f->ratio_hi);
     buf_putc(out, '}');
     if (r->spec.strategy == STRATEGY_AB)
         put_uplift(r,
                    g->metric == GUARD_DISTRIBUTION ? &in->ranges[arm][f->range] : &in->tallies[arm][i].events,
                    out);
-    put_number("log_e_fail", f->log_fail, out);
-    put_number("fail_at", f->fail_at, out);
-    put_number("log_e_pass", f->log_pass, out);
-    put_number("pass_at", f->pass_at, out);
+    buf_put_json_number(out, "log_e_fail", f->log_fail);
+    buf_put_json_number(out, "fail_at", f->fail_at);
+    buf_put_json_number(out, "log_e_pass", f->log_pass);
+    buf_put_json_number(out, "pass_at", f->pass_at);
     if (g->slo > 0)
-        put_number("log_e_rate", f->log_rate, out);
+        buf_put_json_number(out, "log_e_rate", f->log_rate);
     double n = to_decide(f);
-    put_number("requests_to_decide", ceil(n), out);
-    put_number("seconds_to_decide", r->requests_per_second > 0 ? ceil(n / r->requests_per_second) : nan(""),
-               out);
+    buf_put_json_number(out, "requests_to_decide", ceil(n));
+    double seconds = r->requests_per_second > 0 ? ceil(n / r->requests_per_second) : nan("");
+    buf_put_json_number(out, "seconds_to_decide", seconds);
     buf_putc(out, '}');
 }
 
@@ -145,7 +135,7 @@ static void put_exposure(const struct rollout *r, uint32_t arm, struct buf *out)
     for (uint32_t a = 0; a < r->spec.n_arms; a++)
         all += counts_of(&n[a], ARM_CANARY);
     buf_printf(out, ",\"exposure\":{\"requests\":%llu", (unsigned long long)own);
-    put_number("share", all ? (double)own / (double)all : 0, out);
+    buf_put_json_number(out, "share", all ? (double)own / (double)all : 0);
     buf_putc(out, '}');
 }
 
@@ -169,8 +159,8 @@ static void put_judgement(const struct rollout *r, struct buf *out)
             put_guard(r, i, in, a, &arms[a].findings[i], out);
         }
         buf_printf(out, "],\"sample_ratio\":{\"unbalanced\":%s", arms[a].unbalanced ? "true" : "false");
-        put_number("log_e", arms[a].log_unbalanced, out);
-        put_number("alarm_at", arms[a].unbalanced_at, out);
+        buf_put_json_number(out, "log_e", arms[a].log_unbalanced);
+        buf_put_json_number(out, "alarm_at", arms[a].unbalanced_at);
         buf_puts(out, "}}");
     }
     buf_putc(out, ']');
@@ -202,6 +192,13 @@ static void put_possible(const struct rollout *r, struct buf *out)
     buf_putc(out, ']');
 }
 
+// Whole ones; the wall clock may be set back.
+static double seconds_since(uint64_t wall_ns)
+{
+    uint64_t now_ns = clock_wall_ns();
+    return now_ns > wall_ns ? floor((double)(now_ns - wall_ns) / 1e9) : 0;
+}
+
 static void put_head(const struct rollout *r, struct buf *out)
 {
     const struct plan *p = &r->plan;
@@ -220,13 +217,9 @@ static void put_head(const struct rollout *r, struct buf *out)
                (unsigned long long)p->n_moves);
     describe_time("created", r->created_wall_ns, out);
     describe_time("entered", p->entered_ns, out);
-    put_number("seconds_in_state",
-               clock_wall_ns() > p->entered_ns ? floor((double)(clock_wall_ns() - p->entered_ns) / 1e9) : 0,
-               out);
+    buf_put_json_number(out, "seconds_in_state", seconds_since(p->entered_ns));
     if (p->step_ns)
-        put_number("seconds_in_step",
-                   clock_wall_ns() > p->step_ns ? floor((double)(clock_wall_ns() - p->step_ns) / 1e9) : 0,
-                   out);
+        buf_put_json_number(out, "seconds_in_step", seconds_since(p->step_ns));
     if (r->last_event != EVENT_NONE) {
         buf_printf(out, ",\"last\":{\"event\":\"%s\",\"note\":", plan_event_name(r->last_event));
         buf_put_json_str(out, str_of(r->last_note));
@@ -251,7 +244,7 @@ static void put_mirrored(const struct rollout *r, struct buf *out)
             buf_puts(out, "null");
     }
     buf_putc(out, '}');
-    put_number("disagreement", p->rows ? (double)p->disagree / (double)p->rows : nan(""), out);
+    buf_put_json_number(out, "disagreement", p->rows ? (double)p->disagree / (double)p->rows : nan(""));
     buf_puts(out, ",\"counts\":");
     pairs_encode(p, out);
     buf_putc(out, '}');
@@ -265,7 +258,7 @@ void rollout_show(const struct rollout *r, struct buf *out)
     buf_printf(out, ",\"exposure\":{\"requests\":%llu,\"overridden\":%llu,\"fallbacks\":%llu}",
                (unsigned long long)counts_of(&r->steps->assigned[0], ARM_CANARY),
                (unsigned long long)r->n_overridden, (unsigned long long)r->n_fallbacks);
-    put_number("requests_per_second", r->requests_per_second, out);
+    buf_put_json_number(out, "requests_per_second", r->requests_per_second);
     put_judgement(r, out);
     put_mirrored(r, out);
     buf_puts(out, ",\"request\":");

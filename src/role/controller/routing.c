@@ -3,7 +3,6 @@
 #include "role/controller/routing.h"
 
 #include "base/assert.h"
-#include "base/num.h"
 #include "engine/engine.h"
 
 #include <stdlib.h>
@@ -286,17 +285,6 @@ static bool is_routed(const struct deployment *d)
     return d && d->state == DEPLOYMENT_READY && !d->is_away;
 }
 
-static void put_numbers(const char *name, const double *x, uint32_t n, struct buf *out)
-{
-    char text[NUM_TEXT_MAX];
-    buf_printf(out, ",\"%s\":[", name);
-    for (uint32_t i = 0; i < n; i++) {
-        buf_puts(out, i ? "," : "");
-        buf_put(out, text, num_write_double(x[i], text));
-    }
-    buf_putc(out, ']');
-}
-
 static void guards_encode(const struct routing_split *s, struct buf *out)
 {
     const char *comma = "";
@@ -315,9 +303,9 @@ static void guards_encode(const struct routing_split *s, struct buf *out)
     buf_puts(out, "]");
     for (uint32_t i = 0; i < s->n_guards; i++)
         if (s->guards[i].has_bounds)
-            put_numbers("range", (const double[]){s->guards[i].lo, s->guards[i].hi}, 2, out);
+            buf_put_json_numbers(out, "range", (const double[]){s->guards[i].lo, s->guards[i].hi}, 2);
     if (s->scores && s->scores->n_cuts)
-        put_numbers("cuts", s->scores->cuts, s->scores->n_cuts, out);
+        buf_put_json_numbers(out, "cuts", s->scores->cuts, s->scores->n_cuts);
 }
 
 // The number of a version's deployment; 0 when it is not routed.

@@ -17,7 +17,6 @@
 #include "role/metrics.h"
 #include "role/model_files.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <yyjson.h>
@@ -276,12 +275,10 @@ static int revive_in_replicas(struct controller *c, struct deployment *d,
     const struct registry_artifact *golden = registry_version_artifact(listed, REGISTRY_ROLE_GOLDEN);
     struct arena a;
     struct registry_version v;
-    char number[16];
-    snprintf(number, sizeof number, "%u", listed->number);
     int rc = arena_init(&a, READ_ARENA_BYTES, e);
     if (rc)
         return rc;
-    rc = c->registry->ops->version_find(c->registry, listed->model, str_of(number), &a, &v, e);
+    rc = registry_version_find(c->registry, listed->model, listed->number, &a, &v, e);
     if (!rc)
         rc = version_settings_decode(v.settings_json, &d->settings, e);
     if (!rc)

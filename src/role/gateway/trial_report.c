@@ -2,7 +2,6 @@
 // What a gateway counted of a rollout, as a message to the controller (IPC_COHORTS, role/ipc.h).
 #include "role/gateway/trial_parts.h"
 
-#include "base/num.h"
 #include "role/gateway/control.h"
 #include "role/ipc.h"
 
@@ -82,17 +81,6 @@ static void put_hist(const struct hist *h, struct buf *out)
     buf_putc(out, '}');
 }
 
-static void put_sample(const struct trial *t, struct buf *out)
-{
-    char text[NUM_TEXT_MAX];
-    buf_puts(out, ",\"scores\":[");
-    for (uint32_t i = 0; i < t->n_sample; i++) {
-        buf_puts(out, i ? "," : "");
-        buf_put(out, text, num_write_double(t->sample[i], text));
-    }
-    buf_putc(out, ']');
-}
-
 static void clear(struct trial *t)
 {
     t->n_sample = 0;
@@ -117,7 +105,7 @@ bool trial_report(struct trial *t, uint64_t now)
     put_counts(t->drawn, t->n_arms, "drawn", &out);
     put_hist(&t->stable, &out);
     if (t->n_sample)
-        put_sample(t, &out);
+        buf_put_json_numbers(&out, "scores", t->sample, t->n_sample);
     if (t->pairs.n || t->pairs.dropped) {
         buf_puts(&out, ",\"pairs\":");
         pairs_encode(&t->pairs, &out);

@@ -3,6 +3,8 @@
 
 #include "unit.h"
 
+#include <math.h>
+
 static int holds(const struct buf *b, const char *z)
 {
     return str_eq(buf_str(b), str_of(z));
@@ -61,5 +63,21 @@ START_TEST(numbers_and_consume)
 }
 END_TEST
 
+START_TEST(json_has_no_numbers_that_are_not_finite)
+{
+    struct buf b;
+    buf_init(&b, 1000);
+    buf_put_json_number(&b, "a", 0.1);
+    buf_put_json_number(&b, "b", HUGE_VAL);
+    buf_put_json_number(&b, "c", -HUGE_VAL);
+    buf_put_json_number(&b, "d", nan(""));
+    buf_put_json_numbers(&b, "e", (const double[]){1, -0.5, 1e300}, 3);
+    buf_put_json_numbers(&b, "f", NULL, 0);
+    ck_assert(holds(&b, ",\"a\":0.1,\"b\":null,\"c\":null,\"d\":null,\"e\":[1.0,-0.5,1e+300],\"f\":[]"));
+    buf_done(&b);
+}
+END_TEST
+
 UNIT_MAIN("base/buf", appends_grow_and_keep_order, failure_past_the_maximum_sticks,
-          json_strings_are_escaped_and_valid_utf8, numbers_and_consume)
+          json_strings_are_escaped_and_valid_utf8, numbers_and_consume,
+          json_has_no_numbers_that_are_not_finite)
