@@ -456,6 +456,9 @@ START_TEST(a_database_that_cannot_be_opened_for_writing_is_tried_again)
     plan = &here;
     ck_assert_int_eq(r->ops->models(r, &a, &models, &n, &e), ERR_IO); // closes it
     here = (struct plan){.kind = FAULT_OPEN, .error = EIO, .countdown = 1};
+    ck_assert_int_eq(r->ops->models(r, &a, &models, &n, &e), ERR_READ_ONLY);
+    ck_assert_ptr_nonnull(strstr(e.hint, "Predictions go on"));
+    here = (struct plan){.kind = FAULT_OPEN, .error = EIO, .countdown = 1};
     ck_assert_int_eq(r->ops->alias_set(r, &CAUSE, STR("churn"), STR("blue"), 1, &e), ERR_READ_ONLY);
     ck_assert(here.fired);
     plan = NULL;
