@@ -227,6 +227,31 @@ static int check_sums(struct check *k, struct err *e)
     return rc ? check_sql_failed(k, e) : 0;
 }
 
+// Of a database that may not be written SQLite leaves the CHECK constraints out, so that it would not see
+// what a server fails at: the schema is made once more, in memory.
+static int check_schema(struct check *k, bool *ret_sound, struct err *e)
+{
+    static const char *const TEXTS = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"
+                                     " AND name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY rowid";
+    char what[400];
+    sqlite3 *copy = NULL;
+    sqlite3_stmt *st = NULL;
+    int rc = sqlite3_open_v2(":memory:", &copy, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    int code = sqlite3_prepare_v2(k->db, TEXTS, -1, &st, NULL) == SQLITE_OK ? 0 : check_sql_failed(k, e);
+    while (!code && rc == SQLITE_OK && sqlite3_step(st) == SQLITE_ROW)
+        rc = sqlite3_exec(copy, (const char *)sqlite3_column_text(st, 0), NULL, NULL, NULL);
+    if (rc == SQLITE_NOMEM)
+        code = err_set(e, ERR_NOMEM, "no memory to check the registry");
+    *ret_sound = !code && rc == SQLITE_OK;
+    if (!code && rc != SQLITE_OK) {
+        snprintf(what, sizeof what, "registry.db is damaged: its schema: %s", sqlite3_errmsg(copy));
+        report_error(k, "registry_damaged", RESTORE, what);
+    }
+    sqlite3_finalize(st);
+    sqlite3_close(copy);
+    return code;
+}
+
 int check_database(struct check *k, bool *ret_usable, struct err *e)
 {
     bool sound = false, references = false;
@@ -236,6 +261,8 @@ int check_database(struct check *k, bool *ret_usable, struct err *e)
         return check_sql_failed(k, e);
     int rc = ask_sqlite(k, "PRAGMA integrity_check(100)", "registry_damaged",
                         "registry.db is damaged: ", &sound, e);
+    if (!rc && sound)
+        rc = check_schema(k, &sound, e);
     if (rc || !sound)
         return rc;
     k->sum->schema = (int)schema;

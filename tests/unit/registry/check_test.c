@@ -233,6 +233,12 @@ START_TEST(each_rule_of_the_database_finds_what_breaks_it)
         {"row_damaged", "UPDATE models SET last_version = 77"},
         {"row_damaged", "UPDATE rollouts SET plan = '{}'"},
         {"artifact_digest", "UPDATE artifacts SET digest = upper(digest) WHERE version_id = 2"},
+        {"registry_damaged",
+         "PRAGMA writable_schema = ON; UPDATE sqlite_master"
+         " SET sql = replace(sql, 'number > 0', 'numbes > 0') WHERE name = 'rollout_events'"},
+        {"registry_damaged",
+         "PRAGMA writable_schema = ON; UPDATE sqlite_master"
+         " SET sql = replace(sql, 'SELECT RAISE', 'SELEKT RAISE') WHERE type = 'trigger'"},
     };
     for (size_t i = 0; i < sizeof BREAKS / sizeof BREAKS[0]; i++) {
         start();
