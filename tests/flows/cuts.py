@@ -24,7 +24,8 @@ class NotingClient(faults.Client):
     def __init__(self, server, records):
         super().__init__(server)
         self.records = records
-        self.steps = [Step(0, 0, {}, [])]
+        begun = records.stat().st_size  # with the first push, which nobody noted
+        self.steps = [Step(0, 0, {}, []), Step(0, begun, self.state(), [])]
 
     def call(self, method, path, **kwargs):
         begin = self.records.stat().st_size
