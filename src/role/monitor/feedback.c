@@ -16,6 +16,7 @@
 #include <yyjson.h>
 
 enum { VERDICTS = QUALITY_UNCHANGED + 1 };
+enum { LABELS_MAX = 100000 }; // of one request
 static const char *const NAMES[VERDICTS] = {"joined", "waiting", "corrected", "unchanged"};
 
 struct tally {
@@ -122,57 +123,114 @@ static void put_result(struct tally *t, uint32_t row, int rc, enum quality_verdi
     buf_putc(out, '}');
 }
 
-static void take_item(struct tally *t, yyjson_val *v)
+static uint64_t n_accepted(const struct tally *t)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < VERDICTS; i++)
+        n += t->n[i];
+    return n;
+}
+
+static bool is_full(const struct tally *t)
+{
+    return n_accepted(t) + t->refused >= LABELS_MAX;
+}
+
+// False, and not taken, where a request has no more labels.
+static bool take_item(struct tally *t, yyjson_val *v)
 {
     struct err e = {0};
     enum quality_verdict verdict = QUALITY_UNCHANGED;
     struct item item = {.wall_ns = t->now_ns};
+    if (is_full(t))
+        return false;
     int rc = read_item(v, &item, &e);
     if (rc || !yyjson_is_arr(item.label)) {
         rc = rc ? rc : take_label(t, &item, item.row, item.label, &verdict, &e);
         put_result(t, item.row, rc, verdict, &e);
-        return;
+        return true;
     }
     size_t i, n;
     yyjson_val *one;
     yyjson_arr_foreach(item.label, i, n, one)
     {
+        if (is_full(t))
+            return false;
         rc = take_label(t, &item, item.row + (uint32_t)i, one, &verdict, &e);
         put_result(t, item.row + (uint32_t)i, rc, verdict, &e);
     }
+    return true;
 }
 
-// What stands in the body, one value or several; ERR_BAD_JSON for the first that cannot be read: those before
-// it are taken already, and are told.
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+// Bytes of the value that begins here, so that its reader is given no more than it: by brackets and quotes
+// alone, as what is no value is for the reader to say.
+static size_t value_bytes(struct str s)
+{
+    size_t depth = 0, i = 0;
+    bool in_text = false;
+    for (; i < s.n; i++) {
+        char c = s.p[i];
+        if (in_text && c == '\\') {
+            i++;
+        } else if (c == '"') {
+            if (!in_text && depth == 0 && i > 0)
+                return i; // the next one
+            in_text = !in_text;
+            if (!in_text && depth == 0)
+                return i + 1;
+        } else if (in_text) {
+            continue;
+        } else if (c == '{' || c == '[') {
+            if (depth++ == 0 && i > 0)
+                return i;
+        } else if ((c == '}' || c == ']') && depth > 0) {
+            if (--depth == 0)
+                return i + 1;
+        } else if (depth == 0 && is_space(c)) {
+            return i;
+        }
+    }
+    return s.n;
+}
+
+static int take_value(struct tally *t, struct str value, struct err *e)
+{
+    yyjson_read_err why;
+    yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)value.p, value.n, 0, NULL, &why);
+    if (!doc)
+        return err_set(e, ERR_BAD_JSON, "not JSON at byte %zu: %s",
+                       (size_t)(value.p - t->r->body.p) + why.pos, why.msg);
+    yyjson_val *root = yyjson_doc_get_root(doc), *v;
+    size_t i, n;
+    bool taken = true;
+    if (yyjson_is_arr(root)) {
+        yyjson_arr_foreach(root, i, n, v) taken = taken && take_item(t, v);
+    } else {
+        taken = take_item(t, root);
+    }
+    yyjson_doc_free(doc);
+    return taken ? 0 : err_set(e, ERR_TOO_LARGE, "a request may have at most %d labels", LABELS_MAX);
+}
+
+// What stands in the body, one value or several; an error for the first that cannot be taken: those before it
+// are taken already, and are told.
 static int take_body(struct tally *t, struct err *e)
 {
     struct str rest = buf_str(&t->r->body);
     int rc = 0;
     while (!rc) {
-        while (rest.n && strchr(" \t\r\n", *rest.p)) {
-            rest.p++;
-            rest.n--;
-        }
+        while (rest.n && is_space(*rest.p))
+            rest = (struct str){rest.p + 1, rest.n - 1};
         if (rest.n == 0)
             break;
-        yyjson_read_err why;
-        yyjson_doc *doc =
-            yyjson_read_opts((char *)(uintptr_t)rest.p, rest.n, YYJSON_READ_STOP_WHEN_DONE, NULL, &why);
-        if (!doc) {
-            rc = err_set(e, ERR_BAD_JSON, "not JSON at byte %zu: %s",
-                         (size_t)(rest.p - t->r->body.p) + why.pos, why.msg);
-            break;
-        }
-        yyjson_val *root = yyjson_doc_get_root(doc), *v;
-        size_t i, n, used = yyjson_doc_get_read_size(doc);
-        if (yyjson_is_arr(root)) {
-            yyjson_arr_foreach(root, i, n, v) take_item(t, v);
-        } else {
-            take_item(t, root);
-        }
-        yyjson_doc_free(doc);
-        rest.p += used;
-        rest.n -= used;
+        struct str value = {rest.p, value_bytes(rest)};
+        rc = take_value(t, value, e);
+        rest = (struct str){rest.p + value.n, rest.n - value.n};
     }
     return rc;
 }
@@ -180,10 +238,7 @@ static int take_body(struct tally *t, struct err *e)
 static void answer(struct tally *t)
 {
     struct buf *out = &t->r->out;
-    uint64_t accepted = 0;
-    for (int i = 0; i < VERDICTS; i++)
-        accepted += t->n[i];
-    buf_printf(out, "{\"accepted\":%llu", (unsigned long long)accepted);
+    buf_printf(out, "{\"accepted\":%llu", (unsigned long long)n_accepted(t));
     for (int i = 0; i < VERDICTS; i++)
         buf_printf(out, ",\"%s\":%llu", NAMES[i], (unsigned long long)t->n[i]);
     buf_printf(out, ",\"refused\":%llu,\"results\":[", (unsigned long long)t->refused);
