@@ -235,15 +235,26 @@ static int take_body(struct tally *t, struct err *e)
     return rc;
 }
 
-static void answer(struct tally *t)
+static void put_counts(const struct tally *t, struct buf *out)
 {
-    struct buf *out = &t->r->out;
-    buf_printf(out, "{\"accepted\":%llu", (unsigned long long)n_accepted(t));
+    buf_printf(out, "\"accepted\":%llu", (unsigned long long)n_accepted(t));
     for (int i = 0; i < VERDICTS; i++)
         buf_printf(out, ",\"%s\":%llu", NAMES[i], (unsigned long long)t->n[i]);
     buf_printf(out, ",\"refused\":%llu,\"results\":[", (unsigned long long)t->refused);
     buf_put_str(out, buf_str(&t->results));
-    buf_puts(out, "]}");
+    buf_putc(out, ']');
+}
+
+// why NULL: all was taken.
+static void answer(const struct tally *t, const struct err *why, struct str counts)
+{
+    if (why) {
+        request_fail_with(t->r, why, counts);
+        return;
+    }
+    buf_putc(&t->r->out, '{');
+    buf_put_str(&t->r->out, counts);
+    buf_putc(&t->r->out, '}');
     request_answer(t->r, 200, "application/json");
 }
 
@@ -251,21 +262,22 @@ int feedback_take(struct request *r, struct err *e)
 {
     char model[LIMIT_MODEL_NAME_BYTES + 1] = "";
     struct request_param params[] = {{"model", .text = model, .size = sizeof model}};
-    struct err not_durable;
+    struct err why;
+    struct buf counts;
     int rc = request_params(r, params, 1, e);
     if (rc)
         return rc;
     struct tally t = {.r = r, .model = str_of(model), .now_ns = clock_wall_ns()};
     buf_init(&t.results, 64 << 20);
-    rc = take_body(&t, e);
-    if (quality_commit(r->m, &not_durable)) {
-        *e = not_durable; // a client tries again, to the same effect
-        rc = e->code;
-    }
-    if (!rc && t.results.failed)
+    buf_init(&counts, 65 << 20);
+    bool is_whole = take_body(&t, &why) == 0;
+    rc = quality_commit(r->m, e); // on an error a client tries again, to the same effect
+    put_counts(&t, &counts);
+    if (!rc && (t.results.failed || counts.failed))
         rc = err_set(e, ERR_NOMEM, "no memory for the answer");
     if (!rc)
-        answer(&t);
+        answer(&t, is_whole ? NULL : &why, buf_str(&counts));
     buf_done(&t.results);
+    buf_done(&counts);
     return rc;
 }

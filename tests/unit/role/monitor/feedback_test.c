@@ -118,6 +118,7 @@ START_TEST(a_request_has_so_many_labels_and_no_more)
     yyjson_doc_free(doc);
     doc = post((struct str){body, sizeof body}, 413);
     ck_assert_str_eq(yyjson_get_str(yyjson_obj_get(yyjson_doc_get_root(doc), "code")), "too_large");
+    ck_assert_uint_eq(number(doc, "refused"), LABELS);
     yyjson_doc_free(doc);
     body[0] = '[';
     for (size_t i = 1; i < sizeof body - 1; i += 2)
@@ -128,5 +129,25 @@ START_TEST(a_request_has_so_many_labels_and_no_more)
 }
 END_TEST
 
+START_TEST(what_was_taken_before_an_error_is_told_with_it)
+{
+    static const struct str BAD[] = {STR(ITEM("1", "1") "\n" ITEM("2", "{}") "\n{]"), STR("\0"),
+                                     STR(ITEM("1", "1") "\n\0\n" ITEM("2", "2"))};
+    static const unsigned ACCEPTED[] = {1, 0, 1}, RESULTS[] = {2, 0, 1};
+    start();
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        yyjson_doc *doc = post(BAD[i], 400);
+        yyjson_val *root = yyjson_doc_get_root(doc), *results = yyjson_obj_get(root, "results");
+        ck_assert_str_eq(yyjson_get_str(yyjson_obj_get(root, "code")), "bad_json");
+        ck_assert(yyjson_is_uint(yyjson_obj_get(root, "accepted")) && yyjson_is_arr(results));
+        ck_assert_uint_eq(number(doc, "accepted"), ACCEPTED[i]);
+        ck_assert_uint_eq(yyjson_arr_size(results), RESULTS[i]);
+        yyjson_doc_free(doc);
+    }
+    end();
+}
+END_TEST
+
 UNIT_MAIN("role/monitor/feedback", items_may_stand_in_any_of_the_ways_that_json_knows,
-          a_body_is_read_once_whatever_stands_in_it, a_request_has_so_many_labels_and_no_more)
+          a_body_is_read_once_whatever_stands_in_it, a_request_has_so_many_labels_and_no_more,
+          what_was_taken_before_an_error_is_told_with_it)
