@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// An array that is emptied with each message.
+// An array that is emptied from its front as messages go out.
 #include "role/monitor/label_news.h"
 
 #include "role/ipc.h"
@@ -7,6 +7,7 @@
 #include "rollout/split.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { MESSAGE_ITEMS = 8192 }; // of one message
 
@@ -19,6 +20,7 @@ struct item {
 
 struct label_news {
     uint32_t n;
+    uint64_t n_lost; // for which there was no room
     struct item items[LABEL_NEWS_MAX];
 };
 
@@ -48,8 +50,12 @@ void label_news_add(struct label_news *n, const struct join_row *row)
 {
     const struct outcome *o = &row->outcome;
     bool is_wrong, is_drawn = o->weight_bp > 0 && o->weight_bp < SPLIT_BUCKETS;
-    if (!n || row->row != 0 || !is_drawn || n->n == LABEL_NEWS_MAX || !is_decision(row, &is_wrong))
+    if (!n || row->row != 0 || !is_drawn || !is_decision(row, &is_wrong))
         return;
+    if (n->n == LABEL_NEWS_MAX) {
+        n->n_lost++;
+        return;
+    }
     n->items[n->n++] = (struct item){o->deployment, o->wall_ns, o->weight_bp, o->bucket, o->arm, is_wrong};
 }
 
@@ -69,14 +75,27 @@ uint32_t label_news_put(const struct label_news *n, uint32_t from, struct buf *o
 void label_news_tell(struct monitor *m)
 {
     struct label_news *n = m->label_news;
-    for (uint32_t at = 0; n && at < n->n;) {
+    uint32_t told = 0;
+    bool takes = true;
+    while (n && takes && told < n->n) {
         struct buf out;
         buf_init(&out, IPC_PAYLOAD_MAX);
-        at = label_news_put(n, at, &out);
-        if (!out.failed)
-            served_tell(m->served, IPC_LABELS, buf_str(&out));
+        uint32_t end = label_news_put(n, told, &out);
+        takes = !out.failed && served_tell(m->served, IPC_LABELS, buf_str(&out));
+        told = takes ? end : told;
         buf_done(&out);
     }
-    if (n)
-        n->n = 0;
+    if (told == 0)
+        return;
+    n->n -= told;
+    memmove(n->items, n->items + told, n->n * sizeof n->items[0]);
+}
+
+void label_news_put_metrics(const struct label_news *n, struct buf *out)
+{
+    buf_printf(out,
+               "# HELP slipway_rollout_labels_lost_total Labels that rollouts did not hear of, as too many "
+               "waited for the controller.\n# TYPE slipway_rollout_labels_lost_total counter\n"
+               "slipway_rollout_labels_lost_total %llu\n",
+               (unsigned long long)n->n_lost);
 }

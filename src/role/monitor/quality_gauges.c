@@ -69,4 +69,6 @@ void quality_put_metrics(const struct monitor *m, struct buf *out)
 {
     if (m->judge && !m->judge->gauges.failed)
         buf_put_str(out, buf_str(&m->judge->gauges));
+    if (m->label_news)
+        label_news_put_metrics(m->label_news, out);
 }

@@ -147,16 +147,17 @@ int served_start(struct monitor *m, struct err *e)
     return 0;
 }
 
-void served_tell(struct served *k, uint16_t type, struct str payload)
+bool served_tell(struct served *k, uint16_t type, struct str payload)
 {
     struct err e;
     if (!k || !k->connected || msg_conn_pending(&k->conn))
-        return;
+        return false;
     int rc = msg_conn_send(&k->conn, type, payload, NULL, 0, &e);
     if (rc == 0 && msg_conn_pending(&k->conn))
         rc = loop_change(k->m->loop, &k->watch, EPOLLIN | EPOLLOUT, &e);
     if (rc)
         disconnect(k, &e);
+    return rc == 0;
 }
 
 void served_free(struct served *k)

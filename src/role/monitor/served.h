@@ -7,6 +7,6 @@
 
 // Connects, now or as soon as the controller is there. ERR_NOMEM.
 int served_start(struct monitor *m, struct err *e) ERR_CHECKED;
-// Says something to the controller, or nothing while it is away or does not read.
-void served_tell(struct served *k, uint16_t type, struct str payload); // NULL is fine
+// Says something to the controller; false, and nothing was said, while it is away or does not read.
+bool served_tell(struct served *k, uint16_t type, struct str payload); // NULL is fine
 void served_free(struct served *k);                                    // NULL is fine

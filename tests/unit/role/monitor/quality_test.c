@@ -426,8 +426,8 @@ START_TEST(rollouts_are_told_of_the_first_label_of_what_they_drew)
     label(6, 0, 0);
     drawn = (struct record_head){0};
     news_are("{\"labels\":[[7,1,2000,77,@,1],[7,1,2000,77,@,0],[7,0,8000,9000,@,0]]}");
-    label_news_tell(&m); // to nobody
-    news_are("{\"labels\":[]}");
+    label_news_tell(&m); // to nobody: they wait
+    news_are("{\"labels\":[[7,1,2000,77,@,1],[7,1,2000,77,@,0],[7,0,8000,9000,@,0]]}");
     end();
 }
 END_TEST
