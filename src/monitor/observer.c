@@ -107,7 +107,8 @@ static int builders_make(struct observer *o, struct err *e)
     return made ? 0 : no_memory(e);
 }
 
-// Takes the profile: new windows in its bins, and nothing found yet.
+// Takes the profile: new windows in its bins, and nothing found yet. Without memory for those nothing is
+// watched any more: no window, no columns.
 static int adopt(struct observer *o, struct profile *p, bool is_own, struct err *e)
 {
     uint64_t from = o->now.from_wall_ns;
@@ -130,6 +131,8 @@ static int adopt(struct observer *o, struct profile *p, bool is_own, struct err 
     o->refused_finding = (struct finding){0};
     int rc = windows_init(o, e);
     o->now.from_wall_ns = from;
+    if (rc)
+        o->n_columns = 0;
     return rc;
 }
 
@@ -175,6 +178,7 @@ int observer_new(const struct observer_spec *spec, struct observer **ret, struct
         c->name.p = str_dup(c->name);
         named = c->name.p != NULL;
     }
+    o->n_names = o->n_columns;
     o->now.from_wall_ns = spec->wall_ns;
     int rc = adopt(o, spec->profile, false, e);
     if (!rc && !named)
@@ -196,7 +200,7 @@ void observer_free(struct observer *o)
     windows_done(o);
     builders_free(o);
     profile_free(o->profile);
-    for (uint32_t i = 0; i < o->n_columns; i++)
+    for (uint32_t i = 0; i < o->n_names; i++)
         free((void *)(uintptr_t)o->columns[i].column.name.p);
     free(o->columns);
     free(o);
@@ -265,9 +269,7 @@ static void close_first(struct observer *o, uint64_t wall_ns)
         return; // the window goes on
     builders_free(o);
     o->now.from_wall_ns = wall_ns;
-    // Without memory nothing is watched: no window, no columns.
-    if (adopt(o, p, true, &ignored))
-        o->n_columns = 0;
+    (void)!adopt(o, p, true, &ignored);
 }
 
 static void judge_requests(struct observer *o, const struct observer_window *w)

@@ -46,7 +46,8 @@ struct observer {
     uint64_t window_ns;
     uint32_t window_rows;
     uint32_t n_columns, n_cells;
-    struct observer_state *columns;   // (n_columns)
+    struct observer_state *columns; // (n_names), of which n_columns are watched: all, or without memory none
+    uint32_t n_names;
     struct profile *profile;          // NULL while the first window goes on
     bool is_own_profile;              // made here, of live windows
     struct profile_builder *builders; // (n_columns) while there is no profile
@@ -95,7 +96,7 @@ void observer_compare(struct observer *o, uint32_t column);
 uint32_t observer_sum(struct observer *o, uint32_t n, uint64_t from_wall_ns, struct observer_window *ret);
 void observer_sum_done(struct observer_window *w);
 // Such windows become the baseline; findings begin anew. ERR_CONFLICT when there are none,
-// or too few rows in them; ERR_NOMEM.
+// or too few rows in them; ERR_NOMEM, after which nothing may be watched any more.
 int observer_rebase(struct observer *o, uint32_t n, uint64_t from_wall_ns, struct str source,
                     struct err *e) ERR_CHECKED;
 const struct observer_window *observer_last(const struct observer *o); // the newest closed; NULL before

@@ -11,6 +11,20 @@
 #include <yyjson.h>
 
 enum { N = 1000 }; // rows of a window
+
+// Memory runs out at the n-th calloc from now on (--wrap); 0: never.
+static int n_callocs_left;
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    if (n_callocs_left == 1)
+        return NULL;
+    n_callocs_left -= n_callocs_left > 1;
+    return __real_calloc(n, size);
+}
+
 static const struct observer_column COLUMNS[] = {{STR("age"), false, false},
                                                  {STR("color"), false, true},
                                                  {STR("more"), false, false},
@@ -266,6 +280,41 @@ START_TEST(live_windows_become_the_baseline)
 }
 END_TEST
 
+// A baseline that cannot be taken, at each of its allocations; traffic goes on.
+START_TEST(without_memory_for_a_baseline_nothing_is_watched_and_nothing_breaks)
+{
+    static const struct like usual = {.missing = .02};
+    int rc = -1;
+    unsigned n_unwatched = 0;
+    for (int at = 1; rc; at++) {
+        struct stats_random r;
+        struct err e;
+        struct buf text;
+        stats_random_init(&r, 58);
+        struct observer *o = observe(baseline(&r), N);
+        windows(o, &r, &usual, 3);
+        n_callocs_left = at;
+        rc = observer_rebase(o, 3, 0, STR("live"), &e);
+        n_callocs_left = 0;
+        n_unwatched += o->n_columns == 0;
+        for (int i = 0; i < N; i++)
+            row(o, &r, &usual, NULL);
+        ck_assert_int_eq(observer_tick(o, o->now.from_wall_ns + 1000), o->n_columns != 0);
+        while (observer_work(o))
+            ;
+        buf_init(&text, 1 << 20);
+        observer_put(o, 0, 3, &text);
+        buf_putc(&text, '\0');
+        ck_assert_int_eq(strstr(text.p, "unwatched") != NULL, o->n_columns == 0);
+        buf_clear(&text);
+        observer_save(o, &text);
+        buf_done(&text);
+        observer_free(o);
+    }
+    ck_assert_uint_gt(n_unwatched, OBSERVER_WINDOWS);
+}
+END_TEST
+
 START_TEST(of_many_rows_a_share_is_taken_and_memory_does_not_grow)
 {
     struct stats_random r;
@@ -452,5 +501,6 @@ END_TEST
 UNIT_MAIN("monitor/observer", each_kind_of_change_is_found_and_nothing_else, one_window_is_no_finding,
           a_window_ends_when_it_has_time_and_rows, requests_that_are_refused_are_a_finding,
           live_windows_become_the_baseline, of_many_rows_a_share_is_taken_and_memory_does_not_grow,
-          state_survives_as_bytes, damaged_or_other_state_is_refused, the_answer_is_json_with_every_column,
+          without_memory_for_a_baseline_nothing_is_watched_and_nothing_breaks, state_survives_as_bytes,
+          damaged_or_other_state_is_refused, the_answer_is_json_with_every_column,
           weeks_without_drift_raise_nothing, half_a_deviation_is_found_within_three_windows)
