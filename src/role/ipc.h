@@ -121,7 +121,8 @@
 //     controller IPC_RESPONSE {"status":201,"content_type":"application/json"}   maybe before the body's end;
 //                             "length":N where it is known, "lines":true where what happens is said as it
 //                             happens: the gateway then passes the body on as it comes
-//     controller IPC_BODY*, IPC_END, and it closes. A connection that ends without IPC_END was cut off.
+//     controller IPC_BODY*, at most IPC_ANSWER_MAX unless the gateway passes them on, IPC_END, and it closes.
+//                             A connection that ends without IPC_END was cut off.
 #pragma once
 
 enum ipc_type {
@@ -144,4 +145,9 @@ enum ipc_type {
     IPC_LABELS,
 };
 
-enum { IPC_PROTOCOL = 1, IPC_BODY_MAX = 64 << 10, IPC_PAYLOAD_MAX = 16 << 20 };
+enum {
+    IPC_PROTOCOL = 1,
+    IPC_BODY_MAX = 64 << 10,
+    IPC_PAYLOAD_MAX = 16 << 20,
+    IPC_ANSWER_MAX = 64 << 20, // an answer that has no "length" and no "lines"
+};

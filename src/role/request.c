@@ -13,7 +13,7 @@
 #include <yyjson.h>
 
 enum {
-    ANSWER_MAX = 256 << 20,   // bytes of one answer held in memory
+    LINES_MAX = 256 << 20,    // bytes of lines held in memory; their sender heeds on_drained
     PENDING_HIGH = 256 << 10, // bytes queued for the gateway before it must read some
 };
 
@@ -145,6 +145,14 @@ void request_answer(struct request *r, int status, const char *content_type)
 {
     if (r->is_answered || r->is_over)
         return;
+    if (r->out.failed) { // it is not whole
+        struct err e;
+        err_set(&e, ERR_TOO_LARGE, "the answer has more than %d bytes, or there is no memory for it",
+                IPC_ANSWER_MAX);
+        err_hint(&e, "Ask for less.");
+        request_fail(r, &e);
+        return;
+    }
     r->is_answered = true;
     if (r->has_lines) { // one more, whatever its status
         buf_putc(&r->out, '\n');
@@ -179,6 +187,8 @@ void request_fail_with(struct request *r, const struct err *e, struct str member
         buf_put_str(&r->out, members);
         buf_putc(&r->out, '}');
     }
+    if (r->out.failed)
+        buf_clear(&r->out); // the status has to do
     if (err_http_status(e->code) >= 500)
         log_event(r->peer->peers->log, LOG_LEVEL_ERROR, "request_failed", LOG_Z("request_id", r->request_id),
                   LOG_Z("code", err_name(e->code)), LOG_Z("message", e->msg));
@@ -310,8 +320,8 @@ int request_start(struct peer *p, struct str payload, struct err *e)
     }
     *r = (struct request){.peer = p, .owner = p->peers->owner};
     buf_init(&r->body, LIMIT_MANIFEST_BYTES);
-    buf_init(&r->out, ANSWER_MAX);
-    buf_init(&r->lines, ANSWER_MAX);
+    buf_init(&r->out, IPC_ANSWER_MAX);
+    buf_init(&r->lines, LINES_MAX);
     struct str method = {0}, path = {0};
     bool has_body = false;
     int rc = head_parse(r, yyjson_doc_get_root(doc), &has_body, &method, &path, e);

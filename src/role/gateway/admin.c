@@ -15,7 +15,7 @@
 #include <unistd.h>
 #include <yyjson.h>
 
-enum { ANSWER_MAX = 64 << 20, UPLOAD_PENDING_MAX = 1 << 20 };
+enum { ANSWER_MAX = IPC_ANSWER_MAX, UPLOAD_PENDING_MAX = 1 << 20 };
 static const char LINES_TYPE[] = "application/x-ndjson";
 
 struct admin_call {

@@ -2,6 +2,7 @@
 // What the prediction log is asked for. Files are read by a process of its own (role/log_worker.h), whose
 // lines are passed on as fast as the client takes them.
 #include "os/proc.h"
+#include "role/ipc.h"
 #include "role/log_worker.h"
 #include "role/monitor/log_parts.h"
 #include "role/monitor/routes.h"
@@ -16,7 +17,7 @@
 #include <unistd.h>
 #include <yyjson.h>
 
-enum { WAITING_MAX = 256 << 10, READ_BYTES = 64 << 10, QUERIES_MAX = 8 };
+enum { WAITING_MAX = 256 << 10, READ_BYTES = 64 << 10, QUERIES_MAX = 8, LINE_MAX_BYTES = 32 << 20 };
 
 struct query {
     struct request *r;
@@ -78,11 +79,28 @@ static void pass_on(struct query *q)
     buf_consume(&q->text, q->text.n - rest.n);
 }
 
-static void finish(struct query *q)
+static void stop_reading(struct query *q)
 {
     loop_remove(q->r->m->loop, &q->readable);
     close(q->readable.fd);
     q->readable.fd = -1;
+}
+
+// q may be gone after this.
+static void refuse(struct query *q)
+{
+    struct err e;
+    stop_reading(q);
+    err_set(&e, ERR_TOO_LARGE, "the lines have more than %d bytes together, or one of them more than %d",
+            IPC_ANSWER_MAX, LINE_MAX_BYTES);
+    err_hint(&e, "Ask with 'Accept: application/x-ndjson', which has no limit on all of them, or for fewer: "
+                 "limit=, from=, to=.");
+    request_fail(q->r, &e);
+}
+
+static void finish(struct query *q)
+{
+    stop_reading(q);
     pass_on(q);
     if (!q->r->is_over)
         answer(q);
@@ -94,7 +112,11 @@ static void on_readable(struct watch *w, uint32_t events)
     struct query *q = (struct query *)((char *)w - offsetof(struct query, readable));
     struct request *r = q->r;
     char *to = buf_reserve(&q->text, READ_BYTES);
-    ssize_t n = to ? read(w->fd, to, READ_BYTES) : 0;
+    if (!to) {
+        refuse(q);
+        return;
+    }
+    ssize_t n = read(w->fd, to, READ_BYTES);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
@@ -103,7 +125,11 @@ static void on_readable(struct watch *w, uint32_t events)
     }
     buf_advance(&q->text, (size_t)n);
     pass_on(q);
-    if (!r->is_over && r->lines.n > WAITING_MAX && !q->is_paused) {
+    if (r->is_over)
+        return;
+    if (r->out.failed) {
+        refuse(q);
+    } else if (r->lines.n > WAITING_MAX && !q->is_paused) {
         q->is_paused = true;
         loop_remove(r->m->loop, w);
     }
@@ -157,7 +183,7 @@ static int ask(struct request *r, const char *kind, const char *argument, struct
     if (!q)
         return err_set(e, ERR_NOMEM, "no memory to look into the prediction log");
     *q = (struct query){.r = r, .proc.pidfd = -1, .readable.fd = -1};
-    buf_init(&q->text, 32 << 20);
+    buf_init(&q->text, LINE_MAX_BYTES);
     r->state = q;
     r->state_free = query_free;
     r->on_drained = on_drained;
