@@ -9,6 +9,7 @@
 #include "os/file.h"
 #include "predlog/record.h"
 #include "registry/registry.h"
+#include "role/monitor/drift_sweep.h"
 #include "role/monitor/drift_values.h"
 #include "role/monitor/models.h"
 #include "settings/settings.h"
@@ -28,6 +29,7 @@ enum {
     STATE_BYTES_MAX = 64 << 20,
     NAME_MAX_BYTES = 64,
     WORK_NS = 20 * 1000000, // of comparing, in a tick
+    SWEEP_S = 3600,         // between looks for files that nobody needs
 };
 
 struct entry {
@@ -46,6 +48,7 @@ struct drift {
     struct entry *by_slot[LIMIT_DEPLOYMENTS];
     struct entry entries[ENTRIES];
     size_t n, next_save;
+    uint64_t swept_mono_ns; // 0: not yet
 };
 
 // ---- files
@@ -232,12 +235,18 @@ static void entry_add(struct monitor *m, struct version *v)
     m->drift->n++;
 }
 
-static struct entry *entry_of(struct drift *d, uint64_t deployment)
+static const struct entry *entry_known(const struct drift *d, uint64_t deployment)
 {
     for (size_t i = 0; i < d->n; i++)
         if (d->entries[i].deployment == deployment)
             return &d->entries[i];
     return NULL;
+}
+
+static struct entry *entry_of(struct drift *d, uint64_t deployment)
+{
+    const struct entry *x = entry_known(d, deployment);
+    return x ? &d->entries[x - d->entries] : NULL;
 }
 
 // Versions that left are saved and let go; what comes back goes on where it was.
@@ -318,10 +327,34 @@ static void say_level(struct monitor *m, struct entry *x)
     x->said = now;
 }
 
+static bool is_watched(const void *d, uint64_t deployment)
+{
+    return entry_known(d, deployment) != NULL;
+}
+
+static void sweep(struct monitor *m, uint64_t mono_ns, uint64_t wall_ns)
+{
+    struct drift *d = m->drift;
+    struct err e;
+    uint64_t n = 0;
+    if (!models_are_complete(m->models) ||
+        (d->swept_mono_ns && mono_ns - d->swept_mono_ns < SWEEP_S * UINT64_C(1000000000)))
+        return;
+    d->swept_mono_ns = mono_ns;
+    const struct drift_sweep s = {
+        .dir_fd = d->dir_fd, .is_watched = is_watched, .ctx = d, .wall_ns = wall_ns};
+    if (drift_sweep(&s, &n, &e))
+        log_event(&m->log, LOG_LEVEL_WARN, "drift_not_swept", LOG_Z("message", e.msg));
+    if (n)
+        log_event(&m->log, LOG_LEVEL_INFO, "drift_swept", LOG_INT("files", (int64_t)n));
+}
+
 void drift_tick(struct monitor *m)
 {
     struct drift *d = m->drift;
     uint64_t began = clock_mono_ns(), wall = clock_wall_ns();
+    if (d)
+        sweep(m, began, wall);
     for (size_t i = 0; d && i < d->n; i++) {
         struct entry *x = &d->entries[i];
         struct err e;
