@@ -73,12 +73,19 @@ static void windows_done(struct observer *o)
 
 static size_t window_bytes(const struct observer *o)
 {
-    return o->n_columns * sizeof(struct tally) + o->n_cells * sizeof(uint32_t);
+    return o->n_columns * sizeof(struct tally) + o->n_cells * sizeof(uint64_t);
+}
+
+// What a window is taken for when it is said how many are kept: state goes by that number, and was written
+// when counts had half the size.
+static size_t window_cost(const struct observer *o)
+{
+    return 2 * ((size_t)64 * o->n_columns + sizeof(uint32_t) * o->n_cells + 1);
 }
 
 static int windows_init(struct observer *o, struct err *e)
 {
-    size_t kept = OBSERVER_WINDOW_BYTES / (window_bytes(o) + 1);
+    size_t kept = OBSERVER_WINDOW_BYTES / window_cost(o);
     kept = kept > OBSERVER_WINDOWS ? OBSERVER_WINDOWS : kept;
     kept = kept < OBSERVER_WINDOWS_MIN ? OBSERVER_WINDOWS_MIN : kept;
     o->closed = calloc(kept, sizeof *o->closed);
@@ -275,8 +282,7 @@ static void close_first(struct observer *o, uint64_t wall_ns)
 static void judge_requests(struct observer *o, const struct observer_window *w)
 {
     const struct profile_column any = {.n = o->profile->n_rows};
-    const struct tally t = {
-        .n = (uint32_t)w->n_requests, .n_wrong = (uint32_t)w->n_refused, .cells = w->cells};
+    const struct tally t = {.n = w->n_requests, .n_wrong = w->n_refused, .cells = w->cells};
     struct verdict v;
     verdict_of(&t, &any, HUGE_VAL, &o->random, &v);
     o->refused = v.rates[DRIFT_WRONG];
@@ -396,7 +402,7 @@ static bool copy_column(struct profile *p, struct profile_column *to, const stru
     }
     to->is_complete = from->is_complete && t->n_unseen == 0;
     to->is_whole = from->is_whole && t->n_wrong == 0;
-    to->mean = t->n ? t->sum / t->n : from->mean;
+    to->mean = t->n ? t->sum / (double)t->n : from->mean;
     if (t->has_range) {
         to->min = t->min;
         to->max = t->max;

@@ -15,7 +15,7 @@
 enum {
     OBSERVER_VALUES_PER_S = 200000,
     OBSERVER_WINDOWS = 24, // closed ones that are kept in full, fewer where they would take more than
-    OBSERVER_WINDOW_BYTES = 8 << 20, // this together; never fewer than OBSERVER_WINDOWS_MIN
+    OBSERVER_WINDOW_BYTES = 16 << 20, // this together; never fewer than OBSERVER_WINDOWS_MIN
     OBSERVER_WINDOWS_MIN = 4,
     OBSERVER_HISTORY = 168, // windows of which the effects are kept
 };
@@ -30,7 +30,7 @@ struct observer_window {
     uint64_t n_seen, n_rows;        // rows that came, and those of them that were taken
     uint64_t n_requests, n_refused; // requests, and those refused for what stood in them
     struct tally *tallies;          // (n_columns)
-    uint32_t *cells;                // of all tallies
+    uint64_t *cells;                // of all tallies
 };
 
 struct observer_state {
@@ -105,6 +105,6 @@ size_t observer_bytes(const struct observer *o);
 // State: counts, history and findings, of a window that goes on, too. Not the profile, which is
 // profile_encode's where is_own_profile.
 void observer_save(const struct observer *o, struct buf *out);
-// Into a new observer of the same columns and profile. ERR_INVALID: not that, or damaged; the observer is as
-// new then. ERR_NOMEM.
+// Into a new observer of the same columns and profile; also what builds wrote whose counts had 32 bits.
+// ERR_INVALID: not that, or damaged; the observer is as new then. ERR_NOMEM.
 int observer_load(struct observer *o, struct str bytes, struct err *e) ERR_CHECKED;

@@ -82,7 +82,7 @@ static void put_column(struct buf *out, const struct observer *o, const struct o
         put_number(out, "baseline_median",
                    c->kind == PROFILE_NUMBER ? c->quantiles[PROFILE_MEDIAN] : (double)NAN);
     }
-    buf_printf(out, ",\"below\":%u,\"above\":%u", t->n_below, t->n_above);
+    buf_printf(out, ",\"below\":%" PRIu64 ",\"above\":%" PRIu64, t->n_below, t->n_above);
     put_rates(out, v);
     put_history(out, o, s);
     buf_putc(out, '}');

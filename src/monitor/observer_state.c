@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const uint32_t FORMAT = 1;
+static const uint32_t FORMAT = 2, NARROW_FORMAT = 1; // counts of 64 and of 32 bits
 static const struct siphash_key SEAL = {0x6f627365, 0x72766572}, SHAPE = {0x636f6c75, 0x6d6e7321};
 enum { STEPS_MAX = 1 << 20 };
 
@@ -17,6 +17,7 @@ enum { STEPS_MAX = 1 << 20 };
 struct walk {
     struct buf *out; // writing; else
     struct str in;   // reading
+    bool is_narrow;  // NARROW_FORMAT
     bool failed;
 };
 
@@ -56,6 +57,19 @@ static void flag(struct walk *w, bool *v)
     *v = byte != 0;
 }
 
+static void counts(struct walk *w, uint64_t *v, uint32_t n)
+{
+    if (!w->is_narrow) {
+        bytes(w, v, n * sizeof *v);
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t narrow = 0;
+        u32(w, &narrow);
+        v[i] = narrow;
+    }
+}
+
 // A count that memory follows: bounded before it is believed.
 static void size(struct walk *w, uint32_t *v, uint32_t max)
 {
@@ -70,23 +84,23 @@ static void size(struct walk *w, uint32_t *v, uint32_t max)
 
 static void walk_tally(struct walk *w, struct tally *t, uint32_t n_cells)
 {
-    uint32_t *const counts[] = {&t->n, &t->n_missing, &t->n_below, &t->n_above, &t->n_unseen, &t->n_wrong};
-    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
-        u32(w, counts[i]);
+    uint64_t *const all[] = {&t->n, &t->n_missing, &t->n_below, &t->n_above, &t->n_unseen, &t->n_wrong};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        counts(w, all[i], 1);
     number(w, &t->sum);
     number(w, &t->min);
     number(w, &t->max);
     flag(w, &t->has_range);
     if (t->cells)
-        bytes(w, t->cells, n_cells * sizeof *t->cells);
+        counts(w, t->cells, n_cells);
 }
 
 static void walk_window(struct walk *w, const struct observer *o, struct observer_window *x)
 {
-    uint64_t *const counts[] = {&x->from_wall_ns, &x->to_wall_ns, &x->n_seen,
-                                &x->n_rows,       &x->n_requests, &x->n_refused};
-    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
-        u64(w, counts[i]);
+    uint64_t *const all[] = {&x->from_wall_ns, &x->to_wall_ns, &x->n_seen,
+                             &x->n_rows,       &x->n_requests, &x->n_refused};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        u64(w, all[i]);
     for (uint32_t i = 0; i < o->n_columns; i++)
         walk_tally(w, &x->tallies[i], o->columns[i].reference ? profile_cells(o->columns[i].reference) : 0);
 }
@@ -223,7 +237,7 @@ void observer_save(const struct observer *o, struct buf *out)
     buf_put(out, &seal, sizeof seal);
 }
 
-static bool is_sealed(const struct observer *o, struct str *bytes_in)
+static bool is_sealed(const struct observer *o, struct str *bytes_in, bool *ret_narrow)
 {
     uint32_t format;
     uint64_t shaped, seal;
@@ -233,7 +247,8 @@ static bool is_sealed(const struct observer *o, struct str *bytes_in)
     memcpy(&seal, bytes_in->p + bytes_in->n, sizeof seal);
     memcpy(&format, bytes_in->p, sizeof format);
     memcpy(&shaped, bytes_in->p + sizeof format, sizeof shaped);
-    if (format != FORMAT || shaped != shape(o) || seal != siphash(SEAL, *bytes_in))
+    *ret_narrow = format == NARROW_FORMAT;
+    if ((format != FORMAT && !*ret_narrow) || shaped != shape(o) || seal != siphash(SEAL, *bytes_in))
         return false;
     bytes_in->p += sizeof format + sizeof shaped;
     bytes_in->n -= sizeof format + sizeof shaped;
@@ -243,7 +258,7 @@ static bool is_sealed(const struct observer *o, struct str *bytes_in)
 int observer_load(struct observer *o, struct str bytes_in, struct err *e)
 {
     struct walk w = {.in = bytes_in};
-    if (!is_sealed(o, &w.in))
+    if (!is_sealed(o, &w.in, &w.is_narrow))
         return err_set(e, ERR_INVALID, "the state of the drift monitor is of another baseline, or damaged");
     walk_observer(&w, o);
     if (w.failed || w.in.n)

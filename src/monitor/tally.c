@@ -92,12 +92,12 @@ static void compare_share(struct drift_rate *r, double k, double n, double l, do
 
 static void compare_shares(const struct tally *t, const struct profile_column *c, struct verdict *ret)
 {
-    double n = (double)c->n, m = t->n;
-    compare_share(&ret->rates[DRIFT_MISSING], (double)c->n_missing, n + (double)c->n_missing, t->n_missing,
-                  m + t->n_missing);
-    compare_share(&ret->rates[DRIFT_OUTSIDE], 0, n, (double)t->n_below + t->n_above, m);
-    compare_share(&ret->rates[DRIFT_UNSEEN], 0, n, t->n_unseen, m);
-    compare_share(&ret->rates[DRIFT_WRONG], 0, n, t->n_wrong, m);
+    double n = (double)c->n, m = (double)t->n, missing = (double)t->n_missing;
+    compare_share(&ret->rates[DRIFT_MISSING], (double)c->n_missing, n + (double)c->n_missing, missing,
+                  m + missing);
+    compare_share(&ret->rates[DRIFT_OUTSIDE], 0, n, (double)(t->n_below + t->n_above), m);
+    compare_share(&ret->rates[DRIFT_UNSEEN], 0, n, (double)t->n_unseen, m);
+    compare_share(&ret->rates[DRIFT_WRONG], 0, n, (double)t->n_wrong, m);
 }
 
 // Bins put together until each has about a twentieth of the baseline.
@@ -167,7 +167,7 @@ void verdict_of(const struct tally *t, const struct profile_column *c, double as
     *ret = (struct verdict){
         .n = t->n, .n_missing = t->n_missing, .effect = (double)NAN, .noise = (double)NAN, .w1 = (double)NAN};
     ret->psi = ret->js = ret->ks = ret->median = (double)NAN;
-    ret->mean = t->n ? t->sum / t->n : (double)NAN;
+    ret->mean = t->n ? t->sum / (double)t->n : (double)NAN;
     if (!c || !t->cells)
         return;
     compare_shares(t, c, ret);
@@ -186,7 +186,7 @@ bool verdict_largest_change(const struct tally *t, const struct profile_column *
 {
     double most = 0;
     for (uint32_t i = 0; t->n && c->n && i < profile_cells(c); i++) {
-        double before = (double)c->counts[i] / (double)c->n, now = (double)t->cells[i] / t->n;
+        double before = (double)c->counts[i] / (double)c->n, now = (double)t->cells[i] / (double)t->n;
         if (fabs(now - before) <= most)
             continue;
         most = fabs(now - before);

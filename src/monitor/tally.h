@@ -7,13 +7,13 @@
 #include "stats/random.h"
 
 struct tally {
-    uint32_t n, n_missing;     // values, and missing ones besides
-    uint32_t n_below, n_above; // beyond the range of the baseline; they count in the outer bins
-    uint32_t n_unseen;         // values of a category that the baseline knows all of, and not these
-    uint32_t n_wrong;          // fractions where there were whole numbers; infinities
+    uint64_t n, n_missing;     // values, and missing ones besides
+    uint64_t n_below, n_above; // beyond the range of the baseline; they count in the outer bins
+    uint64_t n_unseen;         // values of a category that the baseline knows all of, and not these
+    uint64_t n_wrong;          // fractions where there were whole numbers; infinities
     double sum, min, max;      // of finite numbers; min and max only once there was one
     bool has_range;
-    uint32_t *cells; // (profile_cells) borrowed; NULL without a baseline
+    uint64_t *cells; // (profile_cells) borrowed; NULL without a baseline
 };
 
 // c NULL: a column that the baseline does not have; then only n, n_missing and sum are kept.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Windows, findings and their sentences, learning, a new baseline, sampling, state; and test 10: false alarms
 // of a week, power.
+#include "base/siphash.h"
 #include "drift_weeks.h"
 #include "monitor/observer_json.h"
 #include "unit.h"
@@ -404,6 +405,134 @@ START_TEST(state_survives_as_bytes)
 }
 END_TEST
 
+// The state as builds wrote it whose counts had 32 bits: a walk over that of today.
+struct narrow {
+    const char *from;
+    struct buf *to;
+};
+
+static void copy(struct narrow *w, size_t bytes)
+{
+    buf_put(w->to, w->from, bytes);
+    w->from += bytes;
+}
+
+static void narrow(struct narrow *w, uint32_t n)
+{
+    for (uint64_t v; n--; w->from += sizeof v) {
+        memcpy(&v, w->from, sizeof v);
+        ck_assert_uint_le(v, UINT32_MAX);
+        buf_put(w->to, &(uint32_t){(uint32_t)v}, sizeof(uint32_t));
+    }
+}
+
+static void narrow_window(struct narrow *w, const struct observer *o)
+{
+    copy(w, 6 * sizeof(uint64_t));
+    for (uint32_t i = 0; i < o->n_columns; i++) {
+        narrow(w, 6);
+        copy(w, 3 * sizeof(double) + 1);
+        narrow(w, o->columns[i].reference ? profile_cells(o->columns[i].reference) : 0);
+    }
+}
+
+static void state_of_format_1(const struct observer *o, const struct buf *state, struct buf *ret)
+{
+    static const struct siphash_key SEAL = {0x6f627365, 0x72766572};
+    enum { FINDING_BYTES = 13 };
+    struct narrow w = {state->p + sizeof(uint32_t), ret};
+    buf_put(ret, &(uint32_t){1}, sizeof(uint32_t));
+    copy(&w, sizeof(uint64_t) + 1 + sizeof(uint64_t)); // shape, whether it learns, windows
+    narrow_window(&w, o);
+    copy(&w, o->n_columns * (FINDING_KINDS * FINDING_BYTES + OBSERVER_HISTORY * sizeof(float)));
+    for (uint32_t i = 0; i < o->n_kept && i < o->n_closed; i++)
+        narrow_window(&w, o);
+    copy(&w, FINDING_BYTES);
+    uint64_t seal = siphash(SEAL, buf_str(ret));
+    buf_put(ret, &seal, sizeof seal);
+    ck_assert_ptr_eq(w.from + sizeof seal, state->p + state->n);
+}
+
+START_TEST(state_of_the_first_format_is_read)
+{
+    static const struct like usual = {.missing = .02, .outside = .02};
+    struct stats_random r, again;
+    struct err e;
+    struct buf state, old, a, b;
+    stats_random_init(&r, 60);
+    stats_random_init(&again, 60);
+    struct observer *o = observe(baseline(&r), N), *p = observe(baseline(&again), N);
+    windows(o, &r, &usual, 3);
+    for (int i = 0; i < 700; i++)
+        row(o, &r, &usual, NULL);
+    buf_init(&state, 1 << 24);
+    buf_init(&old, 1 << 24);
+    buf_init(&a, 1 << 20);
+    buf_init(&b, 1 << 20);
+    observer_save(o, &state);
+    state_of_format_1(o, &state, &old);
+    ck_assert_msg(observer_load(p, buf_str(&old), &e) == 0, "%s", e.msg);
+    p->stride = o->stride;
+    observer_put(o, 0, 3, &a);
+    observer_put(p, 0, 3, &b);
+    check_same(&a, &b);
+    ck_assert_int_eq(observer_load(p, (struct str){old.p, old.n - 1}, &e), ERR_INVALID);
+    observer_free(o);
+    observer_free(p);
+    buf_done(&state);
+    buf_done(&old);
+    buf_done(&a);
+    buf_done(&b);
+}
+END_TEST
+
+// Windows that have more than fits 32 bits, alone and together.
+START_TEST(counts_go_beyond_what_32_bits_hold)
+{
+    static const struct like usual = {.missing = .02};
+    static const uint64_t MUCH = UINT64_C(3000000000);
+    struct stats_random r;
+    struct observer_window sum;
+    struct buf state;
+    struct err e;
+    stats_random_init(&r, 59);
+    struct observer *o = observe(baseline(&r), N);
+    windows(o, &r, &usual, 2);
+    for (int i = 0; i < 2; i++) {
+        struct tally *t = &o->closed[i].tallies[AGE];
+        uint64_t *all[] = {&t->n,        &t->n_missing, &t->n_below, &t->n_above,
+                           &t->n_unseen, &t->n_wrong,   &t->cells[3]};
+        for (size_t k = 0; k < sizeof all / sizeof all[0]; k++)
+            *all[k] = MUCH;
+    }
+    ck_assert_uint_eq(observer_sum(o, 2, 0, &sum), 2);
+    const struct tally *t = &sum.tallies[AGE];
+    ck_assert(t->n == 2 * MUCH && t->n_missing == 2 * MUCH && t->n_below == 2 * MUCH &&
+              t->n_above == 2 * MUCH && t->n_unseen == 2 * MUCH && t->n_wrong == 2 * MUCH &&
+              t->cells[3] == 2 * MUCH);
+    observer_sum_done(&sum);
+    o->now.tallies[AGE].n = o->now.tallies[AGE].cells[0] = UINT32_MAX;
+    for (int i = 0; i < 50; i++) {
+        (void)observer_row(o);
+        observer_number(o, AGE, -1000);
+    }
+    ck_assert_uint_eq(o->now.tallies[AGE].n, UINT32_MAX + UINT64_C(50));
+    ck_assert_uint_eq(o->now.tallies[AGE].cells[0], UINT32_MAX + UINT64_C(50));
+    buf_init(&state, 1 << 24);
+    observer_save(o, &state);
+    o->now.tallies[AGE].n = o->now.tallies[AGE].cells[0] = 0;
+    ck_assert_int_eq(observer_load(o, buf_str(&state), &e), 0);
+    ck_assert_uint_eq(o->now.tallies[AGE].n, UINT32_MAX + UINT64_C(50));
+    ck_assert_uint_eq(o->now.tallies[AGE].cells[0], UINT32_MAX + UINT64_C(50));
+    o->now.n_requests = 10 * MUCH;
+    o->now.n_refused = MUCH;
+    windows(o, &r, &usual, 1);
+    ck_assert_double_eq_tol(o->refused.now, .1, 1e-9);
+    observer_free(o);
+    buf_done(&state);
+}
+END_TEST
+
 START_TEST(damaged_or_other_state_is_refused)
 {
     static const struct like usual = {.missing = .02};
@@ -502,5 +631,6 @@ UNIT_MAIN("monitor/observer", each_kind_of_change_is_found_and_nothing_else, one
           a_window_ends_when_it_has_time_and_rows, requests_that_are_refused_are_a_finding,
           live_windows_become_the_baseline, of_many_rows_a_share_is_taken_and_memory_does_not_grow,
           without_memory_for_a_baseline_nothing_is_watched_and_nothing_breaks, state_survives_as_bytes,
+          counts_go_beyond_what_32_bits_hold, state_of_the_first_format_is_read,
           damaged_or_other_state_is_refused, the_answer_is_json_with_every_column,
           weeks_without_drift_raise_nothing, half_a_deviation_is_found_within_three_windows)
