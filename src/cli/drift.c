@@ -156,13 +156,32 @@ static void put_findings(yyjson_val *findings, struct buf *out)
     }
 }
 
+static void put_unwatched(yyjson_val *columns, struct buf *out)
+{
+    size_t i, n;
+    yyjson_val *c;
+    yyjson_arr_foreach(columns, i, n, c)
+    {
+        buf_puts(out, i ? ", " : "\n  Not in the log, and so not watched: ");
+        term_put_safe(text_at(c, "name"), out);
+        buf_puts(out, " (");
+        term_put_safe(text_at(c, "log"), out);
+        buf_putc(out, ')');
+    }
+    if (yyjson_arr_size(columns))
+        buf_putc(out, '\n');
+}
+
 static int put_drift(const struct args *a, yyjson_val *answer, struct buf *out, struct err *e)
 {
     (void)a;
     put_state(answer, out);
     put_findings(yyjson_obj_get(answer, "findings"), out);
     int rc = put_columns(yyjson_obj_get(answer, "inputs"), "INPUT", out, e);
-    return rc ? rc : put_columns(yyjson_obj_get(answer, "outputs"), "OUTPUT", out, e);
+    if (!rc)
+        rc = put_columns(yyjson_obj_get(answer, "outputs"), "OUTPUT", out, e);
+    put_unwatched(yyjson_obj_get(answer, "unwatched"), out);
+    return rc;
 }
 
 static int set_baseline(const struct args *a)

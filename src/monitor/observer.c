@@ -127,7 +127,8 @@ static int adopt(struct observer *o, struct profile *p, bool is_own, struct err 
     o->n_cells = 0;
     for (uint32_t i = 0; i < o->n_columns; i++) {
         struct observer_state *s = &o->columns[i];
-        s->reference = p ? profile_find(p, s->column.name, s->column.is_output) : NULL;
+        bool is_alike = p && (is_own || !s->column.is_coarse);
+        s->reference = is_alike ? profile_find(p, s->column.name, s->column.is_output) : NULL;
         s->first_cell = o->n_cells;
         o->n_cells += s->reference ? profile_cells(s->reference) : 0;
         memset(s->findings, 0, sizeof s->findings);
@@ -187,7 +188,7 @@ int observer_new(const struct observer_spec *spec, struct observer **ret, struct
     }
     o->n_names = o->n_columns;
     o->now.from_wall_ns = spec->wall_ns;
-    int rc = adopt(o, spec->profile, false, e);
+    int rc = adopt(o, spec->profile, spec->is_own_profile, e);
     if (!rc && !named)
         rc = no_memory(e);
     if (!rc && !o->profile)

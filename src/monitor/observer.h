@@ -23,6 +23,7 @@ enum {
 struct observer_column {
     struct str name;
     bool is_output, is_category;
+    bool is_coarse; // its values are rounded ones: compared with those of windows here, and of nothing else
 };
 
 struct observer_window {
@@ -69,6 +70,7 @@ struct observer_spec {
     uint64_t window_ns;
     uint32_t window_rows;
     struct profile *profile; // taken, also on failure; NULL: the first window becomes the baseline
+    bool is_own_profile;     // made here, of live windows
     uint64_t wall_ns;
 };
 

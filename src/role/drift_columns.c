@@ -23,6 +23,19 @@ static bool is_category(const struct schema_column *c, bool is_output)
            c->type == SCHEMA_CATEGORY || c->type == SCHEMA_BOOLEAN || c->type == SCHEMA_TEXT;
 }
 
+// One that nobody understands is nothing that is logged.
+static enum privacy_what rule_of(const struct schema_column *c)
+{
+    struct privacy_rule rule = {.what = PRIVACY_KEEP};
+    struct err ignored;
+    return c->log.n && privacy_rule_read(c->log, &rule, &ignored) ? PRIVACY_DROP : rule.what;
+}
+
+static bool is_logged(enum privacy_what rule)
+{
+    return rule != PRIVACY_DROP && rule != PRIVACY_HASH;
+}
+
 static bool name_column(struct drift_column *c, struct arena *a)
 {
     char *name = c->width > 1 ? arena_alloc(a, c->as.name.n + 16) : NULL;
@@ -43,7 +56,12 @@ static bool add(struct drift_columns *d, const struct schema_column *c, uint32_t
         return true;
     }
     struct drift_column *to = &d->items[d->n++];
-    *to = (struct drift_column){.as = {c->name, is_output, is_category(c, is_output)},
+    enum privacy_what rule = rule_of(c);
+    *to = (struct drift_column){.as = {.name = c->name,
+                                       .is_output = is_output,
+                                       .is_category = is_category(c, is_output),
+                                       .is_coarse = rule == PRIVACY_BUCKET || rule == PRIVACY_TRUNCATE},
+                                .logged = rule,
                                 .tensor = tensor,
                                 .element = element,
                                 .width = width,
@@ -71,12 +89,36 @@ int drift_columns_of(const struct schema *s, struct arena *a, struct drift_colum
     *ret = (struct drift_columns){.is_table = !s->tensors};
     ret->items = arena_calloc(a, LIMIT_PROFILE_COLUMNS, sizeof *ret->items);
     bool made = ret->items != NULL;
-    for (uint32_t i = 0; made && !s->tensors && i < s->n_inputs; i++)
+    for (uint32_t i = 0; made && !s->tensors && i < s->n_inputs; i++) {
         made = add(ret, &s->inputs[i], 0, i, 1, false, a);
+        ret->table_width += is_logged(rule_of(&s->inputs[i]));
+    }
     if (made && s->tensors)
         made = add_tensors(ret, s->inputs, s->n_inputs, false, a);
     ret->n_inputs = ret->n;
     if (made)
         made = add_tensors(ret, s->outputs, s->n_outputs, true, a);
     return made ? 0 : err_set(e, ERR_NOMEM, "no memory for the columns of a version");
+}
+
+int drift_columns_of_log(struct drift_columns *d, struct arena *a, struct err *e)
+{
+    uint32_t n = 0, n_inputs = 0;
+    d->unwatched = arena_alloc(a, (d->n + 1) * sizeof *d->unwatched);
+    if (!d->unwatched)
+        return err_set(e, ERR_NOMEM, "no memory for the columns of a version");
+    for (uint32_t i = 0; i < d->n; i++) {
+        struct drift_column *c = &d->items[i];
+        if (!is_logged(c->logged)) {
+            d->unwatched[d->n_unwatched++] = *c;
+            continue;
+        }
+        if (i < d->n_inputs && d->is_table)
+            c->element = n_inputs;
+        n_inputs += i < d->n_inputs;
+        d->items[n++] = *c;
+    }
+    d->n = n;
+    d->n_inputs = n_inputs;
+    return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "monitor/observer.h"
+#include "predlog/privacy.h"
 #include "tensor/schema.h"
 
 struct drift_column {
@@ -13,6 +14,7 @@ struct drift_column {
     uint32_t tensor, element;  // of the inputs, or outputs: 0 of a table; and which value of a row
     uint32_t width;            // values that a row of the tensor has
     bool is_text;
+    enum privacy_what logged; // what of it is in the log
 };
 
 struct drift_columns {
@@ -20,6 +22,9 @@ struct drift_columns {
     uint32_t n, n_inputs;
     uint32_t n_left_out; // more than LIMIT_PROFILE_COLUMNS, or tensors whose rows are no columns
     bool is_table;
+    uint32_t table_width;           // of a table: numbers that a row has in the log
+    struct drift_column *unwatched; // (n_unwatched) whose values are not in the log; drift_columns_of_log
+    uint32_t n_unwatched;
 };
 
 enum { DRIFT_OUTPUTS_MAX = 64 }; // of one tensor
@@ -27,3 +32,5 @@ enum { DRIFT_OUTPUTS_MAX = 64 }; // of one tensor
 // All in the arena; the schema must live as long. ERR_NOMEM.
 int drift_columns_of(const struct schema *s, struct arena *a, struct drift_columns *ret,
                      struct err *e) ERR_CHECKED;
+// Leaves those whose values are in the log, at their places there; the others become `unwatched`. ERR_NOMEM.
+int drift_columns_of_log(struct drift_columns *d, struct arena *a, struct err *e) ERR_CHECKED;

@@ -22,6 +22,7 @@ import requests
 import faults
 from conftest import BINARY, until
 from predlog import Load, lines, settled, status
+from test_cli import run  # noqa: F401 (a fixture)
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_a_prediction_and_a_failure_are_logged_with_all_that_belongs_to_them(log
     assert (failure["trace_id"], failure["parent_id"]) == (trace.split("-")[1], trace.split("-")[2])
 
 
-def test_what_may_not_be_kept_of_a_table_is_not_in_the_log(log_server, churn):
+def test_what_may_not_be_kept_of_a_table_is_not_in_the_log(log_server, churn, run):  # noqa: F811
     server = log_server()
     rules = {"age": "hash", "income": "drop", "tenure": "bucket:0.5", "plan": "truncate:1"}
     server.push("churn", churn.path, signature={"inputs": [{"name": name, "log": rule} for name, rule in rules.items()]})
@@ -73,6 +74,9 @@ def test_what_may_not_be_kept_of_a_table_is_not_in_the_log(log_server, churn):
     assert [row["inputs"] for row in lines(server, model="churn")] == [
         {"age": hashed, "tenure": -0.5, "plan": 1.2, "calls": 2, "spend": None},
         {"age": None, "tenure": 0.5, "plan": -1.2, "calls": 3, "spend": 4}]
+    shown = until(lambda: requests.get(f"{server.url}/api/v1/models/churn/drift", timeout=60).json(), lambda got: got.get("version") == 2)
+    assert shown["unwatched"] == [{"name": "age", "role": "input", "log": "hash"}, {"name": "income", "role": "input", "log": "drop"}]
+    assert "Not in the log, and so not watched: age (hash), income (drop)" in run("drift", "churn", server=server).stdout
     with pytest.raises(AssertionError, match="hashed.*does not say how a column is logged"):
         server.push("churn", churn.path, signature={"inputs": [{"name": "age", "log": "hashed"}]})
     changes = server.push("churn", churn.path)["signature"]["changes"]

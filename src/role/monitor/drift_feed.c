@@ -181,13 +181,12 @@ static int observe(struct monitor *m, struct entry *x, struct err *e)
                                  .window_ns = m->settings->drift_window_ms * UINT64_C(1000000),
                                  .window_rows = (uint32_t)m->settings->drift_window_rows,
                                  .profile = p,
+                                 .is_own_profile = p && own,
                                  .wall_ns = clock_wall_ns()};
     if (!columns)
         profile_free(p);
     int rc = columns ? observer_new(&spec, &x->observer, e) : err_set(e, ERR_NOMEM, "no memory");
     free(columns);
-    if (!rc)
-        x->observer->is_own_profile = p && own;
     return rc;
 }
 
@@ -225,6 +224,8 @@ static void entry_add(struct monitor *m, struct version *v)
     int rc = arena_init(&x->arena, ARENA_BYTES, &e);
     if (!rc)
         rc = drift_columns_of(&v->schema, &x->arena, &x->columns, &e);
+    if (!rc)
+        rc = drift_columns_of_log(&x->columns, &x->arena, &e);
     if (!rc)
         rc = observe(m, x, &e);
     if (!rc)
@@ -283,6 +284,21 @@ struct observer *drift_observer(struct monitor *m, const struct version *v)
 {
     struct entry *x = entry_of(m->drift, v->deployment);
     return x ? x->observer : NULL;
+}
+
+void drift_put_unwatched(struct monitor *m, const struct version *v, struct buf *out)
+{
+    static const struct str WORDS[] = {[PRIVACY_DROP] = STR("drop"), [PRIVACY_HASH] = STR("hash")};
+    const struct entry *x = entry_of(m->drift, v->deployment);
+    buf_puts(out, ",\"unwatched\":[");
+    for (uint32_t i = 0; x && i < x->columns.n_unwatched; i++) {
+        const struct drift_column *c = &x->columns.unwatched[i];
+        buf_puts(out, i ? ",{\"name\":" : "{\"name\":");
+        buf_put_json_str(out, c->as.name);
+        buf_printf(out, ",\"role\":\"%s\",\"log\":\"%s\"}", c->as.is_output ? "output" : "input",
+                   WORDS[c->logged].p);
+    }
+    buf_putc(out, ']');
 }
 
 int drift_keep_baseline(struct monitor *m, const struct version *v, struct err *e)

@@ -27,5 +27,7 @@ void drift_put_metrics(struct monitor *m, struct buf *out);
 
 // The observer of a version; NULL: there is no memory to watch it.
 struct observer *drift_observer(struct monitor *m, const struct version *v);
+// Appends ,"unwatched":[…]: its columns that privacy keeps out of the log, and so out of here.
+void drift_put_unwatched(struct monitor *m, const struct version *v, struct buf *out);
 // Saves a baseline that was just set, before it is answered for. ERR_IO, ERR_NO_SPACE.
 int drift_keep_baseline(struct monitor *m, const struct version *v, struct err *e) ERR_CHECKED;

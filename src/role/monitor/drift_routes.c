@@ -75,6 +75,7 @@ int drift_show(struct request *r, struct err *e)
     buf_put_json_str(&r->out, str_of(v->model));
     buf_printf(&r->out, ",\"version\":%u,", v->version);
     observer_put(o, from, n, &r->out);
+    drift_put_unwatched(r->m, v, &r->out);
     buf_puts(&r->out, "}\n");
     request_answer(r, 200, "application/json");
     return 0;
@@ -143,6 +144,7 @@ int baseline_put(struct request *r, struct err *e)
     buf_put_json_str(&r->out, str_of(v->model));
     buf_printf(&r->out, ",\"version\":%u,", v->version);
     observer_put(o, 0, 1, &r->out);
+    drift_put_unwatched(r->m, v, &r->out);
     buf_puts(&r->out, "}\n");
     request_answer(r, 200, "application/json");
     return 0;

@@ -92,8 +92,7 @@ static void take_row(struct observer *o, const struct drift_columns *columns, st
         struct view *v = tensor >= TENSORS_MAX ? NULL
                          : c->as.is_output     ? &views->out[tensor]
                                                : &views->in[tensor];
-        uint32_t place = columns->is_table && !c->as.is_output ? i : c->element;
-        uint32_t width = columns->is_table && !c->as.is_output ? columns->n_inputs : c->width;
+        uint32_t width = columns->is_table && !c->as.is_output ? columns->table_width : c->width;
         if (!v || v->dtype == DTYPE_NONE || row >= v->rows)
             continue;
         if (v->dtype == DTYPE_BYTES) {
@@ -101,7 +100,7 @@ static void take_row(struct observer *o, const struct drift_columns *columns, st
             if (wanted)
                 observer_text(o, i, text);
         } else if (wanted && v->width == width) {
-            observer_number(o, i, number_at(v, row * width + place));
+            observer_number(o, i, number_at(v, row * width + c->element));
         }
     }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rows of a record as values of the columns that are watched. Records come from gateways; their sizes
-// were checked by record_read, and what columns they have is not what is expected where privacy takes some
-// away.
+// were checked by record_read; what columns they have follows from the version's rules of privacy.
 #pragma once
 
 #include "predlog/record.h"

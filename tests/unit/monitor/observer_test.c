@@ -26,10 +26,10 @@ void *__wrap_calloc(size_t n, size_t size)
     return __real_calloc(n, size);
 }
 
-static const struct observer_column COLUMNS[] = {{STR("age"), false, false},
-                                                 {STR("color"), false, true},
-                                                 {STR("more"), false, false},
-                                                 {STR("score"), true, false}};
+static const struct observer_column COLUMNS[] = {{STR("age"), false, false, false},
+                                                 {STR("color"), false, true, false},
+                                                 {STR("more"), false, false, false},
+                                                 {STR("score"), true, false, false}};
 enum { AGE, COLOR, MORE, SCORE, N_COLUMNS };
 
 // What traffic is like.
@@ -246,6 +246,36 @@ START_TEST(requests_that_are_refused_are_a_finding)
     ck_assert_ptr_nonnull(strstr(json.p, "10.0 % of requests were refused"));
     buf_done(&json);
     observer_free(o);
+}
+END_TEST
+
+START_TEST(rounded_values_are_compared_with_rounded_ones_alone)
+{
+    static const struct like usual = {.missing = .02};
+    struct observer_column columns[N_COLUMNS];
+    struct stats_random r;
+    struct err e;
+    stats_random_init(&r, 61);
+    memcpy(columns, COLUMNS, sizeof columns);
+    columns[AGE].is_coarse = true;
+    for (int how = 0; how < 3; how++) { // a baseline of raw values, one of windows before, the first window
+        struct observer *o;
+        struct observer_spec spec = {.columns = columns,
+                                     .n_columns = N_COLUMNS,
+                                     .window_ns = 100,
+                                     .window_rows = N,
+                                     .profile = how < 2 ? baseline(&r) : NULL,
+                                     .is_own_profile = how == 1,
+                                     .wall_ns = 1000};
+        ck_assert_int_eq(observer_new(&spec, &o, &e), 0);
+        windows(o, &r, &usual, 3);
+        ck_assert_int_eq(o->columns[AGE].reference != NULL, how > 0);
+        ck_assert_ptr_nonnull(o->columns[SCORE].reference);
+        ck_assert_int_eq(isnan(o->columns[AGE].last.effect), how == 0);
+        ck_assert_double_gt(o->columns[AGE].last.mean, 30);
+        ck_assert_int_eq(o->is_own_profile, how > 0);
+        observer_free(o);
+    }
 }
 END_TEST
 
@@ -629,7 +659,8 @@ END_TEST
 
 UNIT_MAIN("monitor/observer", each_kind_of_change_is_found_and_nothing_else, one_window_is_no_finding,
           a_window_ends_when_it_has_time_and_rows, requests_that_are_refused_are_a_finding,
-          live_windows_become_the_baseline, of_many_rows_a_share_is_taken_and_memory_does_not_grow,
+          rounded_values_are_compared_with_rounded_ones_alone, live_windows_become_the_baseline,
+          of_many_rows_a_share_is_taken_and_memory_does_not_grow,
           without_memory_for_a_baseline_nothing_is_watched_and_nothing_breaks, state_survives_as_bytes,
           counts_go_beyond_what_32_bits_hold, state_of_the_first_format_is_read,
           damaged_or_other_state_is_refused, the_answer_is_json_with_every_column,

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "monitor/observer_json.h"
 #include "role/monitor/models.h"
 #include "settings/settings.h"
 #include "tempdir.h"
@@ -40,14 +41,16 @@ static void serve(bool is_ready, bool is_served)
 {
     struct err e;
     char routes[256];
-    ck_assert_int_eq(models_take_deploy(
-                         m.models,
-                         STR("{\"deployment\":7,\"model\":\"churn\",\"version\":1,\"slot\":0,"
-                             "\"engine\":\"trees\",\"signature\":{\"inputs\":[{\"name\":\"a\",\"datatype\":"
-                             "\"FP32\"}],\"outputs\":[{\"name\":\"p\",\"datatype\":\"FP32\",\"shape\":[-1]}],"
-                             "\"named\":true}}"),
-                         &e),
-                     0);
+    ck_assert_int_eq(
+        models_take_deploy(
+            m.models,
+            STR("{\"deployment\":7,\"model\":\"churn\",\"version\":1,\"slot\":0,"
+                "\"engine\":\"trees\",\"signature\":{\"inputs\":[{\"name\":\"a\",\"datatype\":"
+                "\"FP32\",\"log\":\"bucket:10\"},{\"name\":\"card\",\"datatype\":\"FP32\","
+                "\"log\":\"hash\"}],\"outputs\":[{\"name\":\"p\",\"datatype\":\"FP32\",\"shape\":[-1]}],"
+                "\"named\":true}}"),
+            &e),
+        0);
     snprintf(routes, sizeof routes, "{\"ready\":%s,\"models\":[%s]}", is_ready ? "true" : "false",
              is_served ? "{\"name\":\"churn\",\"default\":7,\"aliases\":[],\"versions\":[{\"version\":1,"
                          "\"deployment\":7}]}"
@@ -127,5 +130,48 @@ START_TEST(of_versions_that_left_the_last_ones_are_kept)
 }
 END_TEST
 
+// The column "a" of live windows, as the monitor before wrote it.
+static void write_own_baseline(void)
+{
+    struct profile_builder b;
+    struct profile *p = profile_new(1);
+    struct buf json;
+    char path[PATH_SIZE];
+    ck_assert(profile_builder_init(&b, false, PROFILE_BUILD_K));
+    for (int i = 0; i < 500; i++)
+        profile_builder_number(&b, i % 20 * 10);
+    ck_assert(profile_text(p, STR("live"), &p->source) && profile_text(p, STR("a"), &p->columns[0].name));
+    p->n_rows = 500;
+    ck_assert(profile_builder_end(&b, p, &p->columns[0]));
+    buf_init(&json, 1 << 20);
+    profile_encode(p, &json);
+    file_path("drift-7.baseline", path);
+    FILE *f = fopen(path, "w");
+    ck_assert(f && fwrite(json.p, 1, json.n, f) == json.n && fclose(f) == 0);
+    buf_done(&json);
+    profile_builder_done(&b);
+    profile_free(p);
+}
+
+START_TEST(what_rules_leave_of_a_version_is_watched_and_the_rest_is_said)
+{
+    struct buf out;
+    start();
+    write_own_baseline();
+    serve(true, true);
+    const struct version *v = models_at(m.models, 0);
+    const struct observer *o = drift_observer(&m, v);
+    ck_assert(o && o->n_columns == 2 && o->is_own_profile);
+    ck_assert_ptr_nonnull(o->columns[0].reference); // both are rounded
+    buf_init(&out, 4096);
+    drift_put_unwatched(&m, v, &out);
+    buf_putc(&out, '\0');
+    ck_assert_str_eq(out.p, ",\"unwatched\":[{\"name\":\"card\",\"role\":\"input\",\"log\":\"hash\"}]");
+    buf_done(&out);
+    end();
+}
+END_TEST
+
 UNIT_MAIN("role/monitor/drift_feed", what_is_kept_of_versions_that_left_goes_after_a_month,
-          of_versions_that_left_the_last_ones_are_kept)
+          of_versions_that_left_the_last_ones_are_kept,
+          what_rules_leave_of_a_version_is_watched_and_the_rest_is_said)

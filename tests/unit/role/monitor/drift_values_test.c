@@ -135,5 +135,47 @@ START_TEST(tensors_are_columns_and_texts_are_values)
 }
 END_TEST
 
+START_TEST(of_a_table_is_watched_what_its_rules_leave)
+{
+    static const char DOCUMENT[] =
+        "{\"inputs\":[{\"name\":\"card\",\"datatype\":\"FP32\",\"log\":\"hash\"},{\"name\":\"a\","
+        "\"datatype\":\"FP32\"},{\"name\":\"age\",\"datatype\":\"FP32\",\"log\":\"bucket:10\"},{\"name\":"
+        "\"name\",\"datatype\":\"FP32\",\"log\":\"drop\"},{\"name\":\"b\",\"datatype\":\"FP32\","
+        "\"categorical\":true}],\"outputs\":[{\"name\":\"prediction\",\"datatype\":\"FP32\",\"shape\":[-1]},"
+        "{\"name\":\"secret\",\"datatype\":\"FP32\",\"shape\":[-1],\"log\":\"drop\"}],\"named\":true}";
+    static const struct privacy_rule RULES[5] = {
+        {PRIVACY_HASH, 0}, {PRIVACY_KEEP, 0}, {PRIVACY_BUCKET, 10}, {PRIVACY_DROP, 0}, {PRIVACY_KEEP, 0}};
+    static const enum dtype DTYPES[5] = {DTYPE_FP32, DTYPE_FP32, DTYPE_FP32, DTYPE_FP32, DTYPE_FP32};
+    static const float rows[10] = {4, 1, 37, 5, 7, 4, 3, 42, 5, 9}, scores[2] = {.25f, .5f};
+    struct arena a;
+    struct drift_columns d;
+    struct err e;
+    columns_of(DOCUMENT, &a, &d);
+    ck_assert_int_eq(drift_columns_of_log(&d, &a, &e), 0);
+    ck_assert(d.n == 4 && d.n_inputs == 3 && d.n_unwatched == 3);
+    ck_assert(str_eq(d.items[2].as.name, STR("b")) && d.items[2].as.is_category && d.items[3].as.is_output);
+    ck_assert(!d.items[0].as.is_coarse && d.items[1].as.is_coarse);
+    ck_assert(str_eq(d.unwatched[0].as.name, STR("card")) && d.unwatched[0].logged == PRIVACY_HASH);
+    ck_assert(str_eq(d.unwatched[2].as.name, STR("secret")) && d.unwatched[2].as.is_output);
+    struct tensor in = {
+        .dtype = DTYPE_FP32, .n_dims = 2, .shape = {2, 5}, .data = rows, .bytes = sizeof rows};
+    struct tensor out = {
+        .dtype = DTYPE_FP32, .n_dims = 1, .shape = {2}, .data = scores, .bytes = sizeof scores};
+    static const struct privacy_rule OUT[1] = {{PRIVACY_KEEP, 0}};
+    struct record_plan plan = {.inputs = keep(true, RULES, DTYPES, 5),
+                               .outputs = keep(false, OUT, DTYPES, 1)};
+    struct observer *o = observer_of(&d);
+    take(o, &d, &plan, &in, 1, &out, 2);
+    const struct tally *t = o->now.tallies;
+    ck_assert(t[0].n == 2 && t[0].sum == 4);
+    ck_assert(t[1].n == 2 && t[1].sum == 70); // 30 and 40
+    ck_assert(t[2].n == 2 && t[2].sum == 16);
+    ck_assert(t[3].n == 2 && t[3].sum == .75);
+    predlog_plan_done(&plan);
+    observer_free(o);
+    arena_done(&a);
+}
+END_TEST
+
 UNIT_MAIN("role/monitor/drift_values", rows_of_a_table_are_counted_column_by_column,
-          tensors_are_columns_and_texts_are_values)
+          tensors_are_columns_and_texts_are_values, of_a_table_is_watched_what_its_rules_leave)
