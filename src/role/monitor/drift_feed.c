@@ -458,14 +458,16 @@ static void put_gauge(struct buf *out, const char *family, const struct entry *x
     buf_printf(out, "\"} %.6g\n", value);
 }
 
-static void put_family(struct monitor *m, struct buf *out, bool drift)
+// Returns how many columns found no room.
+static uint32_t put_family(struct monitor *m, struct buf *out, bool drift)
 {
-    uint32_t left = DRIFT_GAUGES;
+    uint32_t left = DRIFT_GAUGES, n_columns = 0;
     for (size_t i = 0; i < m->drift->n; i++) {
         const struct entry *x = &m->drift->entries[i];
         const struct observer *o = x->observer;
         if (!o || !x->version || !x->version->is_default || o->n_closed == 0)
             continue;
+        n_columns += o->n_columns;
         for (uint32_t k = 0; k < o->n_columns && left; k++, left--) {
             const struct observer_state *s = &o->columns[k];
             const struct verdict *v = &s->last;
@@ -479,6 +481,7 @@ static void put_family(struct monitor *m, struct buf *out, bool drift)
             put_gauge(out, "slipway_feature_drift", x, s, "ks", v->ks);
         }
     }
+    return n_columns > DRIFT_GAUGES ? n_columns - DRIFT_GAUGES : 0;
 }
 
 void drift_put_metrics(struct monitor *m, struct buf *out)
@@ -488,12 +491,18 @@ void drift_put_metrics(struct monitor *m, struct buf *out)
     buf_puts(out,
              "# HELP slipway_feature_drift Distance of a column's last window from the baseline, default "
              "version; w1 in units of the baseline's spread.\n# TYPE slipway_feature_drift gauge\n");
-    put_family(m, out, true);
+    (void)put_family(m, out, true);
     buf_puts(
         out,
         "# HELP slipway_feature_missing_ratio Share of missing values in a column's last window, default "
         "version.\n# TYPE slipway_feature_missing_ratio gauge\n");
-    put_family(m, out, false);
+    uint32_t left_out = put_family(m, out, false);
+    buf_printf(
+        out,
+        "# HELP slipway_feature_drift_left_out Columns of default versions that the two families above "
+        "have no room for.\n# TYPE slipway_feature_drift_left_out gauge\n"
+        "slipway_feature_drift_left_out %u\n",
+        left_out);
     buf_puts(out, "# HELP slipway_drift_memory_bytes Memory for watching a version.\n"
                   "# TYPE slipway_drift_memory_bytes gauge\n");
     for (size_t i = 0; i < m->drift->n; i++)

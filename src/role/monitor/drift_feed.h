@@ -21,8 +21,8 @@ void drift_models_changed(struct monitor *m);
 void drift_tick(struct monitor *m);
 // Saves everything.
 void drift_stop(struct monitor *m);
-// Appends the families slipway_feature_drift and slipway_feature_missing_ratio of each model's default
-// version, its first DRIFT_GAUGES columns.
+// Appends the families slipway_feature_drift and slipway_feature_missing_ratio of the models' default
+// versions, the first DRIFT_GAUGES columns of all of them together; and how many there are beyond.
 void drift_put_metrics(struct monitor *m, struct buf *out);
 
 // The observer of a version; NULL: there is no memory to watch it.

@@ -172,6 +172,62 @@ START_TEST(what_rules_leave_of_a_version_is_watched_and_the_rest_is_said)
 }
 END_TEST
 
+// Two models with so many inputs each, and an output.
+static void serve_wide(unsigned n_inputs)
+{
+    struct err e;
+    struct buf json;
+    buf_init(&json, 1 << 20);
+    for (unsigned i = 0; i < 2; i++) {
+        buf_clear(&json);
+        buf_printf(&json,
+                   "{\"deployment\":%u,\"model\":\"m%u\",\"version\":1,\"slot\":%u,\"engine\":\"trees\","
+                   "\"signature\":{\"inputs\":[",
+                   i + 1, i, i);
+        for (unsigned k = 0; k < n_inputs; k++)
+            buf_printf(&json, "%s{\"name\":\"x%u\",\"datatype\":\"FP32\"}", k ? "," : "", k);
+        buf_puts(&json,
+                 "],\"outputs\":[{\"name\":\"p\",\"datatype\":\"FP32\",\"shape\":[-1]}],\"named\":true}}");
+        ck_assert_int_eq(models_take_deploy(m.models, buf_str(&json), &e), 0);
+    }
+    buf_done(&json);
+    ck_assert_int_eq(
+        models_take_routes(m.models,
+                           STR("{\"ready\":true,\"models\":[{\"name\":\"m0\",\"default\":1,\"aliases\":[],"
+                               "\"versions\":[{\"version\":1,\"deployment\":1}]},{\"name\":\"m1\","
+                               "\"default\":2,\"aliases\":[],\"versions\":[{\"version\":1,"
+                               "\"deployment\":2}]}]}"),
+                           &e),
+        0);
+    drift_models_changed(&m);
+}
+
+START_TEST(the_page_has_so_many_columns_of_all_models_and_says_what_it_lacks)
+{
+    static const unsigned INPUTS[] = {20, 150}, LEFT_OUT[] = {0, 102};
+    for (size_t i = 0; i < 2; i++) {
+        struct buf page;
+        char expected[128];
+        unsigned shown = 0;
+        start();
+        serve_wide(INPUTS[i]);
+        for (size_t k = 0; k < 2; k++)
+            drift_observer(&m, models_at(m.models, k))->n_closed = 1;
+        buf_init(&page, 1 << 20);
+        drift_put_metrics(&m, &page);
+        buf_putc(&page, '\0');
+        for (const char *at = page.p; (at = strstr(at, "\nslipway_feature_missing_ratio{")) != NULL; at++)
+            shown++;
+        ck_assert_uint_eq(shown + LEFT_OUT[i], 2 * (INPUTS[i] + 1));
+        snprintf(expected, sizeof expected, "\nslipway_feature_drift_left_out %u\n", LEFT_OUT[i]);
+        ck_assert_msg(strstr(page.p, expected) != NULL, "%s", expected);
+        buf_done(&page);
+        end();
+    }
+}
+END_TEST
+
 UNIT_MAIN("role/monitor/drift_feed", what_is_kept_of_versions_that_left_goes_after_a_month,
           of_versions_that_left_the_last_ones_are_kept,
-          what_rules_leave_of_a_version_is_watched_and_the_rest_is_said)
+          what_rules_leave_of_a_version_is_watched_and_the_rest_is_said,
+          the_page_has_so_many_columns_of_all_models_and_says_what_it_lacks)
