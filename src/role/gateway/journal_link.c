@@ -126,12 +126,21 @@ void journal_publish(struct gateway *g)
 
 // ---- answers that wait
 
+static bool is_settled(const struct conn *c, const struct spool_settled *s)
+{
+    return c->held_until_ns && s->taken - c->held_position < UINT64_MAX / 2;
+}
+
+// Of those whose records are settled by now the time is over.
 static void set_due(struct journal *j)
 {
     struct err e;
     uint64_t first = UINT64_MAX;
-    for (struct conn *c = j->held; c; c = c->held_next)
-        first = c->held_until_ns && c->held_until_ns < first ? c->held_until_ns : first;
+    struct spool_settled s = spool_told(&j->spool);
+    for (struct conn *c = j->held; c; c = c->held_next) {
+        uint64_t due = is_settled(c, &s) ? 1 : c->held_until_ns;
+        first = due && due < first ? due : first;
+    }
     if (first == UINT64_MAX) {
         loop_timer_clear(j->g->loop, &j->held_due);
         spool_await(&j->spool, false);
@@ -140,7 +149,8 @@ static void set_due(struct journal *j)
     }
 }
 
-// Lets answers go whose records are durable, given up, or waited for long enough.
+// Lets answers go whose records are durable, given up, or waited for long enough. Their connections go on
+// with requests, which lie in the turn's arena: never once the turn's answers are written.
 static void release_settled(struct journal *j, uint64_t now)
 {
     if (!j->held)
@@ -148,13 +158,13 @@ static void release_settled(struct journal *j, uint64_t now)
     spool_await(&j->spool, true); // before looking, so that nothing is missed
     struct spool_settled s = spool_told(&j->spool);
     for (struct conn **at = &j->held, *c; (c = *at);) {
-        bool is_settled = c->held_until_ns && s.taken - c->held_position < UINT64_MAX / 2;
-        if (!is_settled && (c->held_until_ns == 0 || now < c->held_until_ns)) {
+        bool settled = is_settled(c, &s);
+        if (!settled && (c->held_until_ns == 0 || now < c->held_until_ns)) {
             at = &c->held_next;
             continue;
         }
         *at = c->held_next;
-        conn_release(c, is_settled && s.dropped == c->held_dropped);
+        conn_release(c, settled && s.dropped == c->held_dropped);
     }
     set_due(j);
 }
@@ -187,6 +197,7 @@ void journal_forget(struct gateway *g, struct conn *c)
 }
 
 // What this turn wrote is published: the answers of this turn wait for it, unless some of it was dropped.
+// What is settled already goes in the next turn, which the timer begins at once.
 static void begin_waiting(struct journal *j)
 {
     uint64_t now = clock_mono_ns(), wait_ns = j->g->settings->log_commit_wait_ms * UINT64_C(1000000);
@@ -201,8 +212,10 @@ static void begin_waiting(struct journal *j)
         c->held_until_ns = now + wait_ns;
         is_new = true;
     }
-    if (is_new)
-        release_settled(j, now);
+    if (!is_new)
+        return;
+    spool_await(&j->spool, true); // before looking, so that nothing is missed
+    set_due(j);
 }
 
 void journal_turn_end(struct gateway *g)
