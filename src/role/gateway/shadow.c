@@ -15,6 +15,7 @@
 #include "base/siphash.h"
 #include "role/gateway/call.h"
 #include "role/gateway/job.h"
+#include "role/gateway/predict.h"
 #include "role/gateway/table.h"
 
 #include <stdlib.h>
@@ -107,6 +108,12 @@ static void mirror_free(struct mirror *m)
         shadows_free(s);
 }
 
+static void drop(struct mirror *m)
+{
+    trial_pairs(m->trial)->dropped++;
+    mirror_free(m);
+}
+
 static struct mirror *take_first(struct shadows *s)
 {
     struct mirror *m = s->first;
@@ -145,8 +152,7 @@ void shadow_release(struct mirror *m, bool is_known)
         return;
     struct shadows *s = trial_gateway(m->trial)->shadows;
     if (!is_known || m->body.failed) {
-        trial_pairs(m->trial)->dropped++;
-        mirror_free(m);
+        drop(m);
         return;
     }
     m->next = NULL;
@@ -327,11 +333,10 @@ void shadow_done(struct mirror *m, const struct deployment *d, const struct tens
 void shadow_lost(struct mirror *m)
 {
     trial_gateway(m->trial)->shadows->n_sent--;
-    trial_pairs(m->trial)->dropped++;
-    mirror_free(m);
+    drop(m);
 }
 
-// A shadow that this gateway computes itself.
+// A shadow that this gateway computes itself, within the limits that its version's own requests have.
 static void compute(struct shadows *s, struct mirror *m)
 {
     const struct deployment *d = m->shadow;
@@ -339,9 +344,10 @@ static void compute(struct shadows *s, struct mirror *m)
     struct said shadow = {0};
     struct rows rows;
     struct err e;
-    rows_init(&rows, d->sig->input_dtype, d->sig->n_features, GATEWAY_TURN_ROWS);
+    rows_init(&rows, d->sig->input_dtype, d->sig->n_features, predict_rows_max(s->g, d));
     predict_decode_fn *decode = m->v2 ? kserve_v2_decode : kserve_v1_decode;
-    if (decode(buf_str(&m->body), NULL, d->sig, &rows, &s->scratch, &request, &e) == 0) {
+    int rc = decode(buf_str(&m->body), NULL, d->sig, &rows, &s->scratch, &request, &e);
+    if (rc == 0) {
         // Of a large request as many rows as others may wait for.
         uint32_t n = rows.n_rows < job_threshold(d) ? rows.n_rows : job_threshold(d);
         size_t row_bytes = d->sig->n_outputs * dtype_size(d->sig->output_dtype);
@@ -354,7 +360,10 @@ static void compute(struct shadows *s, struct mirror *m)
     }
     rows_done(&rows);
     arena_reset(&s->scratch, 0);
-    finish(m, &shadow);
+    if (has_failed(&shadow) && (rc == 0 || rc == ERR_NOMEM))
+        drop(m); // what memory did not bear says nothing of the version
+    else
+        finish(m, &shadow);
 }
 
 // ---- its time ----

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The queue of mirrored requests: bounded in number and bytes, and what does not fit, or is not known, is
-// dropped and counted.
+// dropped and counted. A shadow that the gateway computes itself.
 #include "role/gateway/shadow.h"
 
 #include "divided.h"
+#include "rollout/pairs.h"
+#include "settings/settings.h"
 #include "unit.h"
 
 #include <string.h>
@@ -47,6 +49,91 @@ static void end(void)
     ck_assert_ptr_null(divided_gateway.shadows);
     divided_end();
 }
+
+static void predict(struct model *m, const void *rows, uint32_t n_rows, void *out)
+{
+    (void)m;
+    memcpy(out, rows, n_rows * sizeof(float));
+}
+
+// A version whose one output is its one input.
+static struct feature feature = {.name = {"x", 1}};
+static const struct signature sig = {.n_features = 1,
+                                     .n_outputs = 1,
+                                     .input_dtype = DTYPE_FP32,
+                                     .output_dtype = DTYPE_FP32,
+                                     .features = &feature};
+static const struct engine echo = {.name = "echo", .predict = predict};
+
+// Has the shadow compute what is queued.
+static void compute(const struct signature *sig_of)
+{
+    struct deployment *d = divided_gateway.table->models[0].split->shadow;
+    d->engine = &echo;
+    d->sig = sig_of;
+    d->row_bytes = 2 * sizeof(float);
+    do // its budget is earned by time
+        shadow_work(&divided_gateway);
+    while (trial_pairs(divided_gateway.trials)->n + dropped() == 0);
+}
+
+// As many rows as fit, one value each; returns how many there are.
+static uint32_t fill_body(void)
+{
+    static const char HEAD[] = "{\"instances\":[[1]", ROW[] = ",[1]", END[] = "]}";
+    uint32_t n = 1;
+    size_t at = sizeof HEAD - 1;
+    memcpy(body, HEAD, at);
+    for (; at + sizeof ROW + sizeof END < GATEWAY_DECODE_BYTES; n++, at += sizeof ROW - 1)
+        memcpy(body + at, ROW, sizeof ROW - 1);
+    memcpy(body + at, END, sizeof END - 1);
+    return n;
+}
+
+// Mirrors a body of as many rows as fit.
+static void mirror_rows(void)
+{
+    static struct settings settings;
+    static float ones[GATEWAY_DECODE_BYTES / 4];
+    const struct deployment baseline = {.sig = &sig};
+    settings_init(&settings);
+    divided_gateway.settings = &settings;
+    uint32_t n = fill_body();
+    ck_assert_uint_gt(n, GATEWAY_TURN_ROWS);
+    ck_assert_uint_le(n, settings.max_rows_per_request);
+    for (uint32_t i = 0; i < n; i++)
+        ones[i] = 1;
+    struct trial_part *p = mirror(GATEWAY_DECODE_BYTES);
+    shadow_answered_rows(p->mirror, &baseline, ones, n, "01234567-89ab-7def-8123-456789abcdef");
+    finish(p, false);
+}
+
+START_TEST(a_shadow_takes_as_many_rows_as_the_baseline)
+{
+    start(ALL_MIRRORS);
+    mirror_rows();
+    compute(&sig);
+    const struct pairs *pairs = trial_pairs(divided_gateway.trials);
+    ck_assert_uint_eq(pairs->n, 1);
+    ck_assert_uint_eq(pairs->shadow_failed, 0);
+    ck_assert_uint_eq(pairs->unlike, 0);
+    ck_assert_uint_gt(pairs->rows, 0);
+    end();
+}
+END_TEST
+
+START_TEST(what_memory_does_not_bear_says_nothing_of_the_shadow)
+{
+    struct signature wide = sig;
+    wide.n_outputs = GATEWAY_TURN_ARENA / 1024; // of 256 rows
+    start(ALL_MIRRORS);
+    mirror_rows();
+    compute(&wide);
+    ck_assert_uint_eq(dropped(), 1);
+    ck_assert_uint_eq(trial_pairs(divided_gateway.trials)->n, 0);
+    end();
+}
+END_TEST
 
 START_TEST(the_queue_has_a_bounded_number)
 {
@@ -98,5 +185,7 @@ START_TEST(only_the_share_is_mirrored)
 }
 END_TEST
 
-UNIT_MAIN("role/gateway/shadow", the_queue_has_a_bounded_number, the_queue_has_bounded_bytes,
-          what_became_of_nobody_knows_leaves_the_queue, only_the_share_is_mirrored)
+UNIT_MAIN("role/gateway/shadow", a_shadow_takes_as_many_rows_as_the_baseline,
+          what_memory_does_not_bear_says_nothing_of_the_shadow, the_queue_has_a_bounded_number,
+          the_queue_has_bounded_bytes, what_became_of_nobody_knows_leaves_the_queue,
+          only_the_share_is_mirrored)
