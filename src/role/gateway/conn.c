@@ -68,6 +68,13 @@ static void watch_wanted(struct conn *c)
     watch_events(c, idles ? 0 : c->out.n ? EPOLLOUT : EPOLLIN);
 }
 
+// Frees the answers that the client took, or will not take any more.
+static void drop_out(struct conn *c)
+{
+    c->g->answer_bytes -= c->out.cap;
+    buf_done(&c->out);
+}
+
 void conn_close(struct conn *c)
 {
     if (c->is_dead)
@@ -80,7 +87,7 @@ void conn_close(struct conn *c)
     if (c->is_held)
         journal_forget(c->g, c);
     c->g->buffered_bytes -= c->in.cap; // freed with c: a request that is being read may lie in it
-    buf_done(&c->out);
+    drop_out(c);
     unlink_from_list(c);
     link_in(c, &c->g->dead);
     c->g->n_conns--;
@@ -98,6 +105,15 @@ void conn_free_dead(struct gateway *g)
 }
 
 // ---- writing ----
+
+// Beyond what all may hold together nobody gets more than an equal share of it, so that small answers still
+// have room: it is twice as much at most.
+static bool holds_too_much(const struct conn *c)
+{
+    const struct gateway *g = c->g;
+    return g->answer_bytes > GATEWAY_ANSWERS_MAX &&
+           c->out.cap > GATEWAY_ANSWERS_MAX / g->settings->max_connections;
+}
 
 static void write_done(struct conn *c)
 {
@@ -124,9 +140,11 @@ void conn_send(struct conn *c, struct str bytes)
     }
     if (bytes.n == 0)
         return;
+    size_t before = c->out.cap;
     buf_put(&c->out, bytes.p, bytes.n);
+    c->g->answer_bytes += c->out.cap - before;
     set_deadline(c, c->g->settings->body_timeout_ms);
-    if (c->out.failed)
+    if (c->out.failed || holds_too_much(c))
         conn_close(c);
     else
         watch_wanted(c);
@@ -141,11 +159,12 @@ static void flush(struct conn *c)
         return;
     }
     c->g->metrics->bytes_out += (uint64_t)n;
-    set_deadline(c, c->g->settings->body_timeout_ms);
+    if (c->g->answer_bytes <= GATEWAY_ANSWERS_MAX) // else who reads byte by byte would keep it so
+        set_deadline(c, c->g->settings->body_timeout_ms);
     buf_consume(&c->out, (size_t)n);
     if (c->out.n)
         return;
-    buf_done(&c->out);
+    drop_out(c);
     write_done(c);
     if (!c->is_dead && c->admin)
         gate_written(c); // more of a long answer

@@ -43,6 +43,7 @@ enum {
     GATEWAY_TURN_KEEP = 1 << 20,       // bytes of it kept warm between turns
     GATEWAY_BUFFER_KEEP = 4 << 20,     // bytes of shared buffers kept between turns
     GATEWAY_OUT_MAX = 1 << 30,         // bytes of answers one connection may have waiting
+    GATEWAY_ANSWERS_MAX = 1 << 30,     // bytes of answers waiting over all connections
     GATEWAY_BUFFERED_MAX = 512 << 20,  // bytes of unfinished requests over all connections
     GATEWAY_SWEEP_MS = 500,            // how often deadlines are looked at
     GATEWAY_ORPHAN_MS = 5000,          // how long it serves without supervisor and controller
@@ -65,6 +66,7 @@ struct gateway {
     uint32_t n_conns;
     struct conn *dead;       // closed in this turn, freed at its end
     uint64_t buffered_bytes; // held in connection buffers together
+    uint64_t answer_bytes;   // likewise, of answers that clients did not take yet
     struct timer sweep;
     uint64_t drain_deadline_ns, idle_close_ns;
     uint64_t orphaned_mono_ns; // neither a supervisor nor one who could start it is left; 0: not so

@@ -84,7 +84,7 @@ void served_end(void)
     while (g->conns)
         conn_close(g->conns);
     conn_free_dead(g);
-    ck_assert_uint_eq(g->buffered_bytes, 0);
+    ck_assert_uint_eq(g->buffered_bytes + g->answer_bytes, 0);
     journal_close(g);
     loop_free(g->loop);
     close(listen_fd);
