@@ -7,11 +7,13 @@ Here at a few points; `dev/slow log` takes a hundred.
 import errno
 import hashlib
 import hmac
+import json
 import os
 import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -243,6 +245,29 @@ def test_each_version_is_logged_as_it_was_said_when_it_was_pushed(start_server, 
     # 300 draws of one in ten: outside of this once in 10^9.
     assert 4 <= len(found["sampled"]) <= 66 and {line["sample_weight"] for line in found["sampled"]} == {10}
     assert set(ids(found["sampled"])) < set(asked["sampled"])
+
+
+def test_only_an_answer_whose_record_is_on_disk_says_so(log_server, churn):
+    """Of those behind a large request on one connection, too, which keep their ids."""
+    server = log_server("--log-durability", "commit", "--log-one-in", 2, "--log-commit-wait", "30s")
+
+    def request(name, n):
+        body = json.dumps({"instances": [[0.5] * len(churn.names)] * n})
+        return f"POST /v1/models/churn:predict HTTP/1.1\r\nHost: x\r\nX-Request-Id: {name}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+
+    n, text = 80, b""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as s:
+        s.sendall("".join(request(f"r{i}", 520 if i % 8 == 0 else 1) for i in range(n)).encode())
+        while text.count(b"]}") < n:
+            assert (more := s.recv(1 << 20)), text
+            text += more
+    heads = [dict(line.split(": ", 1) for line in head.split("\r\n")[1:])
+             for head in re.findall(r"HTTP/1\.1 200 OK.*?(?=\r\n\r\n)", text.decode(), re.S)]
+    assert [head["X-Request-Id"] for head in heads] == [f"r{i}" for i in range(n)]
+    said = {head["Slipway-Prediction-Id"]: head.get("Slipway-Log-Committed") for head in heads}
+    assert set(said.values()) == {"1", None}
+    settled(server)
+    assert {i for i, committed in said.items() if committed} == set(ids(lines(server)))
 
 
 def test_a_version_may_be_logged_on_a_server_that_logs_nothing_else(start_server, churn):

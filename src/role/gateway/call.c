@@ -278,7 +278,11 @@ static void put_answer(struct call *k, struct conn *c, const struct tensor *resu
     const struct deployment *d = k->deployment;
     struct gateway *g = c->g;
     size_t body;
-    ids_uuid7(&g->ids, gateway_wall_ns(g) / 1000000u, k->id);
+    uint8_t id[16];
+    ids_uuid7_raw(&g->ids, gateway_wall_ns(g) / 1000000u, k->id, id);
+    bool is_promised = journal_promises(g, d, k->part, id);
+    if (is_promised)
+        journal_hold(g, c);
     struct tensors_answer a = {.interface = d->interface,
                                .model = str_of(d->model),
                                .version = str_of(d->version),
@@ -286,7 +290,7 @@ static void put_answer(struct call *k, struct conn *c, const struct tensor *resu
                                .results = results};
     struct reply_prediction head = {a.version,          a.prediction_id,   k->request_id,
                                     c->close_after,     k->old_keep_alive, k->request.n_warnings,
-                                    trial_arm(k->part), c->is_held};
+                                    trial_arm(k->part), is_promised};
     buf_clear(out);
     reply_prediction_begin(g, &head, out, &body);
     k->encode(&k->request, &a, out);
@@ -353,8 +357,6 @@ static void answer(struct call *k, const struct link_response *r, const struct t
     if (!c)
         return;
     struct gateway *g = c->g;
-    if (journal_holds(g, k->deployment))
-        journal_hold(g, c);
     put_answer(k, c, results, &g->out);
     if (g->out.failed) { // no memory
         conn_close(c);

@@ -307,8 +307,6 @@ static void answer(struct gateway *g, struct job *j)
     d->compute_ns = j->compute_ns;
     c->close_after |= g->draining && c->in.n == 0;
     buf_clear(&g->out);
-    if (journal_holds(g, d))
-        journal_hold(g, c);
     predict_encode(g, &j->p, c->close_after, &g->out);
     if (g->out.failed) {
         conn_close(c);

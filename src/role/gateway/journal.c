@@ -85,13 +85,6 @@ static int overflow_of(const struct gateway *g, const struct deployment *d)
     return d->log.overflow < 0 ? (int)g->settings->log_overflow : d->log.overflow;
 }
 
-bool journal_holds(const struct gateway *g, const struct deployment *d)
-{
-    int said = d->log.durability;
-    return is_on(g, d) &&
-           (said < 0 ? (int)g->settings->log_durability : said) == SETTINGS_LOG_DURABILITY_COMMIT;
-}
-
 // ---- room
 
 // Waits until there is room, but not longer than the turn's bound.
@@ -155,10 +148,15 @@ static void put_trace(struct record_head *h, struct str header)
         h->flags |= RECORD_TRACED;
 }
 
+// Its number in the record; 0: the baseline.
+static uint8_t arm_of(const struct trial_part *part)
+{
+    return str_eq(trial_arm(part), STR("stable")) ? 0 : (uint8_t)(part->choice.arm + 1);
+}
+
 static void put_part(struct record_head *h, const struct trial_part *part)
 {
-    bool is_stable = str_eq(trial_arm(part), STR("stable"));
-    h->arm = is_stable ? 0 : (uint8_t)(part->choice.arm + 1);
+    h->arm = arm_of(part);
     h->bucket = part->choice.bucket;
     h->weight_bp = (uint16_t)part->weight_bp;
     if (part->choice.asked)
@@ -192,6 +190,17 @@ static bool is_drawn(const uint8_t id[16], uint32_t n)
     x *= 0xd6e8feb86659fd93u;
     x ^= x >> 32;
     return x % n == 0;
+}
+
+bool journal_promises(const struct gateway *g, const struct deployment *d, const struct trial_part *part,
+                      const uint8_t id[16])
+{
+    int said = d->log.durability;
+    if (!is_on(g, d) ||
+        (said < 0 ? (int)g->settings->log_durability : said) != SETTINGS_LOG_DURABILITY_COMMIT)
+        return false;
+    uint32_t n = one_in(g, d);
+    return n == 1 || (part && arm_of(part)) || is_drawn(id, n);
 }
 
 static void put(struct gateway *g, const struct deployment *d, struct record_head *h, const struct tensor *in,

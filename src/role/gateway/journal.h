@@ -18,6 +18,7 @@ struct gateway;
 struct link_response;
 struct pending;
 struct str;
+struct trial_part;
 struct yyjson_val;
 
 // What is logged of a deployment, and how: what the controller said with it, else as the settings say.
@@ -49,9 +50,11 @@ void journal_failure(struct gateway *g, const struct deployment *d, struct str t
 // At the end of each turn: the monitor sees what was written, and is woken if it sleeps.
 void journal_turn_end(struct gateway *g);
 
-// Whether answers of d wait until their records are durable.
-bool journal_holds(const struct gateway *g, const struct deployment *d);
-// The answers that were just given to c wait for all records written until now.
+// Whether an answer of d waits until its record is durable: there will be one. id: of the prediction; part:
+// in a rollout, or NULL.
+bool journal_promises(const struct gateway *g, const struct deployment *d, const struct trial_part *part,
+                      const uint8_t id[16]);
+// The answers that c is given in this turn wait for all records written in it.
 void journal_hold(struct gateway *g, struct conn *c);
 // c is closed.
 void journal_forget(struct gateway *g, struct conn *c);

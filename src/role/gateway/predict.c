@@ -241,6 +241,9 @@ void predict_encode(struct gateway *g, struct pending *p, bool last, struct buf 
                                .prediction_id = {p->id, IDS_UUID_SIZE - 1},
                                .outputs = d->outputs + p->first_row * row_bytes,
                                .n_rows = p->request.n_rows};
+    bool is_promised = journal_promises(g, d, p->part, p->raw_id);
+    if (is_promised)
+        journal_hold(g, p->conn);
     struct reply_prediction head = {a.version,
                                     a.prediction_id,
                                     p->request_id,
@@ -248,7 +251,7 @@ void predict_encode(struct gateway *g, struct pending *p, bool last, struct buf 
                                     p->old_keep_alive,
                                     p->request.n_warnings,
                                     p->part ? trial_arm(p->part) : (struct str){0},
-                                    p->conn->is_held && journal_holds(g, d)};
+                                    is_promised};
     reply_prediction_begin(g, &head, out, &body);
     p->encode(&p->request, &a, out);
     reply_prediction_end(out, body);
@@ -264,8 +267,6 @@ static void answer_conn(struct gateway *g, uint32_t *i)
     buf_clear(&g->out);
     for (; *i < g->n_pending && g->pending[*i].conn == c; ++*i, n++) {
         struct pending *p = &g->pending[*i];
-        if (journal_holds(g, p->deployment))
-            journal_hold(g, c);
         failed |= !p->deployment->outputs;
         if (!failed)
             predict_encode(g, p, n + 1 == c->unanswered, &g->out);

@@ -43,5 +43,5 @@ uint32_t predict_rows_max(const struct gateway *g, const struct deployment *d);
 // kind.
 void predict_finish(struct gateway *g);
 // Appends the whole answer of p, whose deployment's outputs are computed, to out; `last`: the connection ends
-// with it.
+// with it. From then on the connection's answers wait for the log, if this one has to.
 void predict_encode(struct gateway *g, struct pending *p, bool last, struct buf *out);
