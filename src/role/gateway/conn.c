@@ -472,7 +472,7 @@ void conn_want_input(struct conn *c, bool want)
 static void on_ready(struct watch *w, uint32_t events)
 {
     struct conn *c = conn_of(w);
-    if (events & EPOLLOUT && c->out.n)
+    if (events & EPOLLOUT && c->out.n && !c->is_held) // since this turn, perhaps
         flush(c);
     if (!c->is_dead && events & (EPOLLIN | EPOLLHUP | EPOLLERR) && c->out.n == 0)
         read_input(c);

@@ -34,7 +34,7 @@ struct conn {
     size_t need;          // do not look at `in` before it has this many bytes
     bool counted;         // the answer to come is counted for its deployment
     // Answers in `out` wait until their records are durable (journal_link.c)
-    bool is_held;
+    bool is_held, held_more; // more: the records of answers of this turn are not all written yet
     struct conn *held_next;
     uint64_t held_position, held_dropped, held_until_ns;
     struct str arm;      // of a rollout, to be said in the error that is answered next

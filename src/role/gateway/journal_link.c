@@ -128,7 +128,7 @@ void journal_publish(struct gateway *g)
 
 static bool is_settled(const struct conn *c, const struct spool_settled *s)
 {
-    return c->held_until_ns && s->taken - c->held_position < UINT64_MAX / 2;
+    return !c->held_more && s->taken - c->held_position < UINT64_MAX / 2;
 }
 
 // Of those whose records are settled by now the time is over.
@@ -178,10 +178,12 @@ static void on_held_due(struct timer *t)
 void journal_hold(struct gateway *g, struct conn *c)
 {
     struct journal *j = g->journal;
+    c->held_more = true;
     if (c->is_held)
         return;
     c->is_held = true;
     c->held_until_ns = 0; // known at the end of the turn
+    c->held_dropped = spool_told(&j->spool).dropped;
     c->held_next = j->held;
     j->held = c;
 }
@@ -205,11 +207,14 @@ static void begin_waiting(struct journal *j)
     bool is_new = false;
     struct spool_settled s = spool_told(&j->spool);
     for (struct conn *c = j->held; c; c = c->held_next) {
-        if (c->held_until_ns)
+        if (!c->held_more)
             continue;
+        c->held_more = false;
         c->held_position = j->spool.now.written;
-        c->held_dropped = is_whole ? s.dropped : s.dropped - 1;
-        c->held_until_ns = now + wait_ns;
+        if (!is_whole) // what the monitor dropped is never so few again
+            c->held_dropped = s.dropped - 1;
+        if (c->held_until_ns == 0) // else there are answers that waited before
+            c->held_until_ns = now + wait_ns;
         is_new = true;
     }
     if (!is_new)
