@@ -15,13 +15,6 @@ void distinct_add(struct distinct *d, uint64_t hash)
         *r = run;
 }
 
-void distinct_merge(struct distinct *into, const struct distinct *from)
-{
-    for (int i = 0; i < DISTINCT_REGISTERS; i++)
-        if (from->registers[i] > into->registers[i])
-            into->registers[i] = from->registers[i];
-}
-
 // Both converge to the last bit within some 60 steps.
 static double sigma(double x)
 {

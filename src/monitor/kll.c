@@ -123,25 +123,6 @@ void kll_add(struct kll *s, double value)
         compress(s);
 }
 
-void kll_merge(struct kll *into, const struct kll *from)
-{
-    for (uint32_t i = 0; i < from->n_levels; i++) {
-        struct kll_level *l = &into->levels[i];
-        const struct kll_level *more = &from->levels[i];
-        if (more->n == 0)
-            continue;
-        if (!reserve(into, l, more->n))
-            return;
-        memcpy(l->items + l->n, more->items, more->n * sizeof *more->items);
-        l->n += more->n;
-    }
-    into->n += from->n;
-    into->failed |= from->failed;
-    into->n_levels = into->n_levels > from->n_levels ? into->n_levels : from->n_levels;
-    kll_restored(into);
-    compress(into);
-}
-
 static int by_value(const void *a, const void *b)
 {
     const struct kll_point *x = a, *y = b;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A quantile sketch of a stream whose range is not known (Karnin, Lang and Liberty, "Optimal Quantile
 // Approximation in Streams"): the rank of any value is right to about KLL_RANK_ERROR / k of all values with
-// 99 % confidence, and exact while there are at most k. Sketches add. Grows with the logarithm of the stream,
-// up to about 6 k numbers.
+// 99 % confidence, and exact while there are at most k. Grows with the logarithm of the stream, up
+// to about 6 k numbers.
 #pragma once
 
 #include "stats/random.h"
@@ -30,7 +30,6 @@ struct kll {
 void kll_init(struct kll *s, uint32_t k, uint64_t seed); // k >= 8; allocates nothing
 void kll_done(struct kll *s);
 void kll_add(struct kll *s, double value); // no NaN
-void kll_merge(struct kll *into, const struct kll *from);
 
 // The whole sketch in ascending order: values, and how many each stands for; the weights sum to n.
 struct kll_point {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "monitor/quality.h"
-#include "monitor/sketch.h"
 
 #include "stats/random.h"
 #include "unit.h"
@@ -105,57 +104,6 @@ START_TEST(errors_of_a_regression_add_up)
 }
 END_TEST
 
-static struct sketch sketch, second;
-
-START_TEST(sketches_have_the_bases_of_their_schemas)
-{
-    ck_assert_double_eq_tol(sketch_base(3), 1.090508, 6e-7);
-    ck_assert_double_eq_tol(sketch_base(4), 1.044274, 6e-7);
-    ck_assert_double_eq_tol(sketch_base(5), 1.021897, 6e-7);
-}
-END_TEST
-
-START_TEST(quantiles_of_a_sketch_are_within_its_error)
-{
-    double error = (sketch_base(5) - 1) / (sketch_base(5) + 1) + 1e-9;
-    for (int i = 1; i <= 10000; i++) {
-        sketch_add(&sketch, i * 0.001);
-        sketch_add(&second, -i * 3.0);
-    }
-    for (double q = 0.01; q < 1; q += 0.01) {
-        double exact = (floor(q * 10000) + 1) * 0.001;
-        ck_assert_double_le(fabs(sketch_quantile(&sketch, q) / exact - 1), error);
-    }
-    sketch_merge(&sketch, &second);
-    ck_assert_double_le(fabs(sketch_quantile(&sketch, 0) / -30000 - 1), error);
-    ck_assert_double_le(fabs(sketch_quantile(&sketch, 0.25) / -15000 - 1), error);
-    sketch_add(&sketch, 0);
-    sketch_add(&sketch, HUGE_VAL);
-    sketch_add(&sketch, nan(""));
-    sketch_add(&sketch, 1e300);
-    sketch_add(&sketch, 1e-300);
-    ck_assert_uint_eq(sketch.not_finite, 2);
-    ck_assert_uint_eq(sketch.zeros, 2);
-    ck_assert_uint_eq(sketch.n, 20003);
-    ck_assert_double_ge(sketch_quantile(&sketch, 1), 1e10);
-}
-END_TEST
-
-START_TEST(a_coarser_sketch_is_that_of_the_coarser_base)
-{
-    static uint64_t coarse[SKETCH_BUCKETS];
-    // 1.05: bucket 3 of base 1.0219 above 1, bucket 1 of base 1.0905.
-    sketch_add(&sketch, 1.05);
-    sketch_add(&sketch, 1.0);
-    sketch_downscale(sketch.positive, 3, coarse);
-    ck_assert_uint_eq(coarse[-SKETCH_EXP_MIN * 8], 1);
-    ck_assert_uint_eq(coarse[-SKETCH_EXP_MIN * 8 - 1], 1);
-    sketch_downscale(sketch.positive, 5, coarse);
-    ck_assert_uint_eq(coarse[-SKETCH_EXP_MIN * 32 + 2], 1);
-}
-END_TEST
-
 UNIT_MAIN("monitor/quality", classification_reproduces_the_reference, a_corrected_label_leaves_no_trace,
           what_is_not_defined_is_not_a_number, the_area_is_right_for_rare_positives_near_zero,
-          errors_of_a_regression_add_up, sketches_have_the_bases_of_their_schemas,
-          quantiles_of_a_sketch_are_within_its_error, a_coarser_sketch_is_that_of_the_coarser_base)
+          errors_of_a_regression_add_up)

@@ -83,29 +83,6 @@ START_TEST(a_small_kll_is_exact)
 }
 END_TEST
 
-START_TEST(klls_add)
-{
-    enum { PARTS = 16, EACH = 12500, N = PARTS * EACH };
-    int beyond = 0;
-    for (uint64_t seed = 0; seed < 20; seed++) {
-        struct kll all;
-        kll_init(&all, 200, seed);
-        for (int part = 0; part < PARTS; part++) {
-            struct kll s;
-            kll_init(&s, 200, seed * 100 + part);
-            for (uint64_t i = 0; i < EACH; i++) // each part of its own range
-                kll_add(&s, (double)(part * EACH + i));
-            kll_merge(&all, &s);
-            kll_done(&s);
-        }
-        ck_assert_uint_eq(all.n, N);
-        beyond += worst_rank(&all, N) > KLL_RANK_ERROR / 200;
-        kll_done(&all);
-    }
-    ck_assert_int_le(beyond, 1);
-}
-END_TEST
-
 START_TEST(distinct_counts_are_within_three_deviations)
 {
     const double deviation = 1.04 / sqrt(DISTINCT_REGISTERS);
@@ -130,18 +107,6 @@ START_TEST(distinct_counts_are_within_three_deviations)
     }
     memset(&d, 0, sizeof d);
     ck_assert_double_eq(distinct_count(&d), 0);
-}
-END_TEST
-
-START_TEST(distinct_counts_add)
-{
-    static struct distinct a, b;
-    for (uint64_t i = 0; i < 30000; i++)
-        distinct_add(i < 20000 ? &a : &b, distinct_hash(i));
-    for (uint64_t i = 10000; i < 20000; i++) // in both
-        distinct_add(&b, distinct_hash(i));
-    distinct_merge(&a, &b);
-    ck_assert_double_eq_tol(distinct_count(&a), 30000, 30000 * 3 * 0.01625);
 }
 END_TEST
 
@@ -205,7 +170,6 @@ START_TEST(few_values_are_counted_exactly_and_labels_are_cut_between_characters)
 }
 END_TEST
 
-UNIT_MAIN("monitor/sketches", ranks_of_a_kll_are_within_its_bound, a_small_kll_is_exact, klls_add,
-          distinct_counts_are_within_three_deviations, distinct_counts_add,
-          the_most_frequent_values_are_held_with_bounded_errors,
+UNIT_MAIN("monitor/sketches", ranks_of_a_kll_are_within_its_bound, a_small_kll_is_exact,
+          distinct_counts_are_within_three_deviations, the_most_frequent_values_are_held_with_bounded_errors,
           few_values_are_counted_exactly_and_labels_are_cut_between_characters)
