@@ -331,6 +331,8 @@ int log_gateway_hello(struct peer *p, struct str payload, struct err *e)
         peer_close(l->rings[index].peer); // its successor is here before its end was noticed
     l->rings[index].peer = p;
     p->routing = &l->rings[index];
+    if (spool_must_tell(&l->rings[index].spool)) // of what was settled while it could not be told
+        (void)peer_send(p, IPC_SETTLED, (struct str){0}, NULL, 0);
     if (!l->failed_mono_ns)
         look(l); // it may have written before
     return 0;
