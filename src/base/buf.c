@@ -79,16 +79,22 @@ void buf_putc(struct buf *b, char c)
     buf_put(b, &c, 1);
 }
 
+// Into the room there is, and only where that is too small, once more.
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
     va_list ap, again;
+    size_t room = b->failed ? 0 : b->cap - b->n;
     va_start(ap, fmt);
     va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    int n = vsnprintf(room ? b->p + b->n : NULL, room, fmt, ap);
     va_end(ap);
-    char *to = n >= 0 ? buf_reserve(b, (size_t)n + 1) : NULL;
-    if (to)
-        b->n += (size_t)vsnprintf(to, (size_t)n + 1, fmt, again);
+    if (n >= 0 && (size_t)n < room) {
+        b->n += (size_t)n;
+    } else {
+        char *to = n >= 0 ? buf_reserve(b, (size_t)n + 1) : NULL;
+        if (to)
+            b->n += (size_t)vsnprintf(to, (size_t)n + 1, fmt, again);
+    }
     va_end(again);
 }
 
@@ -102,11 +108,26 @@ void buf_put_u64(struct buf *b, uint64_t v)
     buf_put(b, digits + at, sizeof digits - at);
 }
 
+// Bytes at the start that stand for themselves.
+static size_t plain_run(const unsigned char *p, size_t n)
+{
+    size_t i = 0;
+    while (i < n && p[i] >= 0x20 && p[i] < 0x7f && p[i] != '"' && p[i] != '\\')
+        i++;
+    return i;
+}
+
 void buf_put_json_str(struct buf *b, struct str s)
 {
     buf_putc(b, '"');
     for (size_t i = 0; i < s.n;) {
         const unsigned char *p = (const unsigned char *)s.p + i;
+        size_t plain = plain_run(p, s.n - i);
+        if (plain) {
+            buf_put(b, p, plain);
+            i += plain;
+            continue;
+        }
         size_t len = str_utf8_len((struct str){s.p + i, s.n - i});
         if (len == 0) {
             buf_put(b, "\xef\xbf\xbd", 3);

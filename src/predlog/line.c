@@ -6,7 +6,6 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -21,14 +20,31 @@ struct side {
     struct str blocks; // of tensors
 };
 
+static char *put_digits(char *to, uint32_t v, int n)
+{
+    for (int i = n; i-- > 0; v /= 10)
+        to[i] = (char)('0' + v % 10);
+    return to + n;
+}
+
 void line_time(uint64_t wall_ns, char ret[LINE_TIME_SIZE])
 {
     time_t s = (time_t)(wall_ns / 1000000000u);
     struct tm tm;
-    char date[24];
     gmtime_r(&s, &tm);
-    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(ret, LINE_TIME_SIZE, "%.19s.%06uZ", date, (unsigned)(wall_ns / 1000u % 1000000u));
+    const struct {
+        int value;
+        char end;
+    } parts[] = {
+        {tm.tm_mon + 1, '-'}, {tm.tm_mday, 'T'}, {tm.tm_hour, ':'}, {tm.tm_min, ':'}, {tm.tm_sec, '.'}};
+    char *to = put_digits(ret, (uint32_t)tm.tm_year + 1900, 4);
+    *to++ = '-';
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        to = put_digits(to, (uint32_t)parts[i].value, 2);
+        *to++ = parts[i].end;
+    }
+    to = put_digits(to, (uint32_t)(wall_ns / 1000u % 1000000u), 6);
+    memcpy(to, "Z", 2);
 }
 
 static double half(uint16_t bits)
@@ -49,6 +65,29 @@ static void put_double(double x, bool single, struct buf *out)
         buf_puts(out, "null");
     else
         buf_put(out, text, single ? num_write_float((float)x, text) : num_write_double(x, text));
+}
+
+// A line has thirty pieces: none of them is parsed as a format.
+#define PUT(out, literal) buf_put(out, literal, sizeof(literal) - 1)
+
+static void put_number(const char *name, uint64_t v, struct buf *out)
+{
+    buf_puts(out, name);
+    buf_put_u64(out, v);
+}
+
+static void put_flag(const char *name, bool is, struct buf *out)
+{
+    buf_puts(out, name);
+    buf_puts(out, is ? "true" : "false");
+}
+
+static void put_text(const char *name, const char *text, struct buf *out)
+{
+    buf_puts(out, name);
+    buf_putc(out, '"');
+    buf_puts(out, text);
+    buf_putc(out, '"');
 }
 
 #define LOAD(type, from)                                                                                     \
@@ -228,9 +267,9 @@ static void put_tensors(const struct side *s, int64_t row, uint32_t rows, struct
 
 static void put_side(const char *name, const struct side *s, int64_t row, uint32_t rows, struct buf *out)
 {
-    buf_printf(out, ",\"%s\":", name);
+    buf_puts(out, name);
     if (!s->is_there) {
-        buf_puts(out, "null");
+        PUT(out, "null");
         return;
     }
     buf_putc(out, '{');
@@ -243,27 +282,30 @@ static void put_side(const char *name, const struct side *s, int64_t row, uint32
 
 static void put_hex(const char *name, const uint8_t *p, size_t n, struct buf *out)
 {
+    static const char HEX[] = "0123456789abcdef";
     uint8_t any = 0;
-    buf_printf(out, ",\"%s\":", name);
+    buf_puts(out, name);
     for (size_t i = 0; i < n; i++)
         any |= p[i];
     if (!any) {
-        buf_puts(out, "null");
+        PUT(out, "null");
         return;
     }
     buf_putc(out, '"');
-    for (size_t i = 0; i < n; i++)
-        buf_printf(out, "%02x", p[i]);
+    for (size_t i = 0; i < n; i++) {
+        buf_putc(out, HEX[p[i] >> 4]);
+        buf_putc(out, HEX[p[i] & 15]);
+    }
     buf_putc(out, '"');
 }
 
 static void put_model(const struct predlog_schema *schema, struct buf *out)
 {
-    buf_puts(out, ",\"model\":");
+    PUT(out, ",\"model\":");
     if (schema)
         buf_put_json_str(out, schema->model);
     else
-        buf_puts(out, "null");
+        PUT(out, "null");
 }
 
 // All that the rows of a record have in common, behind "row".
@@ -272,23 +314,30 @@ static void put_head(const struct record_head *h, const struct predlog_schema *s
     char id[37], time[LINE_TIME_SIZE];
     record_id_write(h->id, id);
     line_time(h->wall_ns, time);
-    buf_printf(out, ",\"kind\":\"%s\",\"id\":\"%s\",\"time\":\"%s\"", record_kind_name(h->kind), id, time);
+    put_text(",\"kind\":", record_kind_name(h->kind), out);
+    put_text(",\"id\":", id, out);
+    put_text(",\"time\":", time, out);
     put_model(schema, out);
-    buf_printf(out, ",\"version\":%u,\"arm\":%u,\"status\":%u,\"error\":", h->version, h->arm, h->status);
+    put_number(",\"version\":", h->version, out);
+    put_number(",\"arm\":", h->arm, out);
+    put_number(",\"status\":", h->status, out);
     if (h->error)
-        buf_printf(out, "\"%s\"", err_name(-(int)h->error));
+        put_text(",\"error\":", err_name(-(int)h->error), out);
     else
-        buf_puts(out, "null");
-    buf_printf(out,
-               ",\"latency_us\":%u,\"queue_us\":%u,\"compute_us\":%u,\"rows\":%u,\"bucket\":%u,"
-               "\"weight_bp\":%u,\"sample_weight\":",
-               h->latency_us, h->queue_us, h->compute_us, h->rows, h->bucket, h->weight_bp);
+        PUT(out, ",\"error\":null");
+    put_number(",\"latency_us\":", h->latency_us, out);
+    put_number(",\"queue_us\":", h->queue_us, out);
+    put_number(",\"compute_us\":", h->compute_us, out);
+    put_number(",\"rows\":", h->rows, out);
+    put_number(",\"bucket\":", h->bucket, out);
+    put_number(",\"weight_bp\":", h->weight_bp, out);
+    PUT(out, ",\"sample_weight\":");
     put_double((double)h->sample_weight, true, out);
-    buf_printf(out, ",\"truncated\":%s,\"fallback\":%s,\"override\":%s",
-               h->flags & RECORD_TRUNCATED ? "true" : "false", h->flags & RECORD_FALLBACK ? "true" : "false",
-               h->flags & RECORD_OVERRIDE ? "true" : "false");
-    put_hex("trace_id", h->trace, sizeof h->trace, out);
-    put_hex("parent_id", h->parent, sizeof h->parent, out);
+    put_flag(",\"truncated\":", h->flags & RECORD_TRUNCATED, out);
+    put_flag(",\"fallback\":", h->flags & RECORD_FALLBACK, out);
+    put_flag(",\"override\":", h->flags & RECORD_OVERRIDE, out);
+    put_hex(",\"trace_id\":", h->trace, sizeof h->trace, out);
+    put_hex(",\"parent_id\":", h->parent, sizeof h->parent, out);
 }
 
 static uint32_t put_gap(const struct record *r, const struct predlog_schema *schema, struct buf *out)
@@ -330,11 +379,12 @@ uint32_t line_put(const struct record *r, const struct predlog_schema *schema, s
     bool by_row = in.is_table && h->rows_kept > 0;
     uint32_t n = by_row ? h->rows_kept : 1;
     for (uint32_t row = 0; row < n && !out->failed; row++) {
-        buf_printf(out, "{\"seq\":%" PRIu64 ",\"row\":%u", h->log_seq, row);
+        put_number("{\"seq\":", h->log_seq, out);
+        put_number(",\"row\":", row, out);
         put_head(h, schema, out);
-        put_side("inputs", &in, by_row ? (int64_t)row : -1, n, out);
-        put_side("outputs", &to, by_row ? (int64_t)row : -1, n, out);
-        buf_puts(out, "}\n");
+        put_side(",\"inputs\":", &in, by_row ? (int64_t)row : -1, n, out);
+        put_side(",\"outputs\":", &to, by_row ? (int64_t)row : -1, n, out);
+        PUT(out, "}\n");
     }
     return n;
 }

@@ -17,7 +17,14 @@
 #include <unistd.h>
 #include <zstd.h>
 
-enum { LEVEL = 3, OUT_BYTES = 128 << 10, SCHEMAS_BYTES = 64 << 20, NAME_BYTES = 512, WINDOW_LOG = 23 };
+enum {
+    LEVEL = 3,
+    OUT_BYTES = 128 << 10,
+    LINES_BYTES = 64 << 10,
+    SCHEMAS_BYTES = 64 << 20,
+    NAME_BYTES = 512,
+    WINDOW_LOG = 23
+};
 
 #define HOUR_NS (UINT64_C(3600) * 1000000000)
 
@@ -29,6 +36,7 @@ struct part {
     struct predlog_entry entry;
     ZSTD_CCtx *zstd;
     EVP_MD_CTX *sha;
+    struct buf lines;   // to be compressed, up to LINES_BYTES at once
     struct buf schemas; // "[{…},{…}"
     uint64_t *keys;     // of those
     size_t n_keys, cap_keys;
@@ -48,6 +56,7 @@ int part_new(int tmp_fd, struct str model, uint64_t wall_ns, uint64_t wal, struc
     p->zstd = ZSTD_createCCtx();
     p->sha = EVP_MD_CTX_new();
     buf_init(&p->schemas, SCHEMAS_BYTES);
+    buf_init(&p->lines, LINES_BYTES);
     snprintf(p->tmp_name, sizeof p->tmp_name, "%d-%" PRIu64 "-%p.part", (int)getpid(), wal, (void *)p);
     p->fd = openat(tmp_fd, p->tmp_name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
     int rc = p->fd < 0 ? err_errno(e, errno, "make a part of the log") : 0;
@@ -74,6 +83,7 @@ void part_free(struct part *p)
     ZSTD_freeCCtx(p->zstd);
     EVP_MD_CTX_free(p->sha);
     buf_done(&p->schemas);
+    buf_done(&p->lines);
     free(p->keys);
     free(p);
 }
@@ -100,6 +110,13 @@ static int compress(struct part *p, struct str bytes, ZSTD_EndDirective how, str
             return rc;
     } while (how == ZSTD_e_end ? left > 0 : in.pos < in.size);
     return 0;
+}
+
+static int compress_lines(struct part *p, ZSTD_EndDirective how, struct err *e)
+{
+    int rc = compress(p, buf_str(&p->lines), how, e);
+    buf_clear(&p->lines);
+    return rc;
 }
 
 static int add_schema(struct part *p, uint64_t key, struct str json, struct err *e)
@@ -135,7 +152,12 @@ int part_add(struct part *p, const struct record *r, struct str lines, uint32_t 
     m->records++;
     m->rows += n_lines;
     int rc = schema_json.n ? add_schema(p, schema_key, schema_json, e) : 0;
-    return rc ? rc : compress(p, lines, ZSTD_e_continue, e);
+    if (!rc && lines.n > LINES_BYTES - p->lines.n)
+        rc = compress_lines(p, ZSTD_e_continue, e);
+    if (rc || lines.n > LINES_BYTES)
+        return rc ? rc : compress(p, lines, ZSTD_e_continue, e);
+    buf_put_str(&p->lines, lines);
+    return p->lines.failed ? err_set(e, ERR_NOMEM, "out of memory for a part of the log") : 0;
 }
 
 static void hex(const uint8_t *bytes, size_t n, char *ret)
@@ -173,7 +195,7 @@ int part_publish(struct part *p, int log_fd, struct predlog_entry *ret, struct e
     uint8_t sha[EVP_MAX_MD_SIZE];
     unsigned n = 0;
     int folder;
-    int rc = compress(p, (struct str){0}, ZSTD_e_end, e);
+    int rc = compress_lines(p, ZSTD_e_end, e);
     if (!rc && EVP_DigestFinal_ex(p->sha, sha, &n) != 1)
         rc = err_set(e, ERR_NOMEM, "out of memory for a digest");
     if (!rc)

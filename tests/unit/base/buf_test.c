@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include <math.h>
+#include <string.h>
 
 static int holds(const struct buf *b, const char *z)
 {
@@ -20,6 +21,28 @@ START_TEST(appends_grow_and_keep_order)
     ck_assert(str_starts(buf_str(&b), STR("0,1,2,")));
     ck_assert(str_ends(buf_str(&b), STR("998,999,")));
     buf_done(&b);
+}
+END_TEST
+
+// Whatever room there is left in memory that grows: none, too little, just enough.
+START_TEST(formats_are_whole_whatever_room_there_is)
+{
+    char text[700];
+    memset(text, 'x', sizeof text);
+    for (size_t n = 0; n < 600; n++) {
+        struct buf b;
+        buf_init(&b, 1000);
+        buf_put(&b, text, n);
+        buf_printf(&b, "%d-%s.", 12345, "end");
+        buf_printf(&b, "%s", "");
+        ck_assert(!b.failed && b.n == n + 10);
+        ck_assert(str_ends(buf_str(&b), STR("12345-end.")));
+        ck_assert_int_eq(memcmp(b.p, text, n), 0);
+        b.failed = true;
+        buf_printf(&b, "%d", 1);
+        ck_assert_uint_eq(b.n, n + 10);
+        buf_done(&b);
+    }
 }
 END_TEST
 
@@ -44,6 +67,10 @@ START_TEST(json_strings_are_escaped_and_valid_utf8)
     buf_init(&b, 1000);
     buf_put_json_str(&b, STR("a\"b\\c\n\xc3\xa9\xff\xed\xa0\x80"));
     ck_assert(holds(&b, "\"a\\\"b\\\\c\\u000a\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""));
+    buf_clear(&b);
+    buf_put_json_str(&b, STR("\x7f plain ~\"\"text\x1f"));
+    buf_put_json_str(&b, STR(""));
+    ck_assert(holds(&b, "\"\\u007f plain ~\\\"\\\"text\\u001f\"\"\""));
     buf_done(&b);
 }
 END_TEST
@@ -78,6 +105,6 @@ START_TEST(json_has_no_numbers_that_are_not_finite)
 }
 END_TEST
 
-UNIT_MAIN("base/buf", appends_grow_and_keep_order, failure_past_the_maximum_sticks,
-          json_strings_are_escaped_and_valid_utf8, numbers_and_consume,
+UNIT_MAIN("base/buf", appends_grow_and_keep_order, formats_are_whole_whatever_room_there_is,
+          failure_past_the_maximum_sticks, json_strings_are_escaped_and_valid_utf8, numbers_and_consume,
           json_has_no_numbers_that_are_not_finite)
