@@ -26,12 +26,19 @@ static void put_crc(void *record, size_t n)
     memcpy((char *)record + offsetof(struct record_head, crc), &crc, sizeof crc);
 }
 
-static size_t finish(struct record_head *h, void *to, size_t n)
+static size_t put_head(struct record_head *h, void *to, size_t n)
 {
     memset((char *)to + n, 0, padded(n) - n);
     n = padded(n);
     h->bytes = (uint32_t)n;
+    h->crc = 0;
     memcpy(to, h, sizeof *h);
+    return n;
+}
+
+static size_t finish(struct record_head *h, void *to, size_t n)
+{
+    n = put_head(h, to, n);
     put_crc(to, n);
     return n;
 }
@@ -55,6 +62,14 @@ static size_t plain_bytes(const struct tensor *in, const struct tensor *out)
            padded(out->bytes);
 }
 
+static char *put_data(char *to, const void *data, size_t n)
+{
+    if (n % 8) // the padding of the last word
+        memset(to + (n & ~(size_t)7), 0, 8);
+    memcpy(to, data, n);
+    return to + padded(n);
+}
+
 static char *put_plain(const struct tensor *t, uint16_t index, char *to)
 {
     struct record_block_head b = {.dtype = (uint8_t)t->dtype,
@@ -66,10 +81,17 @@ static char *put_plain(const struct tensor *t, uint16_t index, char *to)
     to += sizeof b;
     for (uint32_t i = 0; i < t->n_dims; i++, to += sizeof t->shape[0])
         memcpy(to, &t->shape[i], sizeof t->shape[0]);
-    if (t->bytes % 8) // the padding of the last word
-        memset(to + (t->bytes & ~(size_t)7), 0, 8);
-    memcpy(to, t->data, t->bytes);
-    return to + padded(t->bytes);
+    return put_data(to, t->data, t->bytes);
+}
+
+// Of a head in its place, before the blocks.
+static void set_sizes(struct record_head *h, const char *outputs, const char *end)
+{
+    h->crc = 0;
+    h->bytes = (uint32_t)(end - (char *)h);
+    h->rows_kept = h->rows;
+    h->input_bytes = (uint32_t)(outputs - (char *)(h + 1));
+    h->output_bytes = (uint32_t)(end - outputs);
 }
 
 static size_t write_plain(const struct record_head *head, const struct record_plan *plan,
@@ -80,12 +102,58 @@ static size_t write_plain(const struct record_head *head, const struct record_pl
     char *outputs = put_plain(in, privacy_is_table(plan->inputs) ? RECORD_TABLE : 0, inputs);
     char *end = put_plain(out, privacy_is_table(plan->outputs) ? RECORD_TABLE : 0, outputs);
     *h = *head;
-    h->bytes = (uint32_t)(end - (char *)to);
-    h->rows_kept = h->rows;
-    h->input_bytes = (uint32_t)(outputs - inputs);
-    h->output_bytes = (uint32_t)(end - outputs);
-    put_crc(to, h->bytes);
-    return h->bytes;
+    set_sizes(h, outputs, end);
+    return (size_t)(end - (char *)to);
+}
+
+// ---- the same of a model of rows, for who asks for the room first
+
+static void side_init(struct record_side *s, enum dtype t, uint32_t columns, bool is_vector, uint16_t index)
+{
+    *s = (struct record_side){
+        .head = {.dtype = (uint8_t)t, .n_dims = is_vector ? 2 : 1, .form = RECORD_VALUES, .index = index},
+        .columns = columns,
+        .row_bytes = (uint32_t)(columns * dtype_size(t))};
+    s->head_bytes = sizeof s->head + s->head.n_dims * (uint32_t)sizeof(uint64_t);
+}
+
+void record_rows_init(struct record_rows *p, const struct record_plan *plan, enum dtype in, uint32_t n_in,
+                      enum dtype out, uint32_t n_out, bool is_vector)
+{
+    side_init(&p->in, in, n_in, true, privacy_is_table(plan->inputs) ? RECORD_TABLE : 0);
+    side_init(&p->out, out, n_out, is_vector || n_out > 1,
+              privacy_is_table(plan->outputs) ? RECORD_TABLE : 0);
+}
+
+static size_t side_bytes(const struct record_side *s, uint32_t n_rows)
+{
+    return s->head_bytes + padded((size_t)n_rows * s->row_bytes);
+}
+
+size_t record_rows_bytes(const struct record_rows *p, uint32_t n_rows)
+{
+    return RECORD_HEAD_BYTES + side_bytes(&p->in, n_rows) + side_bytes(&p->out, n_rows);
+}
+
+static char *put_side(const struct record_side *s, uint32_t n_rows, const void *data, char *to)
+{
+    size_t n = (size_t)n_rows * s->row_bytes;
+    struct record_block_head *b = (struct record_block_head *)(void *)to;
+    uint64_t *shape = (uint64_t *)(void *)(b + 1);
+    *b = s->head;
+    b->bytes = (uint32_t)n;
+    shape[0] = n_rows;
+    if (s->head.n_dims > 1)
+        shape[1] = s->columns;
+    return put_data(to + s->head_bytes, data, n);
+}
+
+void record_rows_write(const struct record_rows *p, struct record_head *to, const void *in, const void *out)
+{
+    uint32_t n_rows = to->rows;
+    char *outputs = put_side(&p->in, n_rows, in, (char *)(to + 1));
+    char *end = put_side(&p->out, n_rows, out, outputs);
+    set_sizes(to, outputs, end);
 }
 
 // ---- one side of a record: its inputs, or its outputs
@@ -293,7 +361,7 @@ size_t record_write(const struct record_head *head, const struct record_plan *pl
     h.rows_kept = (uint32_t)kept;
     h.input_bytes = (uint32_t)(i.to - start);
     h.output_bytes = (uint32_t)(o.to - i.to);
-    return finish(&h, to, (size_t)(o.to - (char *)to));
+    return put_head(&h, to, (size_t)(o.to - (char *)to));
 }
 
 size_t record_write_gap(const struct record_head *head, const struct record_gap *gap, void *to, size_t cap)
@@ -421,7 +489,7 @@ static int read_body(struct record *r, struct err *e)
     }
 }
 
-int record_read(const void *p, size_t n, struct record *ret, struct err *e)
+static int read_record(const void *p, size_t n, bool has_crc, struct record *ret, struct err *e)
 {
     *ret = (struct record){0};
     struct record_head *h = &ret->head;
@@ -433,10 +501,20 @@ int record_read(const void *p, size_t n, struct record *ret, struct err *e)
         return bad(e, fault);
     if (h->bytes > n)
         return err_set(e, ERR_TOO_LARGE, "%zu bytes are not the whole record of %u", n, h->bytes);
-    if (crc32c(0, (const char *)p + CRC_FROM, h->bytes - CRC_FROM) != h->crc)
+    if (has_crc && crc32c(0, (const char *)p + CRC_FROM, h->bytes - CRC_FROM) != h->crc)
         return bad(e, "its checksum is another");
     ret->bytes = (struct str){p, h->bytes};
     return read_body(ret, e);
+}
+
+int record_read(const void *p, size_t n, struct record *ret, struct err *e)
+{
+    return read_record(p, n, true, ret, e);
+}
+
+int record_look(const void *p, size_t n, struct record *ret, struct err *e)
+{
+    return read_record(p, n, false, ret, e);
 }
 
 bool record_block_next(struct str *rest, struct record_block *ret)

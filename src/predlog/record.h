@@ -35,7 +35,7 @@ enum record_flag {
 
 struct record_head {
     uint32_t bytes;    // of the record; a multiple of 8
-    uint32_t crc;      // CRC-32C of all that follows
+    uint32_t crc;      // CRC-32C of all that follows; in a ring it may be left 0
     uint64_t log_seq;  // given by the log when it is written there; 0 before
     uint64_t ring_seq; // counts the records of one ring
     uint64_t wall_ns;  // when the request was read
@@ -98,23 +98,43 @@ struct record_plan {
     bool is_plain; // one table or tensor in, one out, and all of both is kept: no program has to run
 };
 
+// What the records of a model of rows have in common where all of them is kept: heads of blocks, and sizes.
+struct record_side {
+    struct record_block_head head;
+    uint64_t columns;
+    uint32_t head_bytes, row_bytes;
+};
+struct record_rows {
+    struct record_side in, out;
+};
+
 // Writes a prediction, or a failure with what is known of it (n_in, n_out may be 0), into to[0..cap), which
-// is 8-aligned, and returns its bytes; 0 when not even its head fits. head: bytes, crc, rows_kept,
-// input_bytes, output_bytes are set here, RECORD_TRUNCATED is added where rows or tensors had to be left out.
+// is 8-aligned, and returns its bytes; 0 when not even its head fits. head: bytes, rows_kept, input_bytes,
+// output_bytes are set here, RECORD_TRUNCATED is added where rows or tensors had to be left out. The checksum
+// is left 0: record_set_log_seq makes it.
 // in, out: as many as the programs have tensors, or for a table one of shape (rows, n_columns) or (rows); of
 // sound sizes. Tensors of DTYPE_NONE, which a request left out or did not ask for, have no block. Of a batch
-// that does not fit the first rows are kept. Allocates nothing; costs a copy and a CRC.
+// that does not fit the first rows are kept. Allocates nothing; costs a copy.
 size_t record_write(const struct record_head *head, const struct record_plan *plan, const struct tensor *in,
                     uint32_t n_in, const struct tensor *out, uint32_t n_out, void *to, size_t cap);
 // What record_write needs to keep all of this.
 size_t record_bytes(const struct record_plan *plan, const struct tensor *in, uint32_t n_in,
                     const struct tensor *out, uint32_t n_out);
-// The same for a gap; to: RECORD_GAP_BYTES. head: of it kind, bytes, crc and sizes are set here.
+// The same in one step, for a plan that is plain of a model of rows: what record_write makes of a table
+// (n_rows, n_in) and of a tensor (n_rows), or (n_rows, n_out) where it is a vector or n_out > 1.
+void record_rows_init(struct record_rows *p, const struct record_plan *plan, enum dtype in, uint32_t n_in,
+                      enum dtype out, uint32_t n_out, bool is_vector);
+size_t record_rows_bytes(const struct record_rows *p, uint32_t n_rows);
+// to: 8-aligned room for record_rows_bytes(p, to->rows), whose head is set but for bytes, crc, rows_kept,
+// input_bytes and output_bytes.
+void record_rows_write(const struct record_rows *p, struct record_head *to, const void *in, const void *out);
+// As record_write, with its checksum, a gap; to: RECORD_GAP_BYTES. head: of it kind, bytes, crc and sizes are
+// set here.
 enum { RECORD_GAP_BYTES = RECORD_HEAD_BYTES + 40 };
 size_t record_write_gap(const struct record_head *head, const struct record_gap *gap, void *to, size_t cap);
 // And for a schema, head->schema being its key; 0 when it does not fit.
 size_t record_write_schema(const struct record_head *head, struct str json, void *to, size_t cap);
-// Gives a record its place in the log.
+// Gives a record its place in the log, and makes its checksum.
 void record_set_log_seq(void *record, uint64_t log_seq);
 
 // A decoded record; the strings point into its bytes.
@@ -139,6 +159,9 @@ int record_read(const void *p, size_t n, struct record *ret, struct err *e) ERR_
 // Whether RECORD_HEAD_BYTES bytes at p look like the head of one: for who searches, before a checksum is
 // made.
 bool record_is_likely(const void *p);
+// The same without looking at the checksum, for memory that no disk has had: what is returned as sizes is as
+// sound, what is returned as values is as the writer left it.
+int record_look(const void *p, size_t n, struct record *ret, struct err *e) ERR_CHECKED;
 // The next block of r.inputs or r.outputs, which is advanced; false at the end.
 bool record_block_next(struct str *rest, struct record_block *ret);
 

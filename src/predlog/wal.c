@@ -227,20 +227,33 @@ static void begin_batch(struct wal *w, uint64_t mono_ns)
     w->pending_mono_ns = mono_ns;
 }
 
+int wal_room(struct wal *w, size_t max_bytes, void **ret, struct err *e)
+{
+    if (w->pending.n && w->pending.n + max_bytes > WAL_PENDING_BYTES)
+        return err_set(e, ERR_BUSY, "%zu bytes of the log wait for the disk", w->pending.n);
+    *ret = buf_reserve(&w->pending, max_bytes);
+    if (*ret)
+        return 0;
+    w->pending.failed = false;
+    return err_set(e, ERR_NOMEM, "out of memory for the log");
+}
+
+uint64_t wal_take(struct wal *w, size_t bytes, uint64_t mono_ns)
+{
+    begin_batch(w, mono_ns);
+    record_set_log_seq(w->pending.p + w->pending.n, w->next_seq);
+    buf_advance(&w->pending, bytes);
+    return w->next_seq++;
+}
+
 int wal_append(struct wal *w, struct str record, uint64_t mono_ns, uint64_t *ret_seq, struct err *e)
 {
-    if (w->pending.n && w->pending.n + record.n > WAL_PENDING_BYTES)
-        return err_set(e, ERR_BUSY, "%zu bytes of the log wait for the disk", w->pending.n);
-    char *to = buf_reserve(&w->pending, record.n);
-    if (!to) {
-        w->pending.failed = false;
-        return err_set(e, ERR_NOMEM, "out of memory for the log");
-    }
-    begin_batch(w, mono_ns);
+    void *to;
+    int rc = wal_room(w, record.n, &to, e);
+    if (rc)
+        return rc;
     memcpy(to, record.p, record.n);
-    record_set_log_seq(to, w->next_seq);
-    buf_advance(&w->pending, record.n);
-    *ret_seq = w->next_seq++;
+    *ret_seq = wal_take(w, record.n, mono_ns);
     return 0;
 }
 

@@ -49,10 +49,15 @@ void wal_schema_drop(struct wal *w, uint64_t key);
 // The keys of those that are known: i = 0 … until false. Dropping one moves the last to its place.
 bool wal_schema_at(const struct wal *w, size_t i, uint64_t *ret_key);
 
-// Takes a copy of a record (record_read accepted it) into the batch, and numbers it. ERR_BUSY while
+// Takes a copy of a record into the batch, numbers it and makes its checksum. ERR_BUSY while
 // WAL_PENDING_BYTES wait: commit first. mono_ns: of now.
 int wal_append(struct wal *w, struct str record, uint64_t mono_ns, uint64_t *ret_seq,
                struct err *e) ERR_CHECKED;
+// The same without a copy: 8-aligned room at the end of the batch for a record of up to max_bytes, good until
+// the next call of this module; what is written there is nothing until wal_take, with the bytes of what
+// record_look accepted, makes it the next record and returns its number. ERR_BUSY, ERR_NOMEM.
+int wal_room(struct wal *w, size_t max_bytes, void **ret, struct err *e) ERR_CHECKED;
+uint64_t wal_take(struct wal *w, size_t bytes, uint64_t mono_ns);
 // A gap of the caller's making (head: model's schema and times, may be zero but sample_weight).
 int wal_append_gap(struct wal *w, const struct record_gap *gap, uint64_t schema, uint64_t wall_ns,
                    uint64_t mono_ns, struct err *e) ERR_CHECKED;

@@ -106,6 +106,7 @@
 //     gateway    IPC_HELLO    {"gateway":0,"protocol":1}
 //     gateway    IPC_WAKE     (empty) the monitor slept and there are records
 //     monitor    IPC_SETTLED  (empty) the gateway waited and records were settled
+//     monitor    IPC_UNSUMMED (empty) records need no checksum: this monitor makes it, others look for it
 //
 //   A deployment's number is its version's for ever, over restarts of the controller too; a slot belongs to
 //   one deployment at a time. Generations grow within one connection. They may skip: a slow gateway gets the
@@ -143,6 +144,7 @@ enum ipc_type {
     IPC_WAKE,
     IPC_SETTLED,
     IPC_LABELS,
+    IPC_UNSUMMED,
 };
 
 enum {

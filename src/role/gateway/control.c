@@ -96,6 +96,8 @@ static int take_deploy(struct control *k, const struct msg *m, yyjson_val *json,
     if (journal_plan_read(yyjson_obj_get(json, "log"), &d->log, &why)) // it is served, and not logged
         log_event(&g->log, LOG_LEVEL_ERROR, "not_logged", LOG_Z("model", d->model),
                   LOG_Z("version", d->version), LOG_Z("message", why.msg));
+    if (d->sig)
+        journal_plan_rows(&d->log, d->sig);
     rc = pool_add(k, d, e);
     if (rc)
         deployment_unref(d);

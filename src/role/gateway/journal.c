@@ -63,6 +63,13 @@ int journal_plan_read(yyjson_val *json, struct journal_plan *ret, struct err *e)
     return rc;
 }
 
+void journal_plan_rows(struct journal_plan *p, const struct signature *sig)
+{
+    if (p->record.is_plain)
+        record_rows_init(&p->rows, &p->record, sig->input_dtype, sig->n_features, sig->output_dtype,
+                         sig->n_outputs, sig->output_is_vector);
+}
+
 void journal_plan_done(struct journal_plan *p)
 {
     predlog_plan_done(&p->record);
@@ -203,32 +210,85 @@ bool journal_promises(const struct gateway *g, const struct deployment *d, const
     return n == 1 || (part && arm_of(part)) || is_drawn(id, n);
 }
 
+// Whether a record that is not always kept is to be written; *weight: what it stands for.
+static bool is_kept(const struct gateway *g, const struct deployment *d, const uint8_t id[16], float *weight)
+{
+    uint32_t n = one_in(g, d);
+    *weight = (float)n;
+    return n == 1 || is_drawn(id, n);
+}
+
+static void set_weight(struct record_head *h, float weight)
+{
+    h->sample_weight = weight;
+    if (weight > 1)
+        h->flags |= RECORD_SAMPLED;
+}
+
+// The record that was written into the room that was taken last.
+static void put_record(struct journal *j, void *record, size_t bytes)
+{
+    if (!j->is_unsummed)
+        record_set_log_seq(record, 0);
+    (void)spool_put(&j->spool, bytes);
+}
+
 static void put(struct gateway *g, const struct deployment *d, struct record_head *h, const struct tensor *in,
                 uint32_t n_in, const struct tensor *out, uint32_t n_out)
 {
     struct journal *j = g->journal;
     bool always = h->kind == RECORD_FAILURE || h->arm;
-    uint32_t n = one_in(g, d);
-    if (n > 1 && !always) {
-        if (!is_drawn(h->id, n))
-            return;
-        h->sample_weight = (float)n;
-        h->flags |= RECORD_SAMPLED;
-    }
+    float weight = 1;
+    if (!always && !is_kept(g, d, h->id, &weight))
+        return;
     size_t bytes = record_bytes(&d->log.record, in, n_in, out, n_out);
     if (bytes > g->settings->log_record_bytes)
         bytes = (size_t)g->settings->log_record_bytes;
-    void *to = take_room(g, d, bytes, always, &h->sample_weight);
+    void *to = take_room(g, d, bytes, always, &weight);
     if (!to)
         return;
     h->ring_seq = spool_next(&j->spool);
-    if (h->sample_weight > 1)
-        h->flags |= RECORD_SAMPLED;
+    set_weight(h, weight);
     bytes = record_write(h, &d->log.record, in, n_in, out, n_out, to, bytes);
     if (bytes)
-        (void)spool_put(&j->spool, bytes);
+        put_record(j, to, bytes);
     else
         spool_drop(&j->spool, LOG_REASON_TOO_LARGE);
+}
+
+// Of a prediction of rows, all but its part in a rollout and its place in the ring.
+static void begin_rows(struct gateway *g, const struct pending *p, uint64_t start_ns, uint64_t end_ns,
+                       struct record_head *h)
+{
+    const struct deployment *d = p->deployment;
+    begin(g, d, RECORD_PREDICTION, h);
+    memcpy(h->id, p->raw_id, sizeof h->id);
+    h->latency_us = micros(end_ns - start_ns);
+    h->queue_us = d->compute_start_ns > start_ns ? micros(d->compute_start_ns - start_ns) : 0;
+    h->compute_us = micros(d->compute_ns);
+    h->rows = p->request.n_rows;
+    if (p->traceparent.n)
+        put_trace(h, p->traceparent);
+}
+
+// Nearly every prediction: all of it is kept, it fits and is in no rollout. It is written where it will be
+// read.
+static void put_rows(struct gateway *g, const struct pending *p, const void *in, const void *out,
+                     size_t bytes, uint64_t start_ns, uint64_t end_ns)
+{
+    const struct deployment *d = p->deployment;
+    struct journal *j = g->journal;
+    float weight;
+    if (!is_kept(g, d, p->raw_id, &weight))
+        return;
+    struct record_head *h = take_room(g, d, bytes, false, &weight);
+    if (!h)
+        return;
+    begin_rows(g, p, start_ns, end_ns, h);
+    h->ring_seq = spool_next(&j->spool);
+    set_weight(h, weight);
+    record_rows_write(&d->log.rows, h, in, out);
+    put_record(j, h, bytes);
 }
 
 void journal_prediction(struct gateway *g, const struct pending *p, const void *rows, uint64_t start_ns,
@@ -240,27 +300,27 @@ void journal_prediction(struct gateway *g, const struct pending *p, const void *
     if (!is_on(g, d) || !p->id[0] || !d->outputs)
         return;
     size_t in_bytes = sig->n_features * dtype_size(sig->input_dtype),
-           out_bytes = sig->n_outputs * dtype_size(sig->output_dtype);
+           out_bytes = sig->n_outputs * dtype_size(sig->output_dtype), bytes;
+    const char *inputs = (const char *)rows + p->first_row * in_bytes,
+               *outputs = d->outputs + p->first_row * out_bytes;
     uint32_t n = p->request.n_rows;
-    begin(g, d, RECORD_PREDICTION, &h);
-    memcpy(h.id, p->raw_id, sizeof h.id);
-    h.latency_us = micros(end_ns - start_ns);
-    h.queue_us = d->compute_start_ns > start_ns ? micros(d->compute_start_ns - start_ns) : 0;
-    h.compute_us = micros(d->compute_ns);
-    h.rows = n;
-    if (p->traceparent.n)
-        put_trace(&h, p->traceparent);
+    if (d->log.record.is_plain && !p->part && n &&
+        (bytes = record_rows_bytes(&d->log.rows, n)) <= g->settings->log_record_bytes) {
+        put_rows(g, p, inputs, outputs, bytes, start_ns, end_ns);
+        return;
+    }
+    begin_rows(g, p, start_ns, end_ns, &h);
     if (p->part)
         put_part(&h, p->part);
     struct tensor in = {.dtype = sig->input_dtype,
                         .n_dims = 2,
                         .shape = {n, sig->n_features},
-                        .data = (const char *)rows + p->first_row * in_bytes,
+                        .data = inputs,
                         .bytes = n * in_bytes};
     struct tensor out = {.dtype = sig->output_dtype,
                          .n_dims = sig->output_is_vector || sig->n_outputs > 1 ? 2 : 1,
                          .shape = {n, sig->n_outputs},
-                         .data = d->outputs + p->first_row * out_bytes,
+                         .data = outputs,
                          .bytes = n * out_bytes};
     put(g, d, &h, &in, 1, &out, 1);
 }

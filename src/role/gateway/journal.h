@@ -17,6 +17,7 @@ struct deployment;
 struct gateway;
 struct link_response;
 struct pending;
+struct signature;
 struct str;
 struct trial_part;
 struct yyjson_val;
@@ -24,13 +25,16 @@ struct yyjson_val;
 // What is logged of a deployment, and how: what the controller said with it, else as the settings say.
 struct journal_plan {
     struct record_plan record;
-    uint64_t schema; // key; 0: the controller gave none, nothing is logged
+    struct record_rows rows; // of a model of rows, where `record` is plain
+    uint64_t schema;         // key; 0: the controller gave none, nothing is logged
     // -1: as the settings say
     int is_on, one_in, overflow, durability;
 };
 
 // Reads the member "log" of IPC_DEPLOY, NULL is fine. ERR_INVALID, ERR_NOMEM.
 int journal_plan_read(struct yyjson_val *json, struct journal_plan *ret, struct err *e) ERR_CHECKED;
+// Of a deployment that this gateway computes, once its plan was read.
+void journal_plan_rows(struct journal_plan *p, const struct signature *sig);
 void journal_plan_done(struct journal_plan *p);
 
 // fd -1: there is none, nothing is logged. ERR_IO, ERR_INVALID, ERR_NOMEM.

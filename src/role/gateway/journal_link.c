@@ -36,7 +36,7 @@ static void disconnect(struct journal *j)
 {
     loop_remove(j->g->loop, &j->watch);
     msg_conn_done(&j->conn);
-    j->is_connected = false;
+    j->is_connected = j->is_unsummed = false;
     retry_later(j);
 }
 
@@ -56,9 +56,11 @@ static void on_ready(struct watch *w, uint32_t events)
     struct msg m;
     struct err e;
     int rc = msg_conn_fill(&j->conn, &e), taken;
-    while ((taken = msg_conn_take(&j->conn, &m, &e)) > 0)
+    while ((taken = msg_conn_take(&j->conn, &m, &e)) > 0) {
+        j->is_unsummed |= m.type == IPC_UNSUMMED;
         for (int i = 0; i < m.n_fds; i++)
             close(m.fds[i]);
+    }
     if (rc || taken || msg_conn_flush(&j->conn, &e))
         disconnect(j);
     else

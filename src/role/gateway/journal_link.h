@@ -28,6 +28,7 @@ struct journal {
     struct watch watch;
     struct timer retry;
     bool is_connected, is_wake_owed;
+    bool is_unsummed; // the monitor there makes the checksums: one of an older build wants them made
     unsigned n_retries;
     // Answers that wait
     struct conn *held; // by held_next

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One look at the rings: records are copied, checked, handed on and appended; the batch is committed when it
-// is due; only then the rings are told that they may write over them.
+// One look at the rings: records are copied into the batch, checked, numbered and handed on; the batch is
+// committed when it is due; only then the rings are told that they may write over them.
 #include "role/monitor/log.h"
 
 #include "base/clock.h"
@@ -18,7 +18,9 @@
 #include <yyjson.h>
 
 enum {
-    LOOK_MS = 5,          // between looks while there is load
+    LOOK_MS = 5,          // between looks while there is load: each costs the gateways of its core their turn
+    LOOK_SOON_MS = 1,     // while somebody waits, and where little came: it may be waited for in a moment
+    LOOK_MANY = 16,       // records that are not little
     IDLE_MS = 50,         // without a record, before it sleeps
     TAKE_BYTES = 1 << 20, // of one ring at a look
     RETRY_MS = 250,       // after the disk refused
@@ -111,15 +113,18 @@ static enum taken take_one(struct log_state *l, struct log_ring *r, uint64_t now
 {
     struct err e;
     struct record rec;
-    uint64_t sequence, seq, at = r->spool.at;
-    int rc = spool_take(&r->spool, l->copy, LOG_COPY_BYTES, ret_bytes, &sequence, &e);
+    void *to;
+    uint64_t sequence, at = r->spool.at;
+    if (wal_room(l->wal, LOG_RECORD_BYTES, &to, &e)) // the batch is full
+        return TAKEN_LATER;
+    int rc = spool_take(&r->spool, to, LOG_RECORD_BYTES, ret_bytes, &sequence, &e);
     if (rc == 0) {
         note_sequence(l, r, r->spool.seen.accepted, false, now);
         return TAKEN_NONE;
     }
     if (rc < 0)
         return skip(l, r, now, &e);
-    if (record_read(l->copy, *ret_bytes, &rec, &e) || rec.head.bytes != *ret_bytes ||
+    if (record_look(to, *ret_bytes, &rec, &e) || rec.head.bytes != *ret_bytes ||
         (rec.head.kind != RECORD_PREDICTION && rec.head.kind != RECORD_FAILURE)) {
         note_sequence(l, r, sequence, true, now);
         r->n_lost++;
@@ -134,16 +139,12 @@ static enum taken take_one(struct log_state *l, struct log_ring *r, uint64_t now
         r->spool.at = at;
         return TAKEN_LATER;
     }
-    if (wal_append(l->wal, rec.bytes, now, &seq, &e)) { // the batch is full: this one comes again
-        r->spool.at = at;
-        return TAKEN_LATER;
-    }
+    rec.head.log_seq = wal_take(l->wal, *ret_bytes, now);
+    feed_record(l->m, &rec); // while it lies where it was read
     note_sequence(l, r, sequence, true, now);
     r->n_open++;
     if (!l->oldest_mono_ns)
         l->oldest_mono_ns = now;
-    rec.head.log_seq = seq; // of the copy in the log
-    feed_record(l->m, &rec);
     return TAKEN_ONE;
 }
 
@@ -288,6 +289,17 @@ static bool try_sleep(struct log_state *l)
     return may;
 }
 
+// Somebody waits, a look took not all that there was, or a ring will be full soon.
+static bool is_pressed(const struct log_state *l)
+{
+    for (unsigned i = 0; i < l->n; i++) {
+        const struct spool_reader *r = &l->rings[i].spool;
+        if (spool_is_awaited(r) || r->seen.written != r->at)
+            return true;
+    }
+    return is_some_ring_half_full(l);
+}
+
 static void look(struct log_state *l)
 {
     uint64_t now = clock_mono_ns(), n = 0;
@@ -303,7 +315,7 @@ static void look(struct log_state *l)
         look_later(l, RETRY_MS);
     else if (l->oldest_mono_ns || l->unknown_mono_ns || now - l->busy_mono_ns < IDLE_MS * UINT64_C(1000000) ||
              !try_sleep(l))
-        look_later(l, n ? 1 : LOOK_MS);
+        look_later(l, n && (n < LOOK_MANY || is_pressed(l)) ? LOOK_SOON_MS : LOOK_MS);
     else
         l->is_looking = false;
 }
@@ -333,6 +345,7 @@ int log_gateway_hello(struct peer *p, struct str payload, struct err *e)
     p->routing = &l->rings[index];
     if (spool_must_tell(&l->rings[index].spool)) // of what was settled while it could not be told
         (void)peer_send(p, IPC_SETTLED, (struct str){0}, NULL, 0);
+    (void)peer_send(p, IPC_UNSUMMED, (struct str){0}, NULL, 0);
     if (!l->failed_mono_ns)
         look(l); // it may have written before
     return 0;
@@ -443,8 +456,7 @@ static void begin_after(struct log_ring *r)
 static int map_rings(struct log_state *l, int fd, struct err *e)
 {
     l->rings = calloc(l->n, sizeof *l->rings);
-    l->copy = aligned_alloc(64, LOG_COPY_BYTES);
-    if (!l->rings || !l->copy)
+    if (!l->rings)
         return err_set(e, ERR_NOMEM, "the prediction log");
     int rc = log_memory_map_stats(fd, l->n, &l->stats, e);
     for (unsigned i = 0; !rc && i < l->n; i++) {
@@ -529,7 +541,6 @@ void log_close(struct monitor *m)
     if (l->lock_fd >= 0)
         close(l->lock_fd);
     free(l->rings);
-    free(l->copy);
     free(l);
     m->prediction_log = NULL;
 }

@@ -34,7 +34,6 @@ struct log_state {
     size_t ring_size;
     uint32_t stream;
     struct log_stats *stats; // mapped
-    char *copy;              // (LOG_COPY_BYTES) of one record
     struct wal *wal;         // NULL while it cannot be opened
     int wal_fd, log_fd, lock_fd;
     struct timer look; // at the rings, while there is load
@@ -53,7 +52,7 @@ struct log_state {
     struct log_sealing sealing;
 };
 
-enum { LOG_COPY_BYTES = 2 << 20 };
+enum { LOG_RECORD_BYTES = 2 << 20 }; // of one record in a ring
 
 // log_seal.c: seals all files below this number and removes what may not stay, in a process of its own: when
 // there are files that the last one had not to seal, when the settings of what may stay have changed, and

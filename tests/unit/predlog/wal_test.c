@@ -85,6 +85,29 @@ START_TEST(what_was_committed_is_read_back_in_order)
 }
 END_TEST
 
+// What is written into room that was taken and is then not wanted is nowhere.
+START_TEST(a_record_is_taken_where_it_lies_or_left)
+{
+    struct record_head h = {.kind = RECORD_FAILURE, .sample_weight = 1, .status = 503};
+    struct record_plan none = {0};
+    struct err e;
+    void *to;
+    logbook_init(&l);
+    for (uint64_t i = 1; i <= 20; i++) {
+        ck_assert_int_eq(wal_room(l.wal, 1 << 20, &to, &e), 0);
+        memset(to, 0xee, 1 << 20);
+        size_t n = record_write(&h, &none, NULL, 0, NULL, 0, to, 1 << 20);
+        if (i % 2)
+            ck_assert_uint_eq(wal_take(l.wal, n, l.mono_ns), i / 2 + 1);
+    }
+    logbook_commit(&l);
+    logbook_wal_path(&l, true, path);
+    struct read r = read_file(path, wal_next_seq(l.wal));
+    ck_assert(r.n == 10 && r.first == 1 && r.last == 10 && r.n_torn + r.n_damaged == 0);
+    logbook_done(&l);
+}
+END_TEST
+
 START_TEST(a_batch_is_due_by_time_or_by_size)
 {
     logbook_init(&l);
@@ -120,7 +143,10 @@ START_TEST(the_batch_has_a_bound)
     while (!(rc = wal_append(l.wal, (struct str){record, n}, 0, &seq, &e)))
         ck_assert_uint_le(wal_pending_bytes(l.wal), WAL_PENDING_BYTES);
     ck_assert_int_eq(rc, ERR_BUSY);
+    void *to;
+    ck_assert_int_eq(wal_room(l.wal, n, &to, &e), ERR_BUSY);
     logbook_commit(&l);
+    ck_assert_int_eq(wal_room(l.wal, n, &to, &e), 0);
     ck_assert_int_eq(wal_append(l.wal, (struct str){record, n}, 0, &seq, &e), 0);
     logbook_done(&l);
 }
@@ -273,8 +299,8 @@ START_TEST(a_batch_that_is_given_up_leaves_no_hole)
 }
 END_TEST
 
-UNIT_MAIN("predlog/wal", what_was_committed_is_read_back_in_order, a_batch_is_due_by_time_or_by_size,
-          the_batch_has_a_bound, a_torn_tail_is_cut_and_told,
+UNIT_MAIN("predlog/wal", what_was_committed_is_read_back_in_order, a_record_is_taken_where_it_lies_or_left,
+          a_batch_is_due_by_time_or_by_size, the_batch_has_a_bound, a_torn_tail_is_cut_and_told,
           after_a_crash_numbers_go_on_and_the_loss_is_found, zeros_behind_the_end_are_a_torn_tail,
           damage_in_the_middle_is_skipped_counted_and_marked,
           each_file_has_the_schemas_and_begins_with_its_name, a_batch_that_is_given_up_leaves_no_hole)

@@ -49,7 +49,7 @@ static void take(struct observer *o, const struct drift_columns *d, const struct
     struct err e;
     struct record_head head = {.kind = RECORD_PREDICTION, .rows = rows, .sample_weight = 1};
     size_t n = record_write(&head, plan, in, n_in, out, 1, bytes, sizeof bytes);
-    ck_assert_msg(n && record_read(bytes, n, &r, &e) == 0, "%s", e.msg);
+    ck_assert_msg(n && record_look(bytes, n, &r, &e) == 0, "%s", e.msg);
     drift_take_rows(o, d, &r);
 }
 

@@ -103,7 +103,7 @@ static void predict(unsigned id, const float *values, int64_t rows, int64_t widt
     ck_assert_int_eq(predlog_plan_init(&plan, s, STR("key"), &e), 0);
     size_t n = record_write(&head, &plan, &input, 1, &output, 1, bytes, sizeof bytes);
     ck_assert_int_gt(n, 0);
-    ck_assert_int_eq(record_read(bytes, n, &r, &e), 0);
+    ck_assert_int_eq(record_look(bytes, n, &r, &e), 0);
     quality_record(&m, &r);
     predlog_plan_done(&plan);
     predlog_schema_free(s);
