@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rows stand in the order in which they came, in a ring; chains of row numbers, one above, hang in buckets.
+// The newest rows are in no chain until somebody looks for one: who never labels never pays for the chains,
+// whose every step misses the processor's cache.
 #include "monitor/join.h"
 
 #include <stdlib.h>
@@ -7,6 +9,7 @@
 
 struct join {
     uint32_t capacity, n_buckets, newest; // newest: index of the row that came last
+    uint32_t n_unchained;                 // rows that came last and are in no chain
     struct join_row *rows;
     uint32_t *buckets; // 0: empty, else 1 + index of a row
     struct join_counts counts;
@@ -62,8 +65,20 @@ static uint32_t *bucket(struct join *j, const uint8_t id[16], uint32_t row)
     return &j->buckets[(h ^ h >> 31) & (j->n_buckets - 1)];
 }
 
+static void chain(struct join *j)
+{
+    for (; j->n_unchained; j->n_unchained--) { // the oldest of them first
+        uint32_t index = (j->newest + j->capacity - j->n_unchained + 1) % j->capacity;
+        struct join_row *r = &j->rows[index];
+        uint32_t *at = bucket(j, r->id, r->row);
+        r->next = *at;
+        *at = index + 1;
+    }
+}
+
 struct join_row *join_find(struct join *j, const uint8_t id[16], uint32_t row)
 {
+    chain(j);
     for (uint32_t i = *bucket(j, id, row); i; i = j->rows[i - 1].next)
         if (j->rows[i - 1].row == row && memcmp(j->rows[i - 1].id, id, 16) == 0)
             return &j->rows[i - 1];
@@ -83,13 +98,23 @@ static void count(struct join *j, uint8_t state, int sign)
     j->counts.judged += state == JOIN_JUDGED ? one : 0;
 }
 
-static void evict(struct join *j, uint32_t index)
+static void unchain(struct join *j, uint32_t index)
 {
-    struct join_row *r = &j->rows[index];
+    const struct join_row *r = &j->rows[index];
     uint32_t *at = bucket(j, r->id, r->row);
     while (*at != index + 1)
         at = &j->rows[*at - 1].next;
     *at = r->next;
+}
+
+// The oldest row.
+static void evict(struct join *j, uint32_t index)
+{
+    const struct join_row *r = &j->rows[index];
+    if (j->n_unchained == j->capacity)
+        j->n_unchained--;
+    else
+        unchain(j, index);
     count(j, r->state, -1);
     j->counts.evicted_predictions += r->state == JOIN_PREDICTED;
     j->counts.evicted_labels += r->state == JOIN_WAITING;
@@ -101,10 +126,9 @@ struct join_row *join_add(struct join *j, const uint8_t id[16], uint32_t row, en
     struct join_row *r = &j->rows[j->newest];
     if (r->state)
         evict(j, j->newest);
-    uint32_t *at = bucket(j, id, row);
-    *r = (struct join_row){.row = row, .next = *at, .state = (uint8_t)state};
+    *r = (struct join_row){.row = row, .state = (uint8_t)state};
     memcpy(r->id, id, sizeof r->id);
-    *at = j->newest + 1;
+    j->n_unchained++;
     count(j, r->state, 1);
     return r;
 }
