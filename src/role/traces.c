@@ -68,6 +68,11 @@ void traces_free(struct traces *t)
     free(t);
 }
 
+bool traces_are_on(const struct traces *t)
+{
+    return t->options.endpoint[0] != '\0';
+}
+
 static uint64_t n_waiting(const struct traces *t)
 {
     return t->next - t->first;
@@ -89,7 +94,7 @@ static bool is_drawn(const struct traces *t, const struct otlp_request *r)
 void traces_take(struct traces *t, const struct otlp_request *r, bool is_sampled)
 {
     bool own = is_own(r);
-    if (t->options.endpoint[0] == '\0' || (own ? !is_drawn(t, r) : !is_sampled))
+    if (!traces_are_on(t) || (own ? !is_drawn(t, r) : !is_sampled))
         return;
     t->counts.taken++;
     if (n_waiting(t) == LIMIT_TRACES_WAITING) {

@@ -30,7 +30,8 @@ struct traces_counts {
 int traces_new(struct loop *l, struct log *log, struct traces **ret, struct err *e) ERR_CHECKED;
 // From now on; the strings are borrowed. Before the first call nothing is exported.
 void traces_set(struct traces *t, struct traces_options o);
-void traces_free(struct traces *t); // NULL is fine; what waits is lost
+void traces_free(struct traces *t);         // NULL is fine; what waits is lost
+bool traces_are_on(const struct traces *t); // there is an endpoint
 
 // One answered request. r->trace: what its traceparent said, whose flag is is_sampled; all zero for a request
 // without one, which begins a trace named after its prediction id with the probability set. Copies; never

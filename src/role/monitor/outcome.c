@@ -48,13 +48,15 @@ static double at(const struct tensor *t, size_t i)
 static uint32_t width_of(const struct tensor *t)
 {
     int64_t rows = t->n_dims ? t->shape[0] : 0, n = tensor_n_elements(t->shape, t->n_dims);
-    return rows > 0 && n > 0 && n / rows <= INT32_MAX ? (uint32_t)(n / rows) : 0;
+    if (rows <= 0 || n <= 0)
+        return 0;
+    int64_t width = rows == n ? 1 : rows == 1 ? n : n / rows; // a division costs as much as all the rest
+    return width <= INT32_MAX ? (uint32_t)width : 0;
 }
 
-// How well an output can be judged; 0: not.
-static int rank(const struct tensor *t)
+// How well an output with so many values a row can be judged; 0: not.
+static int rank(const struct tensor *t, uint32_t width)
 {
-    uint32_t width = width_of(t);
     if (!t->data || !is_number(t->dtype) || t->n_dims > 2 || width == 0)
         return 0;
     if (width > 1)
@@ -74,14 +76,16 @@ bool outcomes_of(const struct version *v, const struct record *r, struct outcome
     struct record_block b;
     int best = 0;
     while (record_block_next(&rest, &b)) {
-        if (b.form != RECORD_VALUES || rank(&b.t) <= best)
+        uint32_t width = width_of(&b.t);
+        int one = rank(&b.t, width);
+        if (b.form != RECORD_VALUES || one <= best)
             continue;
-        best = rank(&b.t);
+        best = one;
         ret->t = b.t;
+        ret->width = width;
     }
     if (!best)
         return false;
-    ret->width = width_of(&ret->t);
     ret->rows = (uint32_t)ret->t.shape[0];
     ret->base = (struct outcome){.deployment = v->deployment,
                                  .version = v->version,

@@ -33,7 +33,7 @@ void spans_close(struct monitor *m)
 void spans_record(struct monitor *m, const struct record *r)
 {
     const struct record_head *h = &r->head;
-    if (h->kind != RECORD_PREDICTION && h->kind != RECORD_FAILURE)
+    if (!traces_are_on(m->traces) || (h->kind != RECORD_PREDICTION && h->kind != RECORD_FAILURE))
         return;
     const struct version *v = models_by_log_key(m->models, h->schema, h->model);
     struct otlp_request q = {
