@@ -13,7 +13,7 @@
 #include "monitor/profile_build.h"
 
 enum {
-    OBSERVER_VALUES_PER_S = 200000,
+    OBSERVER_VALUES_PER_S = 50000,
     OBSERVER_WINDOWS = 24, // closed ones that are kept in full, fewer where they would take more than
     OBSERVER_WINDOW_BYTES = 16 << 20, // this together; never fewer than OBSERVER_WINDOWS_MIN
     OBSERVER_WINDOWS_MIN = 4,
