@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Instructions a gateway executes per request, by callgrind.
+"""Instructions a gateway executes per request, or the monitor per record of the prediction log, by callgrind.
 
 Arguments: binary, model, file of bodies, requests sent at once [, profile to keep]. The variable SERVE_FLAGS: more
-flags for the server.
+flags for the server. COUNT: gateway, or monitor.
 
-A gateway under callgrind takes the place of a running one, with its arguments and its descriptors, while the supervisor
+A process under callgrind takes the place of a running one, with its arguments and its descriptors, while the supervisor
 is halted. Two runs with different numbers of requests: the difference leaves out start and end.
 """
 
 import ctypes
+import json
 import os
 import pathlib
 import re
@@ -18,19 +19,21 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 import servers
 
 PIDFD_OPEN, PIDFD_GETFD = 434, 438
-FDS = {3: 40, 4: 41, 5: 42, 6: 43, 7: 44, 8: 45}  # the gateway's descriptors, and where this script keeps copies
+FDS = {3: 40, 4: 41, 5: 42, 6: 43, 7: 44, 8: 45}  # descriptors of either, and where this script keeps copies
+COUNT = os.environ.get("COUNT", "gateway")
 
 
-def gateway_of(supervisor):
+def child_of(supervisor):
     for pid in servers.descendants(supervisor):
         argv = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        if len(argv) > 1 and argv[1] == b"@gateway":
+        if len(argv) > 1 and argv[1] == b"@" + COUNT.encode():
             return pid, [a.decode() for a in argv[1:-1]]
-    raise SystemExit("no gateway runs")
+    raise SystemExit(f"no {COUNT} runs")
 
 
 def copy_descriptors(pid):
@@ -55,25 +58,40 @@ def predict(sock, bodies):
     assert got.count(b"HTTP/1.1 200 ") == len(bodies), got
 
 
+def wait_for_log(server, n):
+    """Until the monitor has made n records durable."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        try:
+            if json.loads(servers.call(f"http://127.0.0.1:{server.port}/api/v1/log/status")[0])["committed"] >= n:
+                return
+        except OSError:
+            pass
+        time.sleep(0.2)
+    raise SystemExit("the log does not get it all")
+
+
 def run(binary, model, lines, n, depth, keep=None):
-    """Instructions of the gateway for n requests over one connection, depth at a time."""
+    """Instructions of the process for n requests over one connection, depth at a time."""
     with tempfile.TemporaryDirectory(prefix="slipway-callgrind-") as folder, \
             servers.slipway(binary, folder, 0, {"w1": model}, *os.environ.get("SERVE_FLAGS", "").split()) as server:
-        pid, argv = gateway_of(server.pid)
+        pid, argv = child_of(server.pid)
         os.kill(server.pid, signal.SIGSTOP)  # taskset became the supervisor: same process
         copy_descriptors(pid)
         os.kill(pid, signal.SIGKILL)
         redirect = " ".join(f"{theirs}<&{ours}" for theirs, ours in FDS.items())
         out = f"{folder}/callgrind.out"
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", "-q", str(binary), *argv]
-        with subprocess.Popen(["bash", "-c", f'exec "$@" {redirect}', "bash", *command], pass_fds=list(FDS.values())) as gateway:
+        with subprocess.Popen(["bash", "-c", f'exec "$@" {redirect}', "bash", *command], pass_fds=list(FDS.values())) as counted:
             for fd in FDS.values():
                 os.close(fd)
             with socket.create_connection(("127.0.0.1", server.port), timeout=60) as s:
                 for i in range(0, n, depth):
                     predict(s, [lines[k % len(lines)] for k in range(i, i + depth)])
-            gateway.send_signal(signal.SIGTERM)
-            gateway.wait(60)
+            if COUNT == "monitor":
+                wait_for_log(server, n)
+            counted.send_signal(signal.SIGTERM)
+            counted.wait(60)
         os.kill(server.pid, signal.SIGCONT)
         if keep:
             shutil.copy(out, keep)
@@ -83,7 +101,7 @@ def run(binary, model, lines, n, depth, keep=None):
 def main():
     binary, model, bodies, depth, *keep = sys.argv[1:]
     lines = [line.strip() for line in open(bodies, "rb")][:500]
-    few, many = 512, 2560
+    few, many = (512, 2560) if COUNT == "gateway" else (8192, 65536)
     most = run(binary, model, lines, many, int(depth), *keep)
     print(f"{(most - run(binary, model, lines, few, int(depth))) / (many - few):.0f}")
 

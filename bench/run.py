@@ -374,8 +374,10 @@ def section_log(args, folder):
             row(f"{connections} connections, {depth} at a time", f"{statistics.median(mine):.2f} us", f"{statistics.median(theirs):.2f} us",
                 f"{spread(cpu, 3)}; throughput {spread(rate, 3)}  target 0.95: {verdict(statistics.median(rate), 0.95, False)}; "
                 f"{wrong(results)} wrong")
+        by_role = servers.cpu_by_role(logged.pid)
         counts = json.loads(servers.call(logged.url.split("/v1/")[0] + "/api/v1/log/status")[0])
         row("records", f"{counts['accepted']} accepted", f"{counts['committed']} committed", f"{counts['dropped']} dropped, {counts['waiting']} waiting")
+        row("CPU of the monitor, s per million records", f"{by_role['@monitor'] / counts['accepted'] * 1e6:.2f} s")
     for depth in (1, 16):
         cells = []
         for flags in ("", "--log-predictions=false"):
@@ -383,6 +385,9 @@ def section_log(args, folder):
                                   str(depth)], capture_output=True, text=True, env={**os.environ, "SERVE_FLAGS": flags})
             cells.append(out.stdout.strip() or out.stderr.strip()[-60:])
         row(f"instructions of the gateway per request, {depth} at a time", *cells)
+    out = subprocess.run([sys.executable, str(ROOT / "bench" / "instructions.py"), str(args.binary), str(w1.path), str(data), "16"],
+                         capture_output=True, text=True, env={**os.environ, "COUNT": "monitor"})
+    row("instructions of the monitor per record", out.stdout.strip() or out.stderr.strip()[-60:])
 
 
 def section_instructions(args, folder):
