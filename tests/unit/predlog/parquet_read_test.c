@@ -213,6 +213,30 @@ START_TEST(snappy_blocks_decode_and_never_beyond_their_size)
 }
 END_TEST
 
+// A literal of 300 bytes, eleven from 299 bytes before, 64 from 300 before.
+START_TEST(snappy_lengths_and_offsets_may_have_several_bytes)
+{
+    enum { LITERAL = 300, SIZE = LITERAL + 11 + 64 };
+    uint8_t from[SIZE] = {0xf7, 0x02, 0xf4, 0x2b, 0x01}, to[SIZE], want[SIZE];
+    size_t n = 5;
+    for (int i = 0; i < LITERAL; i++)
+        from[n++] = want[i] = (uint8_t)(i * 7 + i / 256);
+    for (int i = LITERAL; i < SIZE; i++)
+        want[i] = want[i - (i < LITERAL + 11 ? 299 : 300)];
+    memcpy(from + n, "\x3d\x2b\xfe\x2c\x01", 5);
+    ck_assert(snappy_decode(from, n + 5, to, SIZE));
+    ck_assert_mem_eq(to, want, SIZE);
+    for (unsigned bytes = 1; bytes <= 4; bytes++) { // of a length
+        uint8_t five[16] = {5, (uint8_t)((59 + bytes) << 2), 4};
+        memcpy(five + 2 + bytes, "abcde", 5);
+        ck_assert(snappy_decode(five, 2 + bytes + 5, to, 5));
+        ck_assert_mem_eq(to, "abcde", 5);
+        five[1 + bytes] ^= bytes > 1 ? 1 : 8; // its last byte: longer than there is
+        ck_assert(!snappy_decode(five, 2 + bytes + 5, to, 5));
+    }
+}
+END_TEST
+
 UNIT_MAIN("predlog/parquet_read", a_table_comes_back_as_it_was_written,
           what_is_not_read_is_named_when_it_is_asked_for, a_file_that_is_cut_or_changed_does_no_harm,
-          snappy_blocks_decode_and_never_beyond_their_size)
+          snappy_blocks_decode_and_never_beyond_their_size, snappy_lengths_and_offsets_may_have_several_bytes)

@@ -179,7 +179,27 @@ START_TEST(whole_numbers_stay_within_their_datatype)
 }
 END_TEST
 
+// What a double cannot hold is near, and never beyond.
+START_TEST(the_largest_whole_numbers_stay_whole_numbers)
+{
+    int64_t from[3] = {INT64_MAX, INT64_MIN, -1}, to[3];
+    uint64_t large = UINT64_MAX, got;
+    struct tensor t = {.dtype = DTYPE_INT64, .n_dims = 1, .shape = {3}, .data = from, .bytes = sizeof from};
+    struct tensor u = {
+        .dtype = DTYPE_UINT64, .n_dims = 1, .shape = {1}, .data = &large, .bytes = sizeof large};
+    struct privacy *p = tensors("bucket:100", DTYPE_INT64);
+    ck_assert_uint_eq(privacy_tensor(p, 0, &t, (char *)to), sizeof to);
+    ck_assert(to[0] > INT64_MAX - 4096 && to[1] < INT64_MIN + 4096 && to[2] == -100);
+    privacy_free(p);
+    p = tensors("truncate:-1", DTYPE_UINT64);
+    ck_assert_uint_eq(privacy_tensor(p, 0, &u, (char *)&got), sizeof got);
+    ck_assert_uint_gt(got, UINT64_MAX - 4096);
+    privacy_free(p);
+}
+END_TEST
+
 UNIT_MAIN("predlog/privacy", rules_are_read_and_written, rules_that_a_datatype_cannot_have_are_refused,
           a_table_that_is_kept_is_copied, columns_of_a_table_follow_their_rules,
           equal_texts_of_other_datatypes_have_equal_hashes,
-          texts_are_cut_between_characters_and_hashed_one_by_one, whole_numbers_stay_within_their_datatype)
+          texts_are_cut_between_characters_and_hashed_one_by_one, whole_numbers_stay_within_their_datatype,
+          the_largest_whole_numbers_stay_whole_numbers)
