@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEVEL_MIN = 8 };
+enum { LEVEL_MIN = 8, FEW = 32 };
 
 void kll_init(struct kll *s, uint32_t k, uint64_t seed)
 {
@@ -52,6 +52,22 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+// Nearly all levels that are sorted hold few values: moving them costs less than calling for each comparison.
+static void sort(double *x, size_t n)
+{
+    if (n > FEW) {
+        qsort(x, n, sizeof *x, ascending);
+        return;
+    }
+    for (size_t i = 1; i < n; i++) {
+        double v = x[i];
+        size_t at = i;
+        for (; at > 0 && x[at - 1] > v; at--)
+            x[at] = x[at - 1];
+        x[at] = v;
+    }
+}
+
 // A level that was once the highest held more than it ever will again.
 static void shrink(struct kll_level *l, uint32_t cap)
 {
@@ -69,7 +85,7 @@ static bool compact(struct kll *s, uint32_t level)
     uint32_t pairs = l->n / 2, left = l->n % 2;
     if (!reserve(s, up, pairs))
         return false;
-    qsort(l->items + left, 2 * (size_t)pairs, sizeof *l->items, ascending);
+    sort(l->items + left, 2 * (size_t)pairs);
     uint32_t coin = (uint32_t)(stats_random_u64(&s->random) >> 63);
     for (uint32_t i = 0; i < pairs; i++)
         up->items[up->n++] = l->items[left + 2 * i + coin];
