@@ -404,7 +404,24 @@ static int bad(struct err *e, const char *what)
     return err_set(e, ERR_INVALID, "not a record of the prediction log: %s", what);
 }
 
-// One block at the start of *rest, which is advanced behind it.
+// One block at the start of *rest, which is advanced behind it; nothing is checked.
+static void take_block(struct str *rest, const struct record_block_head *head, struct record_block *ret)
+{
+    struct record_block_head b = *head;
+    size_t head_bytes = sizeof b + b.n_dims * sizeof(uint64_t);
+    *ret = (struct record_block){.form = (enum record_form)b.form,
+                                 .index = b.index,
+                                 .t = {.dtype = (enum dtype)b.dtype,
+                                       .n_dims = b.n_dims,
+                                       .data = rest->p + head_bytes,
+                                       .bytes = b.bytes}};
+    for (uint32_t i = 0; i < b.n_dims; i++)
+        memcpy(&ret->t.shape[i], rest->p + sizeof b + i * sizeof(uint64_t), sizeof(uint64_t));
+    rest->p += head_bytes + padded(b.bytes);
+    rest->n -= head_bytes + padded(b.bytes);
+}
+
+// The same of bytes that may be anything.
 static int read_block(struct str *rest, struct record_block *ret, struct err *e)
 {
     struct record_block_head b;
@@ -416,13 +433,7 @@ static int read_block(struct str *rest, struct record_block *ret, struct err *e)
     size_t head = sizeof b + b.n_dims * sizeof(uint64_t);
     if (rest->n < head || padded(b.bytes) > rest->n - head)
         return bad(e, "a block is cut off");
-    *ret = (struct record_block){
-        .form = (enum record_form)b.form,
-        .index = b.index,
-        .t = {.dtype = (enum dtype)b.dtype, .n_dims = b.n_dims, .data = rest->p + head, .bytes = b.bytes}};
-    memcpy(ret->t.shape, rest->p + sizeof b, b.n_dims * sizeof ret->t.shape[0]);
-    rest->p += head + padded(b.bytes);
-    rest->n -= head + padded(b.bytes);
+    take_block(rest, &b, ret);
     if (b.form == RECORD_HASHED && b.dtype != DTYPE_UINT64)
         return bad(e, "hashes that are no UINT64");
     if (b.form != RECORD_LEFT_OUT)
@@ -519,10 +530,13 @@ int record_look(const void *p, size_t n, struct record *ret, struct err *e)
 
 bool record_block_next(struct str *rest, struct record_block *ret)
 {
+    struct record_block_head b;
     if (rest->n == 0)
         return false;
-    int rc = read_block(rest, ret, NULL);
-    ASSERT(rc == 0);
+    ASSERT(rest->n >= sizeof b);
+    memcpy(&b, rest->p, sizeof b);
+    ASSERT(sizeof b + b.n_dims * sizeof(uint64_t) + padded(b.bytes) <= rest->n);
+    take_block(rest, &b, ret);
     return true;
 }
 
