@@ -60,7 +60,7 @@ def predict(sock, bodies):
 
 def wait_for_log(server, n):
     """Until the monitor has made n records durable."""
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600
     while time.monotonic() < end:
         try:
             if json.loads(servers.call(f"http://127.0.0.1:{server.port}/api/v1/log/status")[0])["committed"] >= n:
@@ -85,14 +85,17 @@ def run(binary, model, lines, n, depth, keep=None):
         with subprocess.Popen(["bash", "-c", f'exec "$@" {redirect}', "bash", *command], pass_fds=list(FDS.values())) as counted:
             for fd in FDS.values():
                 os.close(fd)
-            with socket.create_connection(("127.0.0.1", server.port), timeout=60) as s:
-                for i in range(0, n, depth):
-                    predict(s, [lines[k % len(lines)] for k in range(i, i + depth)])
-            if COUNT == "monitor":
-                wait_for_log(server, n)
-            counted.send_signal(signal.SIGTERM)
-            counted.wait(60)
-        os.kill(server.pid, signal.SIGCONT)
+            try:
+                with socket.create_connection(("127.0.0.1", server.port), timeout=60) as s:
+                    for i in range(0, n, depth):
+                        predict(s, [lines[k % len(lines)] for k in range(i, i + depth)])
+                if COUNT == "monitor":
+                    wait_for_log(server, n)
+                counted.send_signal(signal.SIGTERM)
+                counted.wait(60)
+            finally:
+                counted.kill()
+                os.kill(server.pid, signal.SIGCONT)
         if keep:
             shutil.copy(out, keep)
         return int(re.search(r"^(?:summary|totals): (\d+)", pathlib.Path(out).read_text(), re.M).group(1))
@@ -101,7 +104,7 @@ def run(binary, model, lines, n, depth, keep=None):
 def main():
     binary, model, bodies, depth, *keep = sys.argv[1:]
     lines = [line.strip() for line in open(bodies, "rb")][:500]
-    few, many = (512, 2560) if COUNT == "gateway" else (8192, 65536)
+    few, many = (512, 2560) if COUNT == "gateway" else (2048, 18432)
     most = run(binary, model, lines, many, int(depth), *keep)
     print(f"{(most - run(binary, model, lines, few, int(depth))) / (many - few):.0f}")
 
