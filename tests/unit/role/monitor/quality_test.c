@@ -307,6 +307,9 @@ START_TEST(regressions_and_classes_as_scikit_learn)
     enum quality_verdict verdict;
     ck_assert_int_eq(label_as(0, 0, 4, &verdict, &e), ERR_INVALID);
     ck_assert_int_eq(label_as(0, 0, 0.5, &verdict, &e), ERR_INVALID);
+    predict(ROWS, (const float[]){0.1f, 0.1f, 0.1f, 0.7f}, 1, 4); // one row has classes, too
+    ck_assert_int_eq(label_as(ROWS, 0, 4, &verdict, &e), ERR_INVALID);
+    ck_assert_int_eq(label(ROWS, 0, 3), QUALITY_JOINED);
     end();
 }
 END_TEST
