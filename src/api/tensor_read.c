@@ -106,7 +106,7 @@ size_t count_char(struct str text, char c)
     return n;
 }
 
-// A tensor of numbers ends before the next quote or '}', and each of its values but one has a comma.
+// A tensor of plain numbers ends before the next quote or '}', and each of its values but one has a comma.
 static uint64_t most_numbers(const struct json_scan *json)
 {
     struct str text = {json->p, (size_t)(json->end - json->p)};
@@ -126,7 +126,7 @@ int tensor_read_size(struct tensor_read *r, size_t *ret_bytes, struct err *e)
     if (size && n >= 0 && (uint64_t)n > (uint64_t)(r->d->json.end - r->d->json.p)) // before memory is taken
         return err_set(e, ERR_WRONG_COUNT, "the shape has %lld values, which is more than the body has bytes",
                        (long long)n);
-    if (size) {
+    if (size && (n >= 0 || !r->spec->rule)) { // a rule takes texts among numbers
         *ret_bytes = (n >= 0 ? (uint64_t)n : most_numbers(&r->d->json)) * size;
         return 0;
     }

@@ -29,8 +29,8 @@ int tensor_read_shape(struct tensor_read *r, const int64_t *shape, uint32_t n_di
 // [n] in the place of [n,1].
 int tensor_read_rank(struct tensor_read *r, uint32_t level, struct err *e) ERR_CHECKED;
 // Bytes that the tensor which starts here takes at most; what was learned of its shape on the way stays
-// known. ERR_WRONG_COUNT when the body is too short for the shape; strings are looked through for it, with
-// their errors.
+// known. ERR_WRONG_COUNT when the body is too short for the shape. Strings are looked through for it, and
+// where nobody says how many values come those of an input with a rule, with their errors.
 int tensor_read_size(struct tensor_read *r, size_t *ret_bytes, struct err *e) ERR_CHECKED;
 // Takes the memory. ERR_TOO_LARGE.
 int tensor_read_alloc(struct tensor_read *r, struct tensor_sink *sink, size_t bytes,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tensor_codec.h"
 
+#include "tensor/rule.h"
+
 #define ONE(type, shape) MODEL(IN("x", type, shape), Y)
 // A data frame, as skl2onnx makes models: a column for each input.
 #define FRAME                                                                                                \
@@ -191,6 +193,44 @@ START_TEST(memory_is_taken_for_what_is_there)
 }
 END_TEST
 
+// Decodes body for a model whose input x is coerced: the values, and how many were counted as coerced.
+static void coerced_give(const char *model, const char *body, const char *expected, uint32_t n_coerced)
+{
+    struct tensors t;
+    struct rules *rules;
+    struct buf text;
+    tensors_init(&t, model);
+    buf_init(&text, 1 << 16);
+    ck_assert_int_eq(
+        rules_bind_interface(t.i, STR("{\"inputs\":[{\"name\":\"x\",\"mode\":\"coerce\"}]}"), &rules, &t.e),
+        0);
+    int rc = tensors_decode(&t, kserve_v1_tensors_decode, body);
+    ck_assert_msg(rc == 0, "%s: %s at %s", body, t.e.msg, t.e.path);
+    tensors_text(&t, &text);
+    ck_assert_msg(strcmp(text.p, expected) == 0, "%s\n     gave %s\n expected %s", body, text.p, expected);
+    ck_assert_uint_eq(t.req.counts ? t.req.counts->n[RULE_TYPE][RULE_COERCED] : 0, n_coerced);
+    buf_done(&text);
+    rules_free(rules);
+    tensors_done(&t);
+}
+
+// An input with a rule takes numbers written as texts, also where nobody said how many values come.
+START_TEST(memory_is_taken_for_texts_among_numbers)
+{
+    static const char *const bodies[] = {ROWS("[\"1\",2,3,4,5]"), ROWS("[1,2,\"3\",4,5]"),
+                                         ROWS("[1,2,3,4,\"5\"]"), COLS("{\"x\":[1,\"2\",3,4,5]}")};
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        coerced_give(ONE("INT64", "[-1]"), bodies[i], "x INT64 [5] 1 2 3 4 5", 1);
+        coerced_give(ONE("FP32", "[-1]"), bodies[i], "x FP32 [5] 1 2 3 4 5", 1);
+        coerced_give(MODEL(ANY("x", "FP64"), Y), bodies[i], "x FP64 [5] 1 2 3 4 5", 1);
+    }
+    coerced_give(ONE("INT8", "[-1]"), ROWS("[\"1\",\"2\",\"3\"]"), "x INT8 [3] 1 2 3", 3);
+    coerced_give(ONE("FP32", "[-1,-1]"), ROWS("[[1,\"2\"],[\"3\",4]]"), "x FP32 [2,2] 1 2 3 4", 2);
+    coerced_give(ONE("FP32", "[-1,2]"), ROWS("[[\"1\",2],[3,4]]"), "x FP32 [2,2] 1 2 3 4", 1);
+    coerced_give(ONE("FP32", "[-1,2]"), ROWS("[{\"x\":[\"1\",2]},{\"x\":[3,4]}]"), "x FP32 [2,2] 1 2 3 4", 1);
+}
+END_TEST
+
 START_TEST(long_bodies_are_read_with_pauses)
 {
     tensors_pause(ONE("FP32", "[-1,2]"), kserve_v1_tensors_decode, 1, "{\"instances\":[", "[1.5,2.5]", 5000,
@@ -258,4 +298,5 @@ END_TEST
 UNIT_MAIN("api/kserve_v1_tensors", instances_of_one_input_are_nested_lists,
           instances_of_several_inputs_are_objects, inputs_are_whole_tensors, wrong_lists_are_refused,
           wrong_objects_are_refused, wrong_requests_are_refused, memory_is_taken_for_what_is_there,
-          long_bodies_are_read_with_pauses, one_output_is_a_list_of_values, several_outputs_are_objects)
+          memory_is_taken_for_texts_among_numbers, long_bodies_are_read_with_pauses,
+          one_output_is_a_list_of_values, several_outputs_are_objects)
