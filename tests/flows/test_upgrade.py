@@ -82,11 +82,14 @@ def test_what_is_no_new_program_is_refused_before(served, churn, tmp_path, broke
     assert exe(served.process.pid) == str(pathlib.Path(BINARY).resolve())
 
 
-def test_a_file_that_others_may_write_is_refused(served, tmp_path):
+def test_a_file_that_others_may_write_and_a_pipe_are_refused(served, tmp_path):
     program = copy_of(pathlib.Path(BINARY).resolve(), tmp_path / "slipway")
     program.chmod(0o777)
     done = upgrade(served, "--binary", str(program))
     assert done.returncode != 0 and "may be written by others" in done.stderr
+    os.mkfifo(tmp_path / "pipe", 0o700)  # which nobody writes to: opening it must not wait for that
+    done = upgrade(served, "--binary", str(tmp_path / "pipe"))
+    assert done.returncode != 0 and "is no program" in done.stderr
 
 
 @pytest.mark.parametrize("how", ["crash", "hang"])

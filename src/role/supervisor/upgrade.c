@@ -102,7 +102,7 @@ static int own_path(char *ret, size_t size, struct err *e)
 static int open_program(const char *path, int *ret_fd, struct err *e)
 {
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC); // a pipe would wait for a writer
     int high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, ABOVE_CHILD_FDS), why = errno;
     if (fd >= 0)
         close(fd);
