@@ -12,9 +12,10 @@
 //   GET /board       200, one line for each row of the board
 //
 // The controller declares what DATA_DIR/declare says, when it starts and when the file changes: lines
-// "DEPLOYMENT MODEL VERSION REPLICAS THREADS HANG_MS BEHAVIOUR", or "withdraw DEPLOYMENT". Behaviours of
-// replicas: ok; fail (cannot load); crash (once ready); liar (its loader names another process as its fork);
-// late (stops itself before it is ready, until somebody lets it go on).
+// "DEPLOYMENT MODEL VERSION REPLICAS THREADS HANG_MS BEHAVIOUR", "withdraw DEPLOYMENT" or "upgrade PATH".
+// Behaviours of replicas: ok; fail (cannot load); crash (once ready); liar (its loader names itself as its
+// fork); names-PID (it names that process); late (stops itself before it is ready, until somebody lets it go
+// on).
 //
 // With the file DATA_DIR/fail-gateways there, gateways exit at once; with DATA_DIR/fail-controller the
 // controller does.
@@ -254,9 +255,13 @@ static void declare(struct msg_conn *c, const char *line)
     char behaviour[32];
     struct supervision_serve s = {
         .engine = "fake", .digest = "-", .optimization = "all", .provider = "cpu", .start_timeout_ms = 5000};
+    struct supervision_upgrade u = {0};
     unsigned long long id;
     if (sscanf(line, "withdraw %llu", &id) == 1) {
         if (supervision_send(c, SUPERVISION_WITHDRAW, &(struct supervision_withdraw){id}, NULL, 0, &e))
+            abort();
+    } else if (sscanf(line, "upgrade %1023s", u.path) == 1) {
+        if (supervision_send(c, SUPERVISION_UPGRADE, &u, NULL, 0, &e))
             abort();
     } else if (sscanf(line, "%llu %128s %u %u %u %u %31s", &id, s.model, &s.version, &s.replicas, &s.threads,
                       &s.hang_ms, behaviour) == 7) {
@@ -353,9 +358,11 @@ static bool fork_replica(struct fake_replica *r, const struct supervision_messag
         return true;
     }
     close(m->fds[0]);
-    say(r, SUPERVISION_FORKED,
-        &(struct supervision_forked){.replica = m->fork.replica,
-                                     .pid = strcmp(r->behaviour, "liar") == 0 ? getpid() : (int32_t)pid});
+    struct supervision_forked f = {.replica = m->fork.replica, .pid = (int32_t)pid};
+    if (strcmp(r->behaviour, "liar") == 0)
+        f.pid = getpid();
+    (void)sscanf(r->behaviour, "names-%d", &f.pid);
+    say(r, SUPERVISION_FORKED, &f);
     return false;
 }
 

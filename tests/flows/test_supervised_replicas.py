@@ -6,10 +6,13 @@ measured by dev/bench recovery."""
 import os
 import pathlib
 import resource
+import shutil
 import signal
 import time
 
 import requests
+
+from upgrades import FAKE
 
 DEADLINE_S = 60
 
@@ -185,6 +188,34 @@ def test_a_loader_that_names_another_process_is_not_believed(start_fake):
     # The forks that nobody knows end with their sockets, and nobody stays a zombie.
     until(lambda: [p for p in os.listdir("/proc") if p.isdigit() and is_child(p, server.process.pid)],
           lambda pids: len(pids) == 3) # gateway, controller, monitor
+
+
+def test_a_loader_that_names_the_program_being_checked_is_not_believed(start_fake, tmp_path):
+    server = start_fake("--gateways", 1)
+    program = shutil.copy(FAKE, tmp_path / "program-mute")
+    for number in range(8, 13):  # the check ends after 5 s: a loader that starts later names nobody
+        declare(server, f"upgrade {program}")
+        (checked,) = until(lambda: checks(server), lambda pids: len(pids) == 1)
+        declare(server, f"{number} price 1 1 1 60000 names-{checked}")
+        server.wait_event(
+            "told", lambda e, n=number: e["deployment"] == n and e["state"] == "failed" and e["replica"] == 0)
+        if any("the loader named another process" in told["why"] for told in server.find("told")):
+            return
+        until(lambda: checks(server), [])
+    raise AssertionError(server.find("told"))
+
+
+def checks(server):
+    """The processes in which the supervisor asks a new program what it is."""
+    children = [p for p in os.listdir("/proc") if p.isdigit() and is_child(p, server.process.pid)]
+    return [p for p in children if is_asked(p)]
+
+
+def is_asked(pid):
+    try:
+        return "@check" in command_line(pid)
+    except OSError:
+        return False
 
 
 def is_child(pid, of):

@@ -8,6 +8,7 @@
 #include "role/entry.h"
 #include "role/supervisor/post.h"
 #include "role/supervisor/state.h"
+#include "role/supervisor/upgrade.h"
 #include "settings/settings.h"
 
 #include <stdio.h>
@@ -110,12 +111,13 @@ static void on_ended(struct watch *w, uint32_t events)
     deployment_step(d);
 }
 
-// Whether the process is one that was started or adopted already.
-static bool is_known(const struct crew *c, pid_t pid)
+bool crew_knows(const struct crew *c, pid_t pid)
 {
     for (unsigned i = 0; i < c->sup->n_children; i++)
-        if (c->sup->children[i].proc.pid == pid)
+        if (c->sup->children[i].proc.pid == pid || c->sup->children[i].old.pid == pid)
             return true;
+    if (upgrade_is_check(c->sup, pid))
+        return true;
     for (const struct deployment *d = c->deployments; d; d = d->next)
         for (unsigned i = 0; i <= LIMIT_REPLICAS; i++)
             if (d->posts[i].proc.pid == pid)
@@ -134,7 +136,7 @@ static void forked(struct post *loader, const struct supervision_forked *f)
     if (!m)
         return; // not wanted any more: its socket is closed, so it ends, and the sweep finds it
     struct post *p = m->io;
-    bool known = is_known(loader->crew, f->pid);
+    bool known = crew_knows(loader->crew, f->pid);
     if (f->pid < 0) {
         (void)err_errno(&e, -f->pid, "fork");
         group_not_forked(m, e.msg, now);
@@ -459,7 +461,7 @@ static void on_sweep(struct timer *t)
     crew_link_again(c);
     s->unsaved |= s->save_failed;
     pid_t pid = proc_ended();
-    if (pid > 0 && !is_known(c, pid)) // those that are known are reaped when their descriptor says so
+    if (pid > 0 && !crew_knows(c, pid)) // those that are known are reaped when their descriptor says so
         (void)waitpid(pid, NULL, WNOHANG);
     if (loop_timer_set(s->loop, &c->sweep, loop_now_ns(s->loop) + CREW_SWEEP_MS * UINT64_C(1000000), &e))
         log_event(&s->log, LOG_LEVEL_ERROR, "timer_failed", LOG_Z("error", e.msg));

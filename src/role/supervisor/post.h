@@ -46,6 +46,9 @@ enum { CREW_SWEEP_MS = 1000 };
 // A deployment of the crew without any process; owns both descriptors from now on. NULL without memory.
 struct deployment *crew_deployment_new(struct crew *c, const struct supervision_serve *want, int model_fd,
                                        int interface_fd);
+// Whether the process is one of the server's that was started or adopted already: whoever watches it reaps
+// it.
+bool crew_knows(const struct crew *c, pid_t pid);
 void crew_step(struct crew *c);                                      // does what is due in all groups
 int post_watch(struct post *p, struct err *e) ERR_CHECKED;           // the end of its process
 int post_connect(struct post *p, int fd, struct err *e) ERR_CHECKED; // owns fd from now on

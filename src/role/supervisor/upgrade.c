@@ -61,6 +61,11 @@ static void end(struct upgrade *u, enum err_code code, const char *why)
     (void)child_tell(&s->children[s->n_gateways], SUPERVISION_UPGRADED, &f, NULL, 0);
 }
 
+bool upgrade_is_check(const struct supervisor *s, pid_t pid)
+{
+    return s->upgrade && pid > 0 && s->upgrade->check.pid == pid;
+}
+
 void upgrade_failed(struct supervisor *s, const char *why)
 {
     if (s->upgrade->state != NONE)

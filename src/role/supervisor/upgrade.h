@@ -10,6 +10,7 @@
 #include "base/err.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct handover;
 struct supervisor;
@@ -24,5 +25,7 @@ void upgrade_roll(struct supervisor *s);
 void upgrade_step(struct supervisor *s);
 // No more children are replaced.
 void upgrade_failed(struct supervisor *s, const char *why);
+// Whether `pid` is the process in which the new program is asked.
+bool upgrade_is_check(const struct supervisor *s, pid_t pid);
 // The program's side of CHECKING: whether it could go on from `h`. Says so on `report_fd`; the exit code.
 int upgrade_check(struct handover *h, int report_fd);
