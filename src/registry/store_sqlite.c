@@ -360,10 +360,10 @@ static int db_open(struct store *s, struct err *e)
     return code;
 }
 
-// For changes: SQLite ignores errors when it syncs the directory of a new file.
+// For changes: SQLite ignores errors when it syncs the directory of a new file. A read may have opened it.
 static int db_open_to_write(struct store *s, struct err *e)
 {
-    int code = db_open(s, e);
+    int code = s->db ? 0 : db_open(s, e);
     if (!code)
         code = file_sync(s->dir_fd, e);
     if (code)
@@ -429,7 +429,7 @@ static int prove(struct store *s, struct err *e)
     char write[80];
     snprintf(write, sizeof write, "BEGIN IMMEDIATE; PRAGMA user_version = %d; COMMIT",
              store_schema_version());
-    int code = s->db ? 0 : db_open_to_write(s, e);
+    int code = db_open_to_write(s, e);
     if (code)
         return code == ERR_NO_SPACE || code == ERR_NOMEM ? code : read_only(e);
     int rc = sqlite3_exec(s->db, write, NULL, NULL, NULL);

@@ -28,6 +28,7 @@ enum kind {
     FAULT_WRITE,
     FAULT_LOG, // a write of pages, or of the write-ahead log: opening writes only single bytes
     FAULT_SYNC,
+    FAULT_SYNC_DIR, // of names
     FAULT_NAME,
     FAULT_ALLOC,
     FAULT_OPEN,
@@ -101,9 +102,15 @@ ssize_t fault_pread(int fd, void *p, size_t n, off_t at)
     return fails(FAULT_READ) ? -1 : syscall(SYS_pread64, fd, p, n, at);
 }
 
+static bool is_dir(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 int fsync(int fd)
 {
-    return fails(FAULT_SYNC) ? -1 : (int)syscall(SYS_fsync, fd);
+    return fails(FAULT_SYNC) || (is_dir(fd) && fails(FAULT_SYNC_DIR)) ? -1 : (int)syscall(SYS_fsync, fd);
 }
 
 int fdatasync(int fd)

@@ -537,6 +537,36 @@ START_TEST(after_an_error_no_change_begins_before_a_write_without_a_change_succe
 }
 END_TEST
 
+// Reading, too, makes a new log, and SQLite does not say when the name of it does not reach the disk.
+START_TEST(after_a_read_opened_it_anew_no_change_begins_before_its_names_are_on_the_disk)
+{
+    struct registry *r;
+    struct registry_model *models;
+    struct arena a;
+    struct err e;
+    size_t n;
+    static struct plan here;
+    prepare();
+    ck_assert_int_eq(registry_sqlite_open(dir, &r, &e), 0);
+    ck_assert_int_eq(arena_init(&a, 1 << 20, &e), 0);
+    ck_assert_int_eq(set_blue_failing(r, &here, &e), ERR_IO);
+    ck_assert_int_eq(set_blue_failing(r, &here, &e), ERR_READ_ONLY);
+    ck_assert_int_eq(r->ops->models(r, &a, &models, &n, &e), 0); // opens it anew
+    for (int i = 0; i < 2; i++) {
+        here = (struct plan){.kind = FAULT_SYNC_DIR, .error = EIO, .countdown = 1, .sticky = true};
+        plan = &here;
+        int set = r->ops->alias_set(r, &CAUSE, STR("churn"), STR("blue"), 1, &e);
+        plan = NULL;
+        ck_assert_int_eq(set, ERR_READ_ONLY);
+        ck_assert(here.fired);
+    }
+    ck_assert_int_eq(r->ops->alias_set(r, &CAUSE, STR("churn"), STR("blue"), 1, &e), 0);
+    r->ops->close(r);
+    arena_done(&a);
+    tempdir_remove(dir);
+}
+END_TEST
+
 START_TEST(on_a_full_disk_names_can_be_moved_and_nothing_is_added)
 {
     struct registry *r;
@@ -567,6 +597,7 @@ END_TEST
 
 UNIT_MAIN("registry/faults", after_an_error_of_the_disk_only_reading_goes_on_until_it_takes_a_write,
           after_an_error_no_change_begins_before_a_write_without_a_change_succeeded,
+          after_a_read_opened_it_anew_no_change_begins_before_its_names_are_on_the_disk,
           on_a_full_disk_names_can_be_moved_and_nothing_is_added,
           after_an_io_error_the_handle_is_closed_and_opened_anew,
           a_database_that_cannot_be_opened_for_writing_is_tried_again, a_write_fails_once,
