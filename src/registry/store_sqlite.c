@@ -172,7 +172,8 @@ static const char *const SQL[ST_LIMIT] = {
     [ST_ALIAS_REMOVE] = "DELETE FROM aliases WHERE model_id = ? AND name = ?",
     [ST_AUDIT] = STORE_AUDIT_SELECT,
     [ST_AUDIT_OF] = STORE_AUDIT_SELECT_OF,
-    [ST_ONCE_FIND] = "SELECT o.method, o.path, o.body, o.status, o.answer, o.audit_id, a.hash"
+    [ST_ONCE_FIND] = "SELECT o.method, o.path, o.body, o.status, o.answer, o.audit_id, a.hash,"
+                     " (SELECT sum <> row_sum(" STORE_FIELDS_OF_ONCE ") FROM idempotency WHERE key = o.key)"
                      " FROM idempotency o LEFT JOIN audit a ON a.id = o.audit_id"
                      " WHERE o.key = ? AND o.at_ns > ?",
     [ST_ONCE_ADD] = "INSERT INTO idempotency (" STORE_FIELDS_OF_ONCE ", sum)"

@@ -24,6 +24,8 @@ static int take(sqlite3_stmt *st, struct arena *a, struct registry_once *ret,
                                   .answer = store_column_str(st, 4, a)};
     *ret_receipt = (struct registry_audit){.id = (uint64_t)sqlite3_column_int64(st, 5)};
     const void *body = sqlite3_column_blob(st, 2);
+    if (sqlite3_column_int(st, 7) != 0 || sqlite3_column_bytes(st, 2) != (int)sizeof ret->body.bytes)
+        return store_row_damaged("what was answered under a key", e);
     if (body)
         memcpy(ret->body.bytes, body, sizeof ret->body.bytes);
     const void *hash = sqlite3_column_blob(st, 6);

@@ -518,6 +518,47 @@ START_TEST(a_damaged_database_is_noticed_when_it_is_opened)
 }
 END_TEST
 
+// Damage that came after the start: what is sent again to a client is what was written, or nothing.
+START_TEST(a_damaged_answer_under_a_key_is_not_given)
+{
+    static const char *const damages[] = {"UPDATE idempotency SET answer = '{\"a\":3}'",
+                                          "UPDATE idempotency SET status = 204",
+                                          "UPDATE idempotency SET body = x'07'"};
+    for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
+        const struct registry_once once = {.key = STR("k1"),
+                                           .method = STR("PUT"),
+                                           .path = STR("/x"),
+                                           .body.bytes = {7},
+                                           .status = 200,
+                                           .answer = STR("{\"a\":1}")};
+        struct registry_cause cause = CAUSE;
+        struct registry_once found;
+        struct registry_audit receipt;
+        bool is_found;
+        char path[TEMPDIR_SIZE + 32];
+        sqlite3 *db;
+        start();
+        add("churn", "");
+        cause.once = &once;
+        ck_assert_int_eq(reg->ops->alias_set(reg, &cause, STR("churn"), STR("blue"), 1, &e), 0);
+        ck_assert_int_eq(
+            reg->ops->once_find(reg, STR("k1"), CAUSE.wall_ns, &arena, &is_found, &found, &receipt, &e), 0);
+        ck_assert(is_found && str_eq(found.answer, once.answer) && found.body.bytes[0] == 7);
+        snprintf(path, sizeof path, "%s/registry.db", dir);
+        ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+        ck_assert_int_eq(sqlite3_exec(db, "PRAGMA ignore_check_constraints = ON", NULL, NULL, NULL),
+                         SQLITE_OK);
+        ck_assert_int_eq(sqlite3_exec(db, damages[i], NULL, NULL, NULL), SQLITE_OK);
+        sqlite3_close(db);
+        ck_assert_int_eq(
+            reg->ops->once_find(reg, STR("k1"), CAUSE.wall_ns, &arena, &is_found, &found, &receipt, &e),
+            ERR_IO);
+        ck_assert_msg(strstr(e.msg, "under a key"), "%s", e.msg);
+        stop();
+    }
+}
+END_TEST
+
 START_TEST(every_change_is_audited)
 {
     start();
@@ -555,4 +596,5 @@ UNIT_MAIN("registry/store_sqlite", a_version_comes_back_whole_after_reopening,
           a_database_of_schema_1_is_brought_up_to_date, a_database_of_schema_2_is_brought_up_to_date,
           a_rejected_version_is_kept_with_its_reasons_and_never_named,
           settings_are_kept_and_promised_numbers_are_given, a_foreign_or_newer_database_is_refused,
-          a_damaged_database_is_noticed_when_it_is_opened, every_change_is_audited)
+          a_damaged_database_is_noticed_when_it_is_opened, a_damaged_answer_under_a_key_is_not_given,
+          every_change_is_audited)
