@@ -9,6 +9,7 @@
 #include "tensor/interface.h"
 #include "tensor/schema.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 enum { DESCRIBE_MAX = 64 << 10 };
@@ -86,6 +87,7 @@ static int look(struct compile_job *j, struct deployment *d, struct buf *signatu
     shm_unmap(image, size);
     return rc;
 }
+
 int image_take(struct compile_job *j, struct deployment *d, struct buf *signature_json, struct err *e)
 {
     int rc = look(j, d, signature_json, e);
@@ -98,4 +100,14 @@ int image_take(struct compile_job *j, struct deployment *d, struct buf *signatur
     }
     j->image_fd = -1;
     return rc;
+}
+
+void image_forget(struct deployment *d)
+{
+    if (d->image_fd >= 0)
+        close(d->image_fd);
+    d->image_fd = -1;
+    d->image_bytes = 0;
+    free(d->describe_json);
+    d->describe_json = NULL;
 }

@@ -14,3 +14,5 @@ int image_describe_interface(struct deployment *d, struct str json, struct err *
 // ERR_NOMEM, ERR_IO.
 int image_take(struct compile_job *j, struct deployment *d, struct buf *signature_json,
                struct err *e) ERR_CHECKED;
+// Lets go of what d took, so that another image can be taken; none is fine.
+void image_forget(struct deployment *d);

@@ -65,6 +65,8 @@ static int take_image(struct controller *c, struct compile_job *j, struct deploy
     if (!rc)
         rc = agreement_restore(c, d, buf_str(&signature), e);
     buf_done(&signature);
+    if (rc)
+        image_forget(d);
     return rc;
 }
 
