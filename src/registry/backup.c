@@ -24,6 +24,7 @@ enum { PATH_SIZE = 4096, CHUNK_BYTES = 1 << 20, BUSY_TIMEOUT_MS = 10000, N_SHARD
 enum { LIST_ARENA_BYTES = 1 << 30 };
 
 #define MARK     "slipway-backup.json" // says that a folder is a backup
+#define LOCK     "lock"                // who makes one holds it
 #define NEW_DB   "registry.db.new"
 #define DATABASE "registry.db"
 
@@ -363,8 +364,8 @@ static void copy_done(struct copy *c)
     }
 }
 
-// 0, or ERR_CONFLICT: the folder has entries. One that is not there is empty.
-static int check_empty(const char *path, struct err *e)
+// 0, or ERR_CONFLICT: the folder has entries other than `but`. One that is not there is empty.
+static int check_empty(const char *path, const char *but, struct err *e)
 {
     DIR *dir = opendir(path);
     if (!dir && errno == ENOENT)
@@ -373,28 +374,42 @@ static int check_empty(const char *path, struct err *e)
         return err_errno(e, errno, "read '%s'", path);
     bool empty = true;
     for (struct dirent *entry; (entry = readdir(dir));)
-        empty = empty && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0);
+        empty = empty && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+                          strcmp(entry->d_name, but) == 0);
     closedir(dir);
     return empty ? 0 : err_set(e, ERR_CONFLICT, "'%s' is not empty", path);
 }
 
-// New, empty or a backup; and nobody else's at the moment.
+static bool has(const struct copy *c, const char *name)
+{
+    return faccessat(c->to_fd, name, F_OK, 0) == 0;
+}
+
+// Marks a folder that is no backup yet.
+static int begin_backup(struct copy *c, struct err *e)
+{
+    int rc = check_empty(c->to, LOCK, e);
+    err_hint(e, "Give a new folder, or that of an earlier backup.");
+    return rc ? rc : put_mark(c, e);
+}
+
+// New, empty or a backup; and nobody else's at the moment. Where others' files are no lock is made.
 static int open_target(struct copy *c, int *ret_lock, struct err *e)
 {
     int rc = file_make_dir_path(c->to, &c->to_fd, e);
     if (rc)
         return rc;
-    if (faccessat(c->to_fd, MARK, F_OK, 0) != 0) {
-        rc = check_empty(c->to, e);
+    if (!has(c, MARK) && !has(c, LOCK)) {
+        rc = check_empty(c->to, LOCK, e);
         err_hint(e, "Give a new folder, or that of an earlier backup.");
-        if (!rc)
-            rc = put_mark(c, e);
-    } else if (faccessat(c->to_fd, "run", F_OK, 0) == 0) {
+    } else if (has(c, MARK) && has(c, "run")) {
         rc = err_set(e, ERR_CONFLICT, "'%s' was a backup, but a server was started on it", c->to);
         err_hint(e, "Give a new folder; restore backups with slipway restore.");
     }
     if (!rc)
-        rc = file_lock(c->to_fd, "lock", ret_lock, e);
+        rc = file_lock(c->to_fd, LOCK, ret_lock, e);
+    if (!rc && !has(c, MARK))
+        rc = begin_backup(c, e);
     return rc == ERR_CONFLICT ? err_wrap(e, "back up to '%s'", c->to) : rc;
 }
 
@@ -525,7 +540,7 @@ int registry_restore(const struct registry_copy_spec *s, struct registry_copy_su
     char beside[PATH_SIZE] = "";
     *ret = (struct registry_copy_sum){0};
     struct copy c = {.spec = s, .sum = ret, .to = beside, .to_fd = -1};
-    int rc = check_empty(s->to, e);
+    int rc = check_empty(s->to, "", e);
     if (rc) {
         err_hint(e, "A backup is restored to a new folder: nothing is ever overwritten.");
         return rc;

@@ -3,6 +3,7 @@
 #include "registry/backup.h"
 
 #include "filled.h"
+#include "os/file.h"
 #include "registry/check.h"
 #include "unit.h"
 
@@ -273,8 +274,30 @@ START_TEST(a_backup_that_is_killed_leaves_the_earlier_one_or_the_new_one)
 }
 END_TEST
 
+// Also before the first of two has said that the folder is a backup.
+START_TEST(two_backups_at_once_into_a_new_folder_are_refused)
+{
+    char path[sizeof copy + 32];
+    int dir_fd = -1, lock_fd = -1;
+    start(3);
+    ck_assert_int_eq(file_make_dir_path(copy, &dir_fd, &e), 0);
+    ck_assert_int_eq(file_lock(dir_fd, "lock", &lock_fd, &e), 0); // the first of them
+    ck_assert_int_eq(backup(false), ERR_CONFLICT);
+    ck_assert_msg(strstr(e.msg, "held by process"), "%s", e.msg);
+    snprintf(path, sizeof path, "%s/slipway-backup.json", copy);
+    ck_assert_int_ne(access(path, F_OK), 0);
+    close(lock_fd); // it died
+    ck_assert_msg(backup(false) == 0, "%s", e.msg);
+    ck_assert_int_eq(restore(false), 0);
+    ck_assert_uint_eq(expect_versions(again), 3);
+    close(dir_fd);
+    tempdir_remove(root);
+}
+END_TEST
+
 UNIT_MAIN("registry/backup", a_restored_backup_is_what_was_backed_up,
           a_second_backup_copies_only_what_is_new_and_drops_the_rest,
           damage_is_said_and_not_restored_unless_asked, nothing_is_ever_overwritten,
           a_backup_under_writes_is_a_state_that_was_acknowledged,
-          a_backup_that_is_killed_leaves_the_earlier_one_or_the_new_one)
+          a_backup_that_is_killed_leaves_the_earlier_one_or_the_new_one,
+          two_backups_at_once_into_a_new_folder_are_refused)
