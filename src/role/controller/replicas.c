@@ -104,7 +104,9 @@ static void came_up(struct controller *c, struct deployment *d)
 
 static void gone_down(struct controller *c, struct deployment *d, const char *why)
 {
-    err_set(&d->why, ERR_BAD_MODEL, "%s", why);
+    struct err is;
+    err_set(&is, ERR_BAD_MODEL, "%s", why); // which may be what d->why says
+    d->why = is;
     if (d->state == DEPLOYMENT_RESERVED) {
         struct err e = d->why; // d may be dropped by those who waited
         end_waits(c, d, &e);

@@ -235,6 +235,19 @@ START_TEST(a_deployment_that_is_given_up_says_why_and_is_dropped_with_its_last_r
 }
 END_TEST
 
+START_TEST(a_last_replica_that_ends_without_a_reason_leaves_the_one_before)
+{
+    start();
+    uint64_t id = push("onnx 4", "");
+    harness_supervisor_says(id, 0, BOARD_FAILED, 1, "the last of 5 deaths in 30 s");
+    harness_supervisor_says(id, 12, BOARD_FAILED, 0, "");
+    harness_gateway_until(&g, "\"versions\":[]");
+    expect("GET", "/api/v1/models/churn/versions/1", 200, "\"serving\":\"failed\"");
+    ck_assert_msg(strstr(a.body, "the last of 5 deaths in 30 s"), "%s", a.body);
+    stop();
+}
+END_TEST
+
 START_TEST(settings_of_replicas_are_refused_where_there_are_none)
 {
     start();
@@ -271,6 +284,7 @@ int main(int argc, char **argv)
     tcase_add_test(c, a_new_controller_declares_everything_again_and_waits_for_it);
     tcase_add_test(c, replicas_end_after_the_gateways_let_go_of_them);
     tcase_add_test(c, a_deployment_that_is_given_up_says_why_and_is_dropped_with_its_last_replica);
+    tcase_add_test(c, a_last_replica_that_ends_without_a_reason_leaves_the_one_before);
     tcase_add_test(c, settings_of_replicas_are_refused_where_there_are_none);
     tcase_add_test(c, without_a_supervisor_nothing_runs_in_replicas);
     SRunner *r = srunner_create(s);
