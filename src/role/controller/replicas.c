@@ -28,12 +28,13 @@ struct supervisor_link {
     struct replicas_wait *waits;
 };
 
-// A deployment that is dropped, until no gateway uses it.
+// A deployment that is dropped, until no gateway uses it and the supervisor was told.
 struct withdrawal {
     struct publication publication;
     struct controller *c;
     struct withdrawal *next;
     uint64_t deployment;
+    bool is_due; // only the supervisor is to be told, as soon as its socket takes more
 };
 
 static uint64_t id_of(const struct deployment *d)
@@ -71,6 +72,42 @@ static int tell(struct controller *c, enum supervision_type type, const void *pa
     if (rc && rc != ERR_BUSY)
         lost(c, e);
     return rc;
+}
+
+static void withdraw_id(struct controller *c, uint64_t id)
+{
+    struct err e;
+    struct supervision_withdraw m = {id};
+    int rc = tell(c, SUPERVISION_WITHDRAW, &m, NULL, 0, &e);
+    struct withdrawal *w = rc == ERR_BUSY ? calloc(1, sizeof *w) : NULL;
+    if (rc)
+        log_event(&c->log, LOG_LEVEL_ERROR, "supervision_failed", LOG_Z("message", e.msg));
+    if (!w)
+        return;
+    *w = (struct withdrawal){.c = c, .next = c->withdrawals, .deployment = id, .is_due = true};
+    c->withdrawals = w;
+}
+
+// Tells what could not be told before: of one deployment, or of all (0).
+static void withdraw_due(struct controller *c, uint64_t id)
+{
+    struct withdrawal *due = NULL;
+    for (struct withdrawal **at = &c->withdrawals; *at;) {
+        struct withdrawal *w = *at;
+        if (!w->is_due || (id && w->deployment != id)) {
+            at = &w->next;
+            continue;
+        }
+        *at = w->next;
+        w->next = due;
+        due = w;
+    }
+    while (due) {
+        struct withdrawal *w = due;
+        due = w->next;
+        withdraw_id(c, w->deployment);
+        free(w);
+    }
 }
 
 static struct replicas_wait *find_wait(const struct controller *c, const struct deployment *d)
@@ -166,6 +203,10 @@ static void on_ready(struct watch *w, uint32_t events)
         for (unsigned i = 0; i < m.n_fds; i++)
             close(m.fds[i]);
     }
+    if (!s->is_open)
+        return;
+    if (!rc && !msg_conn_pending(&s->conn))
+        withdraw_due(c, 0);
     if (!s->is_open)
         return;
     if (!rc && got < 0)
@@ -298,6 +339,7 @@ int replicas_serve(struct controller *c, struct deployment *d, uint32_t n, struc
         return rc;
     rc = brief_open(d, &fds[1], e);
     if (rc == 0) {
+        withdraw_due(c, s.deployment); // in this order
         rc = tell(c, SUPERVISION_SERVE, &s, fds, 2, e);
         close(fds[1]);
     }
@@ -346,14 +388,6 @@ void replicas_forget(struct controller *c, struct replicas_wait *w)
     }
 }
 
-static void withdraw_id(struct controller *c, uint64_t id)
-{
-    struct err e;
-    struct supervision_withdraw w = {id};
-    if (tell(c, SUPERVISION_WITHDRAW, &w, NULL, 0, &e))
-        log_event(&c->log, LOG_LEVEL_ERROR, "supervision_failed", LOG_Z("message", e.msg));
-}
-
 void replicas_withdraw(struct controller *c, const struct deployment *d)
 {
     if (d->is_declared)
@@ -392,7 +426,7 @@ void replicas_withdraw_dropped(struct controller *c)
 {
     for (struct withdrawal *w = c->withdrawals, *next; w; w = next) {
         next = w->next;
-        if (!w->publication.is_waiting)
+        if (!w->is_due && !w->publication.is_waiting)
             gateways_wait(c, &w->publication); // may end it at once
     }
 }

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // The controller and a supervisor that the test plays: what is declared, waited for, withdrawn.
+#include "role/controller/replicas.h"
+
+#include "base/clock.h"
 #include "harness.h"
 #include "role/board.h"
+#include "role/entry.h"
 #include "role/supervision.h"
 #include "tempdir.h"
 #include "unit.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 static char dir[TEMPDIR_SIZE];
@@ -270,6 +275,71 @@ START_TEST(without_a_supervisor_nothing_runs_in_replicas)
 }
 END_TEST
 
+// A supervisor that reads only once the controller's side is full.
+struct late_supervisor {
+    struct loop *loop;
+    struct msg_conn conn;
+    struct watch watch;
+    struct timer deadline;
+    bool has_heard[3]; // that deployment 1 + i was withdrawn
+};
+
+static void on_told(struct watch *w, uint32_t events)
+{
+    struct late_supervisor *s =
+        (struct late_supervisor *)((char *)w - offsetof(struct late_supervisor, watch));
+    struct err e;
+    (void)events;
+    ck_assert_int_eq(msg_conn_fill(&s->conn, &e), 0);
+    while (supervision_take(&s->conn, SUPERVISION_FROM_CONTROLLER, &m, &e) == 1)
+        if (m.type == SUPERVISION_WITHDRAW && m.withdraw.deployment)
+            s->has_heard[m.withdraw.deployment - 1] = true;
+    if (s->has_heard[0] && s->has_heard[1] && s->has_heard[2])
+        loop_stop(s->loop);
+}
+
+static void on_deadline(struct timer *t)
+{
+    loop_stop(((struct late_supervisor *)((char *)t - offsetof(struct late_supervisor, deadline)))->loop);
+}
+
+START_TEST(what_cannot_be_withdrawn_while_the_socket_is_full_is_withdrawn_later)
+{
+    static struct controller c;
+    struct late_supervisor s = {.deadline.on_due = on_deadline};
+    struct controller_args args = {0};
+    struct supervision_upgrade big = {.path = "x"};
+    struct supervision_withdraw small = {0};
+    struct err e;
+    int pair[2];
+    ck_assert_int_eq(loop_new(&s.loop, &e), 0);
+    ck_assert_int_eq(supervision_pair(pair, &e), 0);
+    args.supervision_fd = pair[1];
+    c = (struct controller){.args = &args, .loop = s.loop, .log = {.fd = STDERR_FILENO}};
+    c.log.level = LOG_LEVEL_ERROR + 1;
+    ck_assert_int_eq(replicas_open(&c, &e), 0);
+    while (replicas_tell(&c, SUPERVISION_UPGRADE, &big, NULL, 0, &e) == 0)
+        ;
+    while (replicas_tell(&c, SUPERVISION_WITHDRAW, &small, NULL, 0, &e) == 0)
+        ;
+    ck_assert_int_eq(e.code, ERR_BUSY);
+    for (uint64_t id = 1; id <= 3; id++)
+        replicas_withdraw(&c, &(struct deployment){.id = id, .is_declared = true});
+    supervision_init(&s.conn, pair[0]);
+    s.watch = (struct watch){pair[0], on_told};
+    ck_assert_int_eq(loop_add(s.loop, &s.watch, EPOLLIN, &e), 0);
+    ck_assert_int_eq(loop_timer_set(s.loop, &s.deadline, clock_mono_ns() + 15000000000u, &e), 0);
+    ck_assert_int_eq(loop_run(s.loop, &e), 0);
+    for (int i = 0; i < 3; i++)
+        ck_assert_msg(s.has_heard[i], "%d", i + 1);
+    ck_assert_ptr_null(c.withdrawals);
+    replicas_close(&c);
+    loop_remove(s.loop, &s.watch);
+    msg_conn_done(&s.conn);
+    loop_free(s.loop);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     harness_helper_entry(argc, argv);
@@ -287,6 +357,7 @@ int main(int argc, char **argv)
     tcase_add_test(c, a_last_replica_that_ends_without_a_reason_leaves_the_one_before);
     tcase_add_test(c, settings_of_replicas_are_refused_where_there_are_none);
     tcase_add_test(c, without_a_supervisor_nothing_runs_in_replicas);
+    tcase_add_test(c, what_cannot_be_withdrawn_while_the_socket_is_full_is_withdrawn_later);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
     int failed = srunner_ntests_failed(r);
