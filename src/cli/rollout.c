@@ -362,6 +362,10 @@ const struct verb verb_rollout = {
              .help = "Another guardrail besides errors, latency and invalid outputs.",
              .repeats = true},
             {.name = "shadow", .help = "Mirrors traffic before the first step."},
+            {.name = "segment",
+             .value = "KEY",
+             .help =
+                 "Mirrors, too, and tells requests apart in the report: header:NAME, query:NAME or $.FIELD."},
             {.name = "shield", .help = "The old version answers what the candidate fails."},
             {.name = "allow-breaking", .help = "Begins also where clients of the old version would break."},
             {.name = "holdback", .value = "PERCENT", .help = "Stays at the old version while baking (5)."},

@@ -147,27 +147,37 @@ static const char *default_steps(const struct args *a)
     return NULL;
 }
 
+// Where shadow is all there is, the limits are its own.
+static int put_shadow(const struct args *a, bool is_all, struct buf *out, struct err *e)
+{
+    const char *segment = args_value(a, "segment");
+    if (!is_all && !args_has(a, "shadow") && !segment)
+        return 0;
+    buf_puts(out, ",\"shadow\":{");
+    size_t before = out->n;
+    int rc = is_all ? put_numbers(a, LIMITS, N_LIMITS, out, e) : 0;
+    if (segment) {
+        buf_puts(out, ",\"segment\":");
+        buf_put_json_str(out, str_of(segment));
+    }
+    if (out->n > before && out->p)
+        out->p[before] = ' '; // in place of the first comma
+    buf_putc(out, '}');
+    return rc;
+}
+
 static int put_flags(const struct args *a, struct buf *out, struct err *e)
 {
     static const char *const UNDO[][2] = {{"undo", "undo_seconds"}};
     const char *strategy = args_value(a, "strategy"), *steps = args_value(a, "steps");
     bool is_canary = !strategy || strcmp(strategy, "canary") == 0;
-    int rc = 0, at = 0;
+    int rc, at = 0;
     put_texts(a, out);
     if (args_has(a, "shield"))
         buf_puts(out, ",\"shield\":true");
     if (args_has(a, "allow-breaking"))
         buf_puts(out, ",\"allow_breaking\":true");
-    if (strategy && strcmp(strategy, "shadow") == 0) {
-        buf_puts(out, ",\"shadow\":{");
-        size_t before = out->n;
-        rc = put_numbers(a, LIMITS, N_LIMITS, out, e);
-        if (out->n > before && out->p)
-            out->p[before] = ' '; // in place of the first comma
-        buf_putc(out, '}');
-    } else if (args_has(a, "shadow")) {
-        buf_puts(out, ",\"shadow\":{}");
-    }
+    rc = put_shadow(a, strategy && strcmp(strategy, "shadow") == 0, out, e);
     if (!steps && is_canary)
         steps = default_steps(a);
     if (!rc && steps)

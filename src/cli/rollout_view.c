@@ -257,11 +257,56 @@ static void put_arm(yyjson_val *arm, bool several, struct buf *out)
         buf_puts(out, "  The shares are not those of the weights: nothing here is to be believed.\n");
 }
 
+static void put_worst(yyjson_val *counts, size_t most, const char *indent, struct buf *out)
+{
+    yyjson_val *worst;
+    size_t i, n;
+    yyjson_arr_foreach(yyjson_obj_get(counts, "worst"), i, n, worst)
+    {
+        if (i == most)
+            break;
+        buf_printf(out, "%s%.6g against %.6g in row %" PRIu64 " of ", indent, number_of(worst, "shadow"),
+                   number_of(worst, "stable"), whole_of(worst, "row"));
+        put_text(worst, "id", out);
+        buf_putc(out, '\n');
+    }
+}
+
+static const char *segment_name(yyjson_val *segment)
+{
+    const char *kind = text_of(segment, "segment");
+    return strcmp(kind, "absent") == 0   ? "(none)"
+           : strcmp(kind, "others") == 0 ? "(others)"
+                                         : text_of(segment, "value");
+}
+
+// One line for each value, and its worst row.
+static void put_segments(yyjson_val *list, struct buf *out)
+{
+    yyjson_val *segment;
+    size_t i, n;
+    yyjson_arr_foreach(list, i, n, segment)
+    {
+        yyjson_val *counts = yyjson_obj_get(segment, "counts"), *q = yyjson_obj_get(segment, "quantiles");
+        double differently = number_of(segment, "disagreement");
+        buf_puts(out, "  ");
+        term_put_safe(str_of(segment_name(segment)), out);
+        buf_puts(out, ": ");
+        term_put_count(whole_of(counts, "n"), out);
+        buf_puts(out, " requests, ");
+        term_put_count(whole_of(counts, "dropped"), out);
+        buf_printf(out, " dropped; decided differently: %.3g %% of ",
+                   isfinite(differently) ? differently * 100 : 0);
+        term_put_count(whole_of(counts, "rows"), out);
+        buf_printf(out, " rows; scores differ by %.3g (99 of 100)\n", number_of(q, "0.99"));
+        put_worst(counts, 1, "      ", out);
+    }
+}
+
 // What both versions said to the same requests.
 static void put_mirrored(yyjson_val *m, struct buf *out)
 {
-    yyjson_val *counts = yyjson_obj_get(m, "counts"), *quantiles = yyjson_obj_get(m, "quantiles"), *worst;
-    size_t i, n;
+    yyjson_val *counts = yyjson_obj_get(m, "counts"), *quantiles = yyjson_obj_get(m, "quantiles");
     if (!whole_of(counts, "n") && !whole_of(counts, "dropped"))
         return;
     buf_puts(out, "\n  mirrored  ");
@@ -272,13 +317,8 @@ static void put_mirrored(yyjson_val *m, struct buf *out)
     term_put_count(whole_of(counts, "rows"), out);
     buf_printf(out, " rows\n  scores differ by %.3g (half), %.3g (99 of 100), %.3g (most)\n",
                number_of(quantiles, "0.5"), number_of(quantiles, "0.99"), number_of(quantiles, "1"));
-    yyjson_arr_foreach(yyjson_obj_get(counts, "worst"), i, n, worst)
-    {
-        buf_printf(out, "    %.6g against %.6g in row %" PRIu64 " of ", number_of(worst, "shadow"),
-                   number_of(worst, "stable"), whole_of(worst, "row"));
-        put_text(worst, "id", out);
-        buf_putc(out, '\n');
-    }
+    put_worst(counts, SIZE_MAX, "    ", out);
+    put_segments(yyjson_obj_get(m, "segments"), out);
 }
 
 void rollout_view_put(yyjson_val *r, struct buf *out)

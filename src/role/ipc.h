@@ -53,8 +53,10 @@
 //      "arms":[{"name":"canary","deployment":9,"weight":1000}],   at most GUARD_ARMS_MAX, in basis points;
 //                                         own buckets from 0 in this order. [] or weight 0: nobody is drawn,
 //                                         testers may still ask
-//      "shadow":{"deployment":9,"share":10000,"budget_percent":20},   or absent. share of the baseline's
-//                                         requests in basis points; budget: of a gateway's time
+//      "shadow":{"deployment":9,"share":10000,"budget_percent":20,    or absent. share of the baseline's
+//                "segment":"none|header|query|json","segment_name":"x-country"},
+//                                         requests in basis points; budget: of a gateway's time; segment: by
+//                                         what pairs are told apart, as key and key_name
 //      "shield":false,                    the baseline answers what an arm fails
 //      "guards":["errors","latency","latency","invalid_output"],  names of enum guard_metric, in the order of
 //                                         the judge_rules; events below are in this order
@@ -78,7 +80,12 @@
 //                                         baseline request stands in each. Pairs of a shadow are ticks of
 //                                         arm 0 with the weight 500000: [n,n] requests, and events of one
 //                                         alone. "ranges":[[c,s],…] besides, where there are cuts: by the
-//                                         range of the score of the first row
+//                                         range of the score of the first row.
+//                                         "firsts":[[entity,arm,events],…] besides: of sticky keys, which
+//                                         stand neither in events nor in ranges. arm: 0 the canary, 1 stable;
+//                                         events: bit i for a guard, bit 8 + i (GUARDS_MAX) for a range. A
+//                                         gateway tells of a key and a guard once; the controller counts what
+//                                         no other gateway told of
 //      "assigned":[[arm,weight,c,s],…],   requests by the arm drawn, at once; weight as above
 //      "drawn":[[arm,weight,c,s],…],      likewise, but each sticky key once in the rollout: for the check of
 //                                         the sample ratio, which needs independent draws
@@ -86,7 +93,8 @@
 //      "fallbacks":n,                     failed by an arm and answered by the baseline
 //      "stable_hist":{"412":3,…},         durations of the baseline's requests, by bucket of base/hist.h
 //      "scores":[0.25,…],                 of the baseline, of which the cuts are made; absent without any
-//      "pairs":{…}}                       of the shadow, as rollout/pairs.h reads it; absent without any
+//      "pairs":{…},                       of the shadow, as rollout/pairs.h reads it; absent without any
+//      "segments":{…}}                    the same apart, as rollout/segments.h reads it
 //
 //   The monitor has such a connection, too: its IPC_HELLO is {"role":"monitor","protocol":1}. It gets
 //   IPC_DEPLOY without descriptors and with one member more, "signature": the JSON of tensor/schema.h as the

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A ring of cohorts, named by a serial number. It holds twice as many as one timeout has widths, for weights
-// that change.
+// that change. Marks are lists through one array.
 #include "rollout/cohorts.h"
 
 #include "base/assert.h"
@@ -10,25 +10,40 @@
 struct cohort {
     struct cohort_tick tick;
     uint64_t open[ARMS]; // requests without an outcome yet
+    uint32_t marks;      // a list
+};
+
+// In a list; 0 ends it.
+struct mark {
+    struct cohort_mark mark;
+    uint32_t next;
 };
 
 struct cohorts {
     uint64_t width_ns, timeout_ns;
     uint32_t timeout_events;
-    uint64_t first, end; // serials: the oldest that is not counted, and the next to be opened
+    struct mark *marks;       // (n_marks + 1), the first never used
+    uint32_t n_marks, n_used; // those behind n_used were never taken
+    uint32_t free, closed;    // lists: given back, and of the cohort that was closed last
+    uint64_t first, end;      // serials: the oldest that is not counted, and the next to be opened
     uint64_t n_ring;
     struct cohort ring[];
 };
 
-int cohorts_new(uint64_t width_ns, uint64_t timeout_ns, uint32_t timeout_events, struct cohorts **ret,
-                struct err *e)
+int cohorts_new(uint64_t width_ns, uint64_t timeout_ns, uint32_t timeout_events, uint32_t n_marks,
+                struct cohorts **ret, struct err *e)
 {
     ASSERT(width_ns > 0 && timeout_events < 1u << COHORT_METRICS);
     uint64_t n = 2 * (timeout_ns / width_ns + 4);
-    struct cohorts *c = calloc(1, sizeof *c + n * sizeof c->ring[0]);
-    *ret = c;
-    if (!c)
+    struct cohorts *c = *ret = calloc(1, sizeof *c + n * sizeof c->ring[0]);
+    if (c && n_marks)
+        c->marks = calloc((size_t)n_marks + 1, sizeof *c->marks);
+    if (!c || (n_marks && !c->marks)) {
+        free(c);
+        *ret = NULL;
         return err_set(e, ERR_NOMEM, "no memory for %llu cohorts", (unsigned long long)n);
+    }
+    c->n_marks = n_marks;
     c->width_ns = width_ns;
     c->timeout_ns = timeout_ns;
     c->timeout_events = timeout_events;
@@ -38,6 +53,8 @@ int cohorts_new(uint64_t width_ns, uint64_t timeout_ns, uint32_t timeout_events,
 
 void cohorts_free(struct cohorts *c)
 {
+    if (c)
+        free(c->marks);
     free(c);
 }
 
@@ -70,14 +87,42 @@ static void count_events(struct cohort *k, enum arm arm, uint32_t events, uint64
             k->tick.events[m][arm] += n;
 }
 
-void cohorts_finish(struct cohorts *c, uint64_t cohort, enum arm arm, uint32_t events)
+static void mark(struct cohorts *c, struct cohort *k, const struct cohort_mark *m)
+{
+    uint32_t at = c->free;
+    if (at)
+        c->free = c->marks[at].next;
+    else if (c->n_used < c->n_marks)
+        at = ++c->n_used;
+    else
+        return;
+    c->marks[at] = (struct mark){*m, k->marks};
+    k->marks = at;
+}
+
+void cohorts_finish(struct cohorts *c, uint64_t cohort, enum arm arm, uint32_t events, uint64_t entity)
 {
     if (cohort < c->first)
         return;
     struct cohort *k = at(c, cohort);
     ASSERT(cohort < c->end && k->open[arm] > 0);
     k->open[arm]--;
-    count_events(k, arm, events, 1);
+    if (!entity)
+        count_events(k, arm, events, 1);
+    else if (events)
+        mark(c, k, &(struct cohort_mark){entity, events, (uint8_t)arm});
+}
+
+bool cohorts_take_mark(struct cohorts *c, struct cohort_mark *ret)
+{
+    uint32_t at = c->closed;
+    if (!at)
+        return false;
+    *ret = c->marks[at].mark;
+    c->closed = c->marks[at].next;
+    c->marks[at].next = c->free;
+    c->free = at;
+    return true;
 }
 
 bool cohorts_close(struct cohorts *c, uint64_t mono_ns, struct cohort_tick *ret)
@@ -91,7 +136,10 @@ bool cohorts_close(struct cohorts *c, uint64_t mono_ns, struct cohort_tick *ret)
         return false;
     for (int arm = 0; arm < ARMS; arm++)
         count_events(k, arm, c->timeout_events, k->open[arm]);
+    for (struct cohort_mark unread; cohorts_take_mark(c, &unread);)
+        ;
     *ret = k->tick;
+    c->closed = k->marks;
     c->first++;
     return true;
 }

@@ -225,9 +225,34 @@ static int read_steps(const struct fields *top, struct rollout_spec *s, struct e
     return 0;
 }
 
+// Where a value stands in a request. ret_name: (ROLLOUT_KEY_BYTES + 1)
+static int read_place(const struct fields *f, const char *field, enum rollout_key *ret, char *ret_name,
+                      struct err *e)
+{
+    static const struct {
+        const char *prefix;
+        enum rollout_key key;
+        bool keep; // the prefix is part of the name
+    } KINDS[] = {{"header:", KEY_HEADER, false}, {"query:", KEY_QUERY, false}, {"$.", KEY_JSON, true}};
+    char text[ROLLOUT_KEY_BYTES + 1] = "";
+    int rc = fields_text(f, field, text, sizeof text, e);
+    if (rc || !text[0])
+        return rc;
+    for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
+        size_t n = strlen(KINDS[i].prefix);
+        if (strncmp(text, KINDS[i].prefix, n) == 0 && text[n]) {
+            *ret = KINDS[i].key;
+            snprintf(ret_name, ROLLOUT_KEY_BYTES + 1, "%s", text + (KINDS[i].keep ? 0 : n));
+            return 0;
+        }
+    }
+    return fields_wrong(f, field, ERR_OUT_OF_RANGE, e, "header:NAME, query:NAME or $.FIELD");
+}
+
 static int read_shadow(const struct fields *top, struct rollout_spec *s, struct err *e)
 {
-    static const char *const KNOWN[] = {"min_seconds", "max_seconds", "min_requests", "on_undecided", NULL};
+    static const char *const KNOWN[] = {"min_seconds",  "max_seconds", "min_requests",
+                                        "on_undecided", "segment",     NULL};
     struct fields f;
     s->has_shadow = s->strategy == STRATEGY_SHADOW;
     s->shadow.advance_undecided = true;
@@ -235,6 +260,8 @@ static int read_shadow(const struct fields *top, struct rollout_spec *s, struct 
         return 0;
     s->has_shadow = true;
     int rc = fields_open(&f, fields_get(top, "shadow"), KNOWN, e, "$.shadow");
+    if (!rc)
+        rc = read_place(&f, "segment", &s->segment, s->segment_name, e);
     return rc ? rc : read_limits(&f, &s->shadow, e);
 }
 
@@ -278,28 +305,6 @@ static int read_arms(const struct fields *top, struct rollout_spec *s, struct er
     s->steps[0] = STEP;
     s->steps[0].weight_bp = sum;
     return read_limits(top, &s->steps[0], e);
-}
-
-static int read_key(const struct fields *top, struct rollout_spec *s, struct err *e)
-{
-    static const struct {
-        const char *prefix;
-        enum rollout_key key;
-        bool keep; // the prefix is part of the name
-    } KINDS[] = {{"header:", KEY_HEADER, false}, {"query:", KEY_QUERY, false}, {"$.", KEY_JSON, true}};
-    char text[ROLLOUT_KEY_BYTES + 1] = "";
-    int rc = fields_text(top, "key", text, sizeof text, e);
-    if (rc || !text[0])
-        return rc;
-    for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
-        size_t n = strlen(KINDS[i].prefix);
-        if (strncmp(text, KINDS[i].prefix, n) == 0 && text[n]) {
-            s->key = KINDS[i].key;
-            snprintf(s->key_name, sizeof s->key_name, "%s", text + (KINDS[i].keep ? 0 : n));
-            return 0;
-        }
-    }
-    return fields_wrong(top, "key", ERR_OUT_OF_RANGE, e, "header:NAME, query:NAME or $.FIELD");
 }
 
 static int read_rules(const struct fields *top, struct rollout_spec *s, struct err *e)
@@ -363,7 +368,8 @@ static int read_root(yyjson_val *root, struct rollout_spec *s, struct err *e)
     s->on_timeout = on_timeout;
     if ((rc = check_strategy(&f, s, e)) ||
         (rc = fields_text(&f, "candidate", s->arms[0].version, sizeof s->arms[0].version, e)) ||
-        (rc = fields_text(&f, "baseline", s->baseline, sizeof s->baseline, e)) || (rc = read_key(&f, s, e)) ||
+        (rc = fields_text(&f, "baseline", s->baseline, sizeof s->baseline, e)) ||
+        (rc = read_place(&f, "key", &s->key, s->key_name, e)) ||
         (rc = fields_bool(&f, "shield", &s->shield, e)) ||
         (rc = fields_bool(&f, "allow_breaking", &s->allow_breaking, e)) ||
         (rc = fields_whole32(&f, "ready_seconds", 1, DAY, &s->ready_seconds, e)) ||

@@ -45,6 +45,8 @@ struct rollout_spec {
     struct rollout_arm arms[GUARD_ARMS_MAX];
     bool has_shadow; // before the first step
     struct rollout_step shadow;
+    enum rollout_key segment; // by what mirrored requests are told apart in the report
+    char segment_name[ROLLOUT_KEY_BYTES + 1];
     uint32_t n_steps;
     struct rollout_step steps[ROLLOUT_STEPS_MAX]; // weights grow
     uint32_t holdback_bp, bake_seconds;

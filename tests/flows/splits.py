@@ -152,9 +152,14 @@ class Relay:
             return [t for r in self.reports for t in r["ticks"] if t["arm"] == arm]
 
     def counted(self, what="requests", guard=None, arm=0):
-        """Of the canary and of stable, over all gateways and seconds so far."""
-        rows = [t["events"][guard] if guard is not None else t[what] for t in self.ticks(arm)]
-        return [sum(r[0] for r in rows), sum(r[1] for r in rows)]
+        """Of the canary and of stable, over all gateways and seconds so far; of a sticky key what came first."""
+        ticks = self.ticks(arm)
+        rows = [t["events"][guard] if guard is not None else t[what] for t in ticks]
+        firsts = {}
+        for entity, of, events in (f for t in ticks for f in t["firsts"] if guard is not None):
+            if events >> guard & 1:
+                firsts.setdefault(entity, of)
+        return [sum(r[of] for r in rows) + list(firsts.values()).count(of) for of in (0, 1)]
 
     def sum(self, name):
         with self.lock:

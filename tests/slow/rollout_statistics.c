@@ -45,8 +45,11 @@ int main(int argc, char **argv)
     SAY("6 latency x1.0, tolerance 10 %", "<= 2 %", scenario_latency(1000, 6, 1, .1, 2e5), o.stopped <= 20);
     SAY("6 latency x1.5, tolerance 10 %", "N95 <= 2100", scenario_latency(1000, 6, 1.5, .1, 2e5),
         o.n95 <= 2100);
-    SAY("7 sticky entities, first errors", "<= 66", scenario_sticky(1000, 7, 1), o.stopped <= 66);
-    SAY("7 sticky entities, every error (wrong way)", "> 200", scenario_sticky(1000, 7, 0), o.stopped > 200);
+    SAY("7 sticky entities, first errors", "<= 66", scenario_sticky(1000, 7, STICKY_FIRST), o.stopped <= 66);
+    SAY("7 sticky entities, first errors at each of 8 gateways (wrong way)", "> 66",
+        scenario_sticky(1000, 7, STICKY_BY_GATEWAY), o.stopped > 66);
+    SAY("7 sticky entities, every error (wrong way)", "> 200", scenario_sticky(1000, 7, STICKY_EVERY),
+        o.stopped > 200);
     SAY("8 late stable errors, by cohort", "<= 66", scenario_order(1000, 8, 1), o.stopped <= 66);
     SAY("8 late stable errors, as they end (wrong way)", "> 600", scenario_order(1000, 8, 0),
         o.stopped > 600);

@@ -281,6 +281,8 @@ static void set_up_split(struct rollout *r)
     snprintf(s->model, sizeof s->model, "%s", r->spec.model);
     s->key = r->spec.key;
     s->key_name = r->spec.key_name;
+    s->segment = r->spec.segment;
+    s->segment_name = r->spec.segment_name;
     s->shield = r->spec.shield;
     s->baseline = r->baseline;
     s->n_guards = r->spec.rules.n_guards;

@@ -46,18 +46,46 @@ static bool parts_reserve(struct rollout *r)
     return true;
 }
 
+static bool is_counted_for(const struct rollout *r, const struct rollout_part *p, uint32_t guard)
+{
+    enum guard_metric metric = r->spec.rules.guards[guard].metric;
+    // These are of labels and of scores, and of no other requests.
+    if (metric == GUARD_WRONG_PREDICTION || metric == GUARD_DISTRIBUTION)
+        return false;
+    // What came before its limit was known could not be slow.
+    return metric != GUARD_LATENCY || p->of_pairs ||
+           (r->gate_since_ns[guard] && p->opened_ns >= r->gate_since_ns[guard]);
+}
+
+// Whether no gateway has told of it before. Arms are compared apart, and pairs are another test than steps;
+// `apart` keeps the two sides of a pair apart. What is sampled must not depend on any of them, so the upper
+// bits stay.
+static bool is_first(struct entities *s, const struct rollout_part *p, uint64_t entity, uint32_t event,
+                     bool apart)
+{
+    uint64_t variant = p->arm + (uint64_t)GUARD_ARMS_MAX * (p->of_pairs + apart);
+    return s->slots && entities_first(s, entities_event(entity, event) ^ variant << 32);
+}
+
+static void count_first(struct rollout *r, struct rollout_input *in, const struct rollout_part *p,
+                        const struct rollout_first *f)
+{
+    bool is_own = f->arm == ARM_CANARY;
+    for (uint32_t i = 0; i < r->spec.rules.n_guards; i++)
+        if (f->events >> i & 1 && is_counted_for(r, p, i) && is_first(&r->erred, p, f->entity, i, false))
+            counts_add(&in->tallies[p->arm][i].events, p->weight, is_own, !is_own);
+    for (uint32_t i = 0; i < SCORE_RANGES; i++)
+        if (f->events >> (GUARDS_MAX + i) & 1 &&
+            is_first(&r->scored, p, f->entity, GUARDS_MAX, p->of_pairs && is_own))
+            counts_add(&in->ranges[p->arm][i], p->weight, is_own, !is_own);
+}
+
 static void count(struct rollout *r, const struct rollout_part *p)
 {
     struct rollout_input *in = p->of_pairs ? r->pairs : r->steps;
     for (uint32_t i = 0; in && i < r->spec.rules.n_guards; i++) {
-        enum guard_metric metric = r->spec.rules.guards[i].metric;
         struct tally *t = &in->tallies[p->arm][i];
-        // These are of labels and of scores, and of no other requests.
-        if (metric == GUARD_WRONG_PREDICTION || metric == GUARD_DISTRIBUTION)
-            continue;
-        // What came before its limit was known could not be slow.
-        if (metric == GUARD_LATENCY && !p->of_pairs &&
-            (!r->gate_since_ns[i] || p->opened_ns < r->gate_since_ns[i]))
+        if (!is_counted_for(r, p, i))
             continue;
         counts_add(&t->requests, p->weight, p->requests[ARM_CANARY], p->requests[ARM_STABLE]);
         counts_add(&t->events, p->weight, p->events[i][ARM_CANARY], p->events[i][ARM_STABLE]);
@@ -66,6 +94,37 @@ static void count(struct rollout *r, const struct rollout_part *p)
         counts_add(&in->ranges[p->arm][i], p->weight, p->ranges[i][ARM_CANARY], p->ranges[i][ARM_STABLE]);
     if (in && p->of_pairs) // they are not assigned: each has both
         counts_add(&in->assigned[p->arm], p->weight, p->requests[ARM_CANARY], p->requests[ARM_STABLE]);
+    for (size_t i = 0; in && i < p->n_firsts; i++)
+        count_first(r, in, p, &p->firsts[i]);
+}
+
+// [[entity,arm,events],…]; builds before there were such tell of none.
+static int take_firsts(unsigned gateway, yyjson_val *rows, struct rollout_part *p, struct err *e)
+{
+    yyjson_val *row;
+    size_t i, max = yyjson_arr_size(rows);
+    if (max == 0)
+        return 0;
+    p->firsts = calloc(max, sizeof *p->firsts);
+    if (!p->firsts)
+        return err_set(e, ERR_NOMEM, "no memory for the sticky keys of a rollout");
+    yyjson_arr_foreach(rows, i, max, row)
+    {
+        struct rollout_first *f = &p->firsts[p->n_firsts++];
+        uint64_t arm, events;
+        if (yyjson_arr_size(row) != 3 || !take_number(yyjson_arr_get(row, 0), UINT64_MAX, &f->entity) ||
+            !take_number(yyjson_arr_get(row, 1), ARM_STABLE, &arm) ||
+            !take_number(yyjson_arr_get(row, 2), UINT32_MAX, &events))
+            return bad(gateway, "the sticky keys of a tick", e);
+        f->arm = (enum arm)arm;
+        f->events = (uint32_t)events;
+    }
+    return 0;
+}
+
+static void part_done(struct rollout_part *p)
+{
+    free(p->firsts);
 }
 
 static int take_tick(struct rollout *r, unsigned gateway, yyjson_val *v, bool of_pairs, struct err *e)
@@ -92,11 +151,15 @@ static int take_tick(struct rollout *r, unsigned gateway, yyjson_val *v, bool of
         if (i == SCORE_RANGES || !take_pair(pair, p.ranges[i]))
             return bad(gateway, "the scores of a tick", e);
     }
-    if (parts_reserve(r))
+    int rc = take_firsts(gateway, yyjson_obj_get(v, "firsts"), &p, e);
+    if (!rc && parts_reserve(r)) {
         r->parts[r->n_parts++] = p;
-    else // in order or not: better than not at all
+        return 0;
+    }
+    if (!rc) // in order or not: better than not at all
         count(r, &p);
-    return 0;
+    part_done(&p);
+    return rc;
 }
 
 static uint64_t horizon_ns(const struct rollout *r, uint64_t now_ns)
@@ -110,15 +173,24 @@ static uint64_t horizon_ns(const struct rollout *r, uint64_t now_ns)
     return horizon;
 }
 
+void rollout_counts_done(struct rollout *r)
+{
+    for (size_t i = 0; i < r->n_parts; i++)
+        part_done(&r->parts[i]);
+    free(r->parts);
+}
+
 bool rollout_counts_settle(struct rollout *r)
 {
     uint64_t horizon = horizon_ns(r, loop_now_ns(r->all->c->loop));
     size_t kept = 0;
     for (size_t i = 0; i < r->n_parts; i++) {
-        if (r->parts[i].opened_ns < horizon)
-            count(r, &r->parts[i]);
-        else
+        if (r->parts[i].opened_ns >= horizon) {
             r->parts[kept++] = r->parts[i];
+            continue;
+        }
+        count(r, &r->parts[i]);
+        part_done(&r->parts[i]);
     }
     bool any = kept < r->n_parts;
     r->n_parts = kept;
@@ -277,6 +349,22 @@ static int take_pairs(struct rollout *r, unsigned gateway, yyjson_val *v, struct
     return rc;
 }
 
+static int take_segments(struct rollout *r, unsigned gateway, yyjson_val *v, struct err *e)
+{
+    struct segments *s = v && r->segments ? calloc(1, sizeof *s) : NULL;
+    if (!v || !r->segments)
+        return 0;
+    if (!s)
+        return err_set(e, ERR_NOMEM, "no memory for what was mirrored");
+    int rc = segments_read(v, s, e);
+    if (rc)
+        rc = bad(gateway, "the segments of what was mirrored", e);
+    else
+        segments_merge(r->segments, s);
+    free(s);
+    return rc;
+}
+
 // ---- a message ----
 
 static int take_all(struct rollout *r, unsigned gateway, yyjson_val *m, bool of_pairs, struct err *e)
@@ -297,6 +385,8 @@ static int take_all(struct rollout *r, unsigned gateway, yyjson_val *m, bool of_
         rc = take_draws(r, gateway, yyjson_obj_get(m, "drawn"), r->steps->drawn, e);
     if (!rc)
         rc = take_pairs(r, gateway, yyjson_obj_get(m, "pairs"), e);
+    if (!rc)
+        rc = take_segments(r, gateway, yyjson_obj_get(m, "segments"), e);
     if (!rc)
         rc = take_hist(r, gateway, yyjson_obj_get(m, "stable_hist"), e);
     if (!rc)

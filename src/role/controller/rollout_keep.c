@@ -3,9 +3,14 @@
 // what is read back judges to the same bits.
 #include "role/controller/rollout_state.h"
 
+#include "base/num.h"
+
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <yyjson.h>
+
+enum { LAST_ARENA_BYTES = 256 << 20 }; // address space
 
 void rollout_plan_encode(const struct rollout *r, const struct plan *p, struct buf *out)
 {
@@ -51,7 +56,36 @@ static void put_input(const struct rollout *r, const struct rollout_input *in, c
     buf_putc(out, ']');
 }
 
-void rollout_counts_encode(const struct rollout *r, struct buf *out)
+static bool counts_labels(const struct rollout *r)
+{
+    uint32_t i = 0;
+    while (i < r->spec.rules.n_guards && r->spec.rules.guards[i].metric != GUARD_WRONG_PREDICTION)
+        i++;
+    return i < r->spec.rules.n_guards;
+}
+
+static void put_bits(const char *name, const uint8_t bits[ROLLOUT_LABEL_BYTES], struct buf *out)
+{
+    buf_printf(out, ",\"%s\":\"", name);
+    for (int i = 0; i < ROLLOUT_LABEL_BYTES; i++)
+        buf_printf(out, "%02x", bits[i]);
+    buf_putc(out, '"');
+}
+
+// Sticky keys that are counted: each is counted once, whoever dies.
+static void put_keys(const struct rollout *r, struct buf *out)
+{
+    buf_puts(out, ",\"erred\":");
+    entities_encode(&r->erred, out);
+    buf_puts(out, ",\"scored\":");
+    entities_encode(&r->scored, out);
+    if (!counts_labels(r))
+        return;
+    put_bits("labelled", r->labelled, out);
+    put_bits("wrong", r->wrong, out);
+}
+
+void rollout_counts_encode(const struct rollout *r, bool is_over, struct buf *out)
 {
     buf_printf(out,
                "{\"epoch\":%u,\"first_split_epoch\":%u,\"overridden\":%llu,\"fallbacks\":%llu,\"gates\":[",
@@ -65,6 +99,8 @@ void rollout_counts_encode(const struct rollout *r, struct buf *out)
     put_input(r, r->steps, "steps", out);
     if (r->pairs)
         put_input(r, r->pairs, "pairs", out);
+    if (r->spec.key != KEY_NONE && !is_over)
+        put_keys(r, out);
     buf_putc(out, '}');
 }
 
@@ -171,6 +207,43 @@ static int read_input(const struct rollout *r, yyjson_val *arms, struct rollout_
     return rc;
 }
 
+static int digit_of(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+// Absent where builds before kept none: then each may count once more.
+static int read_bits(yyjson_val *v, uint8_t ret[ROLLOUT_LABEL_BYTES], struct err *e)
+{
+    const char *text = yyjson_get_str(v);
+    if (!v)
+        return 0;
+    if (!text || yyjson_get_len(v) != 2 * ROLLOUT_LABEL_BYTES)
+        return err_set(e, ERR_INVALID, "the labels of a rollout's sticky keys are none");
+    for (int i = 0; i < ROLLOUT_LABEL_BYTES; i++) {
+        int hi = digit_of(text[2 * i]), lo = digit_of(text[2 * i + 1]);
+        if (hi < 0 || lo < 0)
+            return err_set(e, ERR_INVALID, "the labels of a rollout's sticky keys are none");
+        ret[i] = (uint8_t)(hi << 4 | lo);
+    }
+    return 0;
+}
+
+static int read_keys(struct rollout *r, yyjson_val *root, struct err *e)
+{
+    yyjson_val *erred = yyjson_obj_get(root, "erred"), *scored = yyjson_obj_get(root, "scored");
+    int rc = 0;
+    if (r->spec.key == KEY_NONE)
+        return 0;
+    if (erred)
+        rc = entities_read(erred, &r->erred, e);
+    if (!rc && scored)
+        rc = entities_read(scored, &r->scored, e);
+    if (!rc)
+        rc = read_bits(yyjson_obj_get(root, "labelled"), r->labelled, e);
+    return rc ? rc : read_bits(yyjson_obj_get(root, "wrong"), r->wrong, e);
+}
+
 // The time since when a limit holds is not kept: all that is counted from now on came after it.
 static void read_gates(struct rollout *r, yyjson_val *gates)
 {
@@ -201,6 +274,62 @@ int rollout_counts_decode(struct str json, struct rollout *r, struct err *e)
         rc = read_input(r, yyjson_obj_get(root, "steps"), r->steps, e);
     if (!rc)
         rc = read_input(r, yyjson_obj_get(root, "pairs"), r->pairs, e);
+    if (!rc)
+        rc = read_keys(r, root, e);
     yyjson_doc_free(doc);
     return rc;
+}
+
+// What it did last, from its record.
+static void load_last(struct controller *c, struct rollout *r)
+{
+    struct registry_rollout_record *list;
+    struct rollout_input *in = malloc(sizeof *in);
+    struct arena a = {0};
+    struct err ignored;
+    size_t n = 0;
+    if (in && !arena_init(&a, LAST_ARENA_BYTES, &ignored) &&
+        !c->registry->ops->rollout_records(c->registry, r->id, r->plan.n_moves ? r->plan.n_moves - 1 : 0, 1,
+                                           &a, &list, &n, &ignored) &&
+        n == 1 && !rollout_record_decode(list[0].record_json, in, &ignored)) {
+        r->last_event = in->event;
+        snprintf(r->last_note, sizeof r->last_note, "%s", in->note);
+    }
+    arena_done(&a);
+    free(in);
+}
+
+int rollout_load(struct controller *c, const struct registry_rollout *v, struct rollout **ret, struct err *e)
+{
+    struct rollout_spec spec;
+    struct rollout *r;
+    struct str rest = v->candidates;
+    int rc = rollout_request_decode(v->request_json, &spec, e);
+    if (!rc)
+        rc = rollout_new(c, &spec, v->request_json, &r, e);
+    if (rc)
+        return rc;
+    r->id = v->id;
+    r->baseline = v->baseline;
+    r->attempt = v->attempt;
+    r->created_wall_ns = v->created_wall_ns;
+    for (uint32_t i = 0; i < spec.n_arms; i++) {
+        uint64_t number = 0;
+        if (!str_to_u64(str_split(&rest, ','), UINT32_MAX, &number))
+            rc = err_set(e, ERR_INVALID, "its candidates are '" STR_FMT "'", STR_ARG(v->candidates));
+        r->candidates[i] = (uint32_t)number;
+    }
+    snprintf(r->split.alias, sizeof r->split.alias, STR_FMT, STR_ARG(v->alias));
+    snprintf(r->split.salt, sizeof r->split.salt, STR_FMT, STR_ARG(v->salt));
+    if (!rc)
+        rc = rollout_plan_decode(v->plan_json, r, e);
+    if (!rc)
+        rc = rollout_counts_decode(v->counts_json, r, e);
+    if (rc) {
+        rollout_free(r);
+        return rc;
+    }
+    load_last(c, r);
+    *ret = r;
+    return 0;
 }

@@ -2,7 +2,7 @@
 // What feedback says of the predictions of a rollout (IPC_LABELS of the monitor), for guardrails on wrong
 // predictions. Counted in the order in which labels come, by the arm that the router drew and the weight of
 // that time, whoever answered. Of those that share a sticky key's bucket the first label and the first wrong
-// prediction count; a restart of this process forgets which had one.
+// prediction count; which had one is stored with the counts.
 #include "role/controller/rollout_state.h"
 
 #include <yyjson.h>

@@ -227,13 +227,11 @@ static void put_head(const struct rollout *r, struct buf *out)
     }
 }
 
-static void put_mirrored(const struct rollout *r, struct buf *out)
+// Members, the first without a comma.
+static void put_pairs(const struct pairs *p, struct buf *out)
 {
     static const double QS[] = {0.5, 0.9, 0.99, 1};
-    const struct pairs *p = r->mirrored;
-    if (!p)
-        return;
-    buf_puts(out, ",\"mirrored\":{\"quantiles\":{");
+    buf_puts(out, "\"quantiles\":{");
     for (size_t i = 0; i < sizeof QS / sizeof QS[0]; i++) {
         char text[NUM_TEXT_MAX];
         double difference = pairs_quantile(p, QS[i]);
@@ -247,6 +245,46 @@ static void put_mirrored(const struct rollout *r, struct buf *out)
     buf_put_json_number(out, "disagreement", p->rows ? (double)p->disagree / (double)p->rows : nan(""));
     buf_puts(out, ",\"counts\":");
     pairs_encode(p, out);
+}
+
+static bool put_segment(const char *name, struct str value, const struct pairs *p, const char *comma,
+                        struct buf *out)
+{
+    if (p->n == 0 && p->dropped == 0)
+        return false;
+    buf_printf(out, "%s{\"segment\":\"%s\"", comma, name);
+    if (value.n) {
+        buf_puts(out, ",\"value\":");
+        buf_put_json_str(out, value);
+    }
+    buf_putc(out, ',');
+    put_pairs(p, out);
+    buf_putc(out, '}');
+    return true;
+}
+
+static void put_segments(const struct segments *s, struct buf *out)
+{
+    const struct str none = {0};
+    const char *comma = "";
+    buf_puts(out, ",\"segments\":[");
+    for (uint32_t i = 0; i < s->n; i++)
+        if (put_segment("value", str_of(s->of[i].value), &s->of[i].pairs, comma, out))
+            comma = ",";
+    if (put_segment("absent", none, &s->absent, comma, out))
+        comma = ",";
+    (void)put_segment("others", none, &s->others, comma, out);
+    buf_putc(out, ']');
+}
+
+static void put_mirrored(const struct rollout *r, struct buf *out)
+{
+    if (!r->mirrored)
+        return;
+    buf_puts(out, ",\"mirrored\":{");
+    put_pairs(r->mirrored, out);
+    if (r->segments)
+        put_segments(r->segments, out);
     buf_putc(out, '}');
 }
 

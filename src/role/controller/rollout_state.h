@@ -8,8 +8,9 @@
 #include "role/controller/gateways.h"
 #include "role/controller/request.h"
 #include "role/controller/rollouts.h"
-#include "rollout/pairs.h"
+#include "rollout/entities.h"
 #include "rollout/record.h"
+#include "rollout/segments.h"
 #include "rollout/split.h"
 
 enum {
@@ -19,6 +20,15 @@ enum {
     ROLLOUT_MINUTES = 10,        // of the stable version's latency that a limit is made of
     ROLLOUT_NAME_BYTES = LIMIT_ALIAS_BYTES + 1,
     ROLLOUT_CANDIDATES_SIZE = GUARD_ARMS_MAX * 12,
+    ROLLOUT_ENTITIES = 1 << 15, // slots, of which half are used: they are stored once a second
+    ROLLOUT_LABEL_BYTES = SPLIT_BUCKETS / 8,
+};
+
+// Events of a sticky key, of which a gateway tells once.
+struct rollout_first {
+    uint64_t entity;
+    uint32_t events;
+    enum arm arm;
 };
 
 // What one gateway counted in one second for one arm, until all have closed that second.
@@ -28,6 +38,8 @@ struct rollout_part {
     bool of_pairs;
     uint64_t requests[ARMS], events[GUARDS_MAX][ARMS];
     uint64_t ranges[SCORE_RANGES][ARMS];
+    struct rollout_first *firsts; // (n_firsts) owned; NULL: none
+    size_t n_firsts;
 };
 
 struct rollout_gateway {
@@ -50,7 +62,9 @@ struct rollout {
 
     // What was counted: while steps run, and while requests are mirrored (NULL without that phase).
     struct rollout_input *steps, *pairs;
-    struct pairs *mirrored; // what both versions said, since this process began; NULL without that phase
+    struct pairs *mirrored;    // what both versions said, since this process began; NULL without that phase
+    struct segments *segments; // the same apart; NULL when they are not told apart
+    struct entities erred, scored; // sticky keys that are counted; without slots: there are none
     uint64_t n_overridden, n_fallbacks;
     bool is_unkept;             // since it was stored last
     uint64_t kept_ns;           // when that was
@@ -73,9 +87,9 @@ struct rollout {
     double sample[SCORE_SAMPLE_MAX]; // (n_sample) of the stable version, that the cuts will be made of
     uint32_t n_sample;
 
-    // Labels: buckets of sticky keys that had one, and a wrong prediction, since this process began
+    // Labels: buckets of sticky keys that had one, and a wrong prediction
     uint64_t deployments[GUARD_ARMS_MAX + 1]; // of the candidates and the baseline, while labels are taken
-    uint8_t labelled[SPLIT_BUCKETS / 8], wrong[SPLIT_BUCKETS / 8];
+    uint8_t labelled[ROLLOUT_LABEL_BYTES], wrong[ROLLOUT_LABEL_BYTES];
 
     struct judgement arms[GUARD_ARMS_MAX], judgement; // of the last look
     struct routing_split split;
@@ -118,9 +132,6 @@ struct rollout *rollout_of_model(const struct controller *c, struct str model); 
 int rollout_new(struct controller *c, const struct rollout_spec *spec, struct str request_json,
                 struct rollout **ret, struct err *e) ERR_CHECKED;
 void rollout_free(struct rollout *r); // NULL is fine
-// As the registry has it, to go on or to be shown.
-int rollout_load(struct controller *c, const struct registry_rollout *v, struct rollout **ret,
-                 struct err *e) ERR_CHECKED;
 // Begins it: its first move is durable.
 void rollout_enter(struct rollout *r);
 // What was counted in the phase that it is in.
@@ -152,13 +163,19 @@ int rollout_counts_take(struct rollout *r, unsigned gateway, struct yyjson_val *
                         struct err *e) ERR_CHECKED;
 // Counts the seconds that all gateways have closed. Whether there were any.
 bool rollout_counts_settle(struct rollout *r);
+void rollout_counts_done(struct rollout *r); // frees what is not counted
 // Makes the limits of a step where they are due and enough is known. Whether any changed.
 bool rollout_gates_update(struct rollout *r);
 
 // ---- rollout_keep.c ----
 
+// As the registry has it, to go on or to be shown.
+int rollout_load(struct controller *c, const struct registry_rollout *v, struct rollout **ret,
+                 struct err *e) ERR_CHECKED;
+
 void rollout_plan_encode(const struct rollout *r, const struct plan *p, struct buf *out);
-void rollout_counts_encode(const struct rollout *r, struct buf *out);
+// is_over: nothing will be counted any more.
+void rollout_counts_encode(const struct rollout *r, bool is_over, struct buf *out);
 // ERR_BAD_JSON, ERR_INVALID, ERR_NOMEM.
 int rollout_plan_decode(struct str json, struct rollout *r, struct err *e) ERR_CHECKED;
 // "2,3"

@@ -61,9 +61,12 @@ int rollout_new(struct controller *c, const struct rollout_spec *spec, struct st
         r->steps = calloc(1, sizeof *r->steps);
         r->pairs = spec->has_shadow ? calloc(1, sizeof *r->pairs) : NULL;
         r->mirrored = spec->has_shadow ? calloc(1, sizeof *r->mirrored) : NULL;
+        r->segments = spec->segment != KEY_NONE ? calloc(1, sizeof *r->segments) : NULL;
     }
     if (!r || !r->gateways || !r->request_json || !r->steps ||
-        (spec->has_shadow && (!r->pairs || !r->mirrored))) {
+        (spec->has_shadow && (!r->pairs || !r->mirrored)) || (spec->segment != KEY_NONE && !r->segments) ||
+        (spec->key != KEY_NONE &&
+         (entities_init(&r->erred, ROLLOUT_ENTITIES, e) || entities_init(&r->scored, ROLLOUT_ENTITIES, e)))) {
         rollout_free(r);
         return err_set(e, ERR_NOMEM, "no memory for a rollout");
     }
@@ -81,7 +84,10 @@ void rollout_free(struct rollout *r)
     free(r->steps);
     free(r->pairs);
     free(r->mirrored);
-    free(r->parts);
+    free(r->segments);
+    entities_done(&r->erred);
+    entities_done(&r->scored);
+    rollout_counts_done(r);
     free(r);
 }
 
@@ -226,7 +232,7 @@ int rollout_make(struct rollout *r, const struct rollout_cause *cause, struct er
         rc = rollout_may_promote(r, e);
     if (!rc) {
         rollout_plan_encode(r, &next, &k.plan);
-        rollout_counts_encode(r, &k.counts);
+        rollout_counts_encode(r, plan_is_over(&next), &k.counts);
         promise(r, cause, &next);
         rc = k.plan.failed || k.counts.failed ? err_set(e, ERR_NOMEM, "no memory for a move of a rollout")
                                               : commit(r, cause, &next, &k, e);
@@ -296,7 +302,7 @@ static void keep_counts(struct rollout *r, uint64_t now_ns)
     if (!r->is_unkept || now_ns - r->kept_ns < ROLLOUT_TICK_NS)
         return;
     buf_init(&counts, STORED_MAX);
-    rollout_counts_encode(r, &counts);
+    rollout_counts_encode(r, false, &counts);
     // What is lost with this process is lost of both arms alike, so that nothing need be done if it fails.
     if (!counts.failed && c->registry->ops->rollout_keep(c->registry, r->id, buf_str(&counts), &e) == 0)
         r->is_unkept = false;
@@ -434,60 +440,6 @@ int rollouts_allow_removal(const struct controller *c, struct str model, uint32_
 }
 
 // ---- a start ----
-
-// What it did last, from its record.
-static void load_last(struct controller *c, struct rollout *r)
-{
-    struct registry_rollout_record *list;
-    struct rollout_input *in = malloc(sizeof *in);
-    struct arena a = {0};
-    struct err ignored;
-    size_t n = 0;
-    if (in && !arena_init(&a, RESTORE_ARENA_BYTES, &ignored) &&
-        !c->registry->ops->rollout_records(c->registry, r->id, r->plan.n_moves ? r->plan.n_moves - 1 : 0, 1,
-                                           &a, &list, &n, &ignored) &&
-        n == 1 && !rollout_record_decode(list[0].record_json, in, &ignored)) {
-        r->last_event = in->event;
-        snprintf(r->last_note, sizeof r->last_note, "%s", in->note);
-    }
-    arena_done(&a);
-    free(in);
-}
-
-int rollout_load(struct controller *c, const struct registry_rollout *v, struct rollout **ret, struct err *e)
-{
-    struct rollout_spec spec;
-    struct rollout *r;
-    struct str rest = v->candidates;
-    int rc = rollout_request_decode(v->request_json, &spec, e);
-    if (!rc)
-        rc = rollout_new(c, &spec, v->request_json, &r, e);
-    if (rc)
-        return rc;
-    r->id = v->id;
-    r->baseline = v->baseline;
-    r->attempt = v->attempt;
-    r->created_wall_ns = v->created_wall_ns;
-    for (uint32_t i = 0; i < spec.n_arms; i++) {
-        uint64_t number = 0;
-        if (!str_to_u64(str_split(&rest, ','), UINT32_MAX, &number))
-            rc = err_set(e, ERR_INVALID, "its candidates are '" STR_FMT "'", STR_ARG(v->candidates));
-        r->candidates[i] = (uint32_t)number;
-    }
-    snprintf(r->split.alias, sizeof r->split.alias, STR_FMT, STR_ARG(v->alias));
-    snprintf(r->split.salt, sizeof r->split.salt, STR_FMT, STR_ARG(v->salt));
-    if (!rc)
-        rc = rollout_plan_decode(v->plan_json, r, e);
-    if (!rc)
-        rc = rollout_counts_decode(v->counts_json, r, e);
-    if (rc) {
-        rollout_free(r);
-        return rc;
-    }
-    load_last(c, r);
-    *ret = r;
-    return 0;
-}
 
 // Those that there was no room for at the start. One that cannot be loaded is lost, which rolls back.
 static void load_versions(const struct rollout *r)

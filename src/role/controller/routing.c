@@ -323,10 +323,22 @@ static bool split_is_routed(const struct routing *r, const struct routing_split 
     return all && (s->n_arms || s->shadow);
 }
 
+static const char *const KEYS[] = {
+    [KEY_NONE] = "none", [KEY_HEADER] = "header", [KEY_QUERY] = "query", [KEY_JSON] = "json"};
+
+static void shadow_encode(const struct routing *r, const struct routing_split *s, struct buf *out)
+{
+    buf_printf(out, ",\"shadow\":{\"deployment\":%llu,\"share\":%d,\"budget_percent\":%d",
+               (unsigned long long)routed_id(r, s, s->shadow), SHADOW_SHARE_BP, SHADOW_BUDGET_PERCENT);
+    if (s->segment != KEY_NONE) {
+        buf_printf(out, ",\"segment\":\"%s\",\"segment_name\":", KEYS[s->segment]);
+        buf_put_json_str(out, str_of(s->segment_name));
+    }
+    buf_putc(out, '}');
+}
+
 static void split_encode(const struct routing *r, const struct routing_split *s, struct buf *out)
 {
-    static const char *const KEYS[] = {
-        [KEY_NONE] = "none", [KEY_HEADER] = "header", [KEY_QUERY] = "query", [KEY_JSON] = "json"};
     buf_printf(out, ",\"split\":{\"rollout\":%llu,\"epoch\":%u,\"salt\":\"%s\",\"key\":\"%s\",\"key_name\":",
                (unsigned long long)s->rollout, s->epoch, s->salt, KEYS[s->key]);
     buf_put_json_str(out, str_of(s->key_name));
@@ -341,8 +353,7 @@ static void split_encode(const struct routing *r, const struct routing_split *s,
     }
     buf_putc(out, ']');
     if (s->shadow)
-        buf_printf(out, ",\"shadow\":{\"deployment\":%llu,\"share\":%d,\"budget_percent\":%d}",
-                   (unsigned long long)routed_id(r, s, s->shadow), SHADOW_SHARE_BP, SHADOW_BUDGET_PERCENT);
+        shadow_encode(r, s, out);
     buf_printf(out, ",\"shield\":%s,\"timeout_ns\":%llu", s->shield ? "true" : "false",
                (unsigned long long)s->timeout_ns);
     guards_encode(s, out);

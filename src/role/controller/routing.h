@@ -90,6 +90,8 @@ struct routing_split {
         uint32_t version, weight_bp;
     } arms[GUARD_ARMS_MAX];
     uint32_t shadow; // 0: none
+    enum rollout_key segment;
+    const char *segment_name;
     uint32_t n_guards;
     const struct guard *guards;
     const struct latency_gate *gates; // (n_guards); a limit of 0: nothing is slow yet

@@ -77,6 +77,7 @@ struct gateway {
     struct table *table; // never NULL; swapped whole
     struct control *control;
     struct trial *trials;       // rollouts whose requests are divided, or not all counted yet
+    bool has_been_ready;        // rollouts that come now begin; those before may have begun long ago
     struct shadows *shadows;    // mirrored requests (shadow.c); NULL before the first
     bool has_shadow_work;       // for the next turn
     uint64_t n_draws;           // from a random number on, so that no two gateways draw alike

@@ -37,6 +37,8 @@ struct mirror {
     struct mirror *next; // while QUEUED
     struct trial *trial;
     struct deployment *shadow; // referenced
+    uint64_t entity;           // of the request's sticky key; 0: none
+    uint32_t segment;
     bool v2;
     struct buf body;
     struct said stable;
@@ -108,9 +110,17 @@ static void mirror_free(struct mirror *m)
         shadows_free(s);
 }
 
+static void count_dropped(struct trial *t, uint32_t segment)
+{
+    struct pairs *of_segment = trial_segment(t, segment);
+    trial_pairs(t)->dropped++;
+    if (of_segment)
+        of_segment->dropped++;
+}
+
 static void drop(struct mirror *m)
 {
-    trial_pairs(m->trial)->dropped++;
+    count_dropped(m->trial, m->segment);
     mirror_free(m);
 }
 
@@ -134,10 +144,14 @@ void shadow_mirror(struct gateway *g, struct trial_part *part, const struct spli
     if (q && q->n < SHADOW_QUEUE && body.n <= GATEWAY_DECODE_BYTES && q->bytes + body.n <= SHADOW_QUEUE_BYTES)
         m = calloc(1, sizeof *m);
     if (!m) {
-        trial_pairs(part->trial)->dropped++;
+        count_dropped(part->trial, part->segment);
         return;
     }
-    *m = (struct mirror){.trial = part->trial, .shadow = deployment_ref(s->shadow), .v2 = v2};
+    *m = (struct mirror){.trial = part->trial,
+                         .shadow = deployment_ref(s->shadow),
+                         .entity = part->choice.entity,
+                         .segment = part->segment,
+                         .v2 = v2};
     trial_pin(m->trial);
     buf_init(&m->body, body.n);
     buf_put_str(&m->body, body);
@@ -299,23 +313,31 @@ void shadow_answered_tensors(struct mirror *m, const struct deployment *d, const
 
 // ---- both are known ----
 
+static void add(struct pairs *p, const struct trial_pair *pair, const char *id)
+{
+    if (!p)
+        return;
+    if (!pair->failed[ARM_CANARY] && !pair->failed[ARM_STABLE]) {
+        pairs_add(p, pair->answers[ARM_STABLE], pair->answers[ARM_CANARY], id);
+        return;
+    }
+    p->n++;
+    p->shadow_failed += !pair->failed[ARM_STABLE];
+    p->stable_failed += !pair->failed[ARM_CANARY];
+}
+
 // Counts the pair and frees it.
 static void finish(struct mirror *m, struct said *shadow)
 {
-    struct pairs *p = trial_pairs(m->trial);
     struct said *stable = &m->stable;
-    const struct trial_pair pair = {{has_failed(shadow), has_failed(stable)}, {&shadow->kept, &stable->kept}};
-    if (pair.failed[ARM_CANARY] || pair.failed[ARM_STABLE]) {
-        p->n++;
-        p->shadow_failed += !pair.failed[ARM_STABLE];
-        p->stable_failed += !pair.failed[ARM_CANARY];
-    } else {
-        if (shadow->n_rows == stable->n_rows) {
-            uint32_t n = shadow->kept.n_rows, most = stable->kept.n_rows;
-            shadow->kept.n_rows = stable->kept.n_rows = n < most ? n : most;
-        }
-        pairs_add(p, &stable->kept, &shadow->kept, m->id);
+    const struct trial_pair pair = {
+        {has_failed(shadow), has_failed(stable)}, {&shadow->kept, &stable->kept}, m->entity};
+    if (shadow->n_rows == stable->n_rows) {
+        uint32_t n = shadow->kept.n_rows, most = stable->kept.n_rows;
+        shadow->kept.n_rows = stable->kept.n_rows = n < most ? n : most;
     }
+    add(trial_pairs(m->trial), &pair, m->id);
+    add(trial_segment(m->trial, m->segment), &pair, m->id);
     trial_pair(m->trial, &pair);
     said_done(shadow);
     mirror_free(m);

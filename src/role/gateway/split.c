@@ -69,21 +69,20 @@ static struct deployment *find(struct deployment *const *pool, size_t n, yyjson_
     return NULL;
 }
 
-// A path that is none is no key: requests are drawn, and nothing stops.
-static bool read_key(yyjson_val *json, struct split *s)
+// A path that is none is no key: requests are drawn, and nothing stops. ret_name: (ROLLOUT_KEY_BYTES + 1)
+static bool read_key(yyjson_val *key, yyjson_val *name, enum rollout_key *ret, char *ret_name)
 {
     static const char *const NAMES[] = {
         [KEY_NONE] = "none", [KEY_HEADER] = "header", [KEY_QUERY] = "query", [KEY_JSON] = "json"};
-    yyjson_val *key = yyjson_obj_get(json, "key"), *name = yyjson_obj_get(json, "key_name");
     struct err ignored;
     unsigned k = 0;
     while (key && k <= KEY_JSON && !yyjson_equals_str(key, NAMES[k]))
         k++;
-    if (k > KEY_JSON || (k != KEY_NONE && !read_text(name, s->key_name, sizeof s->key_name)))
+    if (k > KEY_JSON || (k != KEY_NONE && !read_text(name, ret_name, ROLLOUT_KEY_BYTES + 1)))
         return false;
-    s->key = (enum rollout_key)k;
-    if (s->key == KEY_JSON && json_path_check(str_of(s->key_name), &ignored))
-        s->key = KEY_NONE;
+    *ret = (enum rollout_key)k;
+    if (*ret == KEY_JSON && json_path_check(str_of(ret_name), &ignored))
+        *ret = KEY_NONE;
     return true;
 }
 
@@ -116,7 +115,9 @@ static int read_shadow(yyjson_val *json, struct deployment *const *pool, size_t 
         return 0;
     s->shadow = find(pool, n_pool, yyjson_obj_get(json, "deployment"));
     if (!s->shadow || !read_uint(yyjson_obj_get(json, "share"), SPLIT_BUCKETS, &share) ||
-        !read_uint(yyjson_obj_get(json, "budget_percent"), 100, &budget))
+        !read_uint(yyjson_obj_get(json, "budget_percent"), 100, &budget) ||
+        !read_key(yyjson_obj_get(json, "segment"), yyjson_obj_get(json, "segment_name"), &s->segment,
+                  s->segment_name))
         return wrong(e, "shadow");
     s->shadow_share_bp = (uint32_t)share;
     s->shadow_budget_percent = (uint32_t)budget;
@@ -181,7 +182,7 @@ static int read_all(yyjson_val *json, struct deployment *const *pool, size_t n_p
     s->epoch = (uint32_t)epoch;
     if (!read_salt(yyjson_obj_get(json, "salt"), &s->salt))
         return wrong(e, "salt");
-    if (!read_key(json, s))
+    if (!read_key(yyjson_obj_get(json, "key"), yyjson_obj_get(json, "key_name"), &s->key, s->key_name))
         return wrong(e, "key");
     if (alias && !read_text(alias, s->alias, sizeof s->alias))
         return wrong(e, "alias");
@@ -269,13 +270,12 @@ static int choose_asked(const struct split *s, struct str name, struct split_cho
 }
 
 // False when the request has none.
-static bool find_key(const struct split *s, const struct http1_request *req, struct str body,
+static bool find_key(enum rollout_key key, struct str name, const struct http1_request *req, struct str body,
                      struct arena *scratch, struct str *ret)
 {
-    struct str name = str_of(s->key_name);
     struct err ignored;
     char *out;
-    switch (s->key) {
+    switch (key) {
     case KEY_NONE:
         return false;
     case KEY_HEADER:
@@ -296,7 +296,7 @@ int split_choose(const struct split *s, const struct http1_request *req, struct 
     *ret = (struct split_choice){0};
     if (http1_field_find(req, STR("Slipway-Arm"), &text))
         return choose_asked(s, text, ret, e);
-    ret->sticky = find_key(s, req, body, scratch, &text);
+    ret->sticky = find_key(s->key, str_of(s->key_name), req, body, scratch, &text);
     if (ret->sticky) {
         // Entities are sampled by this hash: if it were the bucket's, arms would be sampled unevenly.
         ret->entity = siphash((struct siphash_key){~s->salt.k1, s->salt.k0}, text);
@@ -306,4 +306,11 @@ int split_choose(const struct split *s, const struct http1_request *req, struct 
     }
     ret->arm = split_arm(ret->bucket, s->weights_bp, s->n_arms);
     return 0;
+}
+
+void split_segment(const struct split *s, const struct http1_request *req, struct str body,
+                   struct arena *scratch, struct str *ret)
+{
+    if (!find_key(s->segment, str_of(s->segment_name), req, body, scratch, ret))
+        *ret = (struct str){0};
 }

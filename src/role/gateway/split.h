@@ -29,6 +29,8 @@ struct split {
     uint32_t weights_bp[GUARD_ARMS_MAX];
     struct deployment *shadow; // NULL: none
     uint32_t shadow_share_bp, shadow_budget_percent;
+    enum rollout_key segment; // by what pairs are told apart
+    char segment_name[ROLLOUT_KEY_BYTES + 1];
     bool shield;
     uint32_t n_guards;
     enum guard_metric guards[GUARDS_MAX];
@@ -59,6 +61,10 @@ struct split_choice {
 // not there.
 int split_choose(const struct split *s, const struct http1_request *req, struct str body, uint64_t n_draw,
                  struct arena *scratch, struct split_choice *ret, struct err *e) ERR_CHECKED;
+// The value by which the pair of a mirrored request is told apart; empty when it has none, or nothing is
+// asked for. scratch: for a value with escapes; *ret lies there, or in the request.
+void split_segment(const struct split *s, const struct http1_request *req, struct str body,
+                   struct arena *scratch, struct str *ret);
 // "canary"; "stable" for the baseline.
 struct str split_arm_name(const struct split *s, uint32_t arm);
 // The share of the requests that an arm gets, n_arms: the baseline, in basis points.

@@ -18,6 +18,7 @@ enum {
     SEEN_SLOTS = 1 << 16,   // entities whose draw was counted
     REPORT_EVERY_MS = 200,  // of which a few requests more see a bad candidate
     SCORED_SLOTS = 1 << 16, // entities whose score was counted
+    MARKS = 1 << 15,        // events of entities in cohorts that are not closed, of each arm
     SCORE_VALUES = 1024,    // of a row that are looked at
     LATE_MS = 2000,         // after its time a request is answered by then
 };
@@ -36,6 +37,8 @@ static void trial_free(struct trial *t)
     entities_done(&t->seen);
     entities_done(&t->scored);
     free(t->sample);
+    free(t->segments);
+    free(t->pair_marks);
     deployment_unref(t->baseline);
     free(t);
 }
@@ -88,10 +91,12 @@ static enum arm arm_of(const struct trial_part *p)
     return p->choice.arm < p->trial->n_arms ? ARM_CANARY : ARM_STABLE;
 }
 
-// Whether the draw is one that no other gateway counts, and that was not counted before.
+// Whether the draw is one that no other gateway counts, and that was not counted before, also not by the
+// gateway whose place this one took.
 static bool is_new_draw(struct trial *t, const struct split_choice *c)
 {
-    return !c->sticky || (c->entity % t->g->n_gateways == t->g->index && entities_first(&t->seen, c->entity));
+    bool is_ours = !t->is_found && c->entity % t->g->n_gateways == t->g->index;
+    return !c->sticky || (is_ours && entities_first(&t->seen, c->entity));
 }
 
 // A request of the baseline is compared with those of each arm.
@@ -109,6 +114,14 @@ static void arrive(struct trial *t, struct trial_part *p)
         if (cohorts_arrive(t->cohorts[i], p->start_ns, weight, arm, &p->cohorts[i]))
             p->counted |= 1u << i;
     }
+}
+
+static uint32_t find_segment(struct trial *t, const struct split *s, const struct http1_request *req,
+                             struct str body)
+{
+    struct str value;
+    split_segment(s, req, body, &t->g->arena, &value);
+    return segments_place(t->segments, value);
 }
 
 int trial_begin(struct conn *c, const struct http1_request *req, const struct route_match *m, struct str body,
@@ -133,6 +146,8 @@ int trial_begin(struct conn *c, const struct http1_request *req, const struct ro
                              .score = nan("")};
     if (choice.arm < s->n_arms)
         *d = s->arms[choice.arm];
+    else if (t->segments)
+        p->segment = find_segment(t, s, req, head_of(body));
     if (choice.asked)
         t->overridden++;
     else
@@ -162,13 +177,6 @@ bool trial_shield(struct trial_part *p, bool is_error, struct deployment **ret)
     return true;
 }
 
-// Of one entity and one guard.
-static uint64_t hash_of_event(uint64_t entity, uint32_t guard)
-{
-    uint64_t h = (entity ^ (guard + 1) * UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xbf58476d1ce4e5b9);
-    return (h ^ h >> 31) * UINT64_C(0x94d049bb133111eb);
-}
-
 // A score is counted in its range, once for each entity; until there are ranges, those of the baseline are
 // what they are made of.
 static uint32_t score_event(struct trial *t, enum arm arm, double score, bool is_sticky, uint64_t entity)
@@ -180,7 +188,7 @@ static uint32_t score_event(struct trial *t, enum arm arm, double score, bool is
             t->sample[t->n_sample++] = score;
         return 0;
     }
-    if (is_sticky && !entities_first(&t->scored, entity))
+    if (is_sticky && !entities_first(&t->scored, entities_event(entity, GUARDS_MAX)))
         return 0;
     return 1u << (GUARDS_MAX + scores_range(&t->scores, score));
 }
@@ -220,7 +228,7 @@ static uint32_t events_of(const struct trial_part *p, uint64_t dur_ns)
         bool is_bad =
             (m == GUARD_ERRORS && p->failed) || (m == GUARD_INVALID_OUTPUT && p->invalid) ||
             (m == GUARD_LATENCY && t->has_gate[i] && latency_is_slow(&t->gates[i], arm_of(p), dur_ns));
-        if (is_bad && (!p->choice.sticky || entities_first(&t->erred, hash_of_event(p->choice.entity, i))))
+        if (is_bad && (!p->choice.sticky || entities_first(&t->erred, entities_event(p->choice.entity, i))))
             events |= 1u << i;
     }
     if (t->scores.n_cuts && p->start_ns < t->cuts_since_ns)
@@ -260,7 +268,7 @@ void trial_end(struct trial_part *p, const struct trial_outcome *o)
     uint32_t events = p->counted ? events_of(p, dur_ns) : 0;
     for (uint32_t i = 0; i < t->n_arms; i++)
         if (p->counted & 1u << i)
-            cohorts_finish(t->cohorts[i], p->cohorts[i], arm_of(p), events);
+            cohorts_finish(t->cohorts[i], p->cohorts[i], arm_of(p), events, p->choice.entity);
     if (!p->choice.asked && arm_of(p) == ARM_STABLE)
         hist_add(&t->stable, dur_ns);
     t->fallbacks += p->is_fallback && !p->choice.asked;
@@ -285,36 +293,64 @@ static double score_of(const struct pairs_answer *a)
 }
 
 // A pair says something of a range when one answer alone is in it.
-static void score_pair(struct trial *t, const struct trial_pair *pair)
+static void score_pair(struct trial *t, const struct trial_pair *pair, uint32_t events[ARMS])
 {
-    uint32_t events[ARMS];
+    uint32_t in[ARMS];
     for (int arm = 0; arm < ARMS; arm++)
-        events[arm] =
+        in[arm] =
             pair->failed[arm] ? 0 : score_event(t, (enum arm)arm, score_of(pair->answers[arm]), false, 0);
+    if (!in[ARM_CANARY] || !in[ARM_STABLE] || in[ARM_CANARY] == in[ARM_STABLE] ||
+        (pair->entity && !entities_first(&t->scored, entities_event(pair->entity, GUARDS_MAX))))
+        return;
     for (int arm = 0; arm < ARMS; arm++)
-        for (uint32_t i = 0; i < SCORE_RANGES && events[ARM_CANARY] && events[ARM_STABLE]; i++)
-            t->pair_tick.events[GUARDS_MAX + i][arm] += (events[arm] & ~events[!arm]) >> (GUARDS_MAX + i) & 1;
+        events[arm] |= in[arm];
+}
+
+// Of a sticky key the first pair counts in which one alone failed, whichever it was; so for each guard.
+static bool is_new_pair(struct trial *t, const struct trial_pair *pair, uint32_t guard)
+{
+    return !pair->entity || entities_first(&t->erred, entities_event(pair->entity, guard));
+}
+
+static void count_pair(struct trial *t, const struct trial_pair *pair, const uint32_t events[ARMS])
+{
+    bool has_room = t->pair_marks && t->n_pair_marks + ARMS <= TRIAL_PAIR_MARKS;
+    for (int arm = 0; arm < ARMS; arm++) {
+        t->pair_tick.requests[arm]++;
+        if (pair->entity && events[arm] && has_room)
+            t->pair_marks[t->n_pair_marks++] = (struct cohort_mark){pair->entity, events[arm], (uint8_t)arm};
+        for (uint32_t i = 0; i < COHORT_METRICS && !pair->entity; i++)
+            t->pair_tick.events[i][arm] += events[arm] >> i & 1;
+    }
 }
 
 // What both did says nothing of which is worse.
 void trial_pair(struct trial *t, const struct trial_pair *pair)
 {
+    uint32_t events[ARMS] = {0};
     for (int arm = 0; arm < ARMS; arm++) {
         bool other_failed = pair->failed[!arm];
         bool is_invalid = !pair->failed[arm] && !pair_is_sound(t, pair->answers[arm]);
         bool other_is_invalid = !other_failed && !pair_is_sound(t, pair->answers[!arm]);
-        t->pair_tick.requests[arm]++;
-        for (uint32_t i = 0; i < t->n_guards; i++)
-            t->pair_tick.events[i][arm] +=
-                (t->guards[i] == GUARD_ERRORS && pair->failed[arm] && !other_failed) ||
-                (t->guards[i] == GUARD_INVALID_OUTPUT && is_invalid && !other_is_invalid);
+        for (uint32_t i = 0; i < t->n_guards; i++) {
+            bool is_bad = (t->guards[i] == GUARD_ERRORS && pair->failed[arm] && !other_failed) ||
+                          (t->guards[i] == GUARD_INVALID_OUTPUT && is_invalid && !other_is_invalid);
+            if (is_bad && is_new_pair(t, pair, i))
+                events[arm] |= 1u << i;
+        }
     }
-    score_pair(t, pair);
+    score_pair(t, pair, events);
+    count_pair(t, pair, events);
 }
 
 struct pairs *trial_pairs(struct trial *t)
 {
     return &t->pairs;
+}
+
+struct pairs *trial_segment(struct trial *t, uint32_t place)
+{
+    return t->segments ? segments_at(t->segments, place) : NULL;
 }
 
 struct gateway *trial_gateway(const struct trial *t)
@@ -382,15 +418,18 @@ static struct trial *trial_new(struct gateway *g, const struct split *s)
     struct err e;
     if (!t)
         return NULL;
-    *t = (struct trial){.g = g, .rollout = s->rollout, .reported_ns = loop_now_ns(g->loop)};
+    *t = (struct trial){
+        .g = g, .rollout = s->rollout, .is_found = !g->has_been_ready, .reported_ns = loop_now_ns(g->loop)};
     int rc = entities_init(&t->erred, ERRED_SLOTS, &e);
     if (rc == 0)
         rc = entities_init(&t->seen, SEEN_SLOTS, &e);
     if (rc == 0 && has_guard(s, GUARD_DISTRIBUTION))
         rc = watch_scores(t, &e);
+    if (rc == 0 && s->key != KEY_NONE && !(t->pair_marks = calloc(TRIAL_PAIR_MARKS, sizeof *t->pair_marks)))
+        rc = err_set(&e, ERR_NOMEM, "pairs");
     for (; rc == 0 && t->n_arms < s->n_arms; t->n_arms += rc == 0)
         rc = cohorts_new(TRIAL_COHORT_NS, s->timeout_ns + LATE_MS * TRIAL_MS_NS, timeout_events(s),
-                         &t->cohorts[t->n_arms], &e);
+                         s->key == KEY_NONE ? 0 : MARKS, &t->cohorts[t->n_arms], &e);
     if (rc) {
         trial_free(t);
         return NULL;
@@ -414,6 +453,8 @@ static void follow(struct trial *t, struct split *s)
         memcpy(t->names[i], name.p, name.n);
         t->names[i][name.n] = '\0';
     }
+    if (s->shadow && s->segment != KEY_NONE && !t->segments)
+        t->segments = calloc(1, sizeof *t->segments); // without memory they are not told apart
     t->range_lo = s->range_lo;
     t->range_hi = s->range_hi;
     t->n_guards = s->n_guards;
@@ -448,6 +489,7 @@ void trials_routed(struct gateway *g)
         else if (s) // without counts there is no experiment: all to the baseline
             s->baseline->split = NULL;
     }
+    g->has_been_ready |= g->table->ready;
 }
 
 void trials_report(struct gateway *g)

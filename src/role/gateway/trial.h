@@ -7,7 +7,7 @@
 #include "api/routes.h"
 #include "role/gateway/conn.h"
 #include "role/gateway/split.h"
-#include "rollout/pairs.h"
+#include "rollout/segments.h"
 #include "tensor/dtype.h"
 
 struct deployment;
@@ -27,6 +27,7 @@ struct trial_part {
     uint32_t counted;                 // the arms in whose cohorts it is
     uint64_t cohorts[GUARD_ARMS_MAX]; //
     struct mirror *mirror;            // what a shadow will be asked (shadow.c); NULL: nothing
+    uint32_t segment;                 // a place, where pairs are told apart
 };
 
 struct trial_outcome {
@@ -63,11 +64,14 @@ struct str trial_arm(const struct trial_part *p);
 struct trial_pair {
     bool failed[ARMS];
     const struct pairs_answer *answers[ARMS]; // of those that did not fail
+    uint64_t entity;                          // of the request's sticky key; 0: none
 };
 
-// Counts a pair for the guards; trial_pairs has the rest.
+// Counts a pair for the guards; trial_pairs and trial_segment have the rest.
 void trial_pair(struct trial *t, const struct trial_pair *pair);
 struct pairs *trial_pairs(struct trial *t);
+// Those of a place; NULL when they are not told apart.
+struct pairs *trial_segment(struct trial *t, uint32_t place);
 // A trial that is pinned is not freed.
 void trial_pin(struct trial *t);
 void trial_unpin(struct trial *t);

@@ -9,6 +9,7 @@
 enum {
     TRIAL_MS_NS = 1000000,
     TRIAL_COHORT_NS = 100000000, // as long again: a verdict waits for the end of a cohort
+    TRIAL_PAIR_MARKS = 1024,     // in one report
 };
 
 struct trial {
@@ -17,6 +18,7 @@ struct trial {
     const struct split *split;   // in the table; NULL: it ends
     struct deployment *baseline; // referenced
     bool shield, is_closing;
+    bool is_found; // it was there when this gateway came: keys may have been drawn before
     uint64_t rollout;
     uint32_t epoch, n_arms, n_parts;
     char names[GUARD_ARMS_MAX + 1][LIMIT_ALIAS_BYTES + 1]; // the last: the baseline's
@@ -40,7 +42,10 @@ struct trial {
     uint64_t overridden, fallbacks;
     struct hist stable;
     struct pairs pairs;
+    struct segments *segments; // owned; NULL: they are not told apart. Places stay from report to report
     struct cohort_tick pair_tick;
+    struct cohort_mark *pair_marks; // (TRIAL_PAIR_MARKS) owned; NULL without a key
+    uint32_t n_pair_marks;
 };
 
 // Tells the controller what came since the last message. Whether nothing more will come.

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { REPORT_MAX = 4 << 20 }; // bytes of a message
+enum { REPORT_MAX = 12 << 20 }; // bytes of a message
 
 static void put_counts(const struct counts *of_arms, uint32_t n_arms, const char *name, struct buf *out)
 {
@@ -30,6 +30,12 @@ static void put_events(const struct cohort_tick *k, uint32_t from, uint32_t n, s
                    (unsigned long long)k->events[from + i][ARM_STABLE]);
 }
 
+static void put_mark(const struct cohort_mark *m, const char *comma, struct buf *out)
+{
+    buf_printf(out, "%s[%llu,%u,%u]", comma, (unsigned long long)m->entity, m->arm, m->events);
+}
+
+// Without its end: marks may follow.
 static void put_tick(const struct trial *t, const struct cohort_tick *k, uint32_t arm, struct buf *out)
 {
     buf_printf(out, "{\"opened_ns\":%llu,\"weight\":%u,\"arm\":%u,\"requests\":[%llu,%llu],\"events\":[",
@@ -40,6 +46,24 @@ static void put_tick(const struct trial *t, const struct cohort_tick *k, uint32_
         buf_puts(out, "],\"ranges\":[");
         put_events(k, GUARDS_MAX, SCORE_RANGES, out);
     }
+    buf_puts(out, "],\"firsts\":[");
+}
+
+static void put_marks(struct cohorts *c, struct buf *out)
+{
+    const char *comma = "";
+    struct cohort_mark m;
+    while (cohorts_take_mark(c, &m)) {
+        put_mark(&m, comma, out);
+        comma = ",";
+    }
+    buf_puts(out, "]}");
+}
+
+static void put_pair_marks(const struct trial *t, struct buf *out)
+{
+    for (uint32_t i = 0; i < t->n_pair_marks; i++)
+        put_mark(&t->pair_marks[i], i ? "," : "", out);
     buf_puts(out, "]}");
 }
 
@@ -54,6 +78,7 @@ static uint64_t put_ticks(struct trial *t, uint64_t now, struct buf *out)
         while (cohorts_close(t->cohorts[a], now, &tick)) {
             buf_puts(out, comma);
             put_tick(t, &tick, a, out);
+            put_marks(t->cohorts[a], out);
             comma = ",";
         }
         uint64_t until = cohorts_closed_until(t->cohorts[a], now);
@@ -64,6 +89,7 @@ static uint64_t put_ticks(struct trial *t, uint64_t now, struct buf *out)
         t->pair_tick.weight = WEIGHT_ONE / 2;
         buf_puts(out, comma);
         put_tick(t, &t->pair_tick, 0, out);
+        put_pair_marks(t, out);
     }
     buf_putc(out, ']');
     return closed;
@@ -89,6 +115,9 @@ static void clear(struct trial *t)
     memset(&t->stable, 0, sizeof t->stable);
     memset(&t->pairs, 0, sizeof t->pairs);
     memset(&t->pair_tick, 0, sizeof t->pair_tick);
+    t->n_pair_marks = 0;
+    if (t->segments)
+        segments_clear(t->segments);
     t->overridden = t->fallbacks = 0;
 }
 
@@ -109,6 +138,10 @@ bool trial_report(struct trial *t, uint64_t now)
     if (t->pairs.n || t->pairs.dropped) {
         buf_puts(&out, ",\"pairs\":");
         pairs_encode(&t->pairs, &out);
+        if (t->segments) {
+            buf_puts(&out, ",\"segments\":");
+            segments_encode(t->segments, &out);
+        }
     }
     buf_printf(&out, ",\"overridden\":%llu,\"fallbacks\":%llu}", (unsigned long long)t->overridden,
                (unsigned long long)t->fallbacks);

@@ -92,6 +92,18 @@ START_TEST(arms_of_an_ab_test_share_alpha)
 }
 END_TEST
 
+START_TEST(mirrored_requests_may_be_told_apart)
+{
+    const struct str json =
+        STR("{\"model\":\"m\",\"candidate\":\"2\",\"strategy\":\"shadow\",\"key\":\"query:user\","
+            "\"shadow\":{\"min_seconds\":1,\"segment\":\"$.country\"}}");
+    ck_assert_msg(rollout_request_decode(json, &spec, &e) == 0, "%s %s", e.path, e.msg);
+    ck_assert(spec.segment == KEY_JSON && strcmp(spec.segment_name, "$.country") == 0);
+    ck_assert(spec.key == KEY_QUERY && strcmp(spec.key_name, "user") == 0);
+    ck_assert_uint_eq(spec.shadow.min_seconds, 1);
+}
+END_TEST
+
 START_TEST(an_error_names_field_value_and_what_was_expected)
 {
     const struct {
@@ -122,6 +134,8 @@ START_TEST(an_error_names_field_value_and_what_was_expected)
         {"\"arms\":[]", ERR_INVALID, "$.arms", "strategy ab"},
         {"\"key\":\"user\"", ERR_OUT_OF_RANGE, "$.key", "header:NAME, query:NAME or $.FIELD, not \"user\""},
         {"\"key\":\"header:\"", ERR_OUT_OF_RANGE, "$.key", "header:NAME"},
+        {"\"shadow\":{\"segment\":\"country\"}", ERR_OUT_OF_RANGE, "$.shadow.segment",
+         "header:NAME, query:NAME or $.FIELD, not \"country\""},
         {"\"shield\":1", ERR_WRONG_TYPE, "$.shield", "true or false, not 1"},
         {"\"allow_breaking\":\"yes\"", ERR_WRONG_TYPE, "$.allow_breaking", "true or false, not \"yes\""},
         {"\"guardrails\":[{\"metric\":\"errors\",\"q\":0.9}]", ERR_INVALID, "$.guardrails[0].q",
@@ -156,4 +170,5 @@ END_TEST
 
 UNIT_MAIN("rollout/request", the_documented_request_is_understood,
           what_is_left_out_has_the_documented_default, a_last_step_of_all_traffic_stands_for_baking,
-          arms_of_an_ab_test_share_alpha, an_error_names_field_value_and_what_was_expected)
+          arms_of_an_ab_test_share_alpha, mirrored_requests_may_be_told_apart,
+          an_error_names_field_value_and_what_was_expected)

@@ -172,7 +172,16 @@ struct outcome scenario_latency(int runs, uint64_t seed, double slower, double t
     return summarize(at, runs);
 }
 
-struct outcome scenario_sticky(int runs, uint64_t seed, int first_only)
+enum { STICKY_GATEWAYS = 8 };
+
+static bool is_counted(enum sticky_rule rule, struct stats_random *r, struct entities seen[STICKY_GATEWAYS],
+                       uint64_t entity)
+{
+    uint64_t gateway = rule == STICKY_BY_GATEWAY ? stats_random_u64(r) % STICKY_GATEWAYS : 0;
+    return rule == STICKY_EVERY || entities_first(&seen[gateway], entity);
+}
+
+struct outcome scenario_sticky(int runs, uint64_t seed, enum sticky_rule rule)
 {
     static double at[SCENARIO_RUNS_MAX];
     enum { ENTITIES = 2000, REQUESTS = 40000 };
@@ -184,10 +193,12 @@ struct outcome scenario_sticky(int runs, uint64_t seed, int first_only)
         uint64_t k0 = stats_random_u64(&r), k1 = stats_random_u64(&r);
         struct siphash_key salt = {k0, k1};
         uint64_t n_bad = stats_random_binomial(&r, ENTITIES, 0.02), n = 0;
-        struct entities seen;
+        struct entities seen[STICKY_GATEWAYS];
         struct err e;
-        int rc = entities_init(&seen, 256, &e);
-        ASSERT(rc == 0);
+        for (int i = 0; i < STICKY_GATEWAYS; i++) {
+            int rc = entities_init(&seen[i], 256, &e);
+            ASSERT(rc == 0);
+        }
         memset(&t, 0, sizeof t);
         at[run] = HUGE_VAL;
         // The bad entities are the first ones; where they go is the hash's choice.
@@ -204,13 +215,14 @@ struct outcome scenario_sticky(int runs, uint64_t seed, int first_only)
             if (n > REQUESTS)
                 break;
             counts_add(&t.requests, PPM_10_PERCENT, others + canary, gap - others - canary);
-            if (first_only && !entities_first(&seen, siphash((struct siphash_key){~salt.k0, salt.k1}, name)))
+            if (!is_counted(rule, &r, seen, siphash((struct siphash_key){~salt.k0, salt.k1}, name)))
                 continue;
             counts_add(&t.events, PPM_10_PERCENT, canary, !canary);
             if (fails(&rules, &t))
                 at[run] = (double)n;
         }
-        entities_done(&seen);
+        for (int i = 0; i < STICKY_GATEWAYS; i++)
+            entities_done(&seen[i]);
     }
     return summarize(at, runs);
 }
@@ -233,7 +245,7 @@ static void arrive(struct stats_random *r, struct cohorts *c, int second, struct
             late[second]++;
             continue;
         }
-        cohorts_finish(c, cohort, arm, bad);
+        cohorts_finish(c, cohort, arm, bad, 0);
         counts_add(&naive->events, PPM_10_PERCENT, bad, 0);
     }
     if (second >= ORDER_TIMEOUT)
@@ -252,7 +264,7 @@ struct outcome scenario_order(int runs, uint64_t seed, int by_cohort)
         struct cohorts *c;
         struct cohort_tick tick;
         struct err e;
-        int rc = cohorts_new(SECOND, ORDER_TIMEOUT * SECOND, 1, &c, &e);
+        int rc = cohorts_new(SECOND, ORDER_TIMEOUT * SECOND, 1, 0, &c, &e);
         ASSERT(rc == 0);
         memset(&ordered, 0, sizeof ordered);
         memset(&naive, 0, sizeof naive);

@@ -23,8 +23,10 @@ struct outcome scenario_errors(int runs, uint64_t seed, double canary, double st
 // Lognormal latencies (sigma 0.5), the canary's times `slower`; guardrail q = 0.95 with a tolerance, w = 10
 // %.
 struct outcome scenario_latency(int runs, uint64_t seed, double slower, double tolerance, double most);
-// 2,000 entities of whom 2 % always fail, in both arms; with the rule only their first errors count.
-struct outcome scenario_sticky(int runs, uint64_t seed, int first_only);
+// 2,000 entities of whom 2 % always fail, in both arms: every error counts, the first of each entity at each
+// of 8 gateways, or the first of each.
+enum sticky_rule { STICKY_EVERY, STICKY_BY_GATEWAY, STICKY_FIRST };
+struct outcome scenario_sticky(int runs, uint64_t seed, enum sticky_rule rule);
 // Equal error rates at 100 requests a second; stable errors come after 30 s, canary errors at once.
 struct outcome scenario_order(int runs, uint64_t seed, int by_cohort);
 // Executions of 16 requests fail as a whole, equally often in both arms.

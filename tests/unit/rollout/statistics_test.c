@@ -44,7 +44,7 @@ END_TEST
 
 START_TEST(sticky_entities_are_counted_once)
 {
-    struct outcome once = scenario_sticky(25, 17, 1), each = scenario_sticky(25, 17, 0);
+    struct outcome once = scenario_sticky(25, 17, STICKY_FIRST), each = scenario_sticky(25, 17, STICKY_EVERY);
     ck_assert_int_le(once.stopped, 4);
     ck_assert_int_ge(each.stopped, 5); // the test bites
 }

@@ -310,6 +310,28 @@ START_TEST(a_mirrored_phase_comes_first_and_its_pairs_count_apart)
 }
 END_TEST
 
+START_TEST(mirrored_requests_are_told_apart_by_segment)
+{
+#define PAIRS                                                                                                \
+    "{\"n\":2,\"stable_failed\":0,\"shadow_failed\":0,\"unlike\":0,\"dropped\":0,\"rows\":2,\"disagree\":1," \
+    "\"differences\":[[0,2]],\"confusion\":[],\"worst\":[]}"
+    static const char COUNTS[] =
+        "{\"rollout\":1,\"epoch\":1,\"closed_until_ns\":1,\"ticks\":[],\"pairs\":" PAIRS
+        ",\"segments\":{\"of\":[{\"value\":\"DE\",\"pairs\":" PAIRS "}],\"others\":" PAIRS "}}";
+    start_rollout("{\"model\":\"churn\",\"candidate\":\"2\",\"strategy\":\"shadow\",\"shadow\":{\"segment\":"
+                  "\"header:x-country\"}," GUARD "}");
+    state_is("shadow");
+    routes_have("\"segment\":\"header\",\"segment_name\":\"x-country\"}", true);
+    harness_gateway_counts(&g, COUNTS);
+    harness_gateway_counts(&g, COUNTS); // another gateway's, or later
+    wait_for("/api/v1/rollouts/1", "\"segments\":[{\"segment\":\"value\",\"value\":\"DE\",\"quantiles\":");
+    wait_for("/api/v1/rollouts/1", "\"disagreement\":0.5,\"counts\":{\"n\":4,");
+    ck_assert_ptr_nonnull(strstr(a.body, "{\"segment\":\"others\",\"quantiles\":"));
+    ck_assert_ptr_null(strstr(a.body, "\"segment\":\"absent\""));
+    stop();
+}
+END_TEST
+
 START_TEST(limits_of_latency_are_made_of_what_was_seen)
 {
     char json[512];
@@ -360,6 +382,8 @@ START_TEST(counts_that_are_not_as_agreed_close_the_connection)
         "{\"rollout\":1,\"epoch\":1,\"closed_until_ns\":1,\"assigned\":[[0,1,2]]}",
         "{\"rollout\":1,\"epoch\":1,\"closed_until_ns\":1,\"stable_hist\":{\"9999\":1}}",
         "{\"rollout\":1,\"epoch\":1,\"closed_until_ns\":1,\"overridden\":-1}",
+        "{\"rollout\":1,\"epoch\":1,\"closed_until_ns\":1,\"ticks\":[{\"opened_ns\":1,\"weight\":1,\"arm\":0,"
+        "\"requests\":[1,1],\"events\":[[0,0]],\"firsts\":[[1,0,1],[2,2,1]]}]}",
     };
     start_rollout(CANARY);
     state_is("running");
@@ -424,6 +448,55 @@ START_TEST(a_controller_that_dies_goes_on_where_it_was)
     die_and_come_back();
     state_is("rolled_back");
     routes_have("\"default\":1", true);
+    expect_sound_record();
+    stop();
+}
+END_TEST
+
+// One second of 30 and 270 requests at 10 %, of which sticky keys had events.
+static void count_firsts(const char *firsts)
+{
+    char json[1024];
+    second_ns += UINT64_C(1000000000);
+    snprintf(json, sizeof json,
+             "{\"rollout\":1,\"epoch\":1,\"closed_until_ns\":%llu,\"ticks\":[{\"opened_ns\":%llu,\"weight\":"
+             "100000,\"arm\":0,\"requests\":[30,270],\"events\":[[0,0],[0,0]],\"firsts\":[%s]}],\"assigned\":"
+             "[[0,100000,30,270]],\"drawn\":[]}",
+             (unsigned long long)second_ns, (unsigned long long)second_ns - 1, firsts);
+    harness_gateway_counts(&g, json);
+}
+
+// Of deployments 2 (the candidate) and 1: a bucket, and whether the prediction was wrong.
+static void label(unsigned arm, unsigned bucket, unsigned wrong)
+{
+    char json[256];
+    snprintf(json, sizeof json, "{\"labels\":[[%u,%u,%u,%u,%llu,%u]]}", arm ? 2 : 1, arm, arm ? 1000 : 9000,
+             bucket, (unsigned long long)clock_wall_ns(), wrong);
+    harness_monitor_labels(json);
+}
+
+START_TEST(a_sticky_key_counts_once_whoever_tells_of_it_and_whoever_dies)
+{
+    start_rollout(
+        "{\"model\":\"churn\",\"candidate\":\"2\",\"key\":\"header:x-user\",\"steps\":[{\"weight\":10,"
+        "\"min_seconds\":600}],\"guardrails\":[{\"metric\":\"errors\"},{\"metric\":"
+        "\"wrong_prediction\"}]}");
+    state_is("running");
+    count_firsts("[7,0,1],[8,0,1],[7,0,1]"); // 7 by two gateways
+    wait_for("/api/v1/rollouts/1", "\"events\":{\"canary\":2,\"stable\":0}");
+    count_firsts("[7,1,1],[9,1,1]"); // 7 at another weight
+    wait_for("/api/v1/rollouts/1", "\"events\":{\"canary\":2,\"stable\":1}");
+    label(1, 5, 1);
+    wait_for("/api/v1/rollouts/1", "\"requests\":{\"canary\":1,\"stable\":0},\"events\":{\"canary\":1,");
+    ask("POST", "/api/v1/rollouts/1:pause", NULL, 200, "\"state\":\"paused\""); // keeps the counts
+    die_and_come_back();
+    count_firsts("[8,0,1],[10,0,1]");
+    wait_for("/api/v1/rollouts/1", "\"events\":{\"canary\":3,\"stable\":1}");
+    label(1, 5, 1);
+    label(0, 6, 0);
+    wait_for("/api/v1/rollouts/1", "\"requests\":{\"canary\":1,\"stable\":1},\"events\":{\"canary\":1,");
+    label(1, 8, 0);
+    wait_for("/api/v1/rollouts/1", "\"requests\":{\"canary\":2,\"stable\":1},\"events\":{\"canary\":1,");
     expect_sound_record();
     stop();
 }
@@ -574,6 +647,8 @@ UNIT_MAIN("role/controller/rollouts", a_candidate_that_is_as_good_is_promoted,
           people_move_it_and_are_told_what_is_possible, what_cannot_be_rolled_out_is_refused,
           another_rollout_of_the_same_version_is_counted, a_change_by_hand_ends_it,
           arms_share_the_traffic_as_asked_for, a_mirrored_phase_comes_first_and_its_pairs_count_apart,
+          mirrored_requests_are_told_apart_by_segment,
+          a_sticky_key_counts_once_whoever_tells_of_it_and_whoever_dies,
           limits_of_latency_are_made_of_what_was_seen, the_lines_of_metrics_say_how_it_stands,
           counts_that_are_not_as_agreed_close_the_connection, a_controller_that_dies_goes_on_where_it_was,
           killed_at_any_moment_it_resumes_or_rolls_back, a_forecast_says_what_a_rollout_takes,

@@ -16,14 +16,19 @@
 
 static char body[GATEWAY_DECODE_BYTES + 1];
 
-static struct trial_part *mirror(size_t bytes)
+static struct trial_part *mirror_of(const char *user, size_t bytes)
 {
     struct deployment *d;
-    struct trial_part *p = divided_begin(NULL, NULL, &d);
+    struct trial_part *p = divided_begin(user, NULL, &d);
     ck_assert_uint_eq(d->id, 7);
     shadow_mirror(&divided_gateway, p, divided_gateway.table->models[0].split, false,
                   (struct str){body, bytes});
     return p;
+}
+
+static struct trial_part *mirror(size_t bytes)
+{
+    return mirror_of(NULL, bytes);
 }
 
 static void finish(struct trial_part *p, bool is_gone)
@@ -185,7 +190,28 @@ START_TEST(only_the_share_is_mirrored)
 }
 END_TEST
 
+START_TEST(what_is_dropped_is_told_apart)
+{
+    static const char *const USERS[] = {"DE", "FR", NULL, "DE"};
+    start(GUARDED "\"shadow\":{\"deployment\":9,\"share\":10000,\"budget_percent\":50,\"segment\":\"header\","
+                  "\"segment_name\":\"X-User\"},");
+    for (size_t i = 0; i < sizeof USERS / sizeof USERS[0]; i++)
+        finish(mirror_of(USERS[i], 2), true);
+    struct trial *t = divided_gateway.trials;
+    ck_assert_uint_eq(trial_segment(t, 0)->dropped, 2);
+    ck_assert_uint_eq(trial_segment(t, 1)->dropped, 1);
+    ck_assert_uint_eq(trial_segment(t, SEGMENT_ABSENT)->dropped, 1);
+    ck_assert_uint_eq(dropped(), 4);
+    const char *told = divided_wait("\"segments\":{\"of\":[{\"value\":\"DE\",\"pairs\":");
+    ck_assert_ptr_nonnull(strstr(told, "{\"value\":\"FR\",\"pairs\":"));
+    ck_assert_uint_eq(trial_segment(t, 0)->dropped, 0); // counts begin anew, places stay
+    finish(mirror_of("FR", 2), true);
+    ck_assert_uint_eq(trial_segment(t, 1)->dropped, 1);
+    end();
+}
+END_TEST
+
 UNIT_MAIN("role/gateway/shadow", a_shadow_takes_as_many_rows_as_the_baseline,
           what_memory_does_not_bear_says_nothing_of_the_shadow, the_queue_has_a_bounded_number,
           the_queue_has_bounded_bytes, what_became_of_nobody_knows_leaves_the_queue,
-          only_the_share_is_mirrored)
+          only_the_share_is_mirrored, what_is_dropped_is_told_apart)

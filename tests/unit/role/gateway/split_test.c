@@ -86,7 +86,8 @@ START_TEST(all_of_it_is_read)
     struct table *t = parsed(SPLIT(
         "\"alias\":\"champion\"," BY_USER
         "\"arms\":[{\"name\":\"a\",\"deployment\":8,\"weight\":1000},{\"name\":\"b\",\"deployment\":9,"
-        "\"weight\":3000}],\"shadow\":{\"deployment\":10,\"share\":5000,\"budget_percent\":20},"
+        "\"weight\":3000}],\"shadow\":{\"deployment\":10,\"share\":5000,\"budget_percent\":20,"
+        "\"segment\":\"query\",\"segment_name\":\"country\"},"
         "\"shield\":true,\"guards\":[\"errors\",\"latency\",\"latency\",\"invalid_output\"],\"latency\":"
         "[{\"guard\":2,\"stable_ns\":100,\"canary_ns\":110}],\"range\":[-1,2.5],\"later\":1"));
     const struct split *s = t->models[0].split;
@@ -99,6 +100,7 @@ START_TEST(all_of_it_is_read)
               s->shadow == pool[3]);
     ck_assert(s->n_arms == 2 && s->weights_bp[0] == 1000 && s->weights_bp[1] == 3000);
     ck_assert(s->shadow_share_bp == 5000 && s->shadow_budget_percent == 20 && s->shield);
+    ck_assert(s->segment == KEY_QUERY && strcmp(s->segment_name, "country") == 0);
     ck_assert(s->n_guards == 4 && s->guards[3] == GUARD_INVALID_OUTPUT);
     ck_assert(!s->has_gate[1] && s->has_gate[2] && s->gates[2].limit_ns[ARM_CANARY] == 110);
     ck_assert(s->timeout_ns == 1000 && s->range_lo == -1 && s->range_hi == 2.5);
@@ -134,6 +136,9 @@ START_TEST(what_is_not_as_agreed_is_refused_by_its_name)
         {SPLIT("\"key\":\"none\",\"arms\":[{\"deployment\":9,\"weight\":1}]"), "arms"},
         {SPLIT("\"key\":\"none\",\"shadow\":{\"deployment\":6,\"share\":1,\"budget_percent\":1}"), "shadow"},
         {SPLIT("\"key\":\"none\",\"shadow\":{\"deployment\":8,\"share\":1,\"budget_percent\":101}"),
+         "shadow"},
+        {SPLIT("\"key\":\"none\",\"shadow\":{\"deployment\":8,\"share\":1,\"budget_percent\":1,"
+               "\"segment\":\"cookie\"}"),
          "shadow"},
         {SPLIT("\"key\":\"none\",\"guards\":[\"speed\"]"), "guards"},
         {SPLIT("\"key\":\"none\",\"guards\":[\"errors\"],\"latency\":[{\"guard\":0,\"stable_ns\":1,"
@@ -181,6 +186,27 @@ START_TEST(a_key_is_the_same_wherever_it_stands)
     table_free(by_header);
     table_free(by_query);
     table_free(by_json);
+}
+END_TEST
+
+START_TEST(a_segment_is_what_stands_at_its_place)
+{
+    struct table *t = parsed(SPLIT("\"key\":\"none\",\"arms\":[],\"shadow\":{\"deployment\":9,\"share\":1,"
+                                   "\"budget_percent\":1,\"segment\":\"json\",\"segment_name\":\"$.land\"}"));
+    struct table *none = parsed(SPLIT("\"key\":\"none\",\"arms\":[]"));
+    static const char HEAD[] = "POST / HTTP/1.1\r\nHost: x\r\n\r\n";
+    struct http1_request req;
+    struct err e;
+    struct str value;
+    ck_assert_int_eq(http1_request_parse(HEAD, sizeof HEAD - 1, &req, &e), 1);
+    split_segment(t->models[0].split, &req, STR("{\"land\":\"DE\"}"), &arena, &value);
+    ck_assert(str_eq(value, STR("DE")));
+    split_segment(t->models[0].split, &req, STR("{\"country\":\"DE\"}"), &arena, &value);
+    ck_assert_uint_eq(value.n, 0);
+    split_segment(none->models[0].split, &req, STR("{\"land\":\"DE\"}"), &arena, &value);
+    ck_assert_uint_eq(value.n, 0);
+    table_free(none);
+    free_table(t);
 }
 END_TEST
 
@@ -245,5 +271,6 @@ END_TEST
 
 UNIT_MAIN("role/gateway/split", all_of_it_is_read, only_the_table_that_is_served_divides,
           what_is_not_as_agreed_is_refused_by_its_name, a_key_that_is_no_path_makes_draws,
-          a_key_is_the_same_wherever_it_stands, requests_without_their_key_are_drawn,
-          a_tester_gets_the_arm_that_is_asked_for, a_million_keys_follow_the_weight_and_keep_their_arm)
+          a_key_is_the_same_wherever_it_stands, a_segment_is_what_stands_at_its_place,
+          requests_without_their_key_are_drawn, a_tester_gets_the_arm_that_is_asked_for,
+          a_million_keys_follow_the_weight_and_keep_their_arm)

@@ -35,6 +35,21 @@ static void pairs_of(const char *reports, const char *name, unsigned i, unsigned
     }
 }
 
+// How often "firsts" tell of an event of an arm.
+static unsigned firsts(const char *reports, enum arm arm, unsigned bit)
+{
+    unsigned n = 0;
+    for (const char *p = reports; (p = strstr(p, "\"firsts\":[")) != NULL;) {
+        unsigned long long entity;
+        unsigned of, events;
+        for (p += 9; *++p == '['; p = strchr(p, ']') + 1) {
+            ck_assert_int_eq(sscanf(p, "[%llu,%u,%u]", &entity, &of, &events), 3);
+            n += of == arm && (events >> bit & 1);
+        }
+    }
+    return n;
+}
+
 static void counted(const char *reports, unsigned canary, unsigned stable, unsigned bad_canary,
                     unsigned bad_stable)
 {
@@ -85,7 +100,10 @@ START_TEST(the_first_bad_event_of_an_entity_counts)
         finish(divided_begin(i % 3 ? "ann" : "ben", NULL, &d), true);
     finish(divided_begin(NULL, NULL, &d), true); // no key: each for itself
     finish(divided_begin(NULL, NULL, &d), true);
-    counted(ended(), 14, 0, 4, 0);
+    const char *told = ended();
+    counted(told, 14, 0, 2, 0);
+    ck_assert_uint_eq(firsts(told, ARM_CANARY, 0), 2);
+    ck_assert_uint_eq(firsts(told, ARM_STABLE, 0), 0);
     divided_end();
 }
 END_TEST
@@ -141,7 +159,6 @@ END_TEST
 START_TEST(an_entity_has_one_score)
 {
     struct deployment *d;
-    unsigned n[2];
     divided_start();
     divided_route(ALL_TO_CANARY SCORES DIVIDED_BY_USER "\"cuts\":[0.5],");
     for (int i = 0; i < 6; i++) {
@@ -149,8 +166,85 @@ START_TEST(an_entity_has_one_score)
         trial_scored(p, DTYPE_INT64, (const int64_t[]){1}, 1);
         finish(p, false);
     }
-    pairs_of(ended(), "\"ranges\":[", 1, n);
-    ck_assert_uint_eq(n[0], 2);
+    ck_assert_uint_eq(firsts(ended(), ARM_CANARY, GUARDS_MAX + 1), 2);
+    divided_end();
+}
+END_TEST
+
+// Independent draws of the router.
+static unsigned drawn(const char *reports)
+{
+    unsigned n = 0;
+    for (const char *p = reports; (p = strstr(p, "\"drawn\":[")) != NULL;) {
+        unsigned arm, weight, canary, stable;
+        for (p += 8; *++p == '['; p = strchr(p, ']') + 1) {
+            ck_assert_int_eq(sscanf(p, "[%u,%u,%u,%u]", &arm, &weight, &canary, &stable), 4);
+            n += canary + stable;
+        }
+    }
+    return n;
+}
+
+static void draw_three(void)
+{
+    struct deployment *d;
+    finish(divided_begin("ann", NULL, &d), false);
+    finish(divided_begin("ben", NULL, &d), false);
+    finish(divided_begin("ann", NULL, &d), false);
+    finish(divided_begin(NULL, NULL, &d), false); // no key: each for itself
+}
+
+START_TEST(a_key_is_drawn_once)
+{
+    divided_start();
+    divided_route(NULL);
+    divided_route(DIVIDED_CANARY("5000") ERRORS DIVIDED_BY_USER);
+    draw_three();
+    ck_assert_uint_eq(drawn(ended()), 3);
+    divided_end();
+}
+END_TEST
+
+START_TEST(who_comes_into_a_rollout_does_not_know_whose_key_was_drawn)
+{
+    divided_start();
+    divided_route(DIVIDED_CANARY("5000") ERRORS DIVIDED_BY_USER);
+    draw_three();
+    ck_assert_uint_eq(drawn(ended()), 1);
+    divided_end();
+}
+END_TEST
+
+#define SHADOW "\"arms\":[],\"shadow\":{\"deployment\":9,\"share\":10000,\"budget_percent\":50},"
+
+START_TEST(of_an_entity_one_pair_counts)
+{
+    struct pairs_answer good = {1, 1, (double[]){1}, NULL}, low = {1, 1, (double[]){0}, NULL}, none = {0};
+    divided_start();
+    divided_route(SHADOW SCORES DIVIDED_BY_USER "\"cuts\":[0.5],");
+    struct trial *t = divided_gateway.trials;
+    const struct trial_pair fails = {.failed = {[ARM_CANARY] = true}, .answers = {&none, &good}};
+    const struct trial_pair differs = {.answers = {&low, &good}};
+    struct trial_pair of[] = {fails, fails, fails, differs, differs, differs, fails, differs};
+    static const uint64_t ENTITIES[] = {7, 9, 7, 7, 7, 9, 0, 0};
+    for (size_t i = 0; i < sizeof of / sizeof of[0]; i++) {
+        of[i].entity = ENTITIES[i];
+        trial_pair(t, &of[i]);
+    }
+    // Its first pair was the candidate's failure.
+    trial_pair(t,
+               &(struct trial_pair){.failed = {[ARM_STABLE] = true}, .answers = {&good, &none}, .entity = 7});
+    const char *told = ended();
+    counted(told, 9, 9, 1, 0);
+    ck_assert_uint_eq(firsts(told, ARM_CANARY, 0), 2);
+    ck_assert_uint_eq(firsts(told, ARM_STABLE, 0), 0);
+    unsigned n[2];
+    pairs_of(told, "\"ranges\":[", 0, n);
+    ck_assert(n[0] == 1 && n[1] == 0);
+    pairs_of(told, "\"ranges\":[", 1, n);
+    ck_assert(n[0] == 0 && n[1] == 1);
+    ck_assert_uint_eq(firsts(told, ARM_CANARY, GUARDS_MAX), 2);
+    ck_assert_uint_eq(firsts(told, ARM_STABLE, GUARDS_MAX + 1), 2);
     divided_end();
 }
 END_TEST
@@ -188,6 +282,8 @@ START_TEST(a_rollout_goes_on_until_its_last_request_has_ended)
 END_TEST
 
 UNIT_MAIN("role/gateway/trial", requests_count_for_the_arm_that_was_drawn,
-          the_first_bad_event_of_an_entity_counts, what_a_shield_answers_is_the_candidates_failure,
+          the_first_bad_event_of_an_entity_counts, a_key_is_drawn_once,
+          who_comes_into_a_rollout_does_not_know_whose_key_was_drawn, of_an_entity_one_pair_counts,
+          what_a_shield_answers_is_the_candidates_failure,
           scores_are_told_until_there_are_cuts_and_counted_from_then_on, an_entity_has_one_score,
           sound_is_what_is_finite_and_within_bounds, a_rollout_goes_on_until_its_last_request_has_ended)
