@@ -18,7 +18,7 @@ import requests
 from conftest import BINARY, restore_sums
 from prometheus import page, value
 from test_replicas import ERROR
-from test_rollouts import BAD, ERRORS, STEP, Rollouts, Traffic, rolled_back
+from test_rollouts import BAD, ERRORS, MOST, STATED, STEP, Batches, Rollouts, Traffic, rolled_back
 
 SCORES = {"metric": "distribution"}
 WRONG = {"metric": "wrong_prediction"}
@@ -68,10 +68,14 @@ def guard_of(shown, metric, arm=0):
 
 
 def test_one_whose_scores_are_shifted_is_rolled_back(rollouts, tmp_path):
-    push_two(rollouts, learned(tmp_path / "a.json"), learned(tmp_path / "b.json", shift=2))
-    with Traffic(rollouts.server, rows=random_rows()) as traffic:
-        rollouts.start(guardrails=[ERRORS, SCORES], steps=[{"weight": 20, "min_seconds": 1, "max_seconds": 6000}])
-        crossing = rolled_back(rollouts, traffic, 1500)
+    # By more than one standard deviation of 1.7, of which is said how long it takes.
+    push_two(rollouts, learned(tmp_path / "a.json"), learned(tmp_path / "b.json", shift=4))
+    rows = random_rows()
+    with Batches(rollouts, rows=lambda i: rows(0, i), size=100) as batches:
+        rollouts.start(**{**STATED, "guardrails": [ERRORS, SCORES]})
+        rollouts.wait("running")
+        batches.until_it_goes_back(2000)
+        crossing = rolled_back(rollouts, batches)
     assert crossing["event"] == "guard_failed" and "distribution" in crossing["note"]
     told = crossing["arms"][0]["guardrails"][1]
     assert told["verdict"] == "fail" and told["log_fail"] >= told["fail_at"]
@@ -131,9 +135,11 @@ def test_a_shadow_whose_scores_are_shifted_fails(rollouts, tmp_path):
 
 def test_values_out_of_the_range_that_was_said_are_invalid(rollouts, tmp_path):
     push_two(rollouts, learned(tmp_path / "a.json", level=0.25), learned(tmp_path / "b.json", level=0.75))
-    with Traffic(rollouts.server, n=2) as traffic:
-        rollouts.start(guardrails=[{"metric": "invalid_output", "range": [0, 0.5]}], steps=[{"weight": 20, "min_seconds": 600}])
-        crossing = rolled_back(rollouts, traffic, 1500)
+    with Batches(rollouts, rows=lambda i: [1, 1, 1], metric="invalid_output") as batches:
+        rollouts.start(**{**STATED, "guardrails": [{"metric": "invalid_output", "range": [0, 0.5]}]})
+        rollouts.wait("running")
+        batches.until_it_goes_back(MOST)
+        crossing = rolled_back(rollouts, batches)
     assert "invalid_output" in crossing["note"]
 
 
@@ -164,15 +170,14 @@ class Labels:
 def test_one_that_turns_out_to_be_wrong_is_rolled_back(rollouts, tmp_path):
     push_two(rollouts, learned(tmp_path / "a.json", level=0.25), learned(tmp_path / "b.json", level=0.75))
     labels = Labels(rollouts.server)
-    with Traffic(rollouts.server, n=3, rows=random_rows(), take=labels.take, pace=0.005) as traffic:
-        rollouts.start(guardrails=[ERRORS, WRONG], steps=[{"weight": 20, "min_seconds": 600}])
-
-        def is_back():
-            labels.send(0)  # version 1 says 0.25, which is right; version 2 says 0.75
-            return rollouts.get()["state"] == "rolled_back"
-
-        until(is_back, "it is rolled back")
-        crossing = rolled_back(rollouts, traffic, 5000)
+    rows = random_rows()
+    # Version 1 says 0.25, which is right; version 2 says 0.75.
+    with Batches(rollouts, rows=lambda i: rows(0, i), size=60, metric="wrong_prediction", take=labels.take,
+                 told=lambda: labels.send(0)) as batches:
+        rollouts.start(**{**STATED, "guardrails": [ERRORS, WRONG]})
+        rollouts.wait("running")
+        batches.until_it_goes_back(MOST)
+        crossing = rolled_back(rollouts, batches)
     assert "wrong_prediction" in crossing["note"]
     told = crossing["arms"][0]["guardrails"][1]
     labelled = sum(row[1] + row[2] for row in told["requests"])
