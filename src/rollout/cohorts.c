@@ -144,6 +144,11 @@ bool cohorts_close(struct cohorts *c, uint64_t mono_ns, struct cohort_tick *ret)
     return true;
 }
 
+bool cohorts_is_empty(const struct cohorts *c)
+{
+    return c->first == c->end;
+}
+
 uint64_t cohorts_closed_until(const struct cohorts *c, uint64_t mono_ns)
 {
     if (c->first == c->end)

@@ -49,5 +49,6 @@ void cohorts_finish(struct cohorts *c, uint64_t cohort, enum arm arm, uint32_t e
 bool cohorts_close(struct cohorts *c, uint64_t mono_ns, struct cohort_tick *ret);
 // The marks of the cohort that was closed last, one by one; false: there are no more.
 bool cohorts_take_mark(struct cohorts *c, struct cohort_mark *ret);
+bool cohorts_is_empty(const struct cohorts *c); // all that ever arrived has been given out
 // All that arrived before this time has been given out by cohorts_close.
 uint64_t cohorts_closed_until(const struct cohorts *c, uint64_t mono_ns);

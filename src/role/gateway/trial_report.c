@@ -67,6 +67,14 @@ static void put_pair_marks(const struct trial *t, struct buf *out)
     buf_puts(out, "]}");
 }
 
+static bool is_counted(const struct trial *t)
+{
+    bool all = true;
+    for (uint32_t a = 0; a < t->n_arms; a++)
+        all = all && cohorts_is_empty(t->cohorts[a]);
+    return all;
+}
+
 // All that can be counted; returns the time before which that is everything.
 static uint64_t put_ticks(struct trial *t, uint64_t now, struct buf *out)
 {
@@ -127,7 +135,7 @@ bool trial_report(struct trial *t, uint64_t now)
     buf_init(&out, REPORT_MAX);
     buf_printf(&out, "{\"rollout\":%llu,\"epoch\":%u", (unsigned long long)t->rollout, t->epoch);
     uint64_t closed = put_ticks(t, now, &out);
-    bool ended = !t->split && t->n_parts == 0 && closed + TRIAL_COHORT_NS > now;
+    bool ended = !t->split && t->n_parts == 0 && is_counted(t);
     buf_printf(&out, ",\"closed_until_ns\":%llu,\"ended\":%s", (unsigned long long)closed,
                ended ? "true" : "false");
     put_counts(t->assigned, t->n_arms, "assigned", &out);

@@ -34,6 +34,7 @@ START_TEST(a_cohort_waits_for_those_before_it)
     cohorts_finish(c, quick, ARM_CANARY, 1, 0);
     ck_assert(!cohorts_close(c, 3 * SECOND, &t));
     ck_assert_uint_eq(cohorts_closed_until(c, 3 * SECOND), 0);
+    ck_assert(!cohorts_is_empty(c));
     cohorts_finish(c, slow, ARM_STABLE, 0, 0);
     ck_assert(cohorts_close(c, 3 * SECOND, &t));
     ck_assert_uint_eq(t.opened_ns, 0);
@@ -42,6 +43,7 @@ START_TEST(a_cohort_waits_for_those_before_it)
     ck_assert(cohorts_close(c, 3 * SECOND, &t));
     ck_assert_uint_eq(t.events[0][ARM_CANARY], 1);
     ck_assert(!cohorts_close(c, 3 * SECOND, &t));
+    ck_assert(cohorts_is_empty(c));
     ck_assert_uint_eq(cohorts_closed_until(c, 3 * SECOND + 5), 3 * SECOND);
     cohorts_free(c);
 }

@@ -122,14 +122,19 @@ static void take_reports(void)
     ck_assert(!reports.failed);
 }
 
-const char *divided_wait(const char *text)
+void divided_turn(void)
 {
     struct err e;
     turn.on_due = on_turn;
+    ck_assert_int_eq(loop_timer_set(g->loop, &turn, clock_mono_ns() + TURN_NS, &e), 0);
+    ck_assert_int_eq(loop_run(g->loop, &e), 0);
+    take_reports();
+}
+
+const char *divided_wait(const char *text)
+{
     for (int i = 0; i < TURNS; i++) {
-        ck_assert_int_eq(loop_timer_set(g->loop, &turn, clock_mono_ns() + TURN_NS, &e), 0);
-        ck_assert_int_eq(loop_run(g->loop, &e), 0);
-        take_reports();
+        divided_turn();
         if (strstr(reports.p, text))
             return reports.p;
     }

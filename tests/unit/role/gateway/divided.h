@@ -17,6 +17,7 @@ void divided_start(void);
 void divided_route(const char *more);
 // A request; user, arm: its headers, or NULL. Its part, and the deployment that is to answer.
 struct trial_part *divided_begin(const char *user, const char *arm, struct deployment **ret);
+void divided_turn(void); // 20 ms of the loop
 // Waits until what was reported so far, as one text, has `text`.
 const char *divided_wait(const char *text);
 // Adds up the numbers behind each `"name":` in what was reported.

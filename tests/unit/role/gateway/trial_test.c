@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ALL_TO_CANARY  DIVIDED_CANARY("10000")
@@ -105,6 +106,40 @@ START_TEST(the_first_bad_event_of_an_entity_counts)
     ck_assert_uint_eq(firsts(told, ARM_CANARY, 0), 2);
     ck_assert_uint_eq(firsts(told, ARM_STABLE, 0), 0);
     divided_end();
+}
+END_TEST
+
+START_TEST(what_came_last_is_told_before_the_end)
+{
+    for (int turns = 5; turns < 10; turns++) { // the first report comes in the tenth
+        struct deployment *d;
+        divided_start();
+        divided_route(ALL_TO_CANARY ERRORS "\"key\":\"none\",");
+        for (int i = 0; i < turns; i++)
+            divided_turn();
+        finish(divided_begin(NULL, NULL, &d), true);
+        counted(ended(), 1, 0, 1, 0);
+        divided_end();
+    }
+}
+END_TEST
+
+// Whoever waits for a whole second to end notices a bad candidate a second later.
+START_TEST(what_arrives_within_a_tenth_of_a_second_is_counted_together)
+{
+    uint64_t opened_ns = 0, second_ns = 1000000000;
+    for (int i = 0; i < 10 && opened_ns % second_ns == 0; i++) { // by chance it may be a whole second
+        struct deployment *d;
+        divided_start();
+        divided_route(ALL_TO_CANARY ERRORS "\"key\":\"none\",");
+        finish(divided_begin(NULL, NULL, &d), false);
+        const char *at = strstr(ended(), "\"opened_ns\":");
+        ck_assert_ptr_nonnull(at);
+        opened_ns = strtoull(at + strlen("\"opened_ns\":"), NULL, 10);
+        divided_end();
+    }
+    ck_assert_uint_eq(opened_ns % (second_ns / 10), 0);
+    ck_assert_uint_ne(opened_ns % second_ns, 0);
 }
 END_TEST
 
@@ -284,6 +319,7 @@ END_TEST
 UNIT_MAIN("role/gateway/trial", requests_count_for_the_arm_that_was_drawn,
           the_first_bad_event_of_an_entity_counts, a_key_is_drawn_once,
           who_comes_into_a_rollout_does_not_know_whose_key_was_drawn, of_an_entity_one_pair_counts,
+          what_came_last_is_told_before_the_end, what_arrives_within_a_tenth_of_a_second_is_counted_together,
           what_a_shield_answers_is_the_candidates_failure,
           scores_are_told_until_there_are_cuts_and_counted_from_then_on, an_entity_has_one_score,
           sound_is_what_is_finite_and_within_bounds, a_rollout_goes_on_until_its_last_request_has_ended)
