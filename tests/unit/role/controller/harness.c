@@ -587,16 +587,21 @@ void harness_gateway_counts(struct harness_gateway *g, const char *json)
     send_text(&g->conn, IPC_COHORTS, json, strlen(json));
 }
 
-void harness_monitor_labels(const char *json)
+static struct msg_conn monitor;
+
+void harness_monitor_connect(void)
 {
     static const char HELLO[] = "{\"role\":\"monitor\",\"protocol\":1}";
-    static struct msg_conn monitor;
     static bool is_open;
-    if (is_open)
+    if (is_open) // to the controller before
         msg_conn_done(&monitor);
     is_open = true;
     connect_to(&monitor);
     send_text(&monitor, IPC_HELLO, HELLO, sizeof HELLO - 1);
+}
+
+void harness_monitor_labels(const char *json)
+{
     send_text(&monitor, IPC_LABELS, json, strlen(json));
 }
 

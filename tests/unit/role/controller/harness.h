@@ -74,7 +74,8 @@ void harness_gateway_ack(struct harness_gateway *g);    // the last table
 // Acknowledges tables until one contains `text`.
 void harness_gateway_until(struct harness_gateway *g, const char *text);
 void harness_gateway_counts(struct harness_gateway *g, const char *json); // IPC_COHORTS
-// Connects as the monitor, instead of the one before, and sends IPC_LABELS.
-void harness_monitor_labels(const char *json);
+// Connects as the monitor of the controller that runs now.
+void harness_monitor_connect(void);
+void harness_monitor_labels(const char *json); // IPC_LABELS
 // Says that requests for the deployment wait.
 void harness_gateway_want(struct harness_gateway *g, uint64_t deployment);
