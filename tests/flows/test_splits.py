@@ -267,7 +267,7 @@ def test_a_shadow_that_sleeps_is_bounded_and_holds_nobody_up(divided, tmp_path):
     d = divided("--request-timeout", "30m")  # what waits for the shadow waits on, however slow this test is
     d.push("m", fake_model(tmp_path / "a.fake"), fake_model(tmp_path / "b.fake", (SLEEP, 10000)), hang_ms=3000000)
     d.relay.divide("m", None, shadow=2)
-    n, bad = 1500, []
+    n, bad, begin = 1500, [], time.monotonic()
 
     def ask(k):
         with requests.Session() as session:
@@ -283,6 +283,6 @@ def test_a_shadow_that_sleeps_is_bounded_and_holds_nobody_up(divided, tmp_path):
     for t in threads:
         t.join()
     assert not bad, bad[:3]
-    # Each gateway keeps its queue and what replicas have; all others were dropped.
-    d.relay.wait(lambda: d.relay.pairs("dropped") >= n - 2 * 256, "the others are counted as dropped")
-    assert d.relay.pairs("n") <= 16
+    # Each gateway keeps its queue and what replicas have; all others were dropped, but for those that have slept.
+    d.relay.wait(lambda: d.relay.pairs("dropped") + d.relay.pairs("n") >= n - 2 * 256, "the others are counted as dropped")
+    assert d.relay.pairs("n") <= 16 + 2 * 4 * (time.monotonic() - begin) / 10
