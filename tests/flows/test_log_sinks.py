@@ -2,6 +2,8 @@
 """Lines of the prediction log on their way to others: CloudEvents to a real HTTP receiver, and Kafka, whose brokers are
 librdkafka's own mock cluster in this process. What is not taken costs bounded memory and is counted."""
 
+import hashlib
+import hmac
 import http.server
 import json
 import re
@@ -23,7 +25,7 @@ class Receiver(http.server.ThreadingHTTPServer):
     """Answers with `statuses`, one after the other, then with 202; while `gate` is closed, with nothing."""
 
     def __init__(self, statuses=(), port=0):
-        self.statuses, self.requests, self.gate = list(statuses), [], threading.Event()
+        self.statuses, self.requests, self.bodies, self.gate = list(statuses), [], [], threading.Event()
         self.changed = threading.Condition()
         self.gate.set()
         super().__init__(("127.0.0.1", port), Handler)
@@ -54,12 +56,14 @@ class Receiver(http.server.ThreadingHTTPServer):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        raw = self.rfile.read(int(self.headers["Content-Length"]))
+        body = json.loads(raw)
         self.server.gate.wait(DEADLINE_S)
         with self.server.changed:
             status = self.server.statuses.pop(0) if self.server.statuses else 202
             events = body if isinstance(body, list) else [body]
             self.server.requests.append((status, self.headers["Content-Type"], events))
+            self.server.bodies.append(raw)
             self.server.changed.notify_all()
         self.send_response(status)
         self.send_header("Content-Length", "0")
@@ -313,6 +317,30 @@ def test_both_sinks_get_all_and_what_waits_goes_out_at_the_end(sink_server, chur
     assert not server.find("log_sink_cut")
     assert {m.key().decode() for m in cluster.read("slipway-predictions", load.count())} == set(load.answers)
     assert set(receiver.wait(load.count())) == set(load.answers)
+
+
+def test_what_may_not_be_kept_leaves_through_no_sink(start_server, churn, cluster, receive):
+    receiver = receive()
+    server = start_server("--gateways", 1, "--log-events-url", receiver.url, "--log-kafka-brokers", cluster.address,
+                          "--log-kafka-options", "linger.ms=20")
+    rules = {"age": "hash", "income": "drop", "tenure": "bucket:0.5", "plan": "truncate:1"}
+    server.push("churn", churn.path, signature={"inputs": [{"name": name, "log": rule} for name, rule in rules.items()],
+                                                "outputs": [{"name": "prediction", "log": "drop"}]})
+    answer = server.predict("churn", {"instances": [[31415.5, 27182.75, 90210.3, 86753.09, 2, None]]})
+    refused = server.predict("churn", {"instances": [[31415.5, 27182.75]]})
+    assert (answer.status_code, refused.status_code) == (200, 400)
+    events = receiver.wait(2)
+    kept = events[answer.headers["Slipway-Prediction-Id"]]["data"]
+    key = (server.data_dir / "state" / "log.key").read_bytes()
+    assert kept["inputs"] == {"age": hmac.new(key, b"31415.5", hashlib.sha256).hexdigest()[:16], "tenure": 90210,
+                              "plan": 86753, "calls": 2, "spend": None}
+    assert not kept["outputs"]
+    messages = [m.value() for m in cluster.read("slipway-predictions", 2)]
+    assert [json.loads(m) for m in messages if json.loads(m)["kind"] == "prediction"] == [kept]
+    everything = b"\n".join([*receiver.bodies, *messages])
+    assert b"86753" in everything  # the rounded one: this looks at the right bytes
+    for secret in (b"31415", b"27182", b"90210.3", b"86753.0", b'"prediction":0'):
+        assert secret not in everything.replace(b"86753.0,", b"").replace(b"86753.0}", b""), secret
 
 
 def test_brokers_that_are_gone_cost_bounded_memory_and_counted_lines(sink_server, churn, closed_port):
