@@ -351,6 +351,31 @@ def section_onnx(args, folder):
     print((out.stdout or out.stderr).rstrip())
 
 
+def drift_cost(args, folder, w1, data, expect, duration):
+    """Drift costs at most 3 %: the monitor's own time with and without it, which is all that differs, of that of a request. It is in its
+    first window here, which costs twice as much as later ones, and its cap is one of a second, so the machine must be idle."""
+    with servers.slipway(args.binary, f"{folder}/drift", SERVER_CORE, {"w1": w1.path}) as on, \
+            servers.slipway(args.binary, f"{folder}/no-drift", SERVER_CORE, {"w1": w1.path}, "--drift-values=0") as off:
+        ours, peer = Client(on, data, expect), Client(off, data, expect)
+        monitors = {who: servers.process_of(who.server.pid, "@monitor") for who in (ours, peer)}
+        for connections, depth in ((32, 1), (16, 16)):
+            share, rate, mine, theirs, results = [], [], [], [], []
+            for i in range(args.pairs):
+                cost, one = {}, {}
+                for who in ((ours, peer), (peer, ours))[i % 2]:
+                    before = servers.own_seconds(monitors[who])
+                    one[who] = who.measure(duration, "--connections", connections, "--depth", depth)
+                    cost[who] = (servers.own_seconds(monitors[who]) - before) * 1e6 / max(1, one[who][1]["answered"])
+                    results.append(one[who][1])
+                mine.append(cost[ours])
+                theirs.append(cost[peer])
+                share.append((cost[ours] - cost[peer]) / one[peer][0])
+                rate.append(one[ours][1]["rate"] / one[peer][1]["rate"])
+            row(f"drift, {connections} connections, {depth} at a time", f"{statistics.median(mine):.2f} us", f"{statistics.median(theirs):.2f} us",
+                f"monitor's time; of a request {spread(share, 3)}  target 0.03: {verdict(statistics.median(share), 0.03, True)}; "
+                f"throughput {spread(rate, 3)}; {wrong(results)} wrong")
+
+
 def section_log(args, folder):
     """The prediction log costs at most 5 %: the same server with and without it, in turns, all processes counted."""
     w1 = models.make(WORK, "w1", "xgboost", 20, 100, max_depth=6)
@@ -378,6 +403,7 @@ def section_log(args, folder):
         counts = json.loads(servers.call(logged.url.split("/v1/")[0] + "/api/v1/log/status")[0])
         row("records", f"{counts['accepted']} accepted", f"{counts['committed']} committed", f"{counts['dropped']} dropped, {counts['waiting']} waiting")
         row("CPU of the monitor, s per million records", f"{by_role['@monitor'] / counts['accepted'] * 1e6:.2f} s")
+    drift_cost(args, folder, w1, data, expect, duration)
     for depth in (1, 16):
         cells = []
         for flags in ("", "--log-predictions=false"):

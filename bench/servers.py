@@ -75,6 +75,20 @@ def cpu_by_role(pid):
     return found
 
 
+def own_seconds(pid):
+    """The same of one process, without those below it."""
+    return sum(int(pathlib.Path(f"/proc/{pid}/task/{task}/schedstat").read_text().split()[0])
+               for task in os.listdir(f"/proc/{pid}/task")) / 1e9
+
+
+def process_of(pid, role):
+    """The one below pid that was started as `role`."""
+    for p in descendants(pid):
+        if pathlib.Path(f"/proc/{p}/cmdline").read_bytes().split(b"\0")[1:2] == [role.encode()]:
+            return p
+    raise RuntimeError(f"no process {role}")
+
+
 def memory_bytes(pid, key="Pss"):
     total = 0
     for p in descendants(pid):

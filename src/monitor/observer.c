@@ -177,6 +177,7 @@ int observer_new(const struct observer_spec *spec, struct observer **ret, struct
     }
     o->window_ns = spec->window_ns;
     o->window_rows = spec->window_rows;
+    o->values_per_s = spec->values_per_s ? spec->values_per_s : OBSERVER_VALUES_PER_S;
     o->stride = 1;
     stats_random_init(&o->random, SEED);
     bool named = true;
@@ -225,7 +226,7 @@ bool observer_row(struct observer *o)
         return false;
     }
     // A rush within the second that the stride does not know of yet.
-    if (o->n_taken_tick >= 2 * OBSERVER_VALUES_PER_S / (o->n_columns + 1) + 1)
+    if (o->n_taken_tick >= 2 * (uint64_t)o->values_per_s / (o->n_columns + 1) + 1)
         return false;
     o->skip = o->stride - 1;
     o->n_taken_tick++;
@@ -261,7 +262,7 @@ void observer_request(struct observer *o, bool refused)
 
 static void set_stride(struct observer *o)
 {
-    uint64_t wanted = OBSERVER_VALUES_PER_S / (o->n_columns + 1) + 1;
+    uint64_t wanted = o->values_per_s / (o->n_columns + 1) + 1;
     o->stride = (uint32_t)((o->n_tick + wanted - 1) / wanted);
     o->stride = o->stride ? o->stride : 1;
     // Not in step with a sender of batches.

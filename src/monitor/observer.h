@@ -5,7 +5,7 @@
 //
 // A window ends when it has lasted long enough and has rows enough, whichever is later. Its columns are then
 // compared one at a time (observer_work), so that no turn of the caller's loop takes long.
-// Of more rows than OBSERVER_VALUES_PER_S / columns a second every k-th is taken; k follows the second
+// Of more rows than values_per_s / columns a second every k-th is taken; k follows the second
 // before.
 #pragma once
 
@@ -13,7 +13,7 @@
 #include "monitor/profile_build.h"
 
 enum {
-    OBSERVER_VALUES_PER_S = 50000,
+    OBSERVER_VALUES_PER_S = 50000, // unless the spec says otherwise
     OBSERVER_WINDOWS = 24, // closed ones that are kept in full, fewer where they would take more than
     OBSERVER_WINDOW_BYTES = 16 << 20, // this together; never fewer than OBSERVER_WINDOWS_MIN
     OBSERVER_WINDOWS_MIN = 4,
@@ -45,7 +45,7 @@ struct observer_state {
 
 struct observer {
     uint64_t window_ns;
-    uint32_t window_rows;
+    uint32_t window_rows, values_per_s;
     uint32_t n_columns, n_cells;
     struct observer_state *columns; // (n_names), of which n_columns are watched: all, or without memory none
     uint32_t n_names;
@@ -69,6 +69,7 @@ struct observer_spec {
     uint32_t n_columns;                    // at most LIMIT_PROFILE_COLUMNS are watched
     uint64_t window_ns;
     uint32_t window_rows;
+    uint32_t values_per_s;   // 0: OBSERVER_VALUES_PER_S
     struct profile *profile; // taken, also on failure; NULL: the first window becomes the baseline
     bool is_own_profile;     // made here, of live windows
     uint64_t wall_ns;

@@ -116,6 +116,8 @@
       "Shortest time over which live traffic is compared with a baseline.")                                  \
     X(INT, drift_window_rows, "drift_window_rows", "1000", 100, 1000000000, "rows", false,                   \
       "Rows that such a window has at least; it lasts longer until then.")                                   \
+    X(INT, drift_values, "drift_values", "50000", 0, 100000000, "values a second", false,                   \
+      "Most values of a version that are compared in a second, of every k-th row; 0 compares none.")         \
     X(STRING, alert_rules, "alert_rules", "", 0, 1023, "", true,                                             \
       "File of alert rules in JSON; empty: only the built-in ones.")                                         \
     X(STRING, alert_webhook, "alert_webhook", "", 0, 1023, "", true,                                         \

@@ -180,6 +180,7 @@ static int observe(struct monitor *m, struct entry *x, struct err *e)
                                  .n_columns = x->columns.n,
                                  .window_ns = m->settings->drift_window_ms * UINT64_C(1000000),
                                  .window_rows = (uint32_t)m->settings->drift_window_rows,
+                                 .values_per_s = m->settings->drift_values,
                                  .profile = p,
                                  .is_own_profile = p && own,
                                  .wall_ns = clock_wall_ns()};
@@ -323,7 +324,7 @@ static bool is_refused(const struct record *r)
 void drift_record(struct monitor *m, const struct record *r)
 {
     struct entry *x = m->drift && r->head.model < LIMIT_DEPLOYMENTS ? m->drift->by_slot[r->head.model] : NULL;
-    if (!x || !x->observer || x->version->version != r->head.version ||
+    if (!m->settings->drift_values || !x || !x->observer || x->version->version != r->head.version ||
         (r->head.kind != RECORD_PREDICTION && !is_refused(r)))
         return;
     observer_request(x->observer, r->head.kind == RECORD_FAILURE);
