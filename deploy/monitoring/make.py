@@ -103,10 +103,10 @@ QUALITY = [
     ("# Predictions of the last 24 hours whose labels have come",),
     ("Labelled part", "percentunit", 12, [("slipway_label_coverage_ratio{%s}" % HERE, "{{model}} {{version}} {{arm}}")]),
     ("Shares that are right", "percentunit", 12, [
-        ('slipway_quality{%s,metric=~"accuracy|precision|recall|specificity|f1|auc|macro_.*",bound="value"}' % HERE,
+        ('slipway_quality{%s,metric=~"accuracy|precision|recall|specificity|f1|auc|macro_.*|top_.*",bound="value"}' % HERE,
          "{{model}} {{version}} {{arm}} {{metric}}")]),
     ("Losses and errors", "short", 12, [
-        ('slipway_quality{%s,metric=~"log_loss|brier|calibration_error|mae|rmse|bias",bound="value"}' % HERE,
+        ('slipway_quality{%s,metric=~"log_loss|brier|calibration_error|mae|rmse|bias|median_error|error_p90|quantile_loss_.*",bound="value"}' % HERE,
          "{{model}} {{version}} {{arm}} {{metric}}")]),
     ("Bounds of 95 %", "short", 12, [
         ('slipway_quality{%s,metric=~"accuracy|auc|mae",bound!="value"}' % HERE, "{{model}} {{version}} {{arm}} {{metric}} {{bound}}")]),

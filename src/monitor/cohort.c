@@ -11,8 +11,10 @@ enum { NS_PER_S = 1000000000 };
 void cohort_done(struct cohort *c)
 {
     free(c->binary);
+    free(c->sizes);
     free(c->classes.pairs);
     c->binary = NULL;
+    c->sizes = NULL;
     c->classes.pairs = NULL;
 }
 
@@ -21,6 +23,13 @@ static int need_binary(struct cohort *c, struct err *e)
     if (!c->binary)
         c->binary = calloc(1, sizeof *c->binary);
     return c->binary ? 0 : err_set(e, ERR_NOMEM, "no memory for the counters of quality");
+}
+
+static int need_sizes(struct cohort *c, struct err *e)
+{
+    if (!c->sizes)
+        c->sizes = calloc(COHORT_SIZES, sizeof *c->sizes);
+    return c->sizes ? 0 : err_set(e, ERR_NOMEM, "no memory for the counters of quality");
 }
 
 // A version's number of classes never changes; without a signature it shows as higher ones come.
@@ -59,13 +68,36 @@ static int delay_bin(uint64_t predicted_ns, uint64_t labelled_ns)
     return bin < COHORT_DELAYS ? bin : COHORT_DELAYS - 1;
 }
 
-static void add_class(struct class_counts *c, int32_t predicted, double truth, uint64_t one)
+// What an older build had counted is not in the sizes, and cannot be taken from them.
+static void add_size(uint32_t *sizes, double error, int sign)
 {
+    uint32_t *cell = &sizes[sketch_bucket(error) + 1];
+    if (sign > 0 || *cell)
+        *cell += (uint32_t)sign;
+}
+
+static void add_rank(struct class_ranks *r, unsigned rank, double p, int sign)
+{
+    const double least = 1e-15; // as in quality.c
+    double loss = -log(fmin(fmax(p, least), 1 - least));
+    uint64_t one = (uint64_t)(int64_t)sign;
+    r->n += one;
+    if (rank <= COHORT_RANKS)
+        r->by_rank[rank - 1] += one;
+    r->log_loss += sign * loss;
+    r->log_loss2 += sign * loss * loss;
+}
+
+static void add_class(struct class_counts *c, const struct outcome *o, double truth, int sign)
+{
+    uint64_t one = (uint64_t)(int64_t)sign; // minus one by wrapping
     uint32_t label = (uint32_t)truth;
     c->labelled += one;
-    c->hits += predicted == (int32_t)label ? one : 0;
-    if (c->pairs && predicted >= 0 && (uint32_t)predicted < c->n)
-        c->pairs[label * c->n + (uint32_t)predicted] += (uint32_t)one;
+    c->hits += o->class == (int32_t)label ? one : 0;
+    if (c->pairs && o->class >= 0 && (uint32_t)o->class < c->n)
+        c->pairs[label * c->n + (uint32_t)o->class] += (uint32_t)one;
+    if (o->rank)
+        add_rank(&c->ranks, o->rank, o->score, sign);
 }
 
 int cohort_add(struct cohort *c, const struct outcome *o, double truth, uint64_t labelled_ns, int sign,
@@ -74,6 +106,8 @@ int cohort_add(struct cohort *c, const struct outcome *o, double truth, uint64_t
     uint64_t one = (uint64_t)(int64_t)sign; // minus one by wrapping
     bool is_score = o->kind != OUTCOME_CLASS && o->score >= 0 && o->score <= 1 && (truth == 0 || truth == 1);
     int rc = is_score ? need_binary(c, e) : 0;
+    if (!rc && o->kind == OUTCOME_NUMBER)
+        rc = need_sizes(c, e);
     if (!rc && o->kind == OUTCOME_CLASS)
         rc = need_classes(&c->classes, o->n_classes, e);
     if (rc)
@@ -84,10 +118,11 @@ int cohort_add(struct cohort *c, const struct outcome *o, double truth, uint64_t
         quality_add(c->binary, o->score, truth == 1, 0.5, sign);
     if (o->kind == OUTCOME_NUMBER) {
         quality_error_add(&c->errors, o->score, truth, sign);
+        add_size(c->sizes, fabs(o->score - truth), sign);
         c->not_binary += is_score ? 0 : one;
     }
     if (o->kind == OUTCOME_CLASS)
-        add_class(&c->classes, o->class, truth, one);
+        add_class(&c->classes, o, truth, sign);
     return 0;
 }
 
@@ -98,6 +133,11 @@ static int merge_classes(struct class_counts *into, const struct class_counts *f
         return rc;
     into->labelled += from->labelled;
     into->hits += from->hits;
+    into->ranks.n += from->ranks.n;
+    into->ranks.log_loss += from->ranks.log_loss;
+    into->ranks.log_loss2 += from->ranks.log_loss2;
+    for (int i = 0; i < COHORT_RANKS; i++)
+        into->ranks.by_rank[i] += from->ranks.by_rank[i];
     for (uint32_t i = 0; into->pairs && from->pairs && i < from->n; i++)
         for (uint32_t k = 0; k < from->n; k++)
             into->pairs[i * into->n + k] += from->pairs[i * from->n + k];
@@ -107,6 +147,8 @@ static int merge_classes(struct class_counts *into, const struct class_counts *f
 int cohort_merge(struct cohort *into, const struct cohort *from, struct err *e)
 {
     int rc = from->binary ? need_binary(into, e) : 0;
+    if (!rc && from->sizes)
+        rc = need_sizes(into, e);
     if (!rc)
         rc = merge_classes(&into->classes, &from->classes, e);
     if (rc)
@@ -116,10 +158,9 @@ int cohort_merge(struct cohort *into, const struct cohort *from, struct err *e)
     into->not_binary += from->not_binary;
     if (from->binary)
         quality_merge(into->binary, from->binary);
-    into->errors.n += from->errors.n;
-    into->errors.sum += from->errors.sum;
-    into->errors.absolute += from->errors.absolute;
-    into->errors.squares += from->errors.squares;
+    quality_error_merge(&into->errors, &from->errors);
+    for (int i = 0; from->sizes && i < COHORT_SIZES; i++)
+        into->sizes[i] += from->sizes[i];
     for (int i = 0; i < COHORT_DELAYS; i++)
         into->delays[i] += from->delays[i];
     return 0;

@@ -9,14 +9,20 @@
 #include "base/buf.h"
 #include "monitor/join.h"
 #include "monitor/quality.h"
+#include "monitor/sketch.h"
 
-enum { COHORT_CLASSES_MAX = 100, COHORT_DELAYS = 24 };
+enum { COHORT_CLASSES_MAX = 100, COHORT_DELAYS = 24, COHORT_RANKS = 5, COHORT_SIZES = SKETCH_BUCKETS + 1 };
 
 // Several classes: [label * n + predicted], both below n.
 struct class_counts {
     uint32_t n;
     uint64_t labelled, hits;
     uint32_t *pairs; // NULL over COHORT_CLASSES_MAX classes: hits alone
+    // Of those whose probabilities were still known when the label came
+    struct class_ranks {
+        uint64_t n, by_rank[COHORT_RANKS]; // [i]: the label was the (i + 1)th most likely class
+        double log_loss, log_loss2;        // sum, and sum of squares
+    } ranks;
 };
 
 struct cohort {
@@ -25,6 +31,7 @@ struct cohort {
     uint64_t not_binary;          // of numbers: labels or scores that are no probabilities
     struct quality *binary;       // NULL before the first
     struct quality_errors errors;
+    uint32_t *sizes; // (COHORT_SIZES) of errors: [0] zeros, then by sketch_bucket; NULL before the first
     struct class_counts classes;
     uint64_t delays[COHORT_DELAYS]; // of labels: [0] below 1 s, [i] below 2^i s, the last one all above
 };
@@ -42,14 +49,17 @@ const char *cohort_task(const struct cohort *c);
 struct cohort_metric {
     const char *name;
     double value, low, high;
+    uint64_t k, n; // of a share: what it is of; else 0
 };
 enum { COHORT_METRICS_MAX = 9 };
 #define COHORT_METRIC_NAMES                                                                                  \
     "accuracy, precision, recall, specificity, f1, auc, log_loss, brier, calibration_error, mae, rmse, "     \
-    "bias, macro_precision, macro_recall, macro_f1"
+    "bias, median_error, error_p90, quantile_loss_10, quantile_loss_90, top_2_accuracy, top_3_accuracy, "    \
+    "top_5_accuracy, macro_precision, macro_recall, macro_f1"
 bool cohort_metric_is_known(struct str name); // one of them
 unsigned cohort_metrics(const struct cohort *c, struct cohort_metric ret[COHORT_METRICS_MAX]);
 // Appends members, without braces: "predicted", "labelled", "coverage", "task", "metrics":{…}, …
-// detail: also confusion, calibration, delays. names (n_names): of classes; may be NULL.
+// detail: also confusion, calibration, delays, and intervals of shares that hold at every look. names
+// (n_names): of classes; may be NULL.
 void cohort_put(const struct cohort *c, bool detail, const struct str *names, uint32_t n_names,
                 struct buf *out);

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-static const double Z = 1.959963984540054, ALPHA = 0.05;
+static const double Z = 1.959963984540054, ALPHA = 0.05, T_OPT = 1000; // T_OPT: labels, where it is tightest
 
 static void put_number(double v, struct buf *out)
 {
@@ -24,7 +24,7 @@ struct list {
 
 static void put_metric(const char *name, double value, double low, double high, struct list *out)
 {
-    *out->at++ = (struct cohort_metric){name, value, low, high};
+    *out->at++ = (struct cohort_metric){name, value, low, high, 0, 0};
 }
 
 static void put_share(const char *name, double value, uint64_t k, uint64_t n, struct list *out)
@@ -32,7 +32,7 @@ static void put_share(const char *name, double value, uint64_t k, uint64_t n, st
     double lo = nan(""), hi = nan("");
     if (n)
         stats_wilson((double)k, (double)n, Z, &lo, &hi);
-    put_metric(name, value, lo, hi, out);
+    *out->at++ = (struct cohort_metric){name, value, lo, hi, k, n};
 }
 
 // sum, and sum of squares, of n values.
@@ -40,8 +40,9 @@ static void put_mean(const char *name, double sum, double squares, uint64_t coun
 {
     double n = (double)count, mean = n > 0 ? sum / n : nan(""),
            deviation = sqrt(fmax(0, squares / n - mean * mean)),
-           margin = count > 1 ? deviation * stats_asymp_margin(n, ALPHA, stats_asymp_rho2(1000, ALPHA), false)
-                              : nan("");
+           margin = count > 1
+                        ? deviation * stats_asymp_margin(n, ALPHA, stats_asymp_rho2(T_OPT, ALPHA), false)
+                        : nan("");
     put_metric(name, mean, mean - margin, mean + margin, out);
 }
 
@@ -63,11 +64,55 @@ static void put_binary(const struct quality *q, struct list *out)
     put_metric("calibration_error", quality_calibration_error(q), nan(""), nan(""), out);
 }
 
-static void put_regression(const struct quality_errors *r, struct list *out)
+// The q-quantile of the absolute errors, within a percent of it.
+static double error_quantile(const struct cohort *c, double q)
 {
+    uint64_t n = 0, seen = 0;
+    for (int i = 0; c->sizes && i < COHORT_SIZES; i++)
+        n += c->sizes[i];
+    uint64_t rank = (uint64_t)(q * (double)n);
+    for (int i = 0; n && i < COHORT_SIZES; i++) {
+        seen += c->sizes[i];
+        if (seen > rank)
+            return i ? sketch_middle(i - 1) : 0;
+    }
+    return nan("");
+}
+
+static void put_quantile_loss(const char *name, const struct quality_errors *r, double q, struct list *out)
+{
+    double squares, n = (double)r->n, mean = quality_quantile_loss(r, q, &squares);
+    put_mean(name, mean * n, squares * n, r->n, out);
+}
+
+static void put_regression(const struct cohort *c, struct list *out)
+{
+    const struct quality_errors *r = &c->errors;
     put_mean("mae", r->absolute, r->squares, r->n, out);
     put_metric("rmse", sqrt(fmax(0, r->squares / (double)r->n)), nan(""), nan(""), out);
     put_mean("bias", r->sum, r->squares, r->n, out);
+    put_metric("median_error", error_quantile(c, 0.5), nan(""), nan(""), out);
+    put_metric("error_p90", error_quantile(c, 0.9), nan(""), nan(""), out);
+    put_quantile_loss("quantile_loss_10", r, 0.1, out);
+    put_quantile_loss("quantile_loss_90", r, 0.9, out);
+}
+
+// A share of the first k that has as many classes below it says nothing.
+static void put_classes(const struct class_counts *c, struct list *out)
+{
+    static const char *const TOP[COHORT_RANKS] = {NULL, "top_2_accuracy", "top_3_accuracy", NULL,
+                                                  "top_5_accuracy"};
+    const struct class_ranks *r = &c->ranks;
+    uint64_t within = 0;
+    put_share("accuracy", (double)c->hits / (double)c->labelled, c->hits, c->labelled, out);
+    if (r->n == 0)
+        return;
+    put_mean("log_loss", r->log_loss, r->log_loss2, r->n, out);
+    for (uint32_t i = 0; i < COHORT_RANKS; i++) {
+        within += r->by_rank[i];
+        if (TOP[i] && i + 1 < c->n)
+            put_share(TOP[i], (double)within / (double)r->n, within, r->n, out);
+    }
 }
 
 // Means over the classes that were labelled or predicted; a share without a denominator is 0 in them.
@@ -98,10 +143,9 @@ unsigned cohort_metrics(const struct cohort *c, struct cohort_metric ret[COHORT_
     if (strcmp(task, "binary") == 0)
         put_binary(c->binary, &list);
     else if (strcmp(task, "classes") == 0)
-        put_share("accuracy", (double)c->classes.hits / (double)c->classes.labelled, c->classes.hits,
-                  c->classes.labelled, &list);
+        put_classes(&c->classes, &list);
     else if (c->errors.n)
-        put_regression(&c->errors, &list);
+        put_regression(c, &list);
     if (strcmp(task, "classes") == 0 && c->classes.pairs)
         put_macro(&c->classes, &list);
     return (unsigned)(list.at - ret);
@@ -120,7 +164,18 @@ bool cohort_metric_is_known(struct str name)
     return false;
 }
 
-static void put_metrics(const struct cohort *c, struct buf *out)
+// Wilson's is for one look; who looks again and again needs one that holds at all of them.
+static void put_always(const struct cohort_metric *m, struct buf *out)
+{
+    double lo, hi;
+    stats_bernoulli_interval((double)m->k, (double)m->n, ALPHA, T_OPT, &lo, &hi);
+    buf_puts(out, ",\"always_low\":");
+    put_number(lo, out);
+    buf_puts(out, ",\"always_high\":");
+    put_number(hi, out);
+}
+
+static void put_metrics(const struct cohort *c, bool detail, struct buf *out)
 {
     struct cohort_metric list[COHORT_METRICS_MAX];
     unsigned n = cohort_metrics(c, list);
@@ -133,6 +188,8 @@ static void put_metrics(const struct cohort *c, struct buf *out)
             buf_puts(out, ",\"high\":");
             put_number(list[i].high, out);
         }
+        if (detail && list[i].n)
+            put_always(&list[i], out);
         buf_putc(out, '}');
     }
 }
@@ -202,8 +259,10 @@ void cohort_put(const struct cohort *c, bool detail, const struct str *names, ui
                (unsigned long long)c->labelled);
     put_number(c->predicted ? fmin(1, (double)c->labelled / (double)c->predicted) : nan(""), out);
     buf_printf(out, ",\"task\":\"%s\",\"metrics\":{", task);
-    put_metrics(c, out);
+    put_metrics(c, detail, out);
     buf_putc(out, '}');
+    if (has_classes && c->classes.ranks.n != c->labelled)
+        buf_printf(out, ",\"with_probabilities\":%llu", (unsigned long long)c->classes.ranks.n);
     if (!detail)
         return;
     if (is_binary)

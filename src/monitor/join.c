@@ -120,6 +120,12 @@ static void evict(struct join *j, uint32_t index)
     j->counts.evicted_labels += r->state == JOIN_WAITING;
 }
 
+const struct join_row *join_oldest(const struct join *j)
+{
+    const struct join_row *r = &j->rows[(j->newest + 1) % j->capacity];
+    return r->state ? r : NULL;
+}
+
 struct join_row *join_add(struct join *j, const uint8_t id[16], uint32_t row, enum join_state state)
 {
     j->newest = (j->newest + 1) % j->capacity;

@@ -13,16 +13,17 @@
 enum outcome_kind {
     OUTCOME_NUMBER, // one number: of a regression, or the probability of true
     OUTCOME_PAIR,   // the probability of the second of two classes
-    OUTCOME_CLASS,  // one of n_classes; score: its probability, or NaN
+    OUTCOME_CLASS,  // one of n_classes; score is NaN where it has no probability
 };
 
 struct outcome {
     uint64_t deployment, wall_ns; // of the prediction
-    double score;
+    double score;                 // OUTCOME_CLASS: of the class, once it is judged of the true one
     int32_t class;
     uint32_t n_classes, version;
     uint8_t arm, kind;          // kind: enum outcome_kind
     uint16_t weight_bp, bucket; // of the arm that a rollout drew, and of the request's key; 0: not known
+    uint8_t rank; // OUTCOME_CLASS, judged: of the true class (odds.h), 1 is the best; 0: not known
 };
 
 enum label_kind { LABEL_NUMBER, LABEL_TEXT };
@@ -46,6 +47,8 @@ struct join_row {
     uint32_t row;
     uint32_t next; // in its chain
     uint8_t state;
+    uint8_t odds_size;      // bytes of each of its probabilities
+    uint32_t odds;          // their place in odds.h; 0: none
     struct outcome outcome; // not while WAITING
     struct label label;     // not while PREDICTED
     double truth;           // JUDGED: the label as a number or the index of a class
@@ -66,6 +69,8 @@ void join_free(struct join *j); // NULL is fine
 // many join_add takes as long as they would have: 50 ms after half a million.
 struct join_row *join_find(struct join *j, const uint8_t id[16], uint32_t row);
 bool join_has_labels(const struct join *j); // a row that is WAITING or JUDGED
+// The row that the next join_add makes go; NULL: none.
+const struct join_row *join_oldest(const struct join *j);
 // A zeroed row, which must not be there; the oldest goes where the table is full.
 struct join_row *join_add(struct join *j, const uint8_t id[16], uint32_t row, enum join_state state);
 void join_set_state(struct join *j, struct join_row *r, enum join_state state);

@@ -131,4 +131,24 @@ void quality_error_add(struct quality_errors *e, double predicted, double truth,
     e->sum += sign * error;
     e->absolute += sign * fabs(error);
     e->squares += sign * error * error;
+    e->over_squares += error > 0 ? sign * error * error : 0;
+}
+
+void quality_error_merge(struct quality_errors *into, const struct quality_errors *from)
+{
+    into->n += from->n;
+    into->sum += from->sum;
+    into->absolute += from->absolute;
+    into->squares += from->squares;
+    into->over_squares += from->over_squares;
+}
+
+double quality_quantile_loss(const struct quality_errors *e, double q, double *ret_squares)
+{
+    double n = (double)e->n, over = (e->absolute + e->sum) / 2, under = (e->absolute - e->sum) / 2;
+    *ret_squares = nan("");
+    if (e->n == 0)
+        return nan("");
+    *ret_squares = ((1 - q) * (1 - q) * e->over_squares + q * q * (e->squares - e->over_squares)) / n;
+    return ((1 - q) * over + q * under) / n;
 }

@@ -40,6 +40,11 @@ double quality_auc_error(double auc, double n1, double n0);
 struct quality_errors {
     uint64_t n;
     double sum, absolute, squares;
+    double over_squares; // of those above 0
 };
 
 void quality_error_add(struct quality_errors *e, double predicted, double truth, int sign);
+void quality_error_merge(struct quality_errors *into, const struct quality_errors *from);
+// Loss of a prediction that is meant to be the q-quantile (pinball loss), mean, and mean of its squares; NaN
+// without any.
+double quality_quantile_loss(const struct quality_errors *e, double q, double *ret_squares);

@@ -15,6 +15,10 @@ enum labels_kind {
     LABELS_PREDICTED,   // label_bits rows more were predicted in the hour that begins at predicted_ns
 };
 
+// outcome_kind: enum outcome_kind in its low half; above that the rank of the true class, 0 as in older
+// files: not known. score: of several classes with a rank the probability of the true one.
+enum { LABELS_OUTCOME_MASK = 15, LABELS_RANK_SHIFT = 4 };
+
 struct labels_entry {
     uint32_t crc; // CRC-32C of what follows
     uint8_t kind, arm, outcome_kind, label_kind;

@@ -116,6 +116,24 @@ static struct cohort *cohort_of(struct judge *j, const struct outcome *o, struct
     return c;
 }
 
+struct join_row *quality_row(const struct judge *j, const uint8_t id[16], uint32_t row)
+{
+    struct join_row *r = join_find(j->join, id, row);
+    return r ? r : join_find(j->labelled, id, row);
+}
+
+struct join_row *quality_row_add(struct judge *j, const uint8_t id[16], uint32_t row, enum join_state state)
+{
+    const struct join_row *oldest = join_oldest(j->join);
+    if (oldest && oldest->state == JOIN_JUDGED) {
+        struct join_row *to = join_add(j->labelled, oldest->id, oldest->row, JOIN_JUDGED);
+        to->outcome = oldest->outcome;
+        to->label = oldest->label;
+        to->truth = oldest->truth;
+    }
+    return join_add(j->join, id, row, state);
+}
+
 int quality_count_label(struct judge *j, const struct join_row *row, int sign, struct err *e)
 {
     struct subject *s;
@@ -137,7 +155,7 @@ static struct labels_entry entry_of(const struct join_row *r)
     if (waits)
         return x;
     x.arm = r->outcome.arm;
-    x.outcome_kind = r->outcome.kind;
+    x.outcome_kind = (uint8_t)(r->outcome.kind | r->outcome.rank << LABELS_RANK_SHIFT);
     x.version = r->outcome.version;
     x.deployment = r->outcome.deployment;
     x.predicted_ns = r->outcome.wall_ns;
@@ -154,6 +172,17 @@ static int tell(struct judge *j, const struct join_row *r, struct err *e)
     return labels_append(j->labels, &x, e);
 }
 
+// What the prediction thought of the class that is now said to be true, as far as that is still known.
+static void weigh(const struct judge *j, struct join_row *r)
+{
+    struct outcome *o = &r->outcome;
+    const void *p = odds_get(j->odds, r->odds, (size_t)o->n_classes * r->odds_size);
+    if (o->kind != OUTCOME_CLASS)
+        return;
+    o->score = nan("");
+    o->rank = p ? (uint8_t)odds_rank(p, r->odds_size, o->n_classes, (uint32_t)r->truth, &o->score) : 0;
+}
+
 // A row that was PREDICTED, or is JUDGED, gets this label; all or nothing.
 static int judge_row(struct judge *j, struct join_row *r, const struct label *label, double truth,
                      struct err *e)
@@ -162,6 +191,7 @@ static int judge_row(struct judge *j, struct join_row *r, const struct label *la
     struct err ignored;
     r->label = *label;
     r->truth = truth;
+    weigh(j, r);
     int rc = quality_count_label(j, r, 1, e);
     if (!rc) {
         join_set_state(j->join, r, JOIN_JUDGED);
@@ -171,6 +201,7 @@ static int judge_row(struct judge *j, struct join_row *r, const struct label *la
     }
     if (rc) {
         join_set_state(j->join, r, before.state);
+        r->outcome = before.outcome;
         r->label = before.label;
         r->truth = before.truth;
         return rc;
@@ -204,23 +235,34 @@ static int label_waits(struct judge *j, const uint8_t id[16], uint32_t row, cons
     if (rc)
         return rc;
     if (!r)
-        r = join_add(j->join, id, row, JOIN_WAITING);
+        r = quality_row_add(j, id, row, JOIN_WAITING);
     r->label = *label;
+    return 0;
+}
+
+// What the label means to the outcome, if it does.
+static int truth_of(struct monitor *m, const struct outcome *o, const struct label *label, struct str model,
+                    double *ret, struct err *e)
+{
+    const struct version *v = quality_version(m->models, o->deployment);
+    if (!v)
+        return err_set(e, ERR_UNKNOWN_VERSION, "the version that predicted this is not served any more");
+    if (model.n && !str_eq(model, str_of(v->model)))
+        return err_set(e, ERR_CONFLICT, "this is a prediction of model '%s'", v->model);
+    *ret = outcome_truth(v, o, label);
+    if (!cohort_takes(o, *ret))
+        return err_set(e, ERR_INVALID, "the label is none that version %u of '%s' could predict", v->version,
+                       v->model);
     return 0;
 }
 
 static int label_known(struct monitor *m, struct join_row *r, const struct label *label, struct str model,
                        enum quality_verdict *ret, struct err *e)
 {
-    const struct version *v = quality_version(m->models, r->outcome.deployment);
-    if (!v)
-        return err_set(e, ERR_UNKNOWN_VERSION, "the version that predicted this is not served any more");
-    if (model.n && !str_eq(model, str_of(v->model)))
-        return err_set(e, ERR_CONFLICT, "this is a prediction of model '%s'", v->model);
-    double truth = outcome_truth(v, &r->outcome, label);
-    if (!cohort_takes(&r->outcome, truth))
-        return err_set(e, ERR_INVALID, "the label is none that version %u of '%s' could predict", v->version,
-                       v->model);
+    double truth;
+    int rc = truth_of(m, &r->outcome, label, model, &truth, e);
+    if (rc)
+        return rc;
     *ret = r->state == JOIN_PREDICTED ? QUALITY_JOINED : QUALITY_CORRECTED;
     if (r->state == JOIN_JUDGED && truth == r->truth) {
         *ret = QUALITY_UNCHANGED;
@@ -235,11 +277,21 @@ int quality_label(struct monitor *m, const uint8_t id[16], uint32_t row, const s
     struct judge *j = m->judge;
     if (!j->labels)
         return err_set(e, ERR_UNAVAILABLE, "the log of feedback cannot be written yet; retry");
-    struct join_row *r = join_find(j->join, id, row);
+    struct join_row *r = quality_row(j, id, row);
     if (r && r->state != JOIN_WAITING)
         return label_known(m, r, label, model, ret, e);
     *ret = r && label_equals(&r->label, label) ? QUALITY_UNCHANGED : QUALITY_WAITING;
     return *ret == QUALITY_UNCHANGED ? 0 : label_waits(j, id, row, label, r, e);
+}
+
+// For the label that comes; a class alone has none.
+static void keep_odds(struct judge *j, const struct outcomes *from, uint32_t row, struct join_row *r)
+{
+    if (r->outcome.kind != OUTCOME_CLASS || from->width < 2)
+        return;
+    r->odds_size = (uint8_t)dtype_size(from->t.dtype);
+    size_t bytes = (size_t)from->width * r->odds_size;
+    r->odds = odds_put(j->odds, (const char *)from->t.data + row * bytes, bytes);
 }
 
 int quality_commit(struct monitor *m, struct err *e)
@@ -267,26 +319,32 @@ static void predicted(struct judge *j, const struct outcome *o)
         s->untold[c - s->cohorts]++;
 }
 
-static void take_row(struct monitor *m, const struct version *v, const uint8_t id[16], uint32_t row,
-                     const struct outcome *o)
+// A label that waited, now that its prediction is known.
+static void judge_waiting(struct judge *j, const struct version *v, struct join_row *r)
+{
+    struct err e;
+    struct label label = r->label;
+    double truth = outcome_truth(v, &r->outcome, &label);
+    join_set_state(j->join, r, JOIN_PREDICTED);
+    if (!cohort_takes(&r->outcome, truth) || judge_row(j, r, &label, truth, &e))
+        j->unusable++;
+}
+
+static void take_row(struct monitor *m, const struct version *v, const uint8_t id[16],
+                     const struct outcomes *from, uint32_t row, const struct outcome *o)
 {
     struct judge *j = m->judge;
-    struct err e;
     // Without a label there is nothing to find: the look, which misses the cache, is spared.
     struct join_row *r = join_has_labels(j->join) ? join_find(j->join, id, row) : NULL;
     if (r && r->state != JOIN_WAITING)
         return; // it comes a second time, from a ring that the monitor before had read
     predicted(j, o);
     if (!r)
-        r = join_add(j->join, id, row, JOIN_PREDICTED);
+        r = quality_row_add(j, id, row, JOIN_PREDICTED);
     r->outcome = *o;
-    if (r->state == JOIN_PREDICTED)
-        return;
-    join_set_state(j->join, r, JOIN_PREDICTED);
-    struct label label = r->label;
-    double truth = outcome_truth(v, o, &label);
-    if (!cohort_takes(o, truth) || judge_row(j, r, &label, truth, &e))
-        j->unusable++;
+    keep_odds(j, from, row, r);
+    if (r->state == JOIN_WAITING)
+        judge_waiting(j, v, r);
 }
 
 void quality_record(struct monitor *m, const struct record *r)
@@ -303,7 +361,7 @@ void quality_record(struct monitor *m, const struct record *r)
     }
     for (uint32_t i = 0; i < o.rows; i++) {
         if (outcome_at(&o, i, &one))
-            take_row(m, v, h->id, i, &one);
+            take_row(m, v, h->id, &o, i, &one);
         else
             m->judge->unreadable++;
     }
@@ -338,6 +396,10 @@ int quality_open(struct monitor *m, struct err *e)
     int rc = label_news_open(m, e);
     if (!rc)
         rc = join_new(QUALITY_JOIN_ROWS, &m->judge->join, e);
+    if (!rc)
+        rc = join_new(QUALITY_LABELLED_ROWS, &m->judge->labelled, e);
+    if (!rc)
+        rc = odds_new(QUALITY_ODDS_BYTES, &m->judge->odds, e);
     m->judge->news = m->label_news;
     if (!rc)
         try_open(m);
@@ -404,6 +466,8 @@ void quality_close(struct monitor *m)
     labels_close(j->labels);
     quality_forget(j);
     join_free(j->join);
+    join_free(j->labelled);
+    odds_free(j->odds);
     buf_done(&j->gauges);
     free(j);
     m->judge = NULL;

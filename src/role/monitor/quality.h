@@ -16,6 +16,8 @@ struct judge;
 
 enum {
     QUALITY_JOIN_ROWS = 1 << 19,
+    QUALITY_LABELLED_ROWS = 1 << 18, // and of those that are judged, so many more
+    QUALITY_ODDS_BYTES = 32 << 20,
     QUALITY_COHORTS = 72,       // of a subject, an hour each; those before are one
     QUALITY_COHORTS_ALL = 4096, // of all subjects
     QUALITY_SUBJECTS = 512,     // versions in an arm

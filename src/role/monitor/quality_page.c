@@ -67,14 +67,16 @@ static int put_subject(const struct subject *s, const struct version *v, uint64_
 
 static void put_join(const struct judge *j, struct buf *out)
 {
-    struct join_counts n;
+    struct join_counts n, left;
     join_count(j->join, &n);
+    join_count(j->labelled, &left);
     size_t counters = 0;
     for (unsigned i = 0; i < j->n_subjects; i++) {
         counters += sizeof *j->subjects[i];
         for (uint32_t k = 0; k < j->subjects[i]->n; k++) {
             const struct cohort *c = &j->subjects[i]->cohorts[k];
             counters += c->binary ? sizeof *c->binary : 0;
+            counters += c->sizes ? COHORT_SIZES * sizeof *c->sizes : 0;
             counters += c->classes.pairs ? (size_t)c->classes.n * c->classes.n * sizeof *c->classes.pairs : 0;
         }
     }
@@ -83,8 +85,9 @@ static void put_join(const struct judge *j, struct buf *out)
         "\"join\":{\"rows\":%llu,\"capacity\":%llu,\"bytes\":%llu,\"counter_bytes\":%zu,\"labelled\":%llu,"
         "\"waiting\":%llu,\"forgotten_predictions\":%llu,\"forgotten_labels\":%llu,\"unusable_labels\":%"
         "llu,\"unreadable_rows\":%llu,\"damaged_entries\":%llu}",
-        (unsigned long long)n.rows, (unsigned long long)n.capacity, (unsigned long long)n.bytes, counters,
-        (unsigned long long)n.judged, (unsigned long long)n.waiting,
+        (unsigned long long)n.rows, (unsigned long long)n.capacity,
+        (unsigned long long)(n.bytes + left.bytes + odds_bytes(j->odds)), counters,
+        (unsigned long long)(n.judged + left.judged), (unsigned long long)n.waiting,
         (unsigned long long)n.evicted_predictions, (unsigned long long)n.evicted_labels,
         (unsigned long long)j->unusable, (unsigned long long)j->unreadable, (unsigned long long)j->damaged);
 }

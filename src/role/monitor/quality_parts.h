@@ -3,6 +3,7 @@
 #pragma once
 
 #include "monitor/cohort.h"
+#include "monitor/odds.h"
 #include "role/monitor/label_news.h"
 #include "role/monitor/labels.h"
 #include "role/monitor/quality.h"
@@ -32,6 +33,9 @@ enum { QUALITY_SUMS = 256 };
 struct judge {
     struct labels *labels; // NULL: not open
     struct join *join;
+    struct join
+        *labelled;     // JUDGED rows that had to leave the join: a label that comes again is known to be one
+    struct odds *odds; // of the join's rows
     struct subject *subjects[QUALITY_SUBJECTS];
     unsigned n_subjects, n_cohorts;
     uint64_t clock;                         // for `used`
@@ -48,6 +52,9 @@ struct judge {
 struct subject *quality_subject(struct judge *j, uint64_t deployment, uint32_t version, uint8_t arm);
 // Its cohort of a time; older where the hour is not kept any more.
 struct cohort *quality_cohort(struct subject *s, uint64_t wall_ns);
+// A row of the join, or of those that left it; NULL. And one more, as join_add has it.
+struct join_row *quality_row(const struct judge *j, const uint8_t id[16], uint32_t row);
+struct join_row *quality_row_add(struct judge *j, const uint8_t id[16], uint32_t row, enum join_state state);
 // One row's label counted; sign -1 takes it back.
 int quality_count_label(struct judge *j, const struct join_row *row, int sign, struct err *e) ERR_CHECKED;
 

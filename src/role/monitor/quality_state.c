@@ -2,7 +2,10 @@
 // The snapshot: state/feedback/quality, what followed from all entries of the log up to a number. Entries
 // before it that are still there only say which ids have which label; those behind it are counted as well.
 //
-//   "SLIPQ1\0\0" | u64 seq | u64 n | n times: subject without its cohorts | cohorts … | u32 crc32c
+//   "SLIPQ2\0\0" | u64 seq | u64 n | n times: subject without its cohorts | cohorts … | u32 crc32c
+//
+// A cohort: struct kept_cohort | struct kept_more | counters of a binary task | pairs of classes | sizes of
+// errors. In files of older builds, "SLIPQ1", there is no struct kept_more.
 #include "base/buf.h"
 #include "base/crc32c.h"
 #include "os/file.h"
@@ -15,7 +18,7 @@
 #include <unistd.h>
 
 enum { SNAPSHOT_BYTES_MAX = 256 << 20, CLASS_BYTES = sizeof(uint32_t) };
-static const char MAGIC[8] = "SLIPQ1";
+static const char MAGIC[8] = "SLIPQ2", OLDER_MAGIC[8] = "SLIPQ1";
 
 struct kept_subject {
     uint64_t deployment;
@@ -25,9 +28,18 @@ struct kept_subject {
 struct kept_cohort {
     int64_t hour;
     uint64_t predicted, labelled, not_binary, class_labelled, class_hits;
-    struct quality_errors errors;
+    struct {
+        uint64_t n;
+        double sum, absolute, squares;
+    } errors;
     uint64_t delays[COHORT_DELAYS];
     uint32_t has_binary, n_classes, n_pairs, zero;
+};
+
+struct kept_more {
+    double over_squares;
+    struct class_ranks ranks;
+    uint32_t n_sizes, zero; // n_sizes: 0 or COHORT_SIZES
 };
 
 static void put_cohort(const struct cohort *c, struct buf *out)
@@ -39,15 +51,19 @@ static void put_cohort(const struct cohort *c, struct buf *out)
                             .not_binary = c->not_binary,
                             .class_labelled = k->labelled,
                             .class_hits = k->hits,
-                            .errors = c->errors,
+                            .errors = {c->errors.n, c->errors.sum, c->errors.absolute, c->errors.squares},
                             .has_binary = c->binary != NULL,
                             .n_classes = k->n,
                             .n_pairs = k->pairs ? k->n * k->n : 0};
+    struct kept_more more = {
+        .over_squares = c->errors.over_squares, .ranks = k->ranks, .n_sizes = c->sizes ? COHORT_SIZES : 0};
     memcpy(x.delays, c->delays, sizeof x.delays);
     buf_put(out, &x, sizeof x);
+    buf_put(out, &more, sizeof more);
     if (c->binary)
         buf_put(out, c->binary, sizeof *c->binary);
     buf_put(out, k->pairs, (size_t)x.n_pairs * CLASS_BYTES);
+    buf_put(out, c->sizes, (size_t)more.n_sizes * CLASS_BYTES);
 }
 
 static int write_snapshot(int dir_fd, const struct buf *b, struct err *e)
@@ -101,41 +117,50 @@ static bool take(struct str *from, void *to, size_t n)
     return true;
 }
 
-static bool take_cohort(struct str *from, struct cohort *c)
+static bool take_cells(struct str *from, uint32_t n, uint32_t **ret)
+{
+    *ret = n ? calloc(n, CLASS_BYTES) : NULL;
+    return !n || (*ret && take(from, *ret, (size_t)n * CLASS_BYTES));
+}
+
+static bool take_cohort(struct str *from, bool is_older, struct cohort *c)
 {
     struct kept_cohort x;
-    if (!take(from, &x, sizeof x) || x.n_classes > (1u << 30) ||
+    struct kept_more more = {0};
+    if (!take(from, &x, sizeof x) || (!is_older && !take(from, &more, sizeof more)) ||
+        (more.n_sizes && more.n_sizes != COHORT_SIZES) || x.n_classes > (1u << 30) ||
         (x.n_pairs && (x.n_classes > COHORT_CLASSES_MAX || x.n_pairs != x.n_classes * x.n_classes)))
         return false;
-    *c = (struct cohort){.hour = x.hour,
-                         .predicted = x.predicted,
-                         .labelled = x.labelled,
-                         .not_binary = x.not_binary,
-                         .errors = x.errors,
-                         .classes = {x.n_classes, x.class_labelled, x.class_hits, NULL}};
+    *c = (struct cohort){
+        .hour = x.hour,
+        .predicted = x.predicted,
+        .labelled = x.labelled,
+        .not_binary = x.not_binary,
+        .errors = {x.errors.n, x.errors.sum, x.errors.absolute, x.errors.squares, more.over_squares},
+        .classes = {x.n_classes, x.class_labelled, x.class_hits, NULL, more.ranks}};
     memcpy(c->delays, x.delays, sizeof c->delays);
     if (x.has_binary)
         c->binary = malloc(sizeof *c->binary);
-    if (x.n_pairs)
-        c->classes.pairs = calloc(x.n_pairs, CLASS_BYTES);
     return (!x.has_binary || (c->binary && take(from, c->binary, sizeof *c->binary))) &&
-           (!x.n_pairs || (c->classes.pairs && take(from, c->classes.pairs, x.n_pairs * CLASS_BYTES)));
+           take_cells(from, x.n_pairs, &c->classes.pairs) && take_cells(from, more.n_sizes, &c->sizes);
 }
 
 static bool take_all(struct judge *j, struct str from)
 {
     char magic[sizeof MAGIC];
     uint64_t n;
-    bool good = take(&from, magic, sizeof magic) && memcmp(magic, MAGIC, sizeof magic) == 0 &&
-                take(&from, &j->snapshot_seq, 8) && take(&from, &n, 8) && n <= QUALITY_SUBJECTS;
+    bool good = take(&from, magic, sizeof magic);
+    bool is_older = good && memcmp(magic, OLDER_MAGIC, sizeof magic) == 0;
+    good = good && (is_older || memcmp(magic, MAGIC, sizeof magic) == 0) &&
+           take(&from, &j->snapshot_seq, 8) && take(&from, &n, 8) && n <= QUALITY_SUBJECTS;
     for (uint64_t i = 0; good && i < n; i++) {
         struct kept_subject x;
         struct subject *s = NULL;
         good = take(&from, &x, sizeof x) && x.n <= QUALITY_COHORTS &&
                (s = quality_subject(j, x.deployment, x.version, (uint8_t)x.arm)) && s->n == 0 &&
-               take_cohort(&from, &s->older);
+               take_cohort(&from, is_older, &s->older);
         for (uint32_t k = 0; good && k < x.n; k++) {
-            good = take_cohort(&from, &s->cohorts[k]);
+            good = take_cohort(&from, is_older, &s->cohorts[k]);
             s->n++;
             j->n_cohorts++;
         }
@@ -171,11 +196,11 @@ static int read_snapshot(struct judge *j, struct err *e)
 static void visit_judged(struct judge *j, const struct labels_entry *x, bool counts)
 {
     struct err ignored;
-    struct join_row *r = join_find(j->join, x->id, x->row);
+    struct join_row *r = quality_row(j, x->id, x->row);
     if (r && r->state == JOIN_JUDGED && counts && quality_count_label(j, r, -1, &ignored))
         j->unusable++;
     if (!r)
-        r = join_add(j->join, x->id, x->row, JOIN_JUDGED);
+        r = quality_row_add(j, x->id, x->row, JOIN_JUDGED);
     join_set_state(j->join, r, JOIN_JUDGED);
     r->outcome = (struct outcome){.deployment = x->deployment,
                                   .wall_ns = x->predicted_ns,
@@ -184,7 +209,8 @@ static void visit_judged(struct judge *j, const struct labels_entry *x, bool cou
                                   .n_classes = x->n_classes,
                                   .version = x->version,
                                   .arm = x->arm,
-                                  .kind = x->outcome_kind};
+                                  .kind = x->outcome_kind & LABELS_OUTCOME_MASK,
+                                  .rank = x->outcome_kind >> LABELS_RANK_SHIFT};
     r->truth = x->truth;
     r->label = (struct label){.wall_ns = x->labelled_ns, .text = x->label_bits, .kind = x->label_kind};
     if (counts && (!cohort_takes(&r->outcome, r->truth) || quality_count_label(j, r, 1, &ignored)))
@@ -201,7 +227,7 @@ static void visit(void *ctx, const struct labels_entry *x)
     case LABELS_WAITING:
         r = join_find(j->join, x->id, x->row);
         if (!r)
-            r = join_add(j->join, x->id, x->row, JOIN_WAITING);
+            r = quality_row_add(j, x->id, x->row, JOIN_WAITING);
         if (r->state == JOIN_WAITING)
             r->label =
                 (struct label){.wall_ns = x->labelled_ns, .text = x->label_bits, .kind = x->label_kind};

@@ -101,9 +101,24 @@ START_TEST(errors_of_a_regression_add_up)
     ck_assert_double_eq(e.sum, -1);
     ck_assert_double_eq(e.absolute, 5);
     ck_assert_double_eq(e.squares, 13);
+    ck_assert_double_eq(e.over_squares, 4);
+}
+END_TEST
+
+START_TEST(a_loss_of_a_quantile_follows_from_the_sums)
+{
+    struct quality_errors e = {0}, half = {0};
+    double squares;
+    ck_assert(isnan(quality_quantile_loss(&e, 0.9, &squares)) && isnan(squares));
+    quality_error_add(&e, 3, 1, 1);
+    quality_error_add(&half, 1, 4, 1);
+    quality_error_merge(&e, &half);
+    // 0.1 * 2 for the one above, 0.9 * 3 for the one below
+    ck_assert_double_eq_tol(quality_quantile_loss(&e, 0.9, &squares), (0.2 + 2.7) / 2, 1e-12);
+    ck_assert_double_eq_tol(squares, (0.04 + 7.29) / 2, 1e-12);
 }
 END_TEST
 
 UNIT_MAIN("monitor/quality", classification_reproduces_the_reference, a_corrected_label_leaves_no_trace,
           what_is_not_defined_is_not_a_number, the_area_is_right_for_rare_positives_near_zero,
-          errors_of_a_regression_add_up)
+          errors_of_a_regression_add_up, a_loss_of_a_quantile_follows_from_the_sums)

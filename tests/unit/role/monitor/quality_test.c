@@ -4,12 +4,14 @@
 #include "role/monitor/quality.h"
 
 #include "base/clock.h"
+#include "base/crc32c.h"
 #include "monitor/alert.h"
 #include "monitor/cohort.h"
 #include "predlog/schema.h"
 #include "role/monitor/alert_quality.h"
 #include "role/monitor/label_news.h"
 #include "role/monitor/labels.h"
+#include "role/monitor/quality_parts.h"
 #include "unit.h"
 
 #include <fcntl.h>
@@ -286,6 +288,10 @@ START_TEST(regressions_and_classes_as_scikit_learn)
     }
     expect("regression", (const char *const[]){"mae", "rmse", "bias"},
            (const double[]){7.202760002263636, 8.818496255743478, 2.5460000083856285}, 3, 1e-9);
+    expect("regression", (const char *const[]){"quantile_loss_10", "quantile_loss_90"},
+           (const double[]){4.619780004486069, 2.5829799977775663}, 2, 1e-9);
+    expect("regression", (const char *const[]){"median_error"}, (const double[]){6.350000095367431}, 1,
+           0.011 * 6.350000095367431); // of a bucket
     end();
     snprintf(folder, sizeof folder, "quality-XXXXXX");
     start();
@@ -310,6 +316,178 @@ START_TEST(regressions_and_classes_as_scikit_learn)
     predict(ROWS, (const float[]){0.1f, 0.1f, 0.1f, 0.7f}, 1, 4); // one row has classes, too
     ck_assert_int_eq(label_as(ROWS, 0, 4, &verdict, &e), ERR_INVALID);
     ck_assert_int_eq(label(ROWS, 0, 3), QUALITY_JOINED);
+    end();
+}
+END_TEST
+
+enum { CLASSES = 6 };
+
+// Some of a row's probabilities are equal.
+static void predict_classes(int row)
+{
+    float p[CLASSES];
+    int weights[CLASSES], sum = 0;
+    for (int c = 0; c < CLASSES; c++)
+        sum += weights[c] = 1 + (row * 31 + c * c * 17 + c * 7) % 23;
+    for (int c = 0; c < CLASSES; c++)
+        p[c] = (float)weights[c] / (float)sum;
+    predict((unsigned)row, p, 1, CLASSES);
+}
+
+static int class_of(int row)
+{
+    return (row * 7 + row / 5) % CLASSES;
+}
+
+static void expect_classes(void)
+{
+    static const char *const NAMES[] = {"log_loss",       "top_2_accuracy", "top_3_accuracy",
+                                        "top_5_accuracy", "accuracy",       "macro_f1"};
+    expect("classes", NAMES, (const double[]){1.9849976196963206, 0.392, 0.488, 0.8, 0.2, 0.1282347044661561},
+           6, 1e-9);
+}
+
+static uint64_t with_probabilities(void)
+{
+    yyjson_val *v, *n;
+    yyjson_doc *doc = shown(&v);
+    n = yyjson_obj_get(v, "with_probabilities");
+    uint64_t found = n ? yyjson_get_uint(n) : yyjson_get_uint(yyjson_obj_get(v, "labelled"));
+    yyjson_doc_free(doc);
+    return found;
+}
+
+START_TEST(several_classes_have_the_log_loss_and_the_top_k_of_scikit_learn)
+{
+    start();
+    for (int i = 0; i < ROWS; i++) {
+        if (i % 4 == 0) // early
+            ck_assert_int_eq(label((unsigned)i, 0, class_of(i)), QUALITY_WAITING);
+        predict_classes(i);
+        if (i % 4)
+            ck_assert_int_eq(label((unsigned)i, 0, (class_of(i) + i % 3) % CLASSES), QUALITY_JOINED);
+    }
+    for (int i = 0; i < ROWS; i++)
+        if (i % 4 && i % 3)
+            ck_assert_int_eq(label((unsigned)i, 0, class_of(i)), QUALITY_CORRECTED);
+    ck_assert_uint_eq(with_probabilities(), ROWS);
+    expect_classes();
+    end();
+    begin(); // what is in the log says it all
+    expect_classes();
+    // The probabilities are gone, so that a correction is one without.
+    ck_assert_int_eq(label(1, 0, (class_of(1) + 1) % CLASSES), QUALITY_CORRECTED);
+    ck_assert_uint_eq(with_probabilities(), ROWS - 1);
+    struct err e;
+    ck_assert_int_eq(quality_commit(&m, &e), 0);
+    ck_assert_int_eq(quality_save(m.judge, &e), 0);
+    end();
+    begin();
+    ck_assert_uint_eq(with_probabilities(), ROWS - 1);
+    end();
+}
+END_TEST
+
+START_TEST(shares_have_bounds_that_hold_at_every_look)
+{
+    yyjson_val *v, *metric;
+    start();
+    for (int i = 0; i < 1000; i++) {
+        float s = i % 10 < 7 ? 0.9f : 0.1f;
+        predict((unsigned)i, &s, 1, 1);
+        (void)label((unsigned)i, 0, 1);
+    }
+    yyjson_doc *doc = shown(&v);
+    metric = yyjson_obj_get(yyjson_obj_get(v, "metrics"), "accuracy");
+    ck_assert_double_lt(yyjson_get_num(yyjson_obj_get(metric, "always_low")),
+                        yyjson_get_num(yyjson_obj_get(metric, "low")) - 0.01);
+    ck_assert_double_gt(yyjson_get_num(yyjson_obj_get(metric, "always_high")),
+                        yyjson_get_num(yyjson_obj_get(metric, "high")) + 0.01);
+    ck_assert_double_gt(yyjson_get_num(yyjson_obj_get(metric, "always_low")), 0.64);
+    ck_assert_ptr_null(yyjson_obj_get(yyjson_obj_get(yyjson_obj_get(v, "metrics"), "brier"), "always_low"));
+    yyjson_doc_free(doc);
+    end();
+}
+END_TEST
+
+START_TEST(labels_that_come_again_are_known_when_their_predictions_had_to_go)
+{
+    enum { AT_ONCE = 50 };
+    static float rows[AT_ONCE];
+    yyjson_val *v;
+    start();
+    for (unsigned i = 0; i < 100; i++) {
+        predict(i, &(float){0.9f}, 1, 1);
+        ck_assert_int_eq(label(i, 0, 1), QUALITY_JOINED);
+    }
+    for (unsigned i = 100; i < 100 + QUALITY_JOIN_ROWS / AT_ONCE + 1; i++)
+        predict(i, rows, AT_ONCE, 1);
+    for (unsigned i = 0; i < 100; i++)
+        ck_assert_int_eq(label(i, 0, 1), QUALITY_UNCHANGED);
+    ck_assert_int_eq(label(50, 0, 0), QUALITY_CORRECTED);
+    yyjson_doc *doc = shown(&v);
+    ck_assert_double_eq(value_at(v, "labelled", ""), 100);
+    ck_assert_double_eq_tol(value_at(v, "metrics", "accuracy"), 0.99, 1e-12);
+    yyjson_doc_free(doc);
+    end();
+}
+END_TEST
+
+// As a build before wrote it: one version that was right 30 times of 40.
+static void write_older_snapshot(void)
+{
+    struct {
+        char magic[8];
+        uint64_t seq, n;
+        uint64_t deployment;
+        uint32_t version, n_cohorts, arm, zero;
+        struct {
+            int64_t hour;
+            uint64_t predicted, labelled, not_binary, class_labelled, class_hits;
+            uint64_t n_errors;
+            double sum, absolute, squares;
+            uint64_t delays[COHORT_DELAYS];
+            uint32_t has_binary, n_classes, n_pairs, zero;
+        } older, hour;
+        uint32_t pairs[4 * 4];
+    } x = {.magic = "SLIPQ1",
+           .n = 1,
+           .deployment = DEPLOYMENT,
+           .version = 3,
+           .n_cohorts = 1,
+           .older.hour = -1,
+           .hour = {.hour = (int64_t)(now / UINT64_C(3600000000000)),
+                    .predicted = 50,
+                    .labelled = 40,
+                    .class_labelled = 40,
+                    .class_hits = 30,
+                    .n_classes = 4,
+                    .n_pairs = 16},
+           .pairs = {30, 10}};
+    uint32_t crc = crc32c(0, &x, sizeof x);
+    char path[64];
+    snprintf(path, sizeof path, "%s/state/feedback/quality", folder);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(write(fd, &x, sizeof x), sizeof x);
+    ck_assert_int_eq(write(fd, &crc, sizeof crc), sizeof crc);
+    close(fd);
+}
+
+START_TEST(what_an_older_build_counted_goes_on)
+{
+    const float p[4] = {0.7f, 0.1f, 0.1f, 0.1f};
+    start();
+    end();
+    write_older_snapshot();
+    begin();
+    expect("classes", (const char *const[]){"accuracy"}, (const double[]){0.75}, 1, 1e-12);
+    ck_assert_uint_eq(with_probabilities(), 0);
+    predict(1, p, 1, 4);
+    ck_assert_int_eq(label(1, 0, 0), QUALITY_JOINED);
+    expect("classes", (const char *const[]){"accuracy", "top_2_accuracy"}, (const double[]){31.0 / 41, 1}, 2,
+           1e-12);
+    ck_assert_uint_eq(with_probabilities(), 1);
     end();
 }
 END_TEST
@@ -437,5 +615,8 @@ END_TEST
 
 UNIT_MAIN("role/monitor/quality", labels_early_late_twice_and_corrected_give_scikit_learns_numbers,
           alerts_of_quality_see_the_metric_that_their_rule_asks_for, regressions_and_classes_as_scikit_learn,
-          what_was_committed_survives_a_kill, a_damaged_entry_costs_itself_alone,
-          rollouts_are_told_of_the_first_label_of_what_they_drew)
+          several_classes_have_the_log_loss_and_the_top_k_of_scikit_learn,
+          shares_have_bounds_that_hold_at_every_look,
+          labels_that_come_again_are_known_when_their_predictions_had_to_go,
+          what_an_older_build_counted_goes_on, what_was_committed_survives_a_kill,
+          a_damaged_entry_costs_itself_alone, rollouts_are_told_of_the_first_label_of_what_they_drew)
