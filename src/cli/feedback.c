@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 enum { BATCH_ROWS = 4000, BATCH_BYTES = 900 << 10, ROW_BYTES = 1 << 20, TOLD_MAX = 10, COUNTS = 5 };
-enum { COLUMN_ID, COLUMN_LABEL, COLUMN_ROW, COLUMN_TIME, COLUMNS };
+enum { COLUMN_ID, COLUMN_TOKEN, COLUMN_LABEL, COLUMN_ROW, COLUMN_TIME, COLUMNS };
 
 static const char *const COUNT_NAMES[COUNTS] = {"joined", "waiting", "corrected", "unchanged", "refused"};
 
@@ -98,23 +98,30 @@ static int next_line(struct labels_file *f, struct str *ret, struct err *e)
     }
 }
 
+static int no_column(const struct labels_file *f, const char *name, const char *flag, struct err *e)
+{
+    err_set(e, ERR_INVALID, "%s has no column '%.80s'", f->name, name);
+    err_hint(e, "Name it with --%s.", flag);
+    return ERR_INVALID;
+}
+
 static int find_columns(struct labels_file *f, const struct args *a, struct err *e)
 {
-    const char *id = args_value(a, "id-column"), *label = args_value(a, "label-column");
-    const char *const names[COLUMNS] = {id ? id : "prediction_id", label ? label : "label", "row",
-                                        "timestamp"};
+    const char *id = args_value(a, "id-column"), *label = args_value(a, "label-column"),
+               *token = args_value(a, "token-column");
+    const char *const names[COLUMNS] = {id ? id : "prediction_id", token ? token : "token",
+                                        label ? label : "label", "row", "timestamp"};
     for (int i = 0; i < COLUMNS; i++) {
         f->columns[i] = -1;
         for (uint32_t k = 0; k < f->row.n; k++)
             if (str_eq(f->row.fields[k], str_of(names[i])))
                 f->columns[i] = (int)k;
-        if (f->columns[i] < 0 && i <= COLUMN_LABEL) {
-            err_set(e, ERR_INVALID, "%s has no column '%.80s'", f->name, names[i]);
-            err_hint(e, "Name it with --%s.", i == COLUMN_ID ? "id-column" : "label-column");
-            return ERR_INVALID;
-        }
     }
-    return 0;
+    if (f->columns[COLUMN_TOKEN] < 0 && token)
+        return no_column(f, token, "token-column", e);
+    if (f->columns[COLUMN_ID] < 0 && (id || f->columns[COLUMN_TOKEN] < 0))
+        return no_column(f, names[COLUMN_ID], "id-column", e);
+    return f->columns[COLUMN_LABEL] < 0 ? no_column(f, names[COLUMN_LABEL], "label-column", e) : 0;
 }
 
 static void put_value(struct str text, struct buf *out)
@@ -132,17 +139,23 @@ static void put_value(struct str text, struct buf *out)
         buf_put_json_str(out, text);
 }
 
+static struct str field(const struct labels_file *f, int column)
+{
+    int at = f->columns[column];
+    return at >= 0 && (uint32_t)at < f->row.n ? f->row.fields[at] : (struct str){0};
+}
+
 static void put_record(const struct labels_file *f, struct buf *out)
 {
-    static const char *const KEYS[COLUMNS] = {"prediction_id", "label", "row", "timestamp"};
+    static const char *const KEYS[COLUMNS] = {"prediction_id", "token", "label", "row", "timestamp"};
+    bool has_token = field(f, COLUMN_TOKEN).n;
+    buf_puts(out, "{");
     for (int i = 0; i < COLUMNS; i++) {
-        struct str text = f->columns[i] >= 0 && (uint32_t)f->columns[i] < f->row.n
-                              ? f->row.fields[f->columns[i]]
-                              : (struct str){0};
-        if (text.n == 0 && i > COLUMN_LABEL)
+        struct str text = field(f, i);
+        if (text.n == 0 && i != COLUMN_LABEL && (i != COLUMN_ID || has_token))
             continue;
-        buf_printf(out, "%s\"%s\":", i ? "," : "{", KEYS[i]);
-        if (i == COLUMN_ID)
+        buf_printf(out, "%s\"%s\":", out->p[out->n - 1] == '{' ? "" : ",", KEYS[i]);
+        if (i <= COLUMN_TOKEN)
             buf_put_json_str(out, text);
         else
             put_value(text, out);
@@ -300,15 +313,19 @@ static int feedback_run(const struct args *a)
 
 const struct verb verb_feedback = {
     .name = "feedback",
-    .summary = "Sends what turned out to be true, by prediction id.",
+    .summary = "Sends what turned out to be true, by prediction id or token.",
     .usage = "slipway feedback MODEL FILE [flags]",
     .examples = "slipway feedback churn labels.csv         # columns prediction_id and label\n"
                 "slipway feedback churn labels.csv --id-column id --label-column churned\n"
+                "slipway feedback churn old.csv            # columns token and label\n"
                 "slipway feedback churn labels.jsonl       # {\"prediction_id\":\"0190…\",\"label\":1}\n"
                 "slipway feedback churn - < labels.csv",
     .flags =
         (const struct flag[]){
             {.name = "id-column", .value = "NAME", .help = "Column of the prediction ids (prediction_id)."},
+            {.name = "token-column",
+             .value = "NAME",
+             .help = "Column of feedback tokens, if there is one (token)."},
             {.name = "label-column", .value = "NAME", .help = "Column of the labels (label)."},
             CLI_CLIENT_FLAGS,
             {0}},

@@ -47,6 +47,7 @@ struct join_row {
     uint32_t row;
     uint32_t next; // in its chain
     uint8_t state;
+    bool is_told;           // by a token, before its record came (role/feedback_token.h)
     uint8_t odds_size;      // bytes of each of its probabilities
     uint32_t odds;          // their place in odds.h; 0: none
     struct outcome outcome; // not while WAITING

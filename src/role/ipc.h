@@ -21,6 +21,8 @@
 //                             A model whose default version makes room for another has "replacing":true.
 //                             A version whose replicas may all end while nobody asks has "may_be_empty":true.
 //                             A model whose requests are split between versions has a "split", see below.
+//                             "tokens":{"life_s":7776000,"keys":"…"}: what seals and opens feedback tokens
+//                             (role/feedback_keys.h); absent where there are none
 //     gateway    IPC_ACK      {"generation":12}            once every later request is routed by this table
 //     gateway    IPC_WANT     {"deployment":7}             requests for it wait and it has no replica; again
 //                             twice a second while that is so

@@ -16,6 +16,11 @@
 
 enum { SETTINGS_STRING_MAX = 1024 };
 
+enum settings_feedback_tokens {
+    SETTINGS_FEEDBACK_TOKENS_OFF,
+    SETTINGS_FEEDBACK_TOKENS_HEADER,
+    SETTINGS_FEEDBACK_TOKENS_BODY
+};
 enum settings_log_durability { SETTINGS_LOG_DURABILITY_ASYNC, SETTINGS_LOG_DURABILITY_COMMIT };
 enum settings_log_overflow {
     SETTINGS_LOG_OVERFLOW_DROP,

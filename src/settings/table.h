@@ -118,6 +118,10 @@
       "Rows that such a window has at least; it lasts longer until then.")                                   \
     X(INT, drift_values, "drift_values", "50000", 0, 100000000, "values a second", false,                   \
       "Most values of a version that are compared in a second, of every k-th row; 0 compares none.")         \
+    X(ENUM, feedback_tokens, "feedback_tokens", "off", 0, 0, "off|header|body", false,                       \
+      "Whether answers bring a sealed token, for labels that come when the prediction is forgotten.")        \
+    X(DURATION, feedback_token_life_ms, "feedback_token_life", "2160h", 60000, 315360000000ull, "", false,   \
+      "How long such a token is good; its keys change as often.")                                            \
     X(STRING, alert_rules, "alert_rules", "", 0, 1023, "", true,                                             \
       "File of alert rules in JSON; empty: only the built-in ones.")                                         \
     X(STRING, alert_webhook, "alert_webhook", "", 0, 1023, "", true,                                         \

@@ -2,6 +2,7 @@
 """Feedback: labels are durable once they are acknowledged; the command line sends files of them."""
 
 import json
+import os
 import random
 import threading
 import uuid
@@ -125,6 +126,7 @@ def test_quality_of_real_predictions_is_scikit_learns(server, churn, run, tmp_pa
         assert abs(shown["metrics"]["auc"]["value"] - metrics.roc_auc_score(truth, scores)) < 2e-3
 
     check(version)
+    assert not [a for a in answers if "Slipway-Feedback-Token" in a.headers]  # not asked for
     server.kill_child("monitor")
     server.wait_child("child_ready", "monitor", n=2)
     again = send(server, [{"prediction_id": one, "label": t} for one, t in zip(ids, truth, strict=True)]).json()
@@ -132,3 +134,72 @@ def test_quality_of_real_predictions_is_scikit_learns(server, churn, run, tmp_pa
     assert "accuracy" in run("quality", "churn", server=server).stdout
     logged = [json.loads(line) for line in run("log", "query", "churn", "--json", server=server).stdout.splitlines()]
     assert {row["id"] for row in logged} == set(ids)
+
+
+def tokens_of(server, churn, n, v2):
+    """[(prediction id, token, score)] of answers that have the token in their body."""
+    found = []
+    for row in churn.instances(n):
+        row = [0 if value is None else value for value in row]
+        if v2:
+            body = {"inputs": [{"name": "input", "shape": [1, len(row)], "datatype": "FP32", "data": row}]}
+            answer = requests.post(f"{server.url}/v2/models/churn/infer", json=body, timeout=30)
+            assert answer.status_code == 200, answer.text
+            token, score = answer.json()["parameters"]["feedback_token"], answer.json()["outputs"][0]["data"][0]
+        else:
+            answer = server.predict("churn", {"instances": [row]})
+            token, score = answer.json()["feedback_token"], answer.json()["predictions"][0]
+        assert "Slipway-Feedback-Token" not in answer.headers
+        found.append((answer.headers["Slipway-Prediction-Id"], token, score))
+    return found
+
+
+def test_tokens_judge_what_nobody_remembers(start_server, churn, run, tmp_path):  # noqa: F811
+    """Nothing is logged, so all that is known of a prediction is its token; the server begins again in between."""
+    from sklearn import metrics
+
+    data_dir = tmp_path / "data"
+    flags = ("--gateways", 1, "--log-predictions=false", "--feedback-tokens")
+    server = start_server(*flags, "header", data_dir=data_dir)
+    server.push("churn", churn.path)
+    answers = [server.predict("churn", {"instances": [row]}) for row in churn.instances(40)]
+    tokens = [a.headers["Slipway-Feedback-Token"] for a in answers]
+    scores = [a.json()["predictions"][0] for a in answers]
+    truth = [int(random.Random(i).random() < s) for i, s in enumerate(scores)]
+    assert len(set(tokens)) == 40 and all(len(t) < 120 for t in tokens)
+    batch = server.predict("churn", {"instances": churn.instances(3)}).headers["Slipway-Feedback-Token"]
+    assert "Slipway-Feedback-Token" not in server.predict("churn", {"instances": churn.instances(65)}).headers  # too long
+    assert oct((data_dir / "state" / "feedback.keys").stat().st_mode & 0o777) == "0o600"
+    (tmp_path / "old.csv").write_text("token,label\n" + "".join(f"{t},{y}\n" for t, y in zip(tokens, truth, strict=True)))
+    done = run("feedback", "churn", "old.csv", server=server)
+    assert "40 joined, 0 waiting, 0 corrected, 0 unchanged, 0 refused" in done.stdout
+    changed = tokens[0][:60] + ("A" if tokens[0][60] != "A" else "B") + tokens[0][61:]
+    other = answers[1].headers["Slipway-Prediction-Id"]
+    answer = send(server, [{"token": changed, "label": 1}, {"token": "x", "label": 1}, {"token": 7, "label": 1},
+                           {"token": tokens[0], "prediction_id": other, "label": 1}, {"token": batch, "row": 3, "label": 1},
+                           {"token": batch, "label": [1, 0, 1]}])
+    assert statuses(answer) == ["refused"] * 5 + ["joined"] * 3
+    assert [r["message"] for r in answer.json()["results"][:1]] == ["the token is not as it was given"]
+    assert statuses(send(server, [{"token": tokens[0], "label": truth[0]}], params={"model": "other"})) == ["refused"]
+    assert server.stop() == 0
+
+    server = start_server(*flags, "body", data_dir=data_dir)
+    known = [{"prediction_id": a.headers["Slipway-Prediction-Id"], "label": y} for a, y in zip(answers, truth, strict=True)]
+    assert statuses(send(server, known)) == ["unchanged"] * 40
+    assert statuses(send(server, [{"token": tokens[5], "label": 1 - truth[5]}, {"token": tokens[5], "label": truth[5]}])) == [
+        "corrected"] * 2
+    assert statuses(send(server, [{"token": batch, "row": i, "label": 1} for i in range(3)])) == ["unchanged", "corrected", "unchanged"]
+    more = tokens_of(server, churn, 5, False) + tokens_of(server, churn, 5, True)
+    assert statuses(send(server, [{"token": t, "prediction_id": i, "label": 1} for i, t, _ in more])) == ["joined"] * 10
+    truth += [1] * 13
+    scores += server.predict("churn", {"instances": churn.instances(3)}).json()["predictions"] + [s for _, _, s in more]
+    version, = quality_of(server)["versions"]
+    assert (version["labelled"], version["predicted"], version["task"]) == (53, 0, "binary")
+    assert abs(version["metrics"]["brier"]["value"] - metrics.brier_score_loss(truth, scores)) < 1e-6
+    assert abs(version["metrics"]["log_loss"]["value"] - metrics.log_loss(truth, scores)) < 1e-6
+    assert server.stop() == 0
+
+    os.remove(data_dir / "state" / "feedback.keys")  # no token of before is good any more
+    server = start_server(*flags, "header", data_dir=data_dir)
+    assert statuses(send(server, [{"token": tokens[0], "label": truth[0]}])) == ["refused"]
+    assert statuses(send(server, known[:1])) == ["unchanged"]

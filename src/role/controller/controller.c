@@ -16,6 +16,7 @@
 #include "role/controller/rollouts.h"
 #include "role/controller/scaling.h"
 #include "role/controller/startup.h"
+#include "role/controller/token_keys.h"
 #include "role/controller/upgrade.h"
 #include "settings/settings.h"
 
@@ -107,6 +108,8 @@ static int set_up(struct controller *c, struct err *e)
         rc = rollouts_open(c, e);
     if (!rc)
         image_cache_open(c);
+    if (!rc)
+        token_keys_open(c);
     c->routing.limit = (unsigned)c->args->settings->max_deployments;
     return rc;
 }
@@ -123,6 +126,7 @@ static void tear_down(struct controller *c)
         helpers_end(c);
         deploying_close(c);
     }
+    token_keys_close(c);
     scaling_close(c);
     replace_close(c);
     routing_done(&c->routing);

@@ -55,6 +55,8 @@ struct controller {
     struct gateway_link monitor;   // the same, without images
     char log_key[64];              // of hashes in the prediction log (log_plan.h)
     bool has_log_key;
+    char *token_keys; // of feedback tokens, as text (token_keys.h), owned; NULL: none
+    struct timer token_keys_due;
     struct watch signals;
     bool draining; // SIGTERM came: no new requests, ends with the last one that runs
 

@@ -14,6 +14,7 @@
 #include "role/controller/rollouts.h"
 #include "role/controller/scaler.h"
 #include "role/controller/scaling.h"
+#include "role/controller/token_keys.h"
 #include "role/ipc.h"
 #include "role/ipc_ask.h"
 #include "role/peer.h"
@@ -128,6 +129,7 @@ static void pump(struct controller *c, struct gateway_link *g)
     buf_init(&b, ROUTES_MAX);
     if (send_deployments(c, g)) {
         routing_routes_encode(&c->routing, &b);
+        token_keys_put(c, &b);
         if (b.failed) {
             log_event(&c->log, LOG_LEVEL_ERROR, "routes_failed", name_of(c, g));
             peer_close(g->peer); // it comes back and asks anew

@@ -9,6 +9,7 @@
 #include "role/gateway/record.h"
 #include "role/gateway/reply.h"
 #include "role/gateway/shadow.h"
+#include "role/gateway/token.h"
 #include "settings/settings.h"
 
 #include <stdlib.h>
@@ -288,12 +289,16 @@ static void put_answer(struct call *k, struct conn *c, const struct tensor *resu
                                .version = str_of(d->version),
                                .prediction_id = {k->id, IDS_UUID_SIZE - 1},
                                .results = results};
+    struct str token = g->tokens ? token_of_call(g, k, results) : (struct str){0};
+    bool in_body = token_is_in_body(g);
     struct reply_prediction head = {a.version,          a.prediction_id,   k->request_id,
                                     c->close_after,     k->old_keep_alive, k->request.n_warnings,
-                                    trial_arm(k->part), is_promised};
+                                    trial_arm(k->part), is_promised,       in_body ? (struct str){0} : token};
     buf_clear(out);
     reply_prediction_begin(g, &head, out, &body);
     k->encode(&k->request, &a, out);
+    if (in_body)
+        token_put_field(token, k->encode == kserve_v2_tensors_encode, out);
     reply_prediction_end(out, body);
 }
 

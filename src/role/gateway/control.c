@@ -11,6 +11,7 @@
 #include "role/gateway/parked.h"
 #include "role/gateway/predict.h"
 #include "role/gateway/table.h"
+#include "role/gateway/token.h"
 #include "role/gateway/trial.h"
 #include "role/ipc.h"
 #include "role/ipc_ask.h"
@@ -152,6 +153,7 @@ static int take_routes(struct control *k, const struct msg *m, struct err *e)
     table_divide(t, true);
     trials_routed(g);
     backends_routed(g);
+    tokens_routed(g);
     pool_sweep(k);
     if (k->has_failed)
         log_event(&g->log, LOG_LEVEL_INFO, "control_restored", LOG_INT("attempts", k->n_retries));

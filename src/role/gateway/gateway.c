@@ -18,6 +18,7 @@
 #include "role/gateway/predict.h"
 #include "role/gateway/shadow.h"
 #include "role/gateway/table.h"
+#include "role/gateway/token.h"
 #include "role/role.h"
 #include "settings/settings.h"
 
@@ -203,6 +204,8 @@ static int start(struct process *p, struct err *e)
         rc = links_start(g, p->args->supervision_fd, e);
     if (rc == 0)
         rc = journal_open(g, p->args->log_fd, e);
+    if (rc == 0)
+        rc = tokens_open(g, e);
     return rc == 0 ? control_start(g, on_table, e) : rc;
 }
 
@@ -217,6 +220,7 @@ static void stop(struct process *p)
     while (g->decoding)
         calls_decode(g);
     journal_close(g);
+    tokens_close(g);
     parked_close(g);
     links_free(g);
     control_free(g->control);

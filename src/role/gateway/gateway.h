@@ -25,6 +25,7 @@ struct journal;
 struct pending;
 struct settings;
 struct shadows;
+struct tokens;
 struct links;
 struct parked_list;
 struct table;
@@ -83,6 +84,7 @@ struct gateway {
     uint64_t n_draws;           // from a random number on, so that no two gateways draw alike
     struct parked_list *parked; // requests for versions that are being loaded; NULL before the first
 
+    struct tokens *tokens;     // of feedback, in answers (token.c); NULL: none are given
     struct journal *journal;   // what is given to the prediction log; NULL: nothing
     struct backend *backends;  // replicas of deployments that do not run inline
     struct links *supervision; // where replicas are introduced (links.c)

@@ -161,7 +161,7 @@ static uint8_t arm_of(const struct trial_part *part)
     return str_eq(trial_arm(part), STR("stable")) ? 0 : (uint8_t)(part->choice.arm + 1);
 }
 
-static void put_part(struct record_head *h, const struct trial_part *part)
+void journal_put_part(struct record_head *h, const struct trial_part *part)
 {
     h->arm = arm_of(part);
     h->bucket = part->choice.bucket;
@@ -311,7 +311,7 @@ void journal_prediction(struct gateway *g, const struct pending *p, const void *
     }
     begin_rows(g, p, start_ns, end_ns, &h);
     if (p->part)
-        put_part(&h, p->part);
+        journal_put_part(&h, p->part);
     struct tensor in = {.dtype = sig->input_dtype,
                         .n_dims = 2,
                         .shape = {n, sig->n_features},
@@ -345,7 +345,7 @@ void journal_call(struct gateway *g, const struct call *k, const void *message, 
     h.rows = k->request.n_rows ? k->request.n_rows : 1;
     put_trace(&h, k->traceparent);
     if (k->part)
-        put_part(&h, k->part);
+        journal_put_part(&h, k->part);
     put(g, d, &h, in, has_inputs ? d->interface->n_inputs : 0, results, d->interface->n_outputs);
 }
 

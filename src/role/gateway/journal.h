@@ -51,6 +51,8 @@ void journal_call(struct gateway *g, const struct call *k, const void *message, 
 // A request to d that was answered with an error; queue and compute are unknown.
 void journal_failure(struct gateway *g, const struct deployment *d, struct str traceparent, uint64_t start_ns,
                      int code);
+// What a record says of the part that its request has in a rollout.
+void journal_put_part(struct record_head *h, const struct trial_part *part);
 // At the end of each turn: the monitor sees what was written, and is woken if it sleeps.
 void journal_turn_end(struct gateway *g);
 

@@ -13,6 +13,7 @@
 #include "role/gateway/reply.h"
 #include "role/gateway/shadow.h"
 #include "role/gateway/table.h"
+#include "role/gateway/token.h"
 #include "settings/settings.h"
 
 #include <string.h>
@@ -244,6 +245,8 @@ void predict_encode(struct gateway *g, struct pending *p, bool last, struct buf 
     bool is_promised = journal_promises(g, d, p->part, p->raw_id);
     if (is_promised)
         journal_hold(g, p->conn);
+    struct str token = g->tokens ? token_of_rows(g, p) : (struct str){0};
+    bool in_body = token.n && token_is_in_body(g);
     struct reply_prediction head = {a.version,
                                     a.prediction_id,
                                     p->request_id,
@@ -251,9 +254,12 @@ void predict_encode(struct gateway *g, struct pending *p, bool last, struct buf 
                                     p->old_keep_alive,
                                     p->request.n_warnings,
                                     p->part ? trial_arm(p->part) : (struct str){0},
-                                    is_promised};
+                                    is_promised,
+                                    in_body ? (struct str){0} : token};
     reply_prediction_begin(g, &head, out, &body);
     p->encode(&p->request, &a, out);
+    if (in_body)
+        token_put_field(token, p->encode == kserve_v2_encode, out);
     reply_prediction_end(out, body);
 }
 

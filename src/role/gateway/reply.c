@@ -146,10 +146,17 @@ static __attribute__((noinline, cold)) char *put_arm(char *to, struct str arm)
     return put(to, arm.p, arm.n);
 }
 
+static __attribute__((noinline, cold)) char *put_token(char *to, struct str token)
+{
+    to = PUT(to, "\r\nSlipway-Feedback-Token: ");
+    return put(to, token.p, token.n);
+}
+
 void reply_prediction_begin(struct gateway *g, const struct reply_prediction *p, struct buf *out,
                             size_t *ret_body)
 {
-    char *start = buf_reserve(out, 384 + p->version.n + p->prediction_id.n + p->request_id.n + p->arm.n),
+    char *start = buf_reserve(out, 384 + p->version.n + p->prediction_id.n + p->request_id.n + p->arm.n +
+                                       p->token.n),
          *to = start;
     *ret_body = 0;
     if (!to)
@@ -168,6 +175,8 @@ void reply_prediction_begin(struct gateway *g, const struct reply_prediction *p,
         to = put_arm(to, p->arm);
     if (p->n_warnings)
         to = put_warnings(to, p->n_warnings);
+    if (p->token.n)
+        to = put_token(to, p->token);
     if (p->is_committed)
         to = PUT(to, CONN_COMMITTED);
     if (p->close)

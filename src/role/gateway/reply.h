@@ -24,6 +24,7 @@ struct reply_prediction {
     uint32_t n_warnings;    // values that break a rule of the signature and were taken
     struct str arm;         // of the rollout that it is part of; empty: none
     bool is_committed;      // its record is durable when the answer goes out (journal.h)
+    struct str token;       // of feedback (token.h); empty: none
 };
 // An HTTP/1.0 client keeps the connection only when the answer says so too.
 bool reply_keeps_alive(const struct http1_request *req);

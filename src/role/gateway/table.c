@@ -76,8 +76,10 @@ static int fill(struct table *t, yyjson_val *root, struct deployment *const *poo
     t->generation = yyjson_get_uint(yyjson_obj_get(root, "generation"));
     t->ready = !yyjson_is_false(yyjson_obj_get(root, "ready"));
     t->has_more = yyjson_is_true(yyjson_obj_get(root, "more"));
+    yyjson_val *tokens = yyjson_obj_get(root, "tokens");
+    t->tokens = tokens ? yyjson_val_write(tokens, 0, NULL) : NULL;
     t->models = calloc(n_models + 1, sizeof *t->models);
-    if (!t->models)
+    if (!t->models || (tokens && !t->tokens))
         return err_set(e, ERR_NOMEM, "routes");
     int rc = map_init(&t->by_name, (uint32_t)n_models, e);
     yyjson_arr_foreach(models, i, n, row)
@@ -137,6 +139,7 @@ void table_free(struct table *t)
     }
     map_done(&t->by_name);
     free(t->models);
+    free(t->tokens);
     free(t);
 }
 

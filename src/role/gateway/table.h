@@ -65,6 +65,7 @@ struct table {
     uint64_t generation;
     bool ready;    // every version that is to be loaded at a start is loaded or given up
     bool has_more; // the registry has versions that are not here, to be asked for
+    char *tokens;  // keys of feedback tokens as JSON (role/feedback_token.h), owned; NULL: none
     struct table_model *models;
     uint32_t n_models;
     struct map by_name; // model name -> index

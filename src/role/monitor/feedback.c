@@ -3,11 +3,13 @@
 // answer is given when all that was taken is durable.
 //
 //   {"prediction_id":"0190…","row":0,"label":true,"timestamp":1763850000.25}
+//   {"token":"AQE…","label":true}       by the token of the answer (role/feedback_token.h)
 //
 // "row" is for predictions of several rows, 0 without it; a label that is an array is one for each row.
 // "timestamp", seconds since 1970, is when the label became known; now without it.
 #include "base/clock.h"
 #include "predlog/record.h"
+#include "role/feedback_token.h"
 #include "role/monitor/quality.h"
 #include "role/monitor/routes.h"
 
@@ -45,17 +47,36 @@ static int read_label(yyjson_val *v, struct label *ret, struct err *e)
 }
 
 struct item {
+    bool has_id, has_token;
     uint8_t id[16];
     uint32_t row;
     uint64_t wall_ns;
     yyjson_val *label;
+    struct feedback_token token;
+    _Alignas(8) uint8_t plain[FEEDBACK_PLAIN_MAX]; // of the token
 };
 
-static int read_member(const char *key, yyjson_val *v, struct item *ret, struct err *e)
+static int read_token(struct tally *t, yyjson_val *v, struct item *ret, struct err *e)
 {
+    struct feedback_sealer *s = t->r->m->sealer;
+    ret->has_token = true;
+    if (!yyjson_is_str(v))
+        return err_set(e, ERR_WRONG_TYPE, "'token' must be a text");
+    if (!feedback_sealer_has_keys(s))
+        return err_set(e, ERR_UNAVAILABLE,
+                       "the keys of feedback tokens are not here; see the setting feedback_tokens");
+    return feedback_token_open(s, (struct str){yyjson_get_str(v), yyjson_get_len(v)}, t->now_ns, ret->plain,
+                               &ret->token, e);
+}
+
+static int read_member(struct tally *t, const char *key, yyjson_val *v, struct item *ret, struct err *e)
+{
+    if (strcmp(key, "token") == 0)
+        return read_token(t, v, ret, e);
     if (strcmp(key, "prediction_id") == 0) {
+        ret->has_id = true;
         if (yyjson_is_str(v) && record_id_read((struct str){yyjson_get_str(v), yyjson_get_len(v)}, ret->id))
-            return 1;
+            return 0;
         return err_set(e, ERR_INVALID, "'prediction_id' must be the id of a prediction, as its answer said");
     }
     if (strcmp(key, "label") == 0) {
@@ -78,22 +99,22 @@ static int read_member(const char *key, yyjson_val *v, struct item *ret, struct 
     return err_set(e, ERR_UNKNOWN_FIELD, "'%.60s' is not understood here", key);
 }
 
-static int read_item(yyjson_val *v, struct item *ret, struct err *e)
+static int read_item(struct tally *t, yyjson_val *v, struct item *ret, struct err *e)
 {
     size_t i, n;
     yyjson_val *key, *value;
-    bool has_id = false;
     if (!yyjson_is_obj(v))
         return err_set(e, ERR_WRONG_TYPE, "an item must be an object");
     yyjson_obj_foreach(v, i, n, key, value)
     {
-        int rc = read_member(yyjson_get_str(key), value, ret, e);
-        if (rc < 0)
+        int rc = read_member(t, yyjson_get_str(key), value, ret, e);
+        if (rc)
             return rc;
-        has_id = has_id || rc;
     }
-    if (!has_id)
-        return err_set(e, ERR_INVALID, "'prediction_id' is missing");
+    if (!ret->has_id && !ret->has_token)
+        return err_set(e, ERR_INVALID, "'prediction_id' is missing, or 'token'");
+    if (ret->has_id && ret->has_token && memcmp(ret->id, ret->token.id, sizeof ret->id) != 0)
+        return err_set(e, ERR_CONFLICT, "'token' is of another prediction than 'prediction_id'");
     return ret->label ? 0 : err_set(e, ERR_INVALID, "'label' is missing");
 }
 
@@ -102,7 +123,10 @@ static int take_label(struct tally *t, const struct item *item, uint32_t row, yy
 {
     struct label label = {.wall_ns = item->wall_ns};
     int rc = read_label(value, &label, e);
-    return rc ? rc : quality_label(t->r->m, item->id, row, &label, t->model, ret, e);
+    if (rc)
+        return rc;
+    return item->has_token ? quality_label_sealed(t->r->m, &item->token, row, &label, t->model, ret, e)
+                           : quality_label(t->r->m, item->id, row, &label, t->model, ret, e);
 }
 
 static void put_result(struct tally *t, uint32_t row, int rc, enum quality_verdict verdict,
@@ -144,7 +168,7 @@ static bool take_item(struct tally *t, yyjson_val *v)
     struct item item = {.wall_ns = t->now_ns};
     if (is_full(t))
         return false;
-    int rc = read_item(v, &item, &e);
+    int rc = read_item(t, v, &item, &e);
     if (rc || !yyjson_is_arr(item.label)) {
         rc = rc ? rc : take_label(t, &item, item.row, item.label, &verdict, &e);
         put_result(t, item.row, rc, verdict, &e);

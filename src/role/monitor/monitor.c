@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "os/signals.h"
 #include "role/board.h"
+#include "role/feedback_token.h"
 #include "role/monitor/alerts.h"
 #include "role/monitor/drift_feed.h"
 #include "role/monitor/feed.h"
@@ -90,6 +91,8 @@ static int set_up(struct monitor *m, struct err *e)
     if (rc == 0)
         rc = quality_open(m, e);
     if (rc == 0)
+        rc = feedback_sealer_new(&m->sealer, e);
+    if (rc == 0)
         rc = log_open(m, e);
     if (rc == 0)
         rc = served_start(m, e);
@@ -112,6 +115,7 @@ static void tear_down(struct monitor *m)
     page_close(m);
     drift_free(m->drift);
     quality_close(m);
+    feedback_sealer_free(m->sealer);
     models_free(m->models);
     if (m->signals.fd >= 0)
         close(m->signals.fd);

@@ -16,6 +16,7 @@
 struct alerts;
 struct board;
 struct drift;
+struct feedback_sealer;
 struct served;
 struct log_state;
 struct models;
@@ -48,6 +49,7 @@ struct monitor {
     struct traces *traces;            // to a collector (spans.c)
     struct sinks *sinks;              // of the log's lines (sinks.c)
     struct judge *judge;              // labels and what follows from them (quality.c)
+    struct feedback_sealer *sealer;   // opens feedback tokens; its keys come with the routes (served.c)
     struct label_news *label_news;    // what rollouts learn of them (label_news.c)
     struct log_state *prediction_log; // log.c
     unsigned n_queries;               // that read the log (log_query.c)

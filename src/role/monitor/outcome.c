@@ -3,22 +3,13 @@
 #include "role/monitor/outcome.h"
 
 #include "monitor/cohort.h"
+#include "role/feedback_token.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 static const double SUM_TOLERANCE = 1e-3; // of the probabilities of a row, from 1
-
-static bool is_float(enum dtype d)
-{
-    return d == DTYPE_FP32 || d == DTYPE_FP64;
-}
-
-static bool is_number(enum dtype d)
-{
-    return is_float(d) || d == DTYPE_INT64 || d == DTYPE_INT32 || d == DTYPE_BOOL;
-}
 
 static double at(const struct tensor *t, size_t i)
 {
@@ -45,59 +36,55 @@ static double at(const struct tensor *t, size_t i)
     }
 }
 
-static uint32_t width_of(const struct tensor *t)
-{
-    int64_t rows = t->n_dims ? t->shape[0] : 0, n = tensor_n_elements(t->shape, t->n_dims);
-    if (rows <= 0 || n <= 0)
-        return 0;
-    int64_t width = rows == n ? 1 : rows == 1 ? n : n / rows; // a division costs as much as all the rest
-    return width <= INT32_MAX ? (uint32_t)width : 0;
-}
-
-// How well an output with so many values a row can be judged; 0: not.
-static int rank(const struct tensor *t, uint32_t width)
-{
-    if (!t->data || !is_number(t->dtype) || t->n_dims > 2 || width == 0)
-        return 0;
-    if (width > 1)
-        return is_float(t->dtype) ? 3 : 0;
-    return is_float(t->dtype) ? 2 : 1;
-}
-
 // A request that asked for its arm is no part of the experiment.
 static uint16_t weight_of(const struct record_head *h)
 {
     return h->flags & RECORD_OVERRIDE ? 0 : h->weight_bp;
 }
 
+static void set_output(struct outcomes *o, const struct tensor *t)
+{
+    int rank = feedback_output_rank(t);
+    o->t = *t;
+    o->width = feedback_output_width(t);
+    o->rows = (uint32_t)t->shape[0];
+    o->base.kind = rank == 2 ? OUTCOME_NUMBER : OUTCOME_CLASS;
+    o->base.n_classes = rank == 3 ? o->width : COHORT_CLASSES_MAX;
+}
+
 bool outcomes_of(const struct version *v, const struct record *r, struct outcomes *ret)
 {
     struct str rest = r->outputs;
     struct record_block b;
+    struct tensor output;
     int best = 0;
     while (record_block_next(&rest, &b)) {
-        uint32_t width = width_of(&b.t);
-        int one = rank(&b.t, width);
-        if (b.form != RECORD_VALUES || one <= best)
+        if (b.form != RECORD_VALUES || feedback_output_rank(&b.t) <= best)
             continue;
-        best = one;
-        ret->t = b.t;
-        ret->width = width;
+        best = feedback_output_rank(&b.t);
+        output = b.t;
     }
     if (!best)
         return false;
-    ret->rows = (uint32_t)ret->t.shape[0];
     ret->base = (struct outcome){.deployment = v->deployment,
                                  .version = v->version,
                                  .wall_ns = r->head.wall_ns,
                                  .arm = r->head.arm,
                                  .weight_bp = weight_of(&r->head),
-                                 .bucket = r->head.bucket,
-                                 .kind = best == 3   ? OUTCOME_CLASS
-                                         : best == 2 ? OUTCOME_NUMBER
-                                                     : OUTCOME_CLASS,
-                                 .n_classes = best == 3 ? ret->width : COHORT_CLASSES_MAX};
+                                 .bucket = r->head.bucket};
+    set_output(ret, &output);
     return true;
+}
+
+void outcomes_of_token(const struct feedback_token *t, struct outcomes *ret)
+{
+    ret->base = (struct outcome){.deployment = t->deployment,
+                                 .version = t->version,
+                                 .wall_ns = t->wall_ns,
+                                 .arm = t->arm,
+                                 .weight_bp = t->is_override ? 0 : t->weight_bp,
+                                 .bucket = t->bucket};
+    set_output(ret, &t->output);
 }
 
 static bool class_at(const struct outcomes *o, uint32_t row, struct outcome *ret)

@@ -7,6 +7,8 @@
 #include "predlog/record.h"
 #include "role/monitor/models.h"
 
+struct feedback_token;
+
 struct outcomes {
     struct outcome base; // what all rows have
     struct tensor t;
@@ -16,6 +18,8 @@ struct outcomes {
 // False when the version has no output that can be judged: it must be numbers, one for a row, or the
 // probabilities of classes.
 bool outcomes_of(const struct version *v, const struct record *r, struct outcomes *ret);
+// The same from a token, which has one that can.
+void outcomes_of_token(const struct feedback_token *t, struct outcomes *ret);
 // The row's; false when its values are no probabilities, or no number.
 bool outcome_at(const struct outcomes *o, uint32_t row, struct outcome *ret);
 // The label as a number or the index of a class, for cohort_add; NaN when it cannot be compared.

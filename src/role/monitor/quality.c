@@ -4,6 +4,7 @@
 #include "role/monitor/quality.h"
 
 #include "base/clock.h"
+#include "role/feedback_token.h"
 #include "role/monitor/outcome.h"
 #include "role/monitor/quality_parts.h"
 
@@ -294,6 +295,35 @@ static void keep_odds(struct judge *j, const struct outcomes *from, uint32_t row
     r->odds = odds_put(j->odds, (const char *)from->t.data + row * bytes, bytes);
 }
 
+int quality_label_sealed(struct monitor *m, const struct feedback_token *token, uint32_t row,
+                         const struct label *label, struct str model, enum quality_verdict *ret,
+                         struct err *e)
+{
+    struct judge *j = m->judge;
+    struct outcomes all;
+    struct outcome one;
+    double truth;
+    if (!j->labels)
+        return err_set(e, ERR_UNAVAILABLE, "the log of feedback cannot be written yet; retry");
+    struct join_row *r = quality_row(j, token->id, row);
+    if (r && r->state != JOIN_WAITING)
+        return label_known(m, r, label, model, ret, e);
+    outcomes_of_token(token, &all);
+    if (row >= all.rows || !outcome_at(&all, row, &one))
+        return err_set(e, ERR_INVALID, "the prediction of the token has no row %u that can be judged", row);
+    int rc = truth_of(m, &one, label, model, &truth, e);
+    if (rc)
+        return rc;
+    if (!r)
+        r = quality_row_add(j, token->id, row, JOIN_PREDICTED);
+    join_set_state(j->join, r, JOIN_PREDICTED); // its label may have waited, with no token
+    r->is_told = true;
+    r->outcome = one;
+    keep_odds(j, &all, row, r);
+    *ret = QUALITY_JOINED;
+    return judge_row(j, r, label, truth, e);
+}
+
 int quality_commit(struct monitor *m, struct err *e)
 {
     struct judge *j = m->judge;
@@ -336,6 +366,11 @@ static void take_row(struct monitor *m, const struct version *v, const uint8_t i
     struct judge *j = m->judge;
     // Without a label there is nothing to find: the look, which misses the cache, is spared.
     struct join_row *r = join_has_labels(j->join) ? join_find(j->join, id, row) : NULL;
+    if (r && r->is_told) { // its label came first, with a token
+        r->is_told = false;
+        predicted(j, o);
+        return;
+    }
     if (r && r->state != JOIN_WAITING)
         return; // it comes a second time, from a ring that the monitor before had read
     predicted(j, o);

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct feedback_token;
 struct record;
 struct judge;
 
@@ -39,6 +40,10 @@ enum quality_verdict {
 // ERR_CONFLICT (of another model), ERR_BUSY, ERR_UNAVAILABLE, ERR_NOMEM.
 int quality_label(struct monitor *m, const uint8_t id[16], uint32_t row, const struct label *label,
                   struct str model, enum quality_verdict *ret, struct err *e) ERR_CHECKED;
+// The same of a prediction that brings what it was: nothing needs to be known of it here.
+int quality_label_sealed(struct monitor *m, const struct feedback_token *token, uint32_t row,
+                         const struct label *label, struct str model, enum quality_verdict *ret,
+                         struct err *e) ERR_CHECKED;
 int quality_commit(struct monitor *m, struct err *e) ERR_CHECKED;
 
 // For guardrails: labelled predictions of a version in an arm since a time, and how many of them were wrong;

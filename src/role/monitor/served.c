@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "os/sock.h"
+#include "role/feedback_token.h"
 #include "role/ipc.h"
 #include "role/monitor/feed.h"
 #include "role/monitor/models.h"
@@ -26,10 +27,14 @@ struct served {
     unsigned n_retries;         // since the last routes
 };
 
+// What the routes say besides, and the answer to them.
 static int acknowledge(struct served *k, struct str routes, struct err *e)
 {
     yyjson_doc *doc = yyjson_read(routes.p, routes.n, 0);
     char json[64];
+    struct err why;
+    if (feedback_sealer_take(k->m->sealer, yyjson_obj_get(yyjson_doc_get_root(doc), "tokens"), &why))
+        log_event(&k->m->log, LOG_LEVEL_ERROR, "feedback_keys_failed", LOG_Z("message", why.msg));
     int n =
         snprintf(json, sizeof json, "{\"generation\":%llu}",
                  (unsigned long long)yyjson_get_uint(yyjson_obj_get(yyjson_doc_get_root(doc), "generation")));

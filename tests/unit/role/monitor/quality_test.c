@@ -8,6 +8,7 @@
 #include "monitor/alert.h"
 #include "monitor/cohort.h"
 #include "predlog/schema.h"
+#include "role/feedback_token.h"
 #include "role/monitor/alert_quality.h"
 #include "role/monitor/label_news.h"
 #include "role/monitor/labels.h"
@@ -433,6 +434,117 @@ START_TEST(labels_that_come_again_are_known_when_their_predictions_had_to_go)
 }
 END_TEST
 
+static void expect_counts(double predicted, double labelled)
+{
+    yyjson_val *v;
+    yyjson_doc *doc = shown(&v);
+    ck_assert_double_eq(value_at(v, "predicted", ""), predicted);
+    ck_assert_double_eq(value_at(v, "labelled", ""), labelled);
+    yyjson_doc_free(doc);
+}
+
+static int label_sealed(unsigned id, const float *values, int64_t width, double number,
+                        enum quality_verdict *ret, struct err *e)
+{
+    struct label label = {.kind = LABEL_NUMBER, .number = number, .wall_ns = now + 60000000000};
+    struct feedback_token t = {.deployment = DEPLOYMENT,
+                               .version = 3,
+                               .wall_ns = now,
+                               .weight_bp = 10000,
+                               .output = {.dtype = DTYPE_FP32,
+                                          .n_dims = width > 1 ? 2 : 1,
+                                          .shape = {1, width},
+                                          .data = values,
+                                          .bytes = (size_t)width * sizeof *values}};
+    id_of(id, t.id);
+    return quality_label_sealed(&m, &t, 0, &label, (struct str){0}, ret, e);
+}
+
+static enum quality_verdict by_token(unsigned id, float score, double number)
+{
+    struct err e;
+    enum quality_verdict verdict;
+    ck_assert_int_eq(label_sealed(id, &score, 1, number, &verdict, &e), 0);
+    return verdict;
+}
+
+START_TEST(a_token_is_as_good_as_the_record)
+{
+    const float p[4] = {0.4f, 0.3f, 0.2f, 0.1f};
+    struct err e;
+    enum quality_verdict verdict;
+    start();
+    for (int i = 0; i < ROWS; i++) {
+        float s = score_of(i);
+        if (i % 3 == 0) // the record comes first, or last, or not at all
+            predict((unsigned)i, &s, 1, 1);
+        if (i % 5 == 0)
+            ck_assert_int_eq(label((unsigned)i, 0, truth_of(i)), i % 3 ? QUALITY_WAITING : QUALITY_JOINED);
+        ck_assert_int_eq(by_token((unsigned)i, s, truth_of(i)),
+                         i % 5 || i % 3 ? QUALITY_JOINED : QUALITY_UNCHANGED);
+        if (i % 3 == 1)
+            predict((unsigned)i, &s, 1, 1);
+        ck_assert_int_eq(by_token((unsigned)i, s, truth_of(i)), QUALITY_UNCHANGED);
+        ck_assert_int_eq(label((unsigned)i, 0, truth_of(i)), QUALITY_UNCHANGED);
+    }
+    expect_binary();
+    expect_counts((ROWS + 2) / 3 + (ROWS + 1) / 3, ROWS);
+    for (int i = 0; i < ROWS; i += 3) { // a second time, from a ring that is read again
+        float s = score_of(i);
+        predict((unsigned)i, &s, 1, 1);
+    }
+    expect_counts((ROWS + 2) / 3 + (ROWS + 1) / 3, ROWS);
+    ck_assert_int_eq(by_token(7, score_of(7), !truth_of(7)), QUALITY_CORRECTED);
+    ck_assert_int_eq(by_token(7, score_of(7), truth_of(7)), QUALITY_CORRECTED);
+    ck_assert_int_eq(quality_commit(&m, &e), 0);
+    end();
+    begin(); // what the log says
+    expect_binary();
+    ck_assert_int_eq(by_token(7, score_of(7), truth_of(7)), QUALITY_UNCHANGED);
+    ck_assert_int_eq(label_sealed(ROWS, p, 4, 4, &verdict, &e), ERR_INVALID);
+    ck_assert_int_eq(label_sealed(ROWS, (const float[]){0.4f, 0.4f}, 2, 1, &verdict, &e), ERR_INVALID);
+    expect_counts((ROWS + 2) / 3 + (ROWS + 1) / 3, ROWS);
+    end();
+}
+END_TEST
+
+START_TEST(tokens_of_several_classes_bring_their_probabilities)
+{
+    const float p[4] = {0.4f, 0.3f, 0.2f, 0.1f};
+    struct err e;
+    enum quality_verdict verdict;
+    start();
+    for (unsigned i = 0; i < 4; i++) {
+        ck_assert_int_eq(label_sealed(i, p, 4, i, &verdict, &e), 0);
+        ck_assert_int_eq(verdict, QUALITY_JOINED);
+    }
+    ck_assert_uint_eq(with_probabilities(), 4);
+    expect("classes", (const char *const[]){"accuracy", "top_2_accuracy", "top_3_accuracy"},
+           (const double[]){0.25, 0.5, 0.75}, 3, 1e-12);
+    end();
+}
+END_TEST
+
+START_TEST(a_token_of_what_is_not_served_is_refused)
+{
+    struct err e;
+    enum quality_verdict verdict;
+    const float score = 0.5f;
+    struct feedback_token t = {
+        .deployment = DEPLOYMENT + 1,
+        .output = {.dtype = DTYPE_FP32, .n_dims = 1, .shape = {1}, .data = &score, .bytes = sizeof score}};
+    struct label label = {.kind = LABEL_NUMBER, .number = 1};
+    start();
+    ck_assert_int_eq(quality_label_sealed(&m, &t, 0, &label, (struct str){0}, &verdict, &e),
+                     ERR_UNKNOWN_VERSION);
+    t.deployment = DEPLOYMENT;
+    ck_assert_int_eq(quality_label_sealed(&m, &t, 0, &label, STR("other"), &verdict, &e), ERR_CONFLICT);
+    ck_assert_int_eq(quality_label_sealed(&m, &t, 1, &label, STR("churn"), &verdict, &e), ERR_INVALID);
+    ck_assert_int_eq(quality_label_sealed(&m, &t, 0, &label, STR("churn"), &verdict, &e), 0);
+    end();
+}
+END_TEST
+
 // As a build before wrote it: one version that was right 30 times of 40.
 static void write_older_snapshot(void)
 {
@@ -618,5 +730,7 @@ UNIT_MAIN("role/monitor/quality", labels_early_late_twice_and_corrected_give_sci
           several_classes_have_the_log_loss_and_the_top_k_of_scikit_learn,
           shares_have_bounds_that_hold_at_every_look,
           labels_that_come_again_are_known_when_their_predictions_had_to_go,
+          a_token_is_as_good_as_the_record,
+          tokens_of_several_classes_bring_their_probabilities, a_token_of_what_is_not_served_is_refused,
           what_an_older_build_counted_goes_on, what_was_committed_survives_a_kill,
           a_damaged_entry_costs_itself_alone, rollouts_are_told_of_the_first_label_of_what_they_drew)
