@@ -143,18 +143,69 @@ bool match_line(const struct predlog_query *q, yyjson_val *line)
            (q->id.n == 0 || str_eq(text_of(yyjson_obj_get(line, "id")), q->id));
 }
 
+// The first of q->ids that is not below; n_ids: none.
+static size_t first_from(const struct predlog_query *q, const uint8_t id[16])
+{
+    size_t low = 0, high = q->n_ids;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (memcmp(q->ids[middle], id, 16) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+bool match_id(const struct predlog_query *q, const uint8_t id[16])
+{
+    size_t at = q->n_ids ? first_from(q, id) : 0;
+    return q->n_ids == 0 || (at < q->n_ids && memcmp(q->ids[at], id, 16) == 0);
+}
+
+bool match_line_id(const struct predlog_query *q, struct str line)
+{
+    enum { HEAD = 128, TEXT = 36 }; // the id stands among the first members
+    static const char KEY[] = "\"id\":\"";
+    uint8_t id[16];
+    const char *at = memmem(line.p, line.n < HEAD ? line.n : HEAD, KEY, sizeof KEY - 1);
+    if (q->n_ids == 0)
+        return true;
+    if (!at || (size_t)(line.p + line.n - at) < sizeof KEY - 1 + TEXT)
+        return false;
+    return record_id_read((struct str){at + sizeof KEY - 1, TEXT}, id) && match_id(q, id);
+}
+
+static const uint64_t SLACK_NS = UINT64_C(3600) * 1000000000;
+
 // An id says when it was made, to the millisecond; clocks may be set meanwhile, and requests take their time.
 static bool match_id_time(struct str id, const struct predlog_entry *entry)
 {
-    const uint64_t slack_ns = UINT64_C(3600) * 1000000000;
     uint8_t bytes[16];
     uint64_t ms = 0;
     if (!record_id_read(id, bytes) || bytes[6] >> 4 != 7)
         return true;
     for (int i = 0; i < 6; i++)
         ms = ms << 8 | bytes[i];
-    return ms < UINT64_MAX / 1000000 && ms * 1000000 + slack_ns >= entry->first_ns &&
-           ms * 1000000 <= entry->last_ns + slack_ns;
+    return ms < UINT64_MAX / 1000000 && ms * 1000000 + SLACK_NS >= entry->first_ns &&
+           ms * 1000000 <= entry->last_ns + SLACK_NS;
+}
+
+// Sorted ids are in the order of their times. One that is no UUIDv7 is not looked for by its time: none of
+// ours is.
+static bool match_ids_time(const struct predlog_query *q, const struct predlog_entry *entry)
+{
+    uint64_t from_ns = entry->first_ns > SLACK_NS ? entry->first_ns - SLACK_NS : 0, ms = from_ns / 1000000;
+    uint8_t from[16] = {0};
+    for (int i = 0; i < 6; i++)
+        from[i] = (uint8_t)(ms >> (40 - 8 * i));
+    size_t at = first_from(q, from);
+    if (at == q->n_ids)
+        return false;
+    ms = 0;
+    for (int i = 0; i < 6; i++)
+        ms = ms << 8 | q->ids[at][i];
+    return ms <= (entry->last_ns + SLACK_NS) / 1000000;
 }
 
 bool match_entry(const struct predlog_query *q, const struct predlog_entry *entry)
@@ -163,5 +214,5 @@ bool match_entry(const struct predlog_query *q, const struct predlog_entry *entr
     return entry->last_seq > q->after_seq && entry->last_ns >= q->from_ns &&
            (!q->to_ns || entry->first_ns < q->to_ns) &&
            (q->model.n == 0 || str_eq(entry->model, q->model) || (gaps && q->with_gaps)) &&
-           (q->id.n == 0 || match_id_time(q->id, entry));
+           (q->id.n == 0 || match_id_time(q->id, entry)) && (q->n_ids == 0 || match_ids_time(q, entry));
 }

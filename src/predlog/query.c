@@ -33,6 +33,8 @@ struct search {
 static int take_line(void *ctx, struct str line, struct err *e)
 {
     struct search *s = ctx;
+    if (!match_line_id(s->q, line))
+        return 0;
     yyjson_doc *doc = yyjson_read(line.p, line.n, 0);
     yyjson_val *root = yyjson_doc_get_root(doc);
     uint64_t seq = yyjson_get_uint(yyjson_obj_get(root, "seq"));
@@ -65,6 +67,8 @@ static int take_record(struct search *s, const struct view *v, uint64_t wal, con
 {
     if (r->head.kind == RECORD_SCHEMA)
         return schemas_add(&s->schemas, r->schema_json, e);
+    if (!match_id(s->q, r->head.id))
+        return 0;
     const struct schemas_one *schema = schemas_find(&s->schemas, r->head.schema);
     if (view_is_sealed(v, wal, schema ? schema->schema->model : STR(PREDLOG_NO_MODEL), r))
         return 0;

@@ -21,9 +21,11 @@ struct predlog_query {
     uint16_t status_min, status_max; // 0, 0: any
     uint64_t from_ns, to_ns;         // of the wall clock: from <= t < to; to 0: no end
     struct str id;                   // prediction id, 36 characters
-    uint64_t after_seq;              // only numbers above it
-    bool with_gaps;                  // also lines that tell what is missing (of any model)
-    uint64_t limit;                  // 0: none
+    const uint8_t (*ids)[16];        // (n_ids) sorted: only lines of one of them; n_ids 0: of all
+    size_t n_ids;
+    uint64_t after_seq; // only numbers above it
+    bool with_gaps;     // also lines that tell what is missing (of any model)
+    uint64_t limit;     // 0: none
 };
 
 // Sets one restriction by its name, as the flags and the parameters of /api/v1/log have them: model, version,

@@ -130,6 +130,28 @@ static int query(char *const *args, struct buf *out, struct err *e)
     return rc;
 }
 
+static int by_bytes(const void *a, const void *b)
+{
+    return memcmp(a, b, 16);
+}
+
+static int find(char *const *args, struct buf *out, struct err *e)
+{
+    struct predlog_query_done done;
+    uint8_t(*ids)[16] = calloc(LOG_WORKER_IDS_MAX, sizeof *ids);
+    size_t n = 0;
+    be_idle();
+    int rc = ids ? file_read_at(LOG_WORKER_FD_IDS, ids, LOG_WORKER_IDS_MAX * sizeof *ids, 0, &n, e)
+                 : err_set(e, ERR_NOMEM, "no memory");
+    struct predlog_query q = {.ids = (const uint8_t(*)[16])ids, .n_ids = n / sizeof *ids};
+    if (!rc && q.n_ids) {
+        qsort(ids, q.n_ids, sizeof *ids, by_bytes);
+        rc = predlog_query(args[0], &q, put_line, out, &done, e);
+    }
+    free(ids);
+    return rc;
+}
+
 struct faults {
     struct buf *out;
     unsigned n;
@@ -209,7 +231,11 @@ static const struct {
     const char *name;
     int n_args;
     int (*work)(char *const *args, struct buf *out, struct err *e); // NULL: seal
-} KINDS[] = {{"seal", 4, NULL}, {"query", 2, query}, {"verify", 1, verify}, {"manifest", 1, show_manifest}};
+} KINDS[] = {{"seal", 4, NULL},
+             {"query", 2, query},
+             {"find", 1, find},
+             {"verify", 1, verify},
+             {"manifest", 1, show_manifest}};
 
 int log_worker_main(int argc, char *const *argv)
 {

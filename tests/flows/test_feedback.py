@@ -110,6 +110,7 @@ def test_quality_of_real_predictions_is_scikit_learns(server, churn, run, tmp_pa
     ids = [a.headers["Slipway-Prediction-Id"] for a in answers]
     scores = [a.json()["predictions"][0] for a in answers]
     truth = [int(random.Random(i).random() < s) for i, s in enumerate(scores)]
+    later = server.predict("churn", {"instances": churn.instances(3)}).headers["Slipway-Prediction-Id"]
     send(server, [{"prediction_id": one, "label": 1 - t} for one, t in zip(ids, truth, strict=True)])
     (tmp_path / "labels.csv").write_text("prediction_id,label\n" + "".join(f"{one},{t}\n" for one, t in zip(ids, truth, strict=True)))
     run("feedback", "churn", "labels.csv", server=server)
@@ -120,7 +121,7 @@ def test_quality_of_real_predictions_is_scikit_learns(server, churn, run, tmp_pa
                 "log_loss": metrics.log_loss(truth, scores), "brier": metrics.brier_score_loss(truth, scores)}
 
     def check(shown):
-        assert (shown["task"], shown["predicted"], shown["labelled"], shown["arm"], shown["version"]) == ("binary", 120, 120, "stable", 1)
+        assert (shown["task"], shown["predicted"], shown["labelled"], shown["arm"], shown["version"]) == ("binary", 123, 120, "stable", 1)
         for name, value in expected.items():
             assert abs(shown["metrics"][name]["value"] - value) < 1e-6, name
         assert abs(shown["metrics"]["auc"]["value"] - metrics.roc_auc_score(truth, scores)) < 2e-3
@@ -133,7 +134,13 @@ def test_quality_of_real_predictions_is_scikit_learns(server, churn, run, tmp_pa
     assert again["unchanged"] == 120
     assert "accuracy" in run("quality", "churn", server=server).stdout
     logged = [json.loads(line) for line in run("log", "query", "churn", "--json", server=server).stdout.splitlines()]
-    assert {row["id"] for row in logged} == set(ids)
+    assert {row["id"] for row in logged} == {*ids, later}
+    # The monitor of now has not seen this prediction: the log has.
+    assert statuses(send(server, [{"prediction_id": later, "label": [1, 1, 1]}, {"prediction_id": fresh_id(), "label": 1}])) == ["waiting"] * 4
+    until(lambda: quality_of(server)["join"]["found_in_log"], 3)
+    assert [v["labelled"] for v in quality_of(server)["versions"]] == [123]
+    truth, scores = truth + [1] * 3, scores + [row["outputs"]["prediction"] for row in logged if row["id"] == later]
+    assert abs(quality_of(server)["versions"][0]["metrics"]["brier"]["value"] - metrics.brier_score_loss(truth, scores)) < 1e-6
 
 
 def tokens_of(server, churn, n, v2):

@@ -238,6 +238,7 @@ static int label_waits(struct judge *j, const uint8_t id[16], uint32_t row, cons
     if (!r)
         r = quality_row_add(j, id, row, JOIN_WAITING);
     r->label = *label;
+    late_add(j->late, id, row);
     return 0;
 }
 
@@ -382,6 +383,19 @@ static void take_row(struct monitor *m, const struct version *v, const uint8_t i
         judge_waiting(j, v, r);
 }
 
+bool quality_found(struct monitor *m, const struct version *v, const uint8_t id[16], uint32_t row,
+                   const struct outcomes *from, uint32_t at)
+{
+    struct outcome o;
+    struct join_row *r = join_find(m->judge->join, id, row);
+    if (!r || r->state != JOIN_WAITING || !outcome_at(from, at, &o))
+        return false;
+    r->outcome = o;
+    keep_odds(m->judge, from, at, r);
+    judge_waiting(m->judge, v, r);
+    return true;
+}
+
 void quality_record(struct monitor *m, const struct record *r)
 {
     const struct record_head *h = &r->head;
@@ -435,6 +449,8 @@ int quality_open(struct monitor *m, struct err *e)
         rc = join_new(QUALITY_LABELLED_ROWS, &m->judge->labelled, e);
     if (!rc)
         rc = odds_new(QUALITY_ODDS_BYTES, &m->judge->odds, e);
+    if (!rc)
+        rc = late_open(m, &m->judge->late, e);
     m->judge->news = m->label_news;
     if (!rc)
         try_open(m);
@@ -482,6 +498,7 @@ void quality_tick(struct monitor *m, uint64_t now_mono_ns)
         quality_make_gauges(m);
         j->told_mono_ns = now_mono_ns;
     }
+    late_tick(j->late, now_mono_ns);
     if (quality_commit(m, &ignored) == 0 && labels_is_full(j->labels))
         begin_file(m);
 }
@@ -503,6 +520,7 @@ void quality_close(struct monitor *m)
     join_free(j->join);
     join_free(j->labelled);
     odds_free(j->odds);
+    late_close(j->late);
     buf_done(&j->gauges);
     free(j);
     m->judge = NULL;

@@ -68,6 +68,8 @@ static int put_subject(const struct subject *s, const struct version *v, uint64_
 static void put_join(const struct judge *j, struct buf *out)
 {
     struct join_counts n, left;
+    struct late_counts late;
+    late_count(j->late, &late);
     join_count(j->join, &n);
     join_count(j->labelled, &left);
     size_t counters = 0;
@@ -84,12 +86,14 @@ static void put_join(const struct judge *j, struct buf *out)
         out,
         "\"join\":{\"rows\":%llu,\"capacity\":%llu,\"bytes\":%llu,\"counter_bytes\":%zu,\"labelled\":%llu,"
         "\"waiting\":%llu,\"forgotten_predictions\":%llu,\"forgotten_labels\":%llu,\"unusable_labels\":%"
-        "llu,\"unreadable_rows\":%llu,\"damaged_entries\":%llu}",
+        "llu,\"unreadable_rows\":%llu,\"damaged_entries\":%llu,\"looked_for_in_log\":%llu,\"found_in_log\":%"
+        "llu}",
         (unsigned long long)n.rows, (unsigned long long)n.capacity,
         (unsigned long long)(n.bytes + left.bytes + odds_bytes(j->odds)), counters,
         (unsigned long long)(n.judged + left.judged), (unsigned long long)n.waiting,
         (unsigned long long)n.evicted_predictions, (unsigned long long)n.evicted_labels,
-        (unsigned long long)j->unusable, (unsigned long long)j->unreadable, (unsigned long long)j->damaged);
+        (unsigned long long)j->unusable, (unsigned long long)j->unreadable, (unsigned long long)j->damaged,
+        (unsigned long long)late.looked, (unsigned long long)late.found);
 }
 
 int quality_put(const struct monitor *m, const struct quality_query *q, struct buf *out, struct err *e)

@@ -6,6 +6,8 @@
 #include "monitor/odds.h"
 #include "role/monitor/label_news.h"
 #include "role/monitor/labels.h"
+#include "role/monitor/late.h"
+#include "role/monitor/outcome.h"
 #include "role/monitor/quality.h"
 
 // A version in an arm.
@@ -36,6 +38,7 @@ struct judge {
     struct join
         *labelled;     // JUDGED rows that had to leave the join: a label that comes again is known to be one
     struct odds *odds; // of the join's rows
+    struct late *late; // labels that the log is asked about (late.c)
     struct subject *subjects[QUALITY_SUBJECTS];
     unsigned n_subjects, n_cohorts;
     uint64_t clock;                         // for `used`
@@ -61,6 +64,10 @@ int quality_count_label(struct judge *j, const struct join_row *row, int sign, s
 // The version of that number, served or not; NULL: not known.
 const struct version *quality_version(const struct models *ms, uint64_t deployment);
 void quality_forget(struct judge *j); // all that was counted
+
+// The prediction of a label that waits was found in the log: row `at` of `from`. Whether there was one.
+bool quality_found(struct monitor *m, const struct version *v, const uint8_t id[16], uint32_t row,
+                   const struct outcomes *from, uint32_t at);
 
 // quality_state.c
 int quality_load(struct judge *j, struct err *e) ERR_CHECKED; // the snapshot, then the log

@@ -229,6 +229,8 @@ static void visit(void *ctx, const struct labels_entry *x)
         if (!r)
             r = quality_row_add(j, x->id, x->row, JOIN_WAITING);
         if (r->state == JOIN_WAITING)
+            late_add(j->late, x->id, x->row);
+        if (r->state == JOIN_WAITING)
             r->label =
                 (struct label){.wall_ns = x->labelled_ns, .text = x->label_bits, .kind = x->label_kind};
         break;

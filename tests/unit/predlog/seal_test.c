@@ -229,6 +229,15 @@ START_TEST(queries_restrict_sealed_and_fresh_lines_alike)
                  (unsigned long long)(LOGBOOK_START_NS / 1000000 >> 16),
                  (unsigned long long)(LOGBOOK_START_NS / 1000000 & 0xffff));
         ck_assert_uint_eq(logbook_count(&l, (struct predlog_query){.id = str_of(id)}), 1);
+        uint8_t ids[4][16] = {{0}, {1}}; // sorted: two of nobody, that one, another of its time
+        ck_assert(record_id_read(str_of(id), ids[2]) && record_id_read(str_of(id), ids[3]));
+        ids[3][15] = 1;
+        struct predlog_query several = {.ids = (const uint8_t(*)[16])ids, .n_ids = 4};
+        ck_assert_uint_eq(logbook_count(&l, several), 1);
+        several.n_ids = 2; // of another time: no file has to be read
+        ck_assert_uint_eq(logbook_count(&l, several), 0);
+        several = (struct predlog_query){.ids = (const uint8_t(*)[16])ids + 3, .n_ids = 1};
+        ck_assert_uint_eq(logbook_count(&l, several), 0);
         id[19] = '9';
         ck_assert_uint_eq(logbook_count(&l, (struct predlog_query){.id = str_of(id)}), 0);
         if (!sealed)

@@ -443,6 +443,83 @@ static void expect_counts(double predicted, double labelled)
     yyjson_doc_free(doc);
 }
 
+// A line of the log for the prediction of that number.
+static unsigned late(unsigned id, const char *members)
+{
+    char line[512], text[37];
+    uint8_t bytes[16];
+    id_of(id, bytes);
+    record_id_write(bytes, text);
+    int n =
+        snprintf(line, sizeof line,
+                 "{\"seq\":1,\"kind\":\"prediction\",\"id\":\"%s\",\"time\":\"2026-11-22T10:49:29.123456Z\","
+                 "\"model\":\"churn\",\"version\":3,\"arm\":0,\"bucket\":0,\"weight_bp\":10000,"
+                 "\"override\":false,%s}",
+                 text, members);
+    ck_assert_int_lt(n, sizeof line);
+    return late_take_line(m.judge->late, (struct str){line, (size_t)n});
+}
+
+START_TEST(a_line_of_the_log_is_as_good_as_the_record)
+{
+    struct err e;
+    struct late_counts counts;
+    start();
+    for (int i = 0; i < ROWS; i++) {
+        char members[64];
+        float s = score_of(i);
+        if (i % 2)
+            predict((unsigned)i, &s, 1, 1);
+        ck_assert_int_eq(label((unsigned)i, 0, truth_of(i)), i % 2 ? QUALITY_JOINED : QUALITY_WAITING);
+        snprintf(members, sizeof members, "\"row\":0,\"outputs\":{\"prediction\":%.9g}", (double)s);
+        ck_assert_uint_eq(late((unsigned)i, members), i % 2 ? 0 : 1);
+        ck_assert_uint_eq(late((unsigned)i, members), 0);
+        ck_assert_int_eq(label((unsigned)i, 0, truth_of(i)), QUALITY_UNCHANGED);
+    }
+    expect_binary();
+    late_count(m.judge->late, &counts);
+    ck_assert_uint_eq(counts.queued, ROWS / 2);
+    ck_assert_int_eq(quality_commit(&m, &e), 0);
+    end();
+    begin();
+    expect_binary();
+    end();
+}
+END_TEST
+
+START_TEST(lines_are_read_row_by_row_or_as_whole_tensors)
+{
+    start();
+    for (unsigned i = 0; i < 6; i++)
+        for (uint32_t row = 0; row < 3; row++)
+            ck_assert_int_eq(label(i, row, 1), QUALITY_WAITING);
+    ck_assert_uint_eq(late(0, "\"row\":2,\"outputs\":{\"p\":[0.1,0.5,0.2,0.2]}"), 1);
+    ck_assert_uint_eq(late(1, "\"outputs\":{\"p\":[[0.1,0.5,0.2,0.2],[0.5,0.1,0.2,0.2],[1,0,0,0]]}"), 3);
+    // What is no number for a row, or none that can be judged, is passed over.
+    ck_assert_uint_eq(late(2, "\"row\":0,\"outputs\":{\"p\":null,\"q\":\"00c0ffee00c0ffee\"}"), 0);
+    ck_assert_uint_eq(late(2, "\"row\":0,\"outputs\":{\"p\":[0.9,0.9,0.9]}"), 0);
+    ck_assert_uint_eq(late(2, "\"outputs\":{\"p\":[[0.1,0.9],[0.5]]}"), 0);
+    ck_assert_uint_eq(late(2, "\"outputs\":null"), 0);
+    ck_assert_uint_eq(late(2, "\"outputs\":{\"p\":[]}"), 0);
+    ck_assert_uint_eq(late_take_line(m.judge->late, STR("{\"error\":")), 0);
+    ck_assert_uint_eq(late(7, "\"row\":0,\"outputs\":{\"p\":[0.1,0.5,0.2,0.2]}"), 0); // nobody waits for it
+    expect_counts(0, 4);
+    expect("classes", (const char *const[]){"accuracy", "top_3_accuracy"}, (const double[]){0.5, 0.5}, 2,
+           1e-12);
+    end();
+}
+END_TEST
+
+START_TEST(a_float_of_a_line_is_the_float_that_was_predicted)
+{
+    start();
+    ck_assert_int_eq(label(0, 0, 5), QUALITY_WAITING);
+    ck_assert_uint_eq(late(0, "\"row\":0,\"outputs\":{\"p\":0.1}"), 1);
+    expect("regression", (const char *const[]){"mae"}, (const double[]){5 - (double)0.1f}, 1, 1e-12);
+    end();
+}
+END_TEST
+
 static int label_sealed(unsigned id, const float *values, int64_t width, double number,
                         enum quality_verdict *ret, struct err *e)
 {
@@ -730,7 +807,8 @@ UNIT_MAIN("role/monitor/quality", labels_early_late_twice_and_corrected_give_sci
           several_classes_have_the_log_loss_and_the_top_k_of_scikit_learn,
           shares_have_bounds_that_hold_at_every_look,
           labels_that_come_again_are_known_when_their_predictions_had_to_go,
-          a_token_is_as_good_as_the_record,
+          a_line_of_the_log_is_as_good_as_the_record, lines_are_read_row_by_row_or_as_whole_tensors,
+          a_float_of_a_line_is_the_float_that_was_predicted, a_token_is_as_good_as_the_record,
           tokens_of_several_classes_bring_their_probabilities, a_token_of_what_is_not_served_is_refused,
           what_an_older_build_counted_goes_on, what_was_committed_survives_a_kill,
           a_damaged_entry_costs_itself_alone, rollouts_are_told_of_the_first_label_of_what_they_drew)
