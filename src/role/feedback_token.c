@@ -38,7 +38,10 @@ struct feedback_sealer {
 uint32_t feedback_output_width(const struct tensor *t)
 {
     int64_t rows = t->n_dims ? t->shape[0] : 0, n = tensor_n_elements(t->shape, t->n_dims);
-    return rows > 0 && n > 0 && n / rows <= INT32_MAX ? (uint32_t)(n / rows) : 0;
+    if (rows <= 0 || n <= 0)
+        return 0;
+    int64_t width = rows == n ? 1 : rows == 1 ? n : n / rows; // a division costs as much as all the rest
+    return width <= INT32_MAX ? (uint32_t)width : 0;
 }
 
 int feedback_output_rank(const struct tensor *t)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "monitor/quality.h"
 
+#include "monitor/sketch.h"
 #include "stats/random.h"
 #include "unit.h"
 
@@ -119,6 +120,18 @@ START_TEST(a_loss_of_a_quantile_follows_from_the_sums)
 }
 END_TEST
 
+START_TEST(a_size_is_known_within_its_bucket)
+{
+    double error = (exp2(1.0 / SKETCH_PER_DOUBLING) - 1) / (exp2(1.0 / SKETCH_PER_DOUBLING) + 1) + 1e-9;
+    for (double size = 1e-6; size < 1e9; size *= 1.0037)
+        ck_assert_double_le(fabs(sketch_middle(sketch_bucket(size)) / size - 1), error);
+    ck_assert_int_eq(sketch_bucket(0), -1);
+    ck_assert_int_eq(sketch_bucket(1e-300), -1);
+    ck_assert_int_eq(sketch_bucket(1e300), SKETCH_BUCKETS - 1);
+}
+END_TEST
+
 UNIT_MAIN("monitor/quality", classification_reproduces_the_reference, a_corrected_label_leaves_no_trace,
           what_is_not_defined_is_not_a_number, the_area_is_right_for_rare_positives_near_zero,
-          errors_of_a_regression_add_up, a_loss_of_a_quantile_follows_from_the_sums)
+          errors_of_a_regression_add_up, a_loss_of_a_quantile_follows_from_the_sums,
+          a_size_is_known_within_its_bucket)
