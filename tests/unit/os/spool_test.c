@@ -225,6 +225,34 @@ START_TEST(an_empty_ring_goes_back_to_its_start)
 }
 END_TEST
 
+START_TEST(a_ring_that_is_not_empty_does_not_go_back_to_its_start)
+{
+    enum { LARGE = 1 << 20, N = 80 };
+    struct spool_writer w;
+    struct spool_reader r;
+    struct err e;
+    size_t n;
+    uint64_t sequence;
+    void *m = new_memory(LARGE);
+    char text[RECORD_MAX];
+    attach(m, LARGE, &w, &r);
+    for (uint64_t i = 1; i <= N; i++) {
+        ck_assert_ptr_nonnull(spool_reserve(&w, RECORD_MAX));
+        ck_assert_uint_eq(spool_put(&w, RECORD_MAX), i);
+    }
+    spool_publish(&w);
+    for (uint64_t i = 1; i < N; i++)
+        ck_assert_int_eq(spool_take(&r, text, sizeof text, &n, &sequence, &e), 1);
+    spool_settle(&r, N - 1, N - 1, 0);
+    put(&w, "behind the one that waits");
+    spool_publish(&w);
+    attach(m, LARGE, NULL, &r); // who has seen nothing of what was there before
+    ck_assert_int_eq(spool_take(&r, text, sizeof text, &n, &sequence, &e), 1);
+    ck_assert_uint_eq(sequence, N);
+    check_next(&r, "behind the one that waits", N + 1);
+}
+END_TEST
+
 START_TEST(who_sleeps_is_woken_once_and_who_waits_is_told_once)
 {
     struct spool_writer w;
@@ -471,6 +499,7 @@ UNIT_MAIN("os/spool", positions_that_can_be_none_are_not_believed,
           what_was_read_and_not_settled_is_read_again_by_the_next_reader,
           the_next_writer_goes_on_where_the_last_had_published,
           a_full_ring_takes_nothing_until_something_was_settled, an_empty_ring_goes_back_to_its_start,
+          a_ring_that_is_not_empty_does_not_go_back_to_its_start,
           who_sleeps_is_woken_once_and_who_waits_is_told_once, two_threads_lose_nothing_that_is_not_counted,
           either_side_may_be_killed_at_any_point,
           what_no_writer_makes_is_refused_and_reading_goes_on_behind_it, what_was_skipped_counts_as_dropped)
