@@ -322,6 +322,7 @@ class Scenarios:
         growth.watch(lambda: load.answered() >= self.args.ids)
         ids, _ = load.end()
         counts = settled(server)
+        print(f"     {len(ids)} answers, {len(np.unique(ids))} ids; {counts['committed']} committed, {counts['dropped']} dropped", flush=True)
         assert server.stop(timeout=120) == 0
         server.end()
         again = conftest.Server(server.data_dir, "--gateways", 2)  # seals all of it
