@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Instructions a gateway executes per request, or the monitor per record of the prediction log, by callgrind.
 
-Arguments: binary, model, file of bodies, requests sent at once [, profile to keep]. The variable SERVE_FLAGS: more
-flags for the server. COUNT: gateway, or monitor.
+Arguments: binary, model, file of bodies, requests sent at once [, profile to keep]. The variables SERVE_FLAGS: more
+flags for the server; COUNT: gateway, or monitor; CANARY: percent of the requests that go to a second version of the same
+model, in a rollout.
 
 A process under callgrind takes the place of a running one, with its arguments and its descriptors, while the supervisor
 is halted. Two runs with different numbers of requests: the difference leaves out start and end.
@@ -34,6 +35,18 @@ def child_of(supervisor):
         if len(argv) > 1 and argv[1] == b"@" + COUNT.encode():
             return pid, [a.decode() for a in argv[1:-1]]
     raise SystemExit(f"no {COUNT} runs")
+
+
+def begin_rollout(url, model, percent):
+    """Goes on for as long as the measurement may take."""
+    servers.push(url, "w1", model, promote=False)
+    body = {"model": "w1", "candidate": "2", "steps": [{"weight": percent, "min_seconds": 6000}]}
+    servers.call(f"{url}/api/v1/rollouts", json.dumps(body).encode())
+    end = time.monotonic() + 60
+    while json.loads(servers.call(f"{url}/api/v1/rollouts/1")[0])["state"] != "running":
+        if time.monotonic() > end:
+            raise SystemExit("the rollout does not begin")
+        time.sleep(0.05)
 
 
 def copy_descriptors(pid):
@@ -71,10 +84,26 @@ def wait_for_log(server, n):
     raise SystemExit("the log does not get it all")
 
 
+def cost_of_calls(text, name):
+    """Instructions of all calls of a function, with what it called."""
+    names, total, lines = {}, 0, iter(text.splitlines())
+    for line in lines:
+        found = re.match(r"c?fn=\((\d+)\)(?: (\S+))?", line)
+        if found and found[2]:
+            names[found[1]] = found[2]
+        if found and line.startswith("cfn="):
+            next(lines)  # calls=…
+            cost = int(next(lines).split()[1])
+            total += cost if names.get(found[1], "").split(".")[0] == name else 0
+    return total
+
+
 def run(binary, model, lines, n, depth, keep=None):
     """Instructions of the process for n requests over one connection, depth at a time."""
     with tempfile.TemporaryDirectory(prefix="slipway-callgrind-") as folder, \
             servers.slipway(binary, folder, 0, {"w1": model}, *os.environ.get("SERVE_FLAGS", "").split()) as server:
+        if os.environ.get("CANARY"):
+            begin_rollout(f"http://127.0.0.1:{server.port}", model, float(os.environ["CANARY"]))
         pid, argv = child_of(server.pid)
         os.kill(server.pid, signal.SIGSTOP)  # taskset became the supervisor: same process
         copy_descriptors(pid)
@@ -98,7 +127,9 @@ def run(binary, model, lines, n, depth, keep=None):
                 os.kill(server.pid, signal.SIGCONT)
         if keep:
             shutil.copy(out, keep)
-        return int(re.search(r"^(?:summary|totals): (\d+)", pathlib.Path(out).read_text(), re.M).group(1))
+        text = pathlib.Path(out).read_text()
+        # What a rollout's counts cost to send is a matter of time, which is not that of a server under callgrind.
+        return int(re.search(r"^(?:summary|totals): (\d+)", text, re.M).group(1)) - cost_of_calls(text, "trials_report")
 
 
 def main():

@@ -419,10 +419,13 @@ def section_log(args, folder):
 def section_instructions(args, folder):
     heading("Instructions per request, W1, counted by callgrind: a figure that noise does not move")
     w1 = models.make(WORK, "w1", "xgboost", 20, 100, max_depth=6)
-    for depth, label in ((1, "one at a time"), (16, "pipelined by 16")):
+    for depth, env, label in ((1, {}, "one at a time"), (16, {}, "pipelined by 16"),
+                              (1, {"CANARY": "10"}, "one at a time, with a canary at 10 %"),
+                              (16, {"CANARY": "10"}, "pipelined by 16, with a canary at 10 %")):
         out = subprocess.run([sys.executable, str(ROOT / "bench" / "instructions.py"), str(args.binary), str(w1.path),
-                              str(models.bodies(w1, WORK, 10000, 1)[0]), str(depth)], capture_output=True, text=True)
-        row(f"user-space instructions per request, {label}", out.stdout.strip() or out.stderr.strip()[-200:], widths=(56, 60))
+                              str(models.bodies(w1, WORK, 10000, 1)[0]), str(depth)], capture_output=True, text=True,
+                             env={**os.environ, **env})
+        row(f"user-space instructions per request, {label}", out.stdout.strip() or out.stderr.strip()[-200:], widths=(76, 60))
 
 
 SECTIONS = {"engine": section_engine, "shapes": section_shapes, "exact": section_exact, "server": section_server,

@@ -14,7 +14,7 @@
 
 enum {
     OBSERVER_VALUES_PER_S = 50000, // unless the spec says otherwise
-    OBSERVER_WINDOWS = 24, // closed ones that are kept in full, fewer where they would take more than
+    OBSERVER_WINDOWS = 24,         // closed ones that are kept in full, fewer where they would take more than
     OBSERVER_WINDOW_BYTES = 16 << 20, // this together; never fewer than OBSERVER_WINDOWS_MIN
     OBSERVER_WINDOWS_MIN = 4,
     OBSERVER_HISTORY = 168, // windows of which the effects are kept

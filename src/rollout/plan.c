@@ -130,9 +130,9 @@ static bool guard_holds(const struct rollout_spec *spec, const struct plan *p, e
     return false;
 }
 
-// What no row can say: held after the shadow phase there is no step to go on from; held because the replicas of the
-// next weight did not come, only a person goes on; and a rollout that only mirrors, or whose arms a person chooses
-// from, has no next weight.
+// What no row can say: held after the shadow phase there is no step to go on from; held because the replicas
+// of the next weight did not come, only a person goes on; and a rollout that only mirrors, or whose arms a
+// person chooses from, has no next weight.
 static bool is_sensible(const struct rollout_spec *spec, const struct plan *p, enum plan_event event)
 {
     if (p->state == PLAN_HELD && event == EVENT_STEP_PASSED && p->back != PLAN_RUNNING)

@@ -116,7 +116,7 @@
       "Shortest time over which live traffic is compared with a baseline.")                                  \
     X(INT, drift_window_rows, "drift_window_rows", "1000", 100, 1000000000, "rows", false,                   \
       "Rows that such a window has at least; it lasts longer until then.")                                   \
-    X(INT, drift_values, "drift_values", "50000", 0, 100000000, "values a second", false,                   \
+    X(INT, drift_values, "drift_values", "50000", 0, 100000000, "values a second", false,                    \
       "Most values of a version that are compared in a second, of every k-th row; 0 compares none.")         \
     X(ENUM, feedback_tokens, "feedback_tokens", "off", 0, 0, "off|header|body", false,                       \
       "Whether answers bring a sealed token, for labels that come when the prediction is forgotten.")        \

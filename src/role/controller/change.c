@@ -120,8 +120,8 @@ static int check_others(const struct request *r, struct err *e)
 }
 
 // The stored answer, like the first: when all gateways have the table. The first may not have come so far.
-static int answer_again(struct request *r, const struct registry_once *was, const struct registry_audit *receipt,
-                        struct err *e)
+static int answer_again(struct request *r, const struct registry_once *was,
+                        const struct registry_audit *receipt, struct err *e)
 {
     int rc = change_new(r, e);
     if (rc)

@@ -19,6 +19,7 @@ void change_publish(struct request *r);
 // error.
 void change_refuse(struct request *r, const struct err *why, struct str changes);
 
-// A request with an Idempotency-Key, whose body is whole: 1 when it was done before, and is answered as it was then
-// once all gateways have the present table; 0: it is to be done now. ERR_KEY_REUSED, ERR_IN_PROGRESS, ERR_INVALID.
+// A request with an Idempotency-Key, whose body is whole: 1 when it was done before, and is answered as it
+// was then once all gateways have the present table; 0: it is to be done now. ERR_KEY_REUSED,
+// ERR_IN_PROGRESS, ERR_INVALID.
 int change_once(struct request *r, struct err *e) ERR_CHECKED;

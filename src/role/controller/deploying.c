@@ -213,7 +213,8 @@ static int find(struct controller *c, struct str model, struct str name, struct 
     return rc;
 }
 
-// NULL also for one that failed long ago: it is forgotten, here and by the supervisor, and may be tried again.
+// NULL also for one that failed long ago: it is forgotten, here and by the supervisor, and may be tried
+// again.
 static struct deployment *find_but_failed(struct controller *c, struct str model, uint32_t number)
 {
     struct deployment *d = routing_find(&c->routing, model, number);

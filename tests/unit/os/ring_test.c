@@ -410,8 +410,8 @@ static void check_filled(const unsigned char *p, size_t n, uint64_t i)
     ck_assert(n == 8 || p[n - 1] == (i * 31 & 0xff));
 }
 
-// The other process: copies each message into its own ring; waits for room where there is none. At the end it answers
-// only who sleeps, so that there are many wake-ups whatever the scheduler does.
+// The other process: copies each message into its own ring; waits for room where there is none. At the end it
+// answers only who sleeps, so that there are many wake-ups whatever the scheduler does.
 static void echo(struct side *s, uint64_t n_messages)
 {
     struct err e;
