@@ -18,7 +18,7 @@ struct opened {
 static void open_forest(const struct random_shape *s, uint64_t seed, struct opened *o)
 {
     struct err e = {0};
-    ck_assert_int_eq(arena_init(&o->a, (size_t)1 << 32, &e), 0);
+    ck_assert_int_eq(arena_init(&o->a, 64 << 20, &e), 0);
     random_forest(s, seed, &o->a, &o->f);
     ck_assert_msg(forest_check(&o->f, &o->a, &e) == 0, "%s", e.msg);
     buf_init(&o->image, (size_t)1 << 30);
