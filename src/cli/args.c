@@ -48,12 +48,19 @@ static int unknown_flag(const struct verb *v, const char *word, struct str name,
     return ERR_UNKNOWN_FIELD;
 }
 
+static bool is_among(const char *choices, struct str word)
+{
+    struct str rest = str_of(choices);
+    while (rest.n)
+        if (str_eq(str_split(&rest, '|'), word))
+            return true;
+    return false;
+}
+
 static int check_choice(const struct flag *f, const char *value, struct err *e)
 {
-    struct str rest = str_of(f->choices);
-    while (rest.n)
-        if (str_eq(str_split(&rest, '|'), str_of(value)))
-            return 0;
+    if (is_among(f->choices, str_of(value)))
+        return 0;
     return err_set(e, ERR_INVALID, "--%s: expected one of %s, got '%.80s'", f->name, f->choices, value);
 }
 
@@ -100,6 +107,35 @@ static int take_flag(const struct verb *v, int argc, char *const *argv, int *i, 
     return add_flag(ret, f, value ? value : "", e);
 }
 
+// A flag that this action would leave unread is a mistake, not a wish.
+static int check_action(const struct verb *v, const struct args *a, struct err *e)
+{
+    struct str all = str_of(v->first_words), action = a->n_words ? str_of(a->words[0]) : str_split(&all, '|');
+    if (!is_among(v->first_words, action)) {
+        struct str names[ARGS_WORDS_MAX * 2];
+        size_t n = 0;
+        while (all.n && n < sizeof names / sizeof names[0])
+            names[n++] = str_split(&all, '|');
+        int near = near_find(action, names, n);
+        err_set(e, ERR_UNKNOWN_FIELD, "'slipway %s' has no '" STR_FMT "'", v->name, STR_ARG(action));
+        if (near >= 0)
+            err_hint(e, "Did you mean " STR_FMT "?", STR_ARG(names[near]));
+        else
+            err_hint(e, "Usage: %s.", v->usage);
+        return ERR_UNKNOWN_FIELD;
+    }
+    for (int i = 0; i < a->n_flags; i++) {
+        const struct flag *f = a->flags[i];
+        if (!f->only || is_among(f->only, action))
+            continue;
+        err_set(e, ERR_UNKNOWN_FIELD, "'slipway %s " STR_FMT "' has no flag --%s", v->name, STR_ARG(action),
+                f->name);
+        err_hint(e, "It belongs to: slipway %s %s.", v->name, f->only);
+        return ERR_UNKNOWN_FIELD;
+    }
+    return 0;
+}
+
 int args_parse(const struct verb *v, int argc, char *const *argv, struct args *ret, struct err *e)
 {
     bool flags = true;
@@ -127,7 +163,7 @@ int args_parse(const struct verb *v, int argc, char *const *argv, struct args *r
         err_hint(e, "Usage: %s.", v->usage);
         return ERR_WRONG_COUNT;
     }
-    return 0;
+    return args_has(ret, "help") || !v->first_words ? 0 : check_action(v, ret, e);
 }
 
 bool args_has(const struct args *a, const char *name)

@@ -18,6 +18,7 @@ struct flag {
     const char *choices; // "csv|jsonl": the values allowed; NULL: any
     char letter;         // -o; 0: none
     bool repeats;        // may be given more than once
+    const char *only;    // "start|plan": the first words with which it means something; NULL: all
 };
 
 // A flag that there is not, which people try, and what they mean.
@@ -37,8 +38,8 @@ struct args {
 };
 
 // argv: what stands after the verb. --name value, --name=value, -o value; -- ends flags; - is a word.
-// ERR_UNKNOWN_FIELD for an unknown flag (hint: the nearest one), ERR_WRONG_COUNT for too few or many words,
-// ERR_INVALID, ERR_DUPLICATE_KEY.
+// ERR_UNKNOWN_FIELD for an unknown flag (hint: the nearest one) or one of another first word, ERR_WRONG_COUNT
+// for too few or many words, ERR_INVALID, ERR_DUPLICATE_KEY.
 int args_parse(const struct verb *v, int argc, char *const *argv, struct args *ret,
                struct err *e) ERR_CHECKED;
 

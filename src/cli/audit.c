@@ -223,13 +223,7 @@ static int offline(const struct args *a, bool verifies)
 
 static int audit_run(const struct args *a)
 {
-    struct err e;
-    const char *what = a->n_words ? a->words[0] : "list";
-    bool verifies = strcmp(what, "verify") == 0;
-    if (!verifies && strcmp(what, "list") != 0) {
-        err_set(&e, ERR_INVALID, "'%.80s' is not understood: expected list or verify", what);
-        return term_usage(&e);
-    }
+    bool verifies = a->n_words && strcmp(a->words[0], "verify") == 0;
     return args_has(a, "data-dir") ? offline(a, verifies) : online(a, verifies);
 }
 
@@ -243,14 +237,16 @@ const struct verb verb_audit = {
                 "slipway audit verify --data-dir /var/lib/slipway   # without a server, or beside it",
     .flags =
         (const struct flag[]){
-            {.name = "model", .value = "MODEL", .help = "Lists changes of this model only."},
+            {.name = "model", .value = "MODEL", .only = "list", .help = "Lists changes of this model only."},
             CLI_PAGE_FLAGS,
             {.name = "receipt",
              .value = "ROW:HASH",
+             .only = "verify",
              .help = "Verifies that this row is still there; changes answer with it, and so does verify."},
             {.name = "data-dir", .value = "DIR", .help = "Reads this data directory instead of asking."},
             CLI_CLIENT_FLAGS,
             {0}},
-    .max_words = 2,
+    .max_words = 1,
+    .first_words = "list|verify",
     .run = audit_run,
 };

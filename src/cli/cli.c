@@ -41,6 +41,8 @@ static void put_flag(const struct flag *f, struct buf *out)
     do
         buf_putc(out, ' ');
     while (out->n - start < COLUMN && !out->failed);
+    if (f->only)
+        buf_printf(out, "%s: ", f->only);
     buf_puts(out, f->help);
     if (f->choices)
         buf_printf(out, " (%s)", f->choices);

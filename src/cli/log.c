@@ -347,10 +347,6 @@ static int log_run(const struct args *a)
     const char *what = a->words[0];
     bool is_verify = strcmp(what, "verify") == 0, is_export = strcmp(what, "export") == 0;
     bool is_tail = strcmp(what, "tail") == 0;
-    if (!is_verify && !is_export && !is_tail && strcmp(what, "query") != 0) {
-        err_set(&e, ERR_INVALID, "'%.80s' is not understood: expected tail, query, export or verify", what);
-        return term_usage(&e);
-    }
     if (log_source_query(a, &q, &e) || log_source_open(&source, a, &e))
         return term_usage(&e);
     int rc = 0;
@@ -364,6 +360,8 @@ static int log_run(const struct args *a)
     return rc ? term_fail(&e, args_has(a, "json")) : CLI_OK;
 }
 
+#define LINES "tail|query|export" // what looks for lines
+
 const struct verb verb_log = {
     .name = "log",
     .summary = "Shows, searches, exports or verifies the prediction log.",
@@ -375,33 +373,47 @@ const struct verb verb_log = {
                 "slipway log verify --data-dir /var/lib/slipway   # without a server, or beside it",
     .flags =
         (const struct flag[]){
-            {.name = "version", .value = "N", .help = "Lines of this version only."},
-            {.name = "arm", .value = "ARM", .help = "Lines of this arm only: stable, canary or a number."},
-            {.name = "status", .value = "STATUS", .help = "Lines answered so: 503, 5xx or 400-499."},
+            {.name = "version", .value = "N", .only = LINES, .help = "Lines of this version only."},
+            {.name = "arm",
+             .value = "ARM",
+             .only = LINES,
+             .help = "Lines of this arm only: stable, canary or a number."},
+            {.name = "status",
+             .value = "STATUS",
+             .only = LINES,
+             .help = "Lines answered so: 503, 5xx or 400-499."},
             {.name = "from",
              .value = "TIME",
+             .only = LINES,
              .help = "Lines from then on: 2026-11-22 or 2026-11-22T10:49:29Z."},
-            {.name = "to", .value = "TIME", .help = "Lines before then."},
-            {.name = "id", .value = "ID", .help = "The lines of one prediction."},
-            {.name = "after", .value = "SEQ", .help = "Lines with a higher number in the log."},
+            {.name = "to", .value = "TIME", .only = LINES, .help = "Lines before then."},
+            {.name = "id", .value = "ID", .only = LINES, .help = "The lines of one prediction."},
+            {.name = "after",
+             .value = "SEQ",
+             .only = LINES,
+             .help = "Lines with a higher number in the log."},
             {.name = "limit",
              .value = "N",
+             .only = LINES,
              .help = "At most so many lines; tail: the last ones (20).",
              .letter = 'n'},
-            {.name = "gaps", .help = "Also lines that tell what the log misses."},
-            {.name = "follow", .help = "tail: goes on with the lines to come.", .letter = 'f'},
+            {.name = "gaps", .only = LINES, .help = "Also lines that tell what the log misses."},
+            {.name = "follow", .only = "tail", .help = "Goes on with the lines to come.", .letter = 'f'},
             {.name = "format",
              .value = "FORMAT",
-             .help = "export: by default what the file's name ends with, else jsonl.",
+             .only = "export",
+             .help = "By default what the file's name ends with, else jsonl.",
              .choices = "jsonl|csv|parquet"},
             {.name = "output",
              .value = "FILE",
-             .help = "export: writes this file instead of standard output.",
+             .only = "export",
+             .help = "Writes this file instead of standard output.",
              .letter = 'o'},
             {.name = "data-dir", .value = "DIR", .help = "Reads this data directory instead of asking."},
             CLI_CLIENT_FLAGS,
             {0}},
     .min_words = 1,
     .max_words = 2,
+    .first_words = "tail|query|export|verify",
     .run = log_run,
 };

@@ -395,7 +395,7 @@ void rollout_events_put(yyjson_val *answer, struct buf *out)
 
 static void put_quantiles(const char *what, yyjson_val *q, struct buf *out)
 {
-    buf_printf(out, "    %-34s", what);
+    buf_printf(out, "    %-38s", what);
     if (!isfinite(number_of(q, "n50"))) {
         buf_printf(out, "not in most rollouts (%.0f %%)\n", number_of(q, "share") * 100);
         return;

@@ -17,20 +17,31 @@ static const struct flag FLAGS[] = {
 static const struct verb VERB = {
     .name = "push", .usage = "slipway push MODEL FILE", .flags = FLAGS, .min_words = 2, .max_words = 2};
 
+static const struct verb ACTIONS = {
+    .name = "audit",
+    .usage = "slipway audit [list|verify]",
+    .flags = (const struct flag[]){{.name = "receipt", .value = "R", .only = "verify", .help = "h"},
+                                   {.name = "json", .help = "h"},
+                                   {0}},
+    .max_words = 1,
+    .first_words = "list|verify",
+};
+
 static struct args a;
 static struct err e;
 static char words[8][64];
 
-static int parse(int n, const char *const *w)
+static int parse_as(const struct verb *v, int n, const char *const *w)
 {
     char *argv[8];
     for (int i = 0; i < n; i++)
         argv[i] = strncpy(words[i], w[i], sizeof words[i] - 1);
     memset(&e, 0, sizeof e);
-    return args_parse(&VERB, n, argv, &a, &e);
+    return args_parse(v, n, argv, &a, &e);
 }
-#define PARSE(...)                                                                                           \
-    parse(sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *), (const char *const[]){__VA_ARGS__})
+#define PARSE_AS(v, ...)                                                                                     \
+    parse_as(v, sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *), (const char *const[]){__VA_ARGS__})
+#define PARSE(...) PARSE_AS(&VERB, __VA_ARGS__)
 
 START_TEST(words_and_flags_mix)
 {
@@ -70,6 +81,23 @@ START_TEST(wrong_ones_are_named)
 }
 END_TEST
 
+START_TEST(an_action_is_known_and_has_its_own_flags)
+{
+    ck_assert_int_eq(PARSE_AS(&ACTIONS, "verify", "--receipt", "1:a"), 0);
+    ck_assert_int_eq(PARSE_AS(&ACTIONS, "--json"), 0);
+    ck_assert_int_eq(PARSE_AS(&ACTIONS, "--receipt", "1:a", "list"), ERR_UNKNOWN_FIELD);
+    ck_assert_str_eq(e.msg, "'slipway audit list' has no flag --receipt");
+    ck_assert_str_eq(e.hint, "It belongs to: slipway audit verify.");
+    ck_assert_int_eq(PARSE_AS(&ACTIONS, "--receipt", "1:a"), ERR_UNKNOWN_FIELD); // list is meant
+    ck_assert_int_eq(PARSE_AS(&ACTIONS, "verfy"), ERR_UNKNOWN_FIELD);
+    ck_assert_str_eq(e.msg, "'slipway audit' has no 'verfy'");
+    ck_assert_str_eq(e.hint, "Did you mean verify?");
+    ck_assert_int_eq(PARSE_AS(&ACTIONS, "xyzzyx"), ERR_UNKNOWN_FIELD);
+    ck_assert_str_eq(e.hint, "Usage: slipway audit [list|verify].");
+    ck_assert_int_eq(PARSE_AS(&ACTIONS, "list", "--receipt", "1:a", "--help"), 0);
+}
+END_TEST
+
 START_TEST(numbers_have_ranges)
 {
     uint64_t v;
@@ -98,10 +126,18 @@ START_TEST(every_verb_has_a_complete_page)
         for (const struct flag *f = v->flags; f && f->name; f++)
             ck_assert_msg(strstr(b.p, f->name) && f->help && f->help[strlen(f->help) - 1] == '.', "%s --%s",
                           v->name, f->name);
+        for (const struct flag *f = v->flags; f && f->name; f++) {
+            struct str rest = str_of(f->only ? f->only : "");
+            while (rest.n) {
+                struct str word = str_split(&rest, '|'), all = str_of(v->first_words);
+                while (all.n && !str_eq(str_split(&all, '|'), word))
+                    ck_assert_msg(all.n > 0, "%s --%s: '" STR_FMT "'", v->name, f->name, STR_ARG(word));
+            }
+        }
         buf_done(&b);
     }
 }
 END_TEST
 
-UNIT_MAIN("cli/args", words_and_flags_mix, wrong_ones_are_named, numbers_have_ranges,
-          every_verb_has_a_complete_page)
+UNIT_MAIN("cli/args", words_and_flags_mix, wrong_ones_are_named, an_action_is_known_and_has_its_own_flags,
+          numbers_have_ranges, every_verb_has_a_complete_page)
