@@ -115,11 +115,12 @@ struct registry_expired {
     bool is_pinned;   // it has the tag "pinned", and not as "false"
 };
 
-// Which versions to list, newest first within a model. All zero: all of all models.
+// Which versions to list: of one model the newest first, of all models by id. All zero: all of all models.
 struct registry_versions_query {
-    struct str model; // empty: all
-    uint32_t before;  // numbers below this one; 0: from the newest
-    uint32_t limit;   // 0: without one
+    struct str model;  // empty: all
+    uint32_t before;   // of one model: numbers below this one; 0: from the newest
+    uint64_t after_id; // of all models: ids above this one
+    uint32_t limit;    // 0: without one
 };
 
 struct registry_model {

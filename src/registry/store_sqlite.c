@@ -94,7 +94,7 @@ static const char *const SQL[ST_LIMIT] = {
     [ST_VERSION_FULL] = "SELECT " VERSION_COLUMNS ", v.signature, v.admission,"
                         " (SELECT sum <> row_sum(" STORE_FIELDS_OF_VERSION ") FROM versions WHERE id = ?1)"
                         " FROM versions v JOIN models m ON m.id = v.model_id WHERE v.id = ?1",
-    [ST_VERSIONS] = VERSIONS_FROM "v.number < ?2 ORDER BY m.name, v.number DESC LIMIT ?3",
+    [ST_VERSIONS] = VERSIONS_FROM "v.id > ?2 ORDER BY v.id LIMIT ?3",
     [ST_VERSIONS_OF] = VERSIONS_FROM "m.name = ?1 AND v.number < ?2 ORDER BY v.number DESC LIMIT ?3",
     // The newest of each model is found in the index (model_id, number), from its end.
     [ST_VERSIONS_FIRST] =

@@ -175,7 +175,7 @@ int store_versions(struct registry *r, const struct registry_versions_query *whi
     if (rc)
         return rc;
     store_bind_str(st, 1, which->model);
-    sqlite3_bind_int64(st, 2, store_before(which->before));
+    sqlite3_bind_int64(st, 2, which->model.n ? store_before(which->before) : (int64_t)which->after_id);
     sqlite3_bind_int64(st, 3, which->limit ? (int64_t)which->limit : -1);
     return take_versions(s, st, a, ret, ret_n, e);
 }

@@ -91,6 +91,16 @@ def report(server, n):
         print(f"{n:6} versions: {what}: {ms:.1f} ms", flush=True)
 
 
+def check_kept(server, versions):
+    """What was loaded on demand is served on when the controller alone dies, among however many it is."""
+    def serving():
+        listed = requests.get(f"{server.url}/api/v1/models/many?limit=1000", timeout=60)
+        return {v["version"] for v in listed.json()["versions"] if v["serving"] == "ready"} if listed.ok else None
+    server.kill_child("controller")
+    server.wait_child("child_ready", "controller", n=2)
+    assert conftest.until(lambda: serving() is not None and serving() >= set(versions)), serving()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--versions", type=int, default=10_000)
@@ -120,6 +130,7 @@ def main():
             for version in away[:20]:
                 got = requests.get(f"{server.url}/v2/models/many/versions/{version}", timeout=60)
                 assert got.json()["versions"] == [str(version)], got.text
+            check_kept(server, away[:20])
             print(json.dumps({"versions": done, "loaded_on_demand": len(away[:20])}))
             assert len(block_ms) < 2 or block_ms[-1] < 2 * block_ms[0], f"pushes get slower: {block_ms}"
         finally:

@@ -23,6 +23,7 @@
 
 enum {
     READ_ARENA_BYTES = 256 << 20,
+    VERSIONS_PAGE = 1000,
     SIGNATURE_MAX = 64 << 20,
     SLICE_NS = 2000000, // of reading images, between other events
 };
@@ -419,21 +420,17 @@ struct known_slots {
     size_t n_left; // that nobody took
 };
 
-static uint32_t slot_take(struct known_slots *k, const struct registry_version *v)
+static uint32_t slot_of(const struct known_slots *k, const struct registry_version *v)
 {
     uint64_t key = metrics_key(v->model, v->number);
-    for (uint32_t i = 0; i < LIMIT_DEPLOYMENTS; i++) {
-        if (k->keys[i] != key)
-            continue;
-        k->keys[i] = 0;
-        k->n_left--;
-        return i;
-    }
-    return LIMIT_DEPLOYMENTS;
+    uint32_t i = 0;
+    while (i < LIMIT_DEPLOYMENTS && k->keys[i] != key)
+        i++;
+    return i;
 }
 
-// What a name or the model alone leads to comes first. So does what the gateways serve: the requests for it
-// go on.
+// Readiness waits for what a name or the model alone leads to, and for what the gateways serve: the requests
+// for it go on.
 static enum haste haste_of(const struct controller *c, const struct registry_version *v, uint32_t slot)
 {
     bool is_default = v->is_newest && routing_alias_target(&c->routing, v->model, STR("champion")) == 0;
@@ -444,38 +441,65 @@ static enum haste haste_of(const struct controller *c, const struct registry_ver
                : LATER;
 }
 
-static int load_first(struct controller *c, struct known_slots *k, struct arena *a, struct err *e)
+static int load(struct controller *c, struct known_slots *k, const struct registry_version *v, struct err *e)
+{
+    struct deployment *d;
+    uint32_t slot = slot_of(k, v);
+    if (slot < LIMIT_DEPLOYMENTS) {
+        k->keys[slot] = 0;
+        k->n_left--;
+    }
+    return revive(c, v, slot, haste_of(c, v, slot), &d, e);
+}
+
+// Those of a page that the gateways had. *ret_n: how long the page was.
+static int load_page_again(struct controller *c, struct known_slots *k, uint64_t *after_id, struct arena *a,
+                           size_t *ret_n, struct err *e)
+{
+    const struct registry_versions_query page = {.after_id = *after_id, .limit = VERSIONS_PAGE};
+    struct registry_version *list;
+    int rc = c->registry->ops->versions(c->registry, &page, a, &list, ret_n, e);
+    for (size_t i = 0; !rc && i < *ret_n && k->n_left && routing_has_room(&c->routing); i++)
+        if (slot_of(k, &list[i]) < LIMIT_DEPLOYMENTS && !registry_version_is_rejected(&list[i]))
+            rc = load(c, k, &list[i], e);
+    if (!rc && *ret_n)
+        *after_id = list[*ret_n - 1].id;
+    return rc;
+}
+
+// After this process alone was started anew: gateways serve what was asked for before, and should go on. A
+// slot has only the hash of a name, so all versions are looked at, a page at a time.
+static int load_again(struct controller *c, struct known_slots *k, struct err *e)
+{
+    struct arena a;
+    uint64_t after_id = 0;
+    size_t n = VERSIONS_PAGE;
+    int rc = arena_init(&a, READ_ARENA_BYTES, e);
+    while (!rc && n == VERSIONS_PAGE && k->n_left && routing_has_room(&c->routing)) {
+        arena_reset(&a, READ_ARENA_BYTES);
+        rc = load_page_again(c, k, &after_id, &a, &n, e);
+    }
+    arena_done(&a);
+    return rc;
+}
+
+// What an alias leads to has its place, then what the gateways served, then the newest of each model.
+static int load_all(struct controller *c, struct known_slots *k, struct arena *a, struct err *e)
 {
     struct registry_version *list;
-    struct deployment *d;
     size_t n;
     bool all;
     int rc = c->registry->ops->versions_first(c->registry, routing_limit(&c->routing), a, &list, &n, &all, e);
     c->routing.has_more = !rc && !all;
-    for (size_t i = 0; !rc && i < n; i++) {
-        if (!all && !list[i].is_newest && !routing_has_alias(&c->routing, list[i].model, list[i].number))
-            continue;
-        uint32_t slot = slot_take(k, &list[i]);
-        rc = revive(c, &list[i], slot, haste_of(c, &list[i], slot), &d, e);
-    }
-    return rc;
-}
-
-// After this process alone was started anew: gateways serve what was asked for before, and should go on.
-static int load_again(struct controller *c, struct known_slots *k, struct arena *a, struct err *e)
-{
-    struct registry_version *list;
-    struct deployment *d;
-    size_t n = 0;
-    int rc = 0;
-    if (k->n_left && c->routing.has_more)
-        rc = c->registry->ops->versions(c->registry, &(struct registry_versions_query){0}, a, &list, &n, e);
-    for (size_t i = 0; !rc && i < n && k->n_left && routing_has_room(&c->routing); i++) {
-        uint32_t slot = slot_take(k, &list[i]);
-        if (slot < LIMIT_DEPLOYMENTS && !registry_version_is_rejected(&list[i]) &&
-            !routing_find(&c->routing, list[i].model, list[i].number))
-            rc = revive(c, &list[i], slot, FIRST, &d, e);
-    }
+    for (size_t i = 0; !rc && i < n; i++)
+        if (all || slot_of(k, &list[i]) < LIMIT_DEPLOYMENTS ||
+            routing_has_alias(&c->routing, list[i].model, list[i].number))
+            rc = load(c, k, &list[i], e);
+    if (!rc && !all)
+        rc = load_again(c, k, e);
+    for (size_t i = 0; !rc && !all && i < n && routing_has_room(&c->routing); i++)
+        if (list[i].is_newest && !routing_find(&c->routing, list[i].model, list[i].number))
+            rc = load(c, k, &list[i], e);
     return rc;
 }
 
@@ -489,9 +513,7 @@ int startup_begin(struct controller *c, struct err *e)
     known.n_left = scaling_slots(c, known.keys);
     rc = restore_aliases(c, &a, e);
     if (!rc)
-        rc = load_first(c, &known, &a, e);
-    if (!rc)
-        rc = load_again(c, &known, &a, e);
+        rc = load_all(c, &known, &a, e);
     arena_done(&a);
     if (!rc)
         rc = rollouts_restore(c, e);

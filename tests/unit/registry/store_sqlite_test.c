@@ -191,6 +191,10 @@ START_TEST(lists_are_ordered_and_complete)
         ck_assert(versions[i].number == N / 2 - i && versions[i].n_artifacts == 1);
     ck_assert_int_eq(list("", 0, 0, &versions, &n), 0);
     ck_assert_uint_eq(n, N);
+    const struct registry_versions_query page = {.after_id = versions[N - 4].id, .limit = 2};
+    uint64_t third_last = versions[N - 3].id;
+    ck_assert_int_eq(reg->ops->versions(reg, &page, &arena, &versions, &n, &e), 0);
+    ck_assert(n == 2 && versions[0].id == third_last && versions[1].id > third_last);
     ck_assert_int_eq(list("beta", 7, 3, &versions, &n), 0);
     ck_assert(n == 3 && versions[0].number == 6 && versions[2].number == 4);
     ck_assert_int_eq(list("beta", 2, 3, &versions, &n), 0);
