@@ -102,23 +102,36 @@ static void put_head(yyjson_val *r, struct buf *out)
     }
 }
 
+// Traffic is only mirrored: in the phase before the first step, or all the time.
+static bool is_mirroring(yyjson_val *r)
+{
+    return yyjson_arr_size(yyjson_obj_get(r, "steps")) == 0 || strcmp(text_of(r, "state"), "shadow") == 0 ||
+           strcmp(text_of(r, "waits_in"), "shadow") == 0;
+}
+
 static void put_progress(yyjson_val *r, struct buf *out)
 {
-    yyjson_val *steps = yyjson_obj_get(r, "steps"), *step = yyjson_arr_get(steps, whole_of(r, "step"));
+    bool mirrors = is_mirroring(r);
+    yyjson_val *steps = yyjson_obj_get(r, "steps"),
+               *step = mirrors ? yyjson_obj_get(r, "shadow") : yyjson_arr_get(steps, whole_of(r, "step"));
     double weight = number_of(r, "weight"), seconds = number_of(r, "seconds_in_step");
     buf_printf(out, "  traffic   ");
     put_bar(weight / 100, out);
-    buf_printf(out, " %g %%, step %" PRIu64 " of %zu", weight, whole_of(r, "step") + 1,
-               yyjson_arr_size(steps));
+    if (mirrors)
+        buf_puts(out, " mirrored only");
+    else
+        buf_printf(out, " %g %%, step %" PRIu64 " of %zu", weight, whole_of(r, "step") + 1,
+                   yyjson_arr_size(steps));
     if (isfinite(seconds)) {
         buf_puts(out, ", for ");
         put_time(seconds, out);
         buf_printf(out, " of at least %" PRIu64 " s", whole_of(step, "min_seconds"));
     }
-    yyjson_val *exposure = yyjson_obj_get(r, "exposure");
+    yyjson_val *exposure = yyjson_obj_get(r, "exposure"),
+               *pairs = yyjson_obj_get(yyjson_obj_get(r, "mirrored"), "counts");
     buf_puts(out, "\n  requests  ");
-    term_put_count(whole_of(exposure, "requests"), out);
-    buf_puts(out, " of the candidate (each step at least ");
+    term_put_count(mirrors ? whole_of(pairs, "n") : whole_of(exposure, "requests"), out);
+    buf_puts(out, mirrors ? " mirrored (at least " : " of the candidate (each step at least ");
     term_put_count(whole_of(step, "min_requests"), out);
     buf_printf(out, "), %.3g/s in all", number_of(r, "requests_per_second"));
     if (whole_of(exposure, "overridden") || whole_of(exposure, "fallbacks"))

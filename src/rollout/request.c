@@ -329,9 +329,13 @@ static int check_strategy(const struct fields *top, const struct rollout_spec *s
                                           "on_undecided"};
     if (s->strategy == STRATEGY_AB) {
         for (size_t i = 0; i < sizeof ONLY_CANARY / sizeof ONLY_CANARY[0]; i++)
-            if (fields_get(top, ONLY_CANARY[i]))
-                return fields_wrong(top, ONLY_CANARY[i], ERR_INVALID, e,
-                                    "no such field with the strategy ab");
+            if (fields_get(top, ONLY_CANARY[i])) {
+                fields_wrong(top, ONLY_CANARY[i], ERR_INVALID, e, "no such field with the strategy ab");
+                err_hint(
+                    e,
+                    "The versions are its arms: {\"arms\":[{\"version\":7,\"weight\":20}]}, or --arm 7=20.");
+                return ERR_INVALID;
+            }
         return 0;
     }
     for (size_t i = 0; i < sizeof ONLY_AB / sizeof ONLY_AB[0]; i++)

@@ -329,6 +329,8 @@ def test_a_mirrored_version_is_compared_row_by_row_and_by_segment(rollouts):
     assert not same["counts"]["worst"] and same["quantiles"]["1"] == 0 and same["disagreement"] == 0
     shown = run("status", "m")
     assert f"\n  {BAD}: " in shown and "\n  1: " in shown, shown
+    assert now["steps"] == [] and now["shadow"]["min_requests"] == 50
+    assert "mirrored only" in shown and " mirrored (at least 50)" in shown and "\n  requests  0 " not in shown, shown
     rollouts.move("rollback")
     rollouts.wait("rolled_back")
     rollouts.events()

@@ -166,18 +166,27 @@ static void put_judgement(const struct rollout *r, struct buf *out)
     buf_putc(out, ']');
 }
 
+static void put_limits(const struct rollout_step *s, struct buf *out)
+{
+    buf_printf(out, "\"min_seconds\":%u,\"max_seconds\":%u,\"min_requests\":%llu,\"on_undecided\":\"%s\"}",
+               s->min_seconds, s->max_seconds, (unsigned long long)s->min_requests,
+               s->advance_undecided ? "advance" : "wait");
+}
+
+// Where shadow is all there is, there are none.
 static void put_steps(const struct rollout *r, struct buf *out)
 {
+    uint32_t n = r->spec.strategy == STRATEGY_SHADOW ? 0 : r->spec.n_steps;
     buf_puts(out, ",\"steps\":[");
-    for (uint32_t i = 0; i < r->spec.n_steps; i++) {
-        const struct rollout_step *s = &r->spec.steps[i];
-        buf_printf(out,
-                   "%s{\"weight\":%g,\"min_seconds\":%u,\"max_seconds\":%u,\"min_requests\":%llu,"
-                   "\"on_undecided\":\"%s\"}",
-                   i ? "," : "", s->weight_bp / 100.0, s->min_seconds, s->max_seconds,
-                   (unsigned long long)s->min_requests, s->advance_undecided ? "advance" : "wait");
+    for (uint32_t i = 0; i < n; i++) {
+        buf_printf(out, "%s{\"weight\":%g,", i ? "," : "", r->spec.steps[i].weight_bp / 100.0);
+        put_limits(&r->spec.steps[i], out);
     }
     buf_putc(out, ']');
+    if (r->spec.has_shadow) {
+        buf_puts(out, ",\"shadow\":{");
+        put_limits(&r->spec.shadow, out);
+    }
 }
 
 static void put_possible(const struct rollout *r, struct buf *out)

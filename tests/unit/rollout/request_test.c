@@ -162,6 +162,10 @@ START_TEST(an_error_names_field_value_and_what_was_expected)
         rollout_request_decode(STR("{\"model\":\"m\",\"candidate\":\"2\",\"stepz\":[]}"), &spec, &e),
         ERR_UNKNOWN_FIELD);
     ck_assert_str_eq(e.hint, "Did you mean 'steps'?");
+    ck_assert_int_eq(
+        rollout_request_decode(STR("{\"model\":\"m\",\"candidate\":\"2\",\"strategy\":\"ab\"}"), &spec, &e),
+        ERR_INVALID);
+    ck_assert_msg(strstr(e.hint, "--arm 7=20") != NULL, "%s", e.hint);
     ck_assert_int_eq(rollout_request_decode(STR("{\"model\":\"m\"}"), &spec, &e), ERR_INVALID);
     ck_assert_int_eq(rollout_request_decode(STR("{"), &spec, &e), ERR_BAD_JSON);
     ck_assert_int_eq(rollout_request_decode(STR(""), &spec, &e), ERR_BAD_JSON);
