@@ -259,7 +259,7 @@ class Cluster:
     """A producer that hosts one broker of librdkafka's mock cluster, and a reader of it."""
 
     def __init__(self):
-        confluent_kafka = pytest.importorskip("confluent_kafka")
+        import confluent_kafka  # it takes half a second, and only these tests need it
         self._kafka = confluent_kafka
         self._host = confluent_kafka.Producer({"test.mock.num.brokers": 1, "log_level": 2})
         (broker,) = self._host.list_topics(timeout=DEADLINE_S).brokers.values()
