@@ -12,3 +12,5 @@ struct siphash_key {
 };
 
 uint64_t siphash(struct siphash_key key, struct str message);
+// The hash of the eight bytes of a number, little-endian.
+uint64_t siphash_u64(struct siphash_key key, uint64_t number);

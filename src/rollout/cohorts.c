@@ -107,9 +107,11 @@ void cohorts_finish(struct cohorts *c, uint64_t cohort, enum arm arm, uint32_t e
     struct cohort *k = at(c, cohort);
     ASSERT(cohort < c->end && k->open[arm] > 0);
     k->open[arm]--;
+    if (!events)
+        return;
     if (!entity)
         count_events(k, arm, events, 1);
-    else if (events)
+    else
         mark(c, k, &(struct cohort_mark){entity, events, (uint8_t)arm});
 }
 

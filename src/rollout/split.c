@@ -14,12 +14,9 @@ uint32_t split_bucket(struct siphash_key salt, struct str key)
 
 uint32_t split_draw(struct siphash_key salt, uint64_t n)
 {
-    char bytes[8];
-    for (int i = 0; i < 8; i++)
-        bytes[i] = (char)(n >> (8 * i));
     // Another key than the salt: no sticky key of eight bytes shares the draw's fate.
     struct siphash_key draws = {~salt.k0, ~salt.k1};
-    return bucket_of(siphash(draws, (struct str){bytes, sizeof bytes}));
+    return bucket_of(siphash_u64(draws, n));
 }
 
 uint32_t split_arm(uint32_t bucket, const uint32_t *weights_bp, uint32_t n_arms)

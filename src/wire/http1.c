@@ -487,6 +487,8 @@ static inline int request_field(struct http1_request *r, struct request_seen *s,
     case 11:
         if (NAME_IS(name, "traceparent"))
             return first(&r->traceparent, value);
+        if (NAME_IS(name, "slipway-arm"))
+            return first(&r->arm, value);
         break;
     case 12:
         if (NAME_IS(name, "content-type"))

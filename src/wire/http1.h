@@ -40,6 +40,7 @@ struct http1_request {
     struct str origin;                  // set by browsers
     struct str inference_header_length; // Inference-Header-Content-Length
     struct str idempotency_key;         // empty when absent
+    struct str arm;                     // Slipway-Arm; without bytes to point to when absent
     uint64_t timeout_ms;                // Slipway-Timeout-Ms; 0 when absent
     size_t head_bytes;                  // bytes up to and with the empty line
     struct str fields;                  // the field lines and the empty line, for http1_field_find

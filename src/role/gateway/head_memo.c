@@ -49,6 +49,7 @@ void head_memo_keep(struct head_memo *m, const char *p, const struct head *h)
                             &r->origin,
                             &r->inference_header_length,
                             &r->idempotency_key,
+                            &r->arm,
                             &r->fields,
                             &m->head.match.model,
                             &m->head.match.version};

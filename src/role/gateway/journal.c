@@ -158,7 +158,7 @@ static void put_trace(struct record_head *h, struct str header)
 // Its number in the record; 0: the baseline.
 static uint8_t arm_of(const struct trial_part *part)
 {
-    return str_eq(trial_arm(part), STR("stable")) ? 0 : (uint8_t)(part->choice.arm + 1);
+    return trial_is_of_baseline(part) ? 0 : (uint8_t)(part->choice.arm + 1);
 }
 
 void journal_put_part(struct record_head *h, const struct trial_part *part)
@@ -271,20 +271,22 @@ static void begin_rows(struct gateway *g, const struct pending *p, uint64_t star
         put_trace(h, p->traceparent);
 }
 
-// Nearly every prediction: all of it is kept, it fits and is in no rollout. It is written where it will be
-// read.
+// Nearly every prediction: all of it is kept, and it fits. It is written where it will be read.
 static void put_rows(struct gateway *g, const struct pending *p, const void *in, const void *out,
                      size_t bytes, uint64_t start_ns, uint64_t end_ns)
 {
     const struct deployment *d = p->deployment;
     struct journal *j = g->journal;
-    float weight;
-    if (!is_kept(g, d, p->raw_id, &weight))
+    bool always = p->part && arm_of(p->part);
+    float weight = 1;
+    if (!always && !is_kept(g, d, p->raw_id, &weight))
         return;
-    struct record_head *h = take_room(g, d, bytes, false, &weight);
+    struct record_head *h = take_room(g, d, bytes, always, &weight);
     if (!h)
         return;
     begin_rows(g, p, start_ns, end_ns, h);
+    if (p->part)
+        journal_put_part(h, p->part);
     h->ring_seq = spool_next(&j->spool);
     set_weight(h, weight);
     record_rows_write(&d->log.rows, h, in, out);
@@ -304,7 +306,7 @@ void journal_prediction(struct gateway *g, const struct pending *p, const void *
     const char *inputs = (const char *)rows + p->first_row * in_bytes,
                *outputs = d->outputs + p->first_row * out_bytes;
     uint32_t n = p->request.n_rows;
-    if (d->log.record.is_plain && !p->part && n &&
+    if (d->log.record.is_plain && n &&
         (bytes = record_rows_bytes(&d->log.rows, n)) <= g->settings->log_record_bytes) {
         put_rows(g, p, inputs, outputs, bytes, start_ns, end_ns);
         return;

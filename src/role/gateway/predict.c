@@ -150,17 +150,17 @@ static inline __attribute__((always_inline)) int gather(struct conn *c, const st
     return 0;
 }
 
-__attribute__((noinline, cold)) int predict_gather_on(struct conn *c, const struct http1_request *req,
-                                                      bool v2, struct deployment *d, struct trial_part *part,
-                                                      struct str body, struct err *e)
+__attribute__((noinline)) int predict_gather_on(struct conn *c, const struct http1_request *req, bool v2,
+                                                struct deployment *d, struct trial_part *part,
+                                                struct str body, struct err *e)
 {
     return gather(c, req, v2, d, part, body, e);
 }
 
 // A request of a model that a rollout divides.
-static __attribute__((noinline, cold)) int gather_divided(struct conn *c, const struct http1_request *req,
-                                                          const struct route_match *m, struct deployment *d,
-                                                          struct str body, struct err *e)
+static __attribute__((noinline)) int gather_divided(struct conn *c, const struct http1_request *req,
+                                                    const struct route_match *m, struct deployment *d,
+                                                    struct str body, struct err *e)
 {
     bool v2 = m->route->handler == ROUTE_V2_INFER;
     struct trial_part *part = NULL;
@@ -187,7 +187,7 @@ int predict_gather(struct conn *c, const struct http1_request *req, const struct
     int rc = table_route(c->g->table, m->model, m->version, &d, e);
     if (rc)
         return rc;
-    if (d->split)
+    if (__builtin_expect(d->split != NULL, 0))
         return gather_divided(c, req, m, d, body, e);
     return gather(c, req, m->route->handler == ROUTE_V2_INFER, d, NULL, body, e);
 }
@@ -286,7 +286,7 @@ static void answer_conn(struct gateway *g, uint32_t *i)
 }
 
 // Ends the parts of those that are in a rollout.
-static __attribute__((noinline, cold)) void finish_divided(struct gateway *g, uint64_t end)
+static __attribute__((noinline)) void finish_divided(struct gateway *g, uint64_t end)
 {
     for (uint32_t i = 0; i < g->n_pending; i++) {
         const struct pending *p = &g->pending[i];
@@ -321,7 +321,7 @@ void predict_finish(struct gateway *g)
         record_answer(g, &g->pending[i], loop_now_ns(g->loop), end);
     for (uint32_t i = 0; i < g->n_pending; i++)
         journal_prediction(g, &g->pending[i], g->pending[i].deployment->rows.data, loop_now_ns(g->loop), end);
-    if (g->n_divided)
+    if (__builtin_expect(g->n_divided > 0, 0))
         finish_divided(g, end);
     for (struct deployment *d = g->touched; d; d = d->next_touched) {
         record_batch(d, d->turn_requests, d->rows.n_rows, loop_now_ns(g->loop), end);

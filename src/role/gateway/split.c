@@ -86,6 +86,18 @@ static bool read_key(yyjson_val *key, yyjson_val *name, enum rollout_key *ret, c
     return true;
 }
 
+static void set_weights(struct split *s)
+{
+    uint64_t baseline = SPLIT_BUCKETS;
+    for (uint32_t i = 0; i < s->n_arms; i++)
+        baseline -= s->weights_bp[i];
+    s->weights_bp[s->n_arms] = (uint32_t)baseline;
+    for (uint32_t i = 0; i < s->n_arms; i++) {
+        uint64_t own = s->weights_bp[i], both = own + baseline;
+        s->pair_weights[i] = both ? (uint32_t)((own * WEIGHT_ONE + both / 2) / both) : 0;
+    }
+}
+
 static int read_arms(yyjson_val *list, struct deployment *const *pool, size_t n_pool, struct split *s,
                      struct err *e)
 {
@@ -104,7 +116,10 @@ static int read_arms(yyjson_val *list, struct deployment *const *pool, size_t n_
         s->weights_bp[i] = (uint32_t)weight;
         sum += weight;
     }
-    return sum <= SPLIT_BUCKETS ? 0 : wrong(e, "arms");
+    if (sum > SPLIT_BUCKETS)
+        return wrong(e, "arms");
+    set_weights(s);
+    return 0;
 }
 
 static int read_shadow(yyjson_val *json, struct deployment *const *pool, size_t n_pool, struct split *s,
@@ -238,17 +253,12 @@ struct str split_arm_name(const struct split *s, uint32_t arm)
 
 uint32_t split_weight_bp(const struct split *s, uint32_t arm)
 {
-    uint32_t baseline = SPLIT_BUCKETS;
-    for (uint32_t i = 0; i < s->n_arms; i++)
-        baseline -= s->weights_bp[i];
-    return arm < s->n_arms ? s->weights_bp[arm] : baseline;
+    return s->weights_bp[arm];
 }
 
 uint32_t split_pair_weight(const struct split *s, uint32_t arm)
 {
-    uint64_t baseline = split_weight_bp(s, s->n_arms);
-    uint64_t own = s->weights_bp[arm], both = own + baseline;
-    return both ? (uint32_t)((own * WEIGHT_ONE + both / 2) / both) : 0;
+    return s->pair_weights[arm];
 }
 
 // A key that a tester, or nobody, has: ERR_INVALID lists those that are there.
@@ -294,9 +304,9 @@ int split_choose(const struct split *s, const struct http1_request *req, struct 
 {
     struct str text;
     *ret = (struct split_choice){0};
-    if (http1_field_find(req, STR("Slipway-Arm"), &text))
-        return choose_asked(s, text, ret, e);
-    ret->sticky = find_key(s->key, str_of(s->key_name), req, body, scratch, &text);
+    if (req->arm.p)
+        return choose_asked(s, req->arm, ret, e);
+    ret->sticky = s->key != KEY_NONE && find_key(s->key, str_of(s->key_name), req, body, scratch, &text);
     if (ret->sticky) {
         // Entities are sampled by this hash: if it were the bucket's, arms would be sampled unevenly.
         ret->entity = siphash((struct siphash_key){~s->salt.k1, s->salt.k0}, text);

@@ -26,8 +26,9 @@ struct split {
     uint32_t n_arms;
     char names[GUARD_ARMS_MAX][LIMIT_ALIAS_BYTES + 1];
     struct deployment *arms[GUARD_ARMS_MAX];
-    uint32_t weights_bp[GUARD_ARMS_MAX];
-    struct deployment *shadow; // NULL: none
+    uint32_t weights_bp[GUARD_ARMS_MAX + 1]; // of all requests; the last, at n_arms: the baseline's
+    uint32_t pair_weights[GUARD_ARMS_MAX];   // against the baseline, in millionths of both together
+    struct deployment *shadow;               // NULL: none
     uint32_t shadow_share_bp, shadow_budget_percent;
     enum rollout_key segment; // by what pairs are told apart
     char segment_name[ROLLOUT_KEY_BYTES + 1];

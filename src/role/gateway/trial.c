@@ -107,12 +107,20 @@ static void arrive(struct trial *t, struct trial_part *p)
     for (uint32_t i = 0; i < t->n_arms; i++) {
         if (arm == ARM_CANARY && p->choice.arm != i)
             continue;
-        uint32_t weight = split_pair_weight(t->split, i);
-        counts_add(&t->assigned[i], weight, arm == ARM_CANARY, arm == ARM_STABLE);
-        if (is_new)
-            counts_add(&t->drawn[i], weight, arm == ARM_CANARY, arm == ARM_STABLE);
-        if (cohorts_arrive(t->cohorts[i], p->start_ns, weight, arm, &p->cohorts[i]))
+        t->fresh[i].assigned[arm]++;
+        t->fresh[i].drawn[arm] += is_new;
+        if (cohorts_arrive(t->cohorts[i], p->start_ns, t->pair_weights[i], arm, &p->cohorts[i]))
             p->counted |= 1u << i;
+    }
+}
+
+void trial_settle(struct trial *t)
+{
+    for (uint32_t i = 0; i < t->n_arms; i++) {
+        const struct trial_fresh *f = &t->fresh[i];
+        counts_add(&t->assigned[i], t->pair_weights[i], f->assigned[ARM_CANARY], f->assigned[ARM_STABLE]);
+        counts_add(&t->drawn[i], t->pair_weights[i], f->drawn[ARM_CANARY], f->drawn[ARM_STABLE]);
+        t->fresh[i] = (struct trial_fresh){0};
     }
 }
 
@@ -154,6 +162,11 @@ int trial_begin(struct conn *c, const struct http1_request *req, const struct ro
         arrive(t, p);
     *ret = p;
     return 0;
+}
+
+bool trial_is_of_baseline(const struct trial_part *p)
+{
+    return arm_of(p) == ARM_STABLE;
 }
 
 struct str trial_arm(const struct trial_part *p)
@@ -219,18 +232,25 @@ void trial_scored(struct trial_part *p, enum dtype dtype, const void *values, si
     p->score = scores_of_row(row, (uint32_t)n);
 }
 
+// Those of the events that the entity has for the first time.
+static uint32_t firsts_of(struct trial *t, uint64_t entity, uint32_t events)
+{
+    uint32_t firsts = 0;
+    for (uint32_t i = 0; i < t->n_guards; i++)
+        if (events >> i & 1 && entities_first(&t->erred, entities_event(entity, i)))
+            firsts |= 1u << i;
+    return firsts;
+}
+
 static uint32_t events_of(const struct trial_part *p, uint64_t dur_ns)
 {
     struct trial *t = p->trial;
-    uint32_t events = 0;
-    for (uint32_t i = 0; i < t->n_guards; i++) {
-        enum guard_metric m = t->guards[i];
-        bool is_bad =
-            (m == GUARD_ERRORS && p->failed) || (m == GUARD_INVALID_OUTPUT && p->invalid) ||
-            (m == GUARD_LATENCY && t->has_gate[i] && latency_is_slow(&t->gates[i], arm_of(p), dur_ns));
-        if (is_bad && (!p->choice.sticky || entities_first(&t->erred, entities_event(p->choice.entity, i))))
-            events |= 1u << i;
-    }
+    uint32_t events = (p->failed ? t->on_errors : 0) | (p->invalid ? t->on_invalid : 0);
+    for (uint32_t i = 0; i < t->n_gates; i++)
+        if (latency_is_slow(&t->gates[i], arm_of(p), dur_ns))
+            events |= 1u << t->gated[i];
+    if (p->choice.sticky && events)
+        events = firsts_of(t, p->choice.entity, events);
     if (t->scores.n_cuts && p->start_ns < t->cuts_since_ns)
         return events;
     return events | score_event(t, arm_of(p), p->score, p->choice.sticky, p->choice.entity);
@@ -372,13 +392,14 @@ bool trial_is_running(const struct trial *t)
 
 static void set_reports(struct gateway *g);
 
-static uint32_t timeout_events(const struct split *s)
+// As bits.
+static uint32_t guards_on(const struct split *s, enum guard_metric m)
 {
-    uint32_t events = 0;
+    uint32_t bits = 0;
     for (uint32_t i = 0; i < s->n_guards; i++)
-        if (s->guards[i] == GUARD_ERRORS || s->guards[i] == GUARD_LATENCY)
-            events |= 1u << i;
-    return events;
+        if (s->guards[i] == m)
+            bits |= 1u << i;
+    return bits;
 }
 
 static void on_reports(struct timer *timer)
@@ -395,14 +416,6 @@ static void set_reports(struct gateway *g)
     g->reports.on_due = on_reports;
     (void)!loop_timer_set(g->loop, &g->reports, loop_now_ns(g->loop) + REPORT_EVERY_MS * TRIAL_MS_NS,
                           &ignored);
-}
-
-static bool has_guard(const struct split *s, enum guard_metric m)
-{
-    uint32_t i = 0;
-    while (i < s->n_guards && s->guards[i] != m)
-        i++;
-    return i < s->n_guards;
 }
 
 static int watch_scores(struct trial *t, struct err *e)
@@ -423,12 +436,13 @@ static struct trial *trial_new(struct gateway *g, const struct split *s)
     int rc = entities_init(&t->erred, ERRED_SLOTS, &e);
     if (rc == 0)
         rc = entities_init(&t->seen, SEEN_SLOTS, &e);
-    if (rc == 0 && has_guard(s, GUARD_DISTRIBUTION))
+    if (rc == 0 && guards_on(s, GUARD_DISTRIBUTION))
         rc = watch_scores(t, &e);
     if (rc == 0 && s->key != KEY_NONE && !(t->pair_marks = calloc(TRIAL_PAIR_MARKS, sizeof *t->pair_marks)))
         rc = err_set(&e, ERR_NOMEM, "pairs");
     for (; rc == 0 && t->n_arms < s->n_arms; t->n_arms += rc == 0)
-        rc = cohorts_new(TRIAL_COHORT_NS, s->timeout_ns + LATE_MS * TRIAL_MS_NS, timeout_events(s),
+        rc = cohorts_new(TRIAL_COHORT_NS, s->timeout_ns + LATE_MS * TRIAL_MS_NS,
+                         guards_on(s, GUARD_ERRORS) | guards_on(s, GUARD_LATENCY),
                          s->key == KEY_NONE ? 0 : MARKS, &t->cohorts[t->n_arms], &e);
     if (rc) {
         trial_free(t);
@@ -442,6 +456,8 @@ static struct trial *trial_new(struct gateway *g, const struct split *s)
 
 static void follow(struct trial *t, struct split *s)
 {
+    trial_settle(t); // by the weights that it had
+    memcpy(t->pair_weights, s->pair_weights, sizeof t->pair_weights);
     deployment_ref(s->baseline);
     deployment_unref(t->baseline);
     t->baseline = s->baseline;
@@ -459,8 +475,14 @@ static void follow(struct trial *t, struct split *s)
     t->range_hi = s->range_hi;
     t->n_guards = s->n_guards;
     memcpy(t->guards, s->guards, sizeof t->guards);
-    memcpy(t->has_gate, s->has_gate, sizeof t->has_gate);
-    memcpy(t->gates, s->gates, sizeof t->gates);
+    t->on_errors = guards_on(s, GUARD_ERRORS);
+    t->on_invalid = guards_on(s, GUARD_INVALID_OUTPUT);
+    t->n_gates = 0;
+    for (uint32_t i = 0; i < s->n_guards; i++)
+        if (s->guards[i] == GUARD_LATENCY && s->has_gate[i]) {
+            t->gated[t->n_gates] = i;
+            t->gates[t->n_gates++] = s->gates[i];
+        }
     if (!t->scores.n_cuts && s->scores.n_cuts)
         t->cuts_since_ns = loop_now_ns(t->g->loop);
     t->scores = s->scores;

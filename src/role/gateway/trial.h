@@ -56,6 +56,8 @@ void trial_end(struct trial_part *p, const struct trial_outcome *o);
 bool trial_shield(struct trial_part *p, bool is_error, struct deployment **ret);
 // Whether a shield stands before its arm.
 bool trial_is_shielded(const struct trial_part *p);
+// Whether it is one of the baseline's, and so in no arm.
+bool trial_is_of_baseline(const struct trial_part *p);
 // The name of its arm, for the answer; empty for NULL. Lives as long as the part.
 struct str trial_arm(const struct trial_part *p);
 

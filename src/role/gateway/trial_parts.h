@@ -24,7 +24,9 @@ struct trial {
     char names[GUARD_ARMS_MAX + 1][LIMIT_ALIAS_BYTES + 1]; // the last: the baseline's
     uint32_t n_guards;
     enum guard_metric guards[GUARDS_MAX];
-    bool has_gate[GUARDS_MAX];
+    uint32_t on_errors, on_invalid; // guards, as bits
+    uint32_t n_gates;
+    uint32_t gated[GUARDS_MAX]; // (n_gates) guards on latency whose limits are known, and these
     struct latency_gate gates[GUARDS_MAX];
     double range_lo, range_hi;
     struct cohorts *cohorts[GUARD_ARMS_MAX];
@@ -37,7 +39,12 @@ struct trial {
     struct trial_part *parts; // free ones
     uint32_t n_free;
     uint64_t reported_ns;
-    // Since the last report
+    // Since the last report. What came under the split that is followed now is in `fresh`, until
+    // trial_settle.
+    struct trial_fresh {
+        uint64_t assigned[ARMS], drawn[ARMS];
+    } fresh[GUARD_ARMS_MAX];
+    uint32_t pair_weights[GUARD_ARMS_MAX]; // of that split
     struct counts assigned[GUARD_ARMS_MAX], drawn[GUARD_ARMS_MAX];
     uint64_t overridden, fallbacks;
     struct hist stable;
@@ -48,5 +55,7 @@ struct trial {
     uint32_t n_pair_marks;
 };
 
+// Adds to the counts by weight what is fresh.
+void trial_settle(struct trial *t);
 // Tells the controller what came since the last message. Whether nothing more will come.
 bool trial_report(struct trial *t, uint64_t now);

@@ -118,10 +118,11 @@ static void put_hist(const struct hist *h, struct buf *out)
 static void clear(struct trial *t)
 {
     t->n_sample = 0;
-    memset(t->assigned, 0, sizeof t->assigned);
-    memset(t->drawn, 0, sizeof t->drawn);
+    for (uint32_t a = 0; a < t->n_arms; a++)
+        t->assigned[a].n_rows = t->drawn[a].n_rows = 0;
     memset(&t->stable, 0, sizeof t->stable);
-    memset(&t->pairs, 0, sizeof t->pairs);
+    if (t->pairs.n || t->pairs.dropped)
+        memset(&t->pairs, 0, sizeof t->pairs);
     memset(&t->pair_tick, 0, sizeof t->pair_tick);
     t->n_pair_marks = 0;
     if (t->segments)
@@ -132,6 +133,7 @@ static void clear(struct trial *t)
 bool trial_report(struct trial *t, uint64_t now)
 {
     struct buf out;
+    trial_settle(t);
     buf_init(&out, REPORT_MAX);
     buf_printf(&out, "{\"rollout\":%llu,\"epoch\":%u", (unsigned long long)t->rollout, t->epoch);
     uint64_t closed = put_ticks(t, now, &out);

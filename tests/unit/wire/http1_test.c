@@ -31,7 +31,8 @@ START_TEST(typical_prediction_request)
         "POST /v1/models/churn:predict?a=1&b=2 HTTP/1.1\r\nHost: localhost:8080\r\n"
         "User-Agent: curl/8.5.0\r\nAccept: */*\r\nContent-Type: application/json\r\n"
         "Content-Length: 137\r\nAccept-Encoding: gzip, deflate\r\nAuthorization: Bearer abc\r\n"
-        "traceparent: 00-1-2-01\r\nX-Request-Id: r-1\r\nInference-Header-Content-Length: 42\r\n"
+        "traceparent: 00-1-2-01\r\nslipway-ARM: canary\r\nSlipway-Arm: stable\r\nX-Request-Id: "
+        "r-1\r\nInference-Header-Content-Length: 42\r\n"
         "X-Unknown: v\r\n\r\n";
     char both[1024];
     int n = snprintf(both, sizeof both, "%sBODY", head);
@@ -50,6 +51,7 @@ START_TEST(typical_prediction_request)
     ck_str(req.accept_encoding, "gzip, deflate");
     ck_str(req.authorization, "Bearer abc");
     ck_str(req.traceparent, "00-1-2-01");
+    ck_str(req.arm, "canary");
     ck_str(req.request_id, "r-1");
     ck_str(req.inference_header_length, "42");
 }

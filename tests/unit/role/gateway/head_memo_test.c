@@ -15,7 +15,7 @@ static void keep(struct head_memo *m, const char *text)
 {
     struct head h;
     struct err e;
-    char copy[2048];
+    static char copy[2048];
     memcpy(copy, text, strlen(text));
     ck_assert_int_eq(http1_request_parse(copy, strlen(text), &h.req, &e), 1);
     ck_assert_int_eq(route_find(h.req.method, h.req.path, &h.match, &e), 0);
@@ -53,6 +53,24 @@ START_TEST(a_timeout_is_remembered_and_another_one_is_another_head)
     ck_assert_uint_eq(h->req.timeout_ms, 250);
     ck_assert_ptr_null(find(&m, HEAD("/v1/models/churn:predict", "377", "Slipway-Timeout-Ms: 251\r\n")));
     ck_assert_ptr_null(find(&m, USUAL));
+}
+END_TEST
+
+START_TEST(an_arm_is_remembered_and_none_is_not_one_that_is_empty)
+{
+    struct head_memo m = {0};
+    keep(&m, HEAD("/v1/models/churn:predict", "377", "Slipway-Arm: canary\r\n"));
+    struct head *h = find(&m, HEAD("/v1/models/churn:predict", "912", "Slipway-Arm: canary\r\n"));
+    ck_assert_ptr_nonnull(h);
+    ck_assert(str_eq(h->req.arm, STR("canary")));
+    keep(&m, HEAD("/v1/models/churn:predict", "377", "Slipway-Arm: \r\n"));
+    h = find(&m, HEAD("/v1/models/churn:predict", "377", "Slipway-Arm: \r\n"));
+    ck_assert_ptr_nonnull(h);
+    ck_assert(h->req.arm.p && h->req.arm.n == 0);
+    keep(&m, USUAL);
+    h = find(&m, USUAL);
+    ck_assert_ptr_nonnull(h);
+    ck_assert_ptr_null(h->req.arm.p);
 }
 END_TEST
 
@@ -111,4 +129,5 @@ END_TEST
 UNIT_MAIN("role/gateway/head_memo", the_same_head_with_another_length_is_known,
           a_head_that_differs_in_any_byte_is_not_known,
           a_timeout_is_remembered_and_another_one_is_another_head,
+          an_arm_is_remembered_and_none_is_not_one_that_is_empty,
           a_length_with_more_digits_or_over_the_limit_is_not_known, only_plain_predict_heads_are_kept)

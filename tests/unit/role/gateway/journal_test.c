@@ -9,6 +9,7 @@
 #include "role/gateway/journal_link.h"
 #include "role/gateway/predict.h"
 #include "role/gateway/table.h"
+#include "role/gateway/trial_parts.h"
 #include "role/ipc.h"
 #include "settings/settings.h"
 #include "tempdir.h"
@@ -248,6 +249,42 @@ START_TEST(what_is_drawn_stands_for_the_others)
 }
 END_TEST
 
+// Whichever way a record takes: all of an arm, of the baseline as of any other request.
+START_TEST(what_is_in_a_rollout_says_so_and_all_of_an_arm_is_kept)
+{
+    float in[1][FEATURES] = {{1, 31, 3}};
+    double out = 0.5;
+    struct trial t = {.n_arms = 2};
+    struct trial_part part = {
+        .trial = &t, .choice = {.arm = 1, .bucket = 4711, .asked = true}, .weight_bp = 1500};
+    struct pending p = {
+        .deployment = &d, .id = "42", .raw_id = {0x42, [8] = 1}, .request = {.n_rows = 1}, .part = &part};
+    struct record r;
+    start();
+    d.outputs = (char *)&out;
+    for (int k = 0; k < 2; k++) {
+        plan_init(k ? "bucket:10" : "keep");
+        d.log.one_in = INT32_MAX; // this id is not drawn
+        part.choice.arm = 2;
+        uint64_t before = spool_next(&g.journal->spool);
+        journal_prediction(&g, &p, in, 0, 1);
+        ck_assert_uint_eq(spool_next(&g.journal->spool), before);
+        part.choice.arm = 1;
+        journal_prediction(&g, &p, in, 0, 1);
+        (void)take(&r);
+        ck_assert(r.head.arm == 2 && r.head.bucket == 4711 && r.head.weight_bp == 1500);
+        ck_assert(r.head.flags == RECORD_OVERRIDE && r.head.sample_weight == 1.0f);
+        d.log.one_in = -1;
+        part.choice.arm = 2;
+        journal_prediction(&g, &p, in, 0, 1);
+        (void)take(&r);
+        ck_assert(r.head.arm == 0 && r.head.bucket == 4711 && r.head.rows == 1);
+        predlog_plan_done(&d.log.record);
+    }
+    end();
+}
+END_TEST
+
 UNIT_MAIN("role/gateway/journal", checksums_are_made_for_a_monitor_that_does_not_say_that_it_makes_them,
           rows_of_a_batch_are_written_as_they_lie_in_it_or_as_their_rules_say,
-          what_is_drawn_stands_for_the_others)
+          what_is_drawn_stands_for_the_others, what_is_in_a_rollout_says_so_and_all_of_an_arm_is_kept)
