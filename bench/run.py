@@ -17,6 +17,7 @@ import time
 
 import models
 import recovery
+import rollback
 import servers
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -324,6 +325,14 @@ def section_recovery(args, folder):
         row(label, spread(times, 0), "", f"target {limits[label]}: {verdict(max(times), limits[label], True)}")
 
 
+def section_rollback(args, folder):
+    heading("A candidate at 10 % begins to err: ms from the answer that proves it to the candidate's last one, as clients see it")
+    with servers.slipway(args.binary, folder, SERVER_CORE, {}, "--gateways", "2") as us:
+        last, recorded = rollback.measure(us, folder, 3 if args.quick else 15)
+    row("to the verdict, in the rollout's record", spread(recorded, 0))
+    row("to the last answer of the candidate", spread(last, 0), "", f"target 1000: {verdict(max(last), 1000, True)}")
+
+
 NETWORKS = {"logistic regression, 20 features": (20, 1), "MLP 20-64-32-1": (20, 64, 32, 1)}
 
 
@@ -430,8 +439,8 @@ def section_instructions(args, folder):
 
 SECTIONS = {"engine": section_engine, "shapes": section_shapes, "exact": section_exact, "server": section_server,
             "rows": section_rows, "start": section_start, "idle": section_idle, "swap": section_swap, "onnx": section_onnx,
-            "recovery": section_recovery, "log": section_log, "instructions": section_instructions}
-NEEDS_FOLDER = {"log", "recovery", "server", "rows", "start", "idle", "swap", "onnx", "instructions"}
+            "recovery": section_recovery, "rollback": section_rollback, "log": section_log, "instructions": section_instructions}
+NEEDS_FOLDER = {"log", "recovery", "rollback", "server", "rows", "start", "idle", "swap", "onnx", "instructions"}
 
 
 def main():
