@@ -4,13 +4,7 @@
 
 #include "wire/json_scan.h"
 
-struct step {
-    struct str name; // of a field; empty: index is that of an item
-    uint64_t index;
-};
-
-// Takes the next step off *path; false when none stands there.
-static bool step_next(struct str *path, struct step *ret)
+bool json_path_next(struct str *path, struct json_path_step *ret)
 {
     const char *p = path->p, *end = path->p + path->n, *from = p + 1;
     if (p == end || (*p != '.' && *p != '['))
@@ -19,7 +13,7 @@ static bool step_next(struct str *path, struct step *ret)
     while (p < end && *p != '.' && *p != '[' && *p != ']')
         p++;
     struct str inner = {from, (size_t)(p - from)};
-    *ret = (struct step){.name = inner};
+    *ret = (struct json_path_step){.name = inner};
     if (is_index && (p == end || *p++ != ']' || !str_to_u64(inner, UINT32_MAX, &ret->index)))
         return false;
     if (is_index)
@@ -31,10 +25,10 @@ static bool step_next(struct str *path, struct step *ret)
 int json_path_check(struct str text, struct err *e)
 {
     struct str rest = text;
-    struct step step;
+    struct json_path_step step;
     if (rest.n && *rest.p == '$') {
         rest = (struct str){rest.p + 1, rest.n - 1};
-        while (step_next(&rest, &step))
+        while (json_path_next(&rest, &step))
             if (rest.n == 0)
                 return 0;
     }
@@ -43,7 +37,7 @@ int json_path_check(struct str text, struct err *e)
 }
 
 // Goes to the value that the step leads to. False when there is none.
-static bool descend(struct json_scan *s, const struct step *step, struct arena *arena)
+static bool descend(struct json_scan *s, const struct json_path_step *step, struct arena *arena)
 {
     struct err e;
     bool first = true, by_name = step->name.n > 0;
@@ -64,12 +58,12 @@ static bool descend(struct json_scan *s, const struct step *step, struct arena *
 bool json_path_find(struct str json, struct str path, struct arena *arena, struct str *ret)
 {
     struct json_scan s;
-    struct step step;
+    struct json_path_step step;
     struct err e;
     struct str rest = {path.p + 1, path.n - 1};
     json_scan_init(&s, json);
     while (rest.n)
-        if (!step_next(&rest, &step) || !descend(&s, &step, arena))
+        if (!json_path_next(&rest, &step) || !descend(&s, &step, arena))
             return false;
     enum json_kind k = json_scan_kind(&s);
     const char *from = s.p;

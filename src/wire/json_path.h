@@ -12,6 +12,13 @@
 // ERR_INVALID when text is no path: "$", then one or more of .NAME and [INDEX]; a name is made of anything
 // but '.', '[' and ']'.
 int json_path_check(struct str text, struct err *e) ERR_CHECKED;
+struct json_path_step {
+    struct str name; // of a field; empty: index is that of an item
+    uint64_t index;
+};
+// Takes the next step off *path, which is a path behind its '$', or what is left of one. False when none
+// stands there.
+bool json_path_next(struct str *path, struct json_path_step *ret);
 // The value at the path, which json_path_check takes: a string's text (with escapes undone, then in `arena`),
 // or the characters of a number, true or false. False when there is none, when it is null, an array or an
 // object, or when the text is not JSON up to there. Of a key that comes twice the first counts.

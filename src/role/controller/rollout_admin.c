@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Requests about rollouts: started, shown, listed, moved by hand, their records read and replayed.
+#include "api/request_path.h"
 #include "role/controller/change.h"
 #include "role/controller/deploying.h"
 #include "role/controller/describe.h"
 #include "role/controller/rollout_state.h"
 
 #include "base/clock.h"
+#include "tensor/schema.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -117,6 +119,36 @@ static int make_way(struct request *r, struct str model, struct err *e)
     return ERR_CONFLICT;
 }
 
+// A place in the body that no request can have would be no key, and nobody would notice.
+static int check_place(const struct schema *s, const char *field, enum rollout_key key, const char *path,
+                       struct err *e)
+{
+    char example[160];
+    if (key != KEY_JSON || request_path_is_possible(s, str_of(path)))
+        return 0;
+    request_path_example(s, example, sizeof example);
+    err_set(e, ERR_OUT_OF_RANGE, "expected a value that requests of this model can have, not \"%s\"", path);
+    err_at(e, "%s", field);
+    err_hint(e, "Such as %s, or header:NAME, or query:NAME.", example);
+    return ERR_OUT_OF_RANGE;
+}
+
+// By the signature of the version whose clients it is about.
+static int check_places(struct request *r, const struct rollout *o, struct arena *a, struct err *e)
+{
+    const struct rollout_spec *s = &o->spec;
+    struct registry_version v;
+    struct schema schema;
+    if (s->key != KEY_JSON && s->segment != KEY_JSON)
+        return 0;
+    int rc = registry_version_find(r->c->registry, str_of(s->model), o->baseline, a, &v, e);
+    if (!rc)
+        rc = schema_read(v.signature_json, false, "$", a, &schema, e);
+    if (!rc)
+        rc = check_place(&schema, "$.key", s->key, s->key_name, e);
+    return rc ? rc : check_place(&schema, "$.shadow.segment", s->segment, s->segment_name, e);
+}
+
 static int draw_salt(struct rollout *o, struct err *e)
 {
     uint8_t bytes[16];
@@ -140,6 +172,8 @@ static int set_up(struct request *r, struct rollout *o, struct buf *changes, str
     rc = find_baseline(r, o, &a, e);
     if (!rc)
         rc = find_candidates(r, o, &a, e);
+    if (!rc)
+        rc = check_places(r, o, &a, e);
     if (!rc)
         rc = rollout_compare(o, changes, e);
     if (!rc)

@@ -238,6 +238,13 @@ START_TEST(what_cannot_be_rolled_out_is_refused)
     ask("POST", "/api/v1/rollouts", "{\"model\":\"churn\",\"candidate\":\"1\"}", 409, "baseline");
     ask("POST", "/api/v1/rollouts", "{\"model\":\"churn\",\"candidate\":\"1\",\"baseline\":\"2\"}", 409,
         "go to version 1");
+    ask("POST", "/api/v1/rollouts", "{\"model\":\"churn\",\"candidate\":\"2\",\"key\":\"$.user_id\"}", 400,
+        "expected a value that requests of this model can have, not \\\"$.user_id\\\"");
+    ck_assert_ptr_nonnull(strstr(a.body, "\"path\":\"$.key\""));
+    ask("POST", "/api/v1/rollouts",
+        "{\"model\":\"churn\",\"candidate\":\"2\",\"strategy\":\"shadow\",\"shadow\":{\"segment\":\"$."
+        "country\"}}",
+        400, "\"path\":\"$.shadow.segment\"");
     ask("POST", "/api/v1/rollouts", CANARY, 201, "\"attempt\":1");
     ask("POST", "/api/v1/rollouts", CANARY, 409, "rollout 1 of 'churn' is");
     ask("DELETE", "/api/v1/models/churn", NULL, 409, "needs its versions");
