@@ -8,6 +8,7 @@
 #include "role/entry.h"
 #include "role/forecast.h"
 #include "role/log_worker.h"
+#include "role/look.h"
 #include "role/notify.h"
 #include "role/role.h"
 #include "role/store.h"
@@ -47,6 +48,8 @@ int main(int argc, char **argv)
         return sweep_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], FORECAST_ROLE) == 0)
         return forecast_main(argc, argv);
+    if (argc > 1 && strcmp(argv[1], LOOK_ROLE) == 0)
+        return look_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], NOTIFY_ROLE) == 0)
         return notify_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], "serve") == 0)

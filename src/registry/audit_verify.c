@@ -219,8 +219,7 @@ int store_audit_verify(struct registry *r, const struct registry_audit *receipt,
     return rc ? rc : store_audit_verify_db(s->db, s->dir_fd, receipt, a, ret, e);
 }
 
-// A database that somebody else may be writing.
-static int open_to_read(const char *data_dir, int *ret_dir_fd, sqlite3 **ret, struct err *e)
+int store_open_to_read(const char *data_dir, int *ret_dir_fd, sqlite3 **ret, struct err *e)
 {
     char *path = NULL;
     int64_t schema = 0;
@@ -255,7 +254,7 @@ int registry_sqlite_audit_verify(const char *data_dir, const struct registry_aud
 {
     sqlite3 *db = NULL;
     int dir_fd = -1;
-    int rc = open_to_read(data_dir, &dir_fd, &db, e);
+    int rc = store_open_to_read(data_dir, &dir_fd, &db, e);
     // One transaction: what a server writes meanwhile is not seen by half.
     if (!rc && sqlite3_exec(db, "BEGIN", NULL, NULL, NULL) != SQLITE_OK)
         rc = err_set(e, ERR_IO, "registry: %s", sqlite3_errmsg(db));
@@ -272,7 +271,7 @@ int registry_sqlite_audit_list(const char *data_dir, const struct registry_histo
     sqlite3 *db = NULL;
     sqlite3_stmt *st = NULL;
     int dir_fd = -1, code = SQLITE_OK;
-    int rc = open_to_read(data_dir, &dir_fd, &db, e);
+    int rc = store_open_to_read(data_dir, &dir_fd, &db, e);
     if (!rc)
         code = sqlite3_prepare_v2(db, which->model.n ? STORE_AUDIT_SELECT_OF : STORE_AUDIT_SELECT, -1, &st,
                                   NULL);

@@ -357,6 +357,10 @@ int registry_sqlite_open(const char *data_dir, struct registry **ret, struct err
 // without a registry, ERR_INVALID when it is of an older schema.
 int registry_sqlite_audit_verify(const char *data_dir, const struct registry_audit *receipt, struct arena *a,
                                  struct registry_audit_report *ret, struct err *e) ERR_CHECKED;
+// A rollout of that registry with all of its moves, at one moment. ERR_NOT_FOUND.
+int registry_sqlite_rollout_read(const char *data_dir, uint64_t id, struct arena *a,
+                                 struct registry_rollout *ret, struct registry_rollout_record **ret_records,
+                                 size_t *ret_n, struct err *e) ERR_CHECKED;
 // Rows of that audit, newest first.
 int registry_sqlite_audit_list(const char *data_dir, const struct registry_history_query *which,
                                struct arena *a, struct registry_audit **ret, size_t *ret_n,

@@ -142,6 +142,9 @@ int store_sums_make(sqlite3 *db, struct err *e) ERR_CHECKED;
 int store_sums_check(sqlite3 *db, unsigned limit, void (*found)(void *ctx, const char *row), void *ctx,
                      struct err *e) ERR_CHECKED;
 
+// A database that somebody else may be writing, and its data directory (-1: none); the caller closes both,
+// also after an error. ERR_NOT_FOUND, ERR_INVALID when it is of an older schema.
+int store_open_to_read(const char *data_dir, int *ret_dir_fd, sqlite3 **ret, struct err *e) ERR_CHECKED;
 // The schema that this program writes.
 int store_schema_version(void);
 

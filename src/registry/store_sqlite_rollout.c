@@ -4,6 +4,7 @@
 #include "registry/store_sqlite.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 enum { MOVE_NOTE_SIZE = 160 };
 
@@ -248,5 +249,25 @@ int store_rollout_records(struct registry *r, uint64_t id, uint64_t after, uint3
     }
     *ret = l.items;
     *ret_n = l.n;
+    return rc;
+}
+
+int registry_sqlite_rollout_read(const char *data_dir, uint64_t id, struct arena *a,
+                                 struct registry_rollout *ret, struct registry_rollout_record **ret_records,
+                                 size_t *ret_n, struct err *e)
+{
+    struct store s = {.dir_fd = -1, .lock_fd = -1, .head_fd = -1};
+    int rc = store_open_to_read(data_dir, &s.dir_fd, &s.db, e);
+    if (!rc && sqlite3_exec(s.db, "BEGIN", NULL, NULL, NULL) != SQLITE_OK)
+        rc = err_set(e, ERR_IO, "registry: %s", sqlite3_errmsg(s.db));
+    if (!rc)
+        rc = store_rollout_find(&s.base, id, a, ret, e);
+    if (!rc)
+        rc = store_rollout_records(&s.base, id, 0, 0, a, ret_records, ret_n, e);
+    for (int i = 0; i < ST_LIMIT; i++)
+        sqlite3_finalize(s.statements[i]);
+    sqlite3_close(s.db);
+    if (s.dir_fd >= 0)
+        close(s.dir_fd);
     return rc;
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The audit over the admin API: rows in pages, and whether the chain of their hashes holds.
 #include "role/controller/describe.h"
+#include "role/controller/look_job.h"
 #include "role/controller/request.h"
+#include "role/look.h"
 
 #include <stdio.h>
 
@@ -63,29 +65,8 @@ int audit_list(struct request *r, struct err *e)
     return rc;
 }
 
-static void put_report(const struct registry_audit_report *report, struct buf *out)
-{
-    buf_printf(out, "{\"sound\":%s,\"rows\":%llu,\"head\":{\"id\":%llu",
-               report->n_findings ? "false" : "true", (unsigned long long)report->n_rows,
-               (unsigned long long)report->head.id);
-    put_hash(&report->head.hash, out);
-    buf_printf(out, "},\"second_head\":%s,\"n_findings\":%llu,\"findings\":[",
-               report->has_second_head ? "true" : "false", (unsigned long long)report->n_findings);
-    for (size_t i = 0; i < report->n_told; i++) {
-        const struct registry_audit_finding *f = &report->findings[i];
-        buf_printf(out, "%s{\"first\":%llu,\"last\":%llu,\"message\":", i ? "," : "",
-                   (unsigned long long)f->first, (unsigned long long)f->last);
-        buf_put_json_str(out, f->text);
-        buf_putc(out, '}');
-    }
-    buf_puts(out, "]}");
-}
-
 int audit_verify(struct request *r, struct err *e)
 {
-    struct arena a;
-    struct registry *reg = r->c->registry;
-    struct registry_audit_report report;
     struct registry_audit receipt = {0};
     char hex[REGISTRY_DIGEST_HEX] = "", text[REGISTRY_DIGEST_TEXT];
     const struct request_param params[] = {{"id", .number = &receipt.id, .max = INT64_MAX},
@@ -97,14 +78,5 @@ int audit_verify(struct request *r, struct err *e)
     if ((receipt.id || hex[0]) && (!receipt.id || !registry_digest_parse(str_of(text), &receipt.hash)))
         return err_set(e, ERR_INVALID,
                        "a receipt is a number, id, and 64 lower-case hexadecimal digits, hash");
-    rc = arena_init(&a, READ_ARENA_BYTES, e);
-    if (rc)
-        return rc;
-    rc = reg->ops->audit_verify(reg, receipt.id ? &receipt : NULL, &a, &report, e);
-    if (!rc)
-        put_report(&report, &r->out);
-    arena_done(&a);
-    if (!rc)
-        request_answer(r, 200, "application/json");
-    return rc;
+    return look_job_start(r, LOOK_AUDIT, receipt.id, hex, e);
 }

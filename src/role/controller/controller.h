@@ -73,6 +73,7 @@ struct controller {
     struct compile_job *jobs_waiting, *jobs_running; // compile_job.c
     unsigned n_jobs_waiting, n_jobs_running, max_jobs_running;
     unsigned n_forecasts;     // rollout_forecast.c: that are being made
+    unsigned n_looks;         // look_job.c: answers that are being made or sent
     struct revival *revivals; // startup.c: versions being brought back
     uint64_t started_wall_ns;
 

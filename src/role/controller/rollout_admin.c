@@ -4,7 +4,9 @@
 #include "role/controller/change.h"
 #include "role/controller/deploying.h"
 #include "role/controller/describe.h"
+#include "role/controller/look_job.h"
 #include "role/controller/rollout_state.h"
+#include "role/look.h"
 
 #include "base/clock.h"
 #include "tensor/schema.h"
@@ -321,63 +323,27 @@ int rollouts_list(struct request *r, struct err *e)
 
 // ---- the record ----
 
-// Runs all records from the first: each must come out as it was written. *ret_same: how many did.
-static int replay(const struct rollout_spec *spec, const struct registry_rollout_record *list, size_t n,
-                  uint64_t *ret_same, struct err *e)
-{
-    struct plan p = {0};
-    int rc = 0;
-    for (*ret_same = 0; *ret_same < n; ++*ret_same) {
-        rc = rollout_replay(spec, &p, list[*ret_same].record_json, e);
-        if (rc)
-            break;
-    }
-    return rc == ERR_NOMEM ? rc : 0;
-}
-
-static int put_replay(struct request *r, const struct rollout *o, const struct registry_rollout_record *list,
-                      size_t n, struct err *e)
-{
-    struct err why = {0};
-    uint64_t same;
-    int rc = replay(&o->spec, list, n, &same, &why);
-    if (rc) {
-        *e = why;
-        return rc;
-    }
-    buf_printf(&r->out, ",\"replay\":{\"sound\":%s,\"moves\":%zu", same == n ? "true" : "false", n);
-    if (same < n) {
-        buf_printf(&r->out, ",\"differs_at\":%llu,\"message\":", (unsigned long long)list[same].number);
-        buf_put_json_str(&r->out, str_of(why.msg));
-    }
-    buf_putc(&r->out, '}');
-    return 0;
-}
-
 static int put_records(struct request *r, const struct rollout *o, const struct request_page *page,
-                       bool verify, struct arena *a, struct err *e)
+                       struct arena *a, struct err *e)
 {
     struct registry *reg = r->c->registry;
     struct registry_rollout_record *list = NULL;
     size_t n = 0;
-    uint32_t limit = verify ? 0 : (uint32_t)page->limit + 1;
-    int rc = reg->ops->rollout_records(reg, o->id, verify ? 0 : page->after, limit, a, &list, &n, e);
+    int rc = reg->ops->rollout_records(reg, o->id, page->after, (uint32_t)page->limit + 1, a, &list, &n, e);
     if (rc)
         return rc;
     buf_printf(&r->out, "{\"rollout\":%llu,\"model\":", (unsigned long long)o->id);
     buf_put_json_str(&r->out, str_of(o->spec.model));
     buf_puts(&r->out, ",\"events\":[");
-    for (size_t i = 0; i < n && (verify || i < page->limit); i++) {
+    for (size_t i = 0; i < n && i < page->limit; i++) {
         buf_puts(&r->out, i ? "," : "");
         buf_put_str(&r->out, list[i].record_json);
     }
     buf_putc(&r->out, ']');
-    if (!verify && n > page->limit)
+    if (n > page->limit)
         buf_printf(&r->out, ",\"next\":%llu", (unsigned long long)list[page->limit - 1].number);
-    if (verify)
-        rc = put_replay(r, o, list, n, e);
     buf_putc(&r->out, '}');
-    return rc;
+    return 0;
 }
 
 int rollout_events(struct request *r, struct err *e)
@@ -392,9 +358,14 @@ int rollout_events(struct request *r, struct err *e)
         rc = find(r, r->args[0], &o, &loaded, e);
     if (rc)
         return rc;
+    if (verify) {
+        uint64_t id = o->id;
+        rollout_free(loaded);
+        return look_job_start(r, LOOK_ROLLOUT, id, "", e);
+    }
     rc = arena_init(&a, READ_ARENA_BYTES, e);
     if (!rc) {
-        rc = put_records(r, o, &page, verify, &a, e);
+        rc = put_records(r, o, &page, &a, e);
         arena_done(&a);
     }
     rollout_free(loaded);

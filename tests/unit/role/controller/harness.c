@@ -10,6 +10,7 @@
 #include "role/compile.h"
 #include "role/forecast.h"
 #include "role/ipc.h"
+#include "role/look.h"
 #include "role/notify.h"
 #include "role/role.h"
 #include "role/store.h"
@@ -222,6 +223,14 @@ const struct runtime runtime_onnx = {.name = "onnx",
                                      .close = onnx_close};
 const struct engine engine_onnx = {.name = "onnx", .runtime = &runtime_onnx, .detect = onnx_detect};
 
+static void wait_for_leave_to_look(const char *data_dir)
+{
+    int fd = open(data_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    while (faccessat(fd, HARNESS_LOOKS_WAIT, F_OK, 0) == 0)
+        usleep(1000);
+    close(fd);
+}
+
 void harness_helper_entry(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], COMPILE_ROLE) == 0)
@@ -232,6 +241,10 @@ void harness_helper_entry(int argc, char **argv)
         exit(sweep_main(argc, argv));
     if (argc > 1 && strcmp(argv[1], FORECAST_ROLE) == 0)
         exit(forecast_main(argc, argv));
+    if (argc == LOOK_ARGS && strcmp(argv[1], LOOK_ROLE) == 0)
+        wait_for_leave_to_look(argv[LOOK_ARG_DATA_DIR]);
+    if (argc > 1 && strcmp(argv[1], LOOK_ROLE) == 0)
+        exit(look_main(argc, argv));
     if (argc > 1 && strcmp(argv[1], NOTIFY_ROLE) == 0)
         exit(notify_main(argc, argv));
 }

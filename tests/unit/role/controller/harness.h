@@ -35,6 +35,8 @@ void harness_supervisor_says(uint64_t deployment, uint32_t replica, unsigned sta
                              const char *why);
 void harness_kill(pid_t pid); // SIGKILL, and waits
 int harness_stop(pid_t pid);  // SIGTERM; its exit code
+// A file in the data directory; as long as it is there, processes that look at the registry wait.
+#define HARNESS_LOOKS_WAIT "looks_wait"
 // When argv is that of a compile or store process, runs it and exits.
 void harness_helper_entry(int argc, char **argv);
 

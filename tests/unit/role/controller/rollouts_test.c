@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { WAIT_MS = 60000 };
 
@@ -567,6 +568,36 @@ START_TEST(a_forecast_says_what_a_rollout_takes)
 }
 END_TEST
 
+// All that there is, however much: others are answered meanwhile.
+START_TEST(who_checks_the_records_holds_nobody_up)
+{
+    enum { LOOKS = 8 }; // that may be made at once
+    int looks[LOOKS];
+    char path[TEMPDIR_SIZE + 32];
+    start_rollout(CANARY);
+    snprintf(path, sizeof path, "%s/data/" HARNESS_LOOKS_WAIT, dir);
+    FILE *f = fopen(path, "w");
+    ck_assert(f && fclose(f) == 0);
+    for (int i = 0; i < LOOKS; i++) {
+        const char *target = i % 2 ? "/api/v1/audit/verify" : "/api/v1/rollouts/1/events?verify=true";
+        looks[i] = harness_send("GET", target, NULL, 0);
+    }
+    state_is("running");
+    ask("GET", "/api/v1/audit/verify", NULL, 429, "8 others look at the registry");
+    for (int i = 0; i < LOOKS; i++)
+        ck_assert(!harness_is_answered(looks[i]));
+    ck_assert_int_eq(unlink(path), 0);
+    for (int i = 0; i < LOOKS; i++) {
+        receive(looks[i]);
+        ck_assert_msg(a.status == 200 && strstr(a.body, "\"sound\":true"), "%s", a.body);
+        ck_assert_ptr_nonnull(strstr(a.body, i % 2 ? "\"findings\":[]" : "\"events\":[{\"move\":1"));
+    }
+    ask("GET", "/api/v1/audit/verify?id=1&hash=00", NULL, 400, "64 lower-case hexadecimal digits");
+    ask("GET", "/api/v1/rollouts/7/events?verify=true", NULL, 404, "no rollout 7");
+    stop();
+}
+END_TEST
+
 // ---- signatures ----
 
 // To version 3, which has more columns than the others; ends with the fields that follow.
@@ -662,6 +693,7 @@ UNIT_MAIN("role/controller/rollouts", a_candidate_that_is_as_good_is_promoted,
           limits_of_latency_are_made_of_what_was_seen, the_lines_of_metrics_say_how_it_stands,
           counts_that_are_not_as_agreed_close_the_connection, a_controller_that_dies_goes_on_where_it_was,
           killed_at_any_moment_it_resumes_or_rolls_back, a_forecast_says_what_a_rollout_takes,
+          who_checks_the_records_holds_nobody_up,
           what_breaks_clients_is_named_at_the_start_and_needs_permission,
           one_that_was_begun_without_being_asked_is_frozen_before_it_breaks_clients)
 #undef main
