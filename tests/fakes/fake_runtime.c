@@ -85,11 +85,20 @@ static int mode_of(const struct session *s, const struct run *r, int64_t row)
     return is_twisted(s, r, row) ? s->twist_mode : (int)first_value(r, row);
 }
 
+static float own_second(const struct run *r, int64_t row)
+{
+    return ((const float *)r->inputs[0].data)[row * r->inputs[0].shape[1] + 1];
+}
+
 static float second_value(const struct session *s, const struct run *r, int64_t row)
 {
-    if (is_twisted(s, r, row))
-        return (float)s->twist_second;
-    return ((const float *)r->inputs[0].data)[row * r->inputs[0].shape[1] + 1];
+    return is_twisted(s, r, row) ? (float)s->twist_second : own_second(r, row);
+}
+
+static void sleep_ms(double ms)
+{
+    long us = (long)(ms * 1000);
+    nanosleep(&(struct timespec){us / 1000000, us % 1000000 * 1000}, NULL);
 }
 
 static double sum_of(const struct session *s, const struct run *r, int64_t row)
@@ -127,11 +136,12 @@ static int misbehave(const struct session *s, const struct run *r, int64_t row, 
     case FAKE_LOOP:
         for (volatile int i = 0;; i++)
             ;
-    case FAKE_SLEEP: {
-        long ms = (long)second_value(s, r, row);
-        nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
+    case FAKE_SLEEP:
+        sleep_ms((double)(long)second_value(s, r, row));
         return 0;
-    }
+    case FAKE_SLOWER:
+        sleep_ms((double)own_second(r, row) * s->twist_second / 100);
+        return 0;
     case FAKE_ALL_MEMORY:
         take_all_memory();
         return err_set(e, ERR_NOMEM, "no memory for the model");

@@ -17,6 +17,7 @@ enum fake_mode {
     FAKE_WRONG_TYPE = -1009,
     FAKE_LOST = -1010,      // its answer gets lost; the replica goes on (fake_mute.c)
     FAKE_LONG_TEXT = -1012, // texts of as many bytes as the row's second value says
+    FAKE_SLOWER = -1013,    // only where twisted: SECOND percent of the row's second value, in milliseconds
     FAKE_MUTE = -1011,      // so do all others that follow; not when another replica did so already
 };
 

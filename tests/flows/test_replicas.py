@@ -17,7 +17,7 @@ import requests
 
 import proc
 
-ABORT, LOOP, SLEEP, ALL_MEMORY, NAN, OF_BATCH, ERROR, MORE_ROWS, WRONG_TYPE, LOST, MUTE, LONG_TEXT = range(-1001, -1013, -1)
+ABORT, LOOP, SLEEP, ALL_MEMORY, NAN, OF_BATCH, ERROR, MORE_ROWS, WRONG_TYPE, LOST, MUTE, LONG_TEXT, SLOWER = range(-1001, -1014, -1)
 INTERFACE = {"platform": "fake", "max_batch_rows": 64,
              "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 3]}],
              "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, 3]}]}
