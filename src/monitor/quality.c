@@ -4,21 +4,28 @@
 
 #include <math.h>
 
-static int score_bin(double score)
+static const double LEAST = 1e-15;
+
+int quality_score_bin(double score)
 {
+    score = fmin(fmax(score, LEAST), 1 - LEAST);
     double logit = log(score) - log1p(-score), at = (logit + 12) / 24 * QUALITY_BINS;
     return at < 0 ? 0 : at >= QUALITY_BINS ? QUALITY_BINS - 1 : (int)at;
 }
 
+int quality_calibration_bin(double score)
+{
+    return (int)fmin(fmax(score, 0) * CALIBRATION_BINS, CALIBRATION_BINS - 1);
+}
+
 void quality_add(struct quality *q, double score, bool label, double threshold, int sign)
 {
-    const double least = 1e-15;
-    double p = fmin(fmax(score, least), 1 - least), loss = -log(label ? p : 1 - p);
+    double p = fmin(fmax(score, LEAST), 1 - LEAST), loss = -log(label ? p : 1 - p);
     double miss = score - label, square = miss * miss;
     uint64_t one = (uint64_t)(int64_t)sign; // minus one by wrapping
-    int bin = (int)fmin(fmax(score, 0) * CALIBRATION_BINS, CALIBRATION_BINS - 1);
+    int bin = quality_calibration_bin(score);
     q->n[label][score >= threshold] += one;
-    q->by_score[label][score_bin(p)] += one;
+    q->by_score[label][quality_score_bin(score)] += one;
     q->calibration_n[bin] += one;
     q->calibration_true[bin] += label ? one : 0;
     q->calibration_score[bin] += sign * score;

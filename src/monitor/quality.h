@@ -17,6 +17,9 @@ struct quality {
     double log_loss, log_loss2, brier, brier2; // sums, and sums of squares
 };
 
+// Of QUALITY_BINS by logit; 0 <= score <= 1.
+int quality_score_bin(double score);
+int quality_calibration_bin(double score); // of CALIBRATION_BINS, of equal width
 // sign +1 adds, -1 takes away what was added with the same arguments. score is clipped to [0, 1].
 void quality_add(struct quality *q, double score, bool label, double threshold, int sign);
 void quality_merge(struct quality *into, const struct quality *from);
