@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CHART_COLUMNS = 48, CELL = 48, ROWS_MAX = 16 };
+enum { CHART_COLUMNS = 48, CELL = 48, ROWS_MAX = 16, TIME_SIZE = 24 };
 
 static struct str text_at(yyjson_val *object, const char *key)
 {
@@ -83,6 +83,86 @@ static void put_chart(yyjson_val *version, struct buf *out)
         buf_puts(out, "  The newest hours still wait for labels.\n");
 }
 
+// "3.2 h"
+static void put_time(double s, char ret[TIME_SIZE])
+{
+    static const struct {
+        double s;
+        const char *name;
+    } UNITS[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
+    size_t i = 0;
+    while (i + 1 < sizeof UNITS / sizeof UNITS[0] && s < UNITS[i].s)
+        i++;
+    snprintf(ret, TIME_SIZE, "%.1f %s", s / UNITS[i].s, UNITS[i].name);
+}
+
+static void put_delay(yyjson_val *delay, struct buf *out)
+{
+    char half[TIME_SIZE], most[TIME_SIZE], mature[TIME_SIZE];
+    if (!yyjson_is_num(yyjson_obj_get(delay, "p90_s")))
+        return;
+    put_time(number_at(delay, "p50_s"), half);
+    put_time(number_at(delay, "p90_s"), most);
+    buf_printf(out, "  Of the labels that come half come within %s and 90 %% within %s", half, most);
+    if (yyjson_is_num(yyjson_obj_get(delay, "mature_after_s"))) {
+        put_time(number_at(delay, "mature_after_s"), mature);
+        buf_printf(out, "; an hour is mature after %s", mature);
+    }
+    buf_puts(out, ".\n");
+}
+
+static void put_share(yyjson_val *estimate, const char *key, struct buf *out)
+{
+    if (yyjson_is_num(yyjson_obj_get(estimate, key)))
+        buf_printf(out, ", %s %.4f", key, number_at(estimate, key));
+}
+
+static void put_estimate(yyjson_val *estimate, struct buf *out)
+{
+    if (!estimate)
+        return;
+    uint64_t labels = yyjson_get_uint(yyjson_obj_get(estimate, "learned_from"));
+    buf_puts(out, "  Estimate without labels, of ");
+    term_put_count(yyjson_get_uint(yyjson_obj_get(estimate, "rows")), out);
+    buf_printf(out, " scores: accuracy %.4f (%.4f to %.4f)", number_at(estimate, "accuracy"),
+               number_at(estimate, "low"), number_at(estimate, "high"));
+    put_share(estimate, "precision", out);
+    put_share(estimate, "recall", out);
+    put_share(estimate, "auc", out);
+    buf_puts(out, "; it holds under covariate shift only, with scores ");
+    if (labels) {
+        buf_puts(out, "as ");
+        term_put_count(labels, out);
+        buf_puts(out, " labels calibrate them.\n");
+    } else {
+        buf_puts(out, "taken at their word.\n");
+    }
+}
+
+static void put_changes(yyjson_val *changes, struct buf *out)
+{
+    size_t i, n;
+    yyjson_val *x;
+    yyjson_arr_foreach(changes, i, n, x)
+    {
+        bool is_alarm = str_eq(text_at(x, "state"), STR("alarm"));
+        buf_puts(out, "  Rule ");
+        term_put_safe(text_at(x, "rule"), out);
+        if (!yyjson_is_num(yyjson_obj_get(x, "expected"))) {
+            buf_puts(out, " learns from ");
+            term_put_count(yyjson_get_uint(yyjson_obj_get(x, "reference_labels")), out);
+            buf_puts(out, " labels of mature hours so far.\n");
+            continue;
+        }
+        buf_printf(out, ": %s%s%s, evidence %.3g of %.3g that more than %.2f %% are wrong, in ",
+                   is_alarm ? term_on(stdout, TERM_BOLD) : "", is_alarm ? "alarm" : "no change",
+                   is_alarm ? term_off(stdout) : "", number_at(x, "evidence"), number_at(x, "limit"),
+                   100 * number_at(x, "expected"));
+        term_put_count(yyjson_get_uint(yyjson_obj_get(x, "labels")), out);
+        buf_puts(out, " labels of mature hours.\n");
+    }
+}
+
 static void put_version(yyjson_val *v, struct buf *out)
 {
     uint64_t labelled = yyjson_get_uint(yyjson_obj_get(v, "labelled"));
@@ -96,7 +176,10 @@ static void put_version(yyjson_val *v, struct buf *out)
     if (labelled) {
         put_metrics(yyjson_obj_get(v, "metrics"), out);
         put_chart(v, out);
+        put_delay(yyjson_obj_get(v, "label_delay"), out);
+        put_changes(yyjson_obj_get(v, "changes"), out);
     }
+    put_estimate(yyjson_obj_get(v, "estimate"), out);
 }
 
 static int put_quality(const struct args *a, yyjson_val *answer, struct buf *out, struct err *e)

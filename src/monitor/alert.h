@@ -36,7 +36,7 @@ struct alert_reading {
     uint64_t cells[ALERT_CELLS];
     double level;     // of ALERT_LEVEL
     uint64_t n;       // of ALERT_QUALITY: labels that it is of
-    const char *rule; // of ALERT_QUALITY: the one that asked, as others ask for other metrics; else NULL
+    const char *rule; // of ALERT_QUALITY and ALERT_QUALITY_CHANGE: the one that asked; else NULL
 };
 
 struct alert {

@@ -12,6 +12,7 @@
 
 #define SECONDS_NS UINT64_C(1000000000)
 enum { DURATION_S_MAX = 30 * 86400 };
+#define RATIO 2.0 // that quality_change looks for
 
 #define KIND_INFO(KIND, name, measure, limit, for_s, window_s, at_least, of_model, what)                     \
     [ALERT_##KIND] = {(name), (what), (measure), (of_model)},
@@ -22,6 +23,7 @@ static const struct alert_kind_info KINDS[ALERT_N_KINDS] = {ALERT_KINDS(KIND_INF
                       .kind = ALERT_##KIND,                                                                  \
                       .limit = limit_,                                                                       \
                       .quantile = 0.99,                                                                      \
+                      .ratio = RATIO,                                                                        \
                       .for_ns = (for_s)*SECONDS_NS,                                                          \
                       .window_ns = (window_s)*SECONDS_NS,                                                    \
                       .at_least = at_least_},
@@ -121,6 +123,22 @@ static int take_quantile(struct alert_rule *x, yyjson_val *v, struct err *e)
                : err_set(e, ERR_OUT_OF_RANGE, "a number between 0 and 1 is expected, such as 0.99");
 }
 
+static int take_expected(struct alert_rule *x, yyjson_val *v, struct err *e)
+{
+    x->expected = yyjson_get_num(v);
+    return yyjson_is_num(v) && x->expected > 0 && x->expected < 1
+               ? 0
+               : err_set(e, ERR_OUT_OF_RANGE, "a share between 0 and 1 is expected, such as 0.1");
+}
+
+static int take_ratio(struct alert_rule *x, yyjson_val *v, struct err *e)
+{
+    x->ratio = yyjson_get_num(v);
+    return yyjson_is_num(v) && x->ratio > 1 && x->ratio <= 1000
+               ? 0
+               : err_set(e, ERR_OUT_OF_RANGE, "a number above 1 is expected, such as 1.5, at most 1,000");
+}
+
 static int take_duration(uint64_t *to, yyjson_val *v, struct err *e)
 {
     return yyjson_is_str(v) && alert_duration_read((struct str){yyjson_get_str(v), yyjson_get_len(v)}, to)
@@ -197,10 +215,11 @@ static int take_off(struct alert_rule *x, yyjson_val *v, struct err *e)
 static const struct {
     const char *name;
     int (*take)(struct alert_rule *x, yyjson_val *v, struct err *e);
-} FIELDS[] = {{"name", take_nothing},  {"kind", take_nothing},      {"model", take_model},
-              {"above", take_limit},   {"below", take_below},       {"quantile", take_quantile},
-              {"for", take_for},       {"window", take_window},     {"at_least", take_at_least},
-              {"metric", take_metric}, {"severity", take_severity}, {"off", take_off}};
+} FIELDS[] = {{"name", take_nothing},      {"kind", take_nothing},      {"model", take_model},
+              {"above", take_limit},       {"below", take_below},       {"quantile", take_quantile},
+              {"for", take_for},           {"window", take_window},     {"at_least", take_at_least},
+              {"metric", take_metric},     {"severity", take_severity}, {"off", take_off},
+              {"expected", take_expected}, {"ratio", take_ratio}};
 enum { N_FIELDS = sizeof FIELDS / sizeof FIELDS[0] };
 
 static int take_field(struct alert_rule *x, const char *key, yyjson_val *value, struct err *e)
@@ -210,7 +229,7 @@ static int take_field(struct alert_rule *x, const char *key, yyjson_val *value, 
             return FIELDS[i].take(x, value, e);
     return err_set(e, ERR_UNKNOWN_FIELD,
                    "a rule has no field '%.60s'; there are name, kind, model, above, below, quantile, for, "
-                   "window, at_least, metric, severity, off",
+                   "window, at_least, metric, expected, ratio, severity, off",
                    key);
 }
 
@@ -243,6 +262,22 @@ static int begin(struct alert_rules *r, yyjson_val *row, struct alert_rule *ret,
     return known ? 0
                  : err_set(e, ERR_INVALID, "there is no rule '%s' to change, so it needs a \"kind\"",
                            ret->name);
+}
+
+// What a rule of quality_change has, and no other. An alarm is expected after `above` labels: few are no
+// limit.
+static int check_change(const struct alert_rule *x, struct err *e)
+{
+    if (x->kind == ALERT_QUALITY_CHANGE)
+        return x->limit >= 10
+                   ? 0
+                   : err_set(e, ERR_OUT_OF_RANGE,
+                             "\"above\" of a quality_change is 10 at least: how many labels there are to a "
+                             "false alarm");
+    return x->expected > 0 || x->ratio < RATIO || x->ratio > RATIO
+               ? err_set(e, ERR_INVALID,
+                         "\"expected\" and \"ratio\" are for rules of the kind quality_change")
+               : 0;
 }
 
 // What a rule of quality has, and no other.
@@ -283,7 +318,8 @@ static int take_rule(struct alert_rules *r, yyjson_val *row, struct err *e)
     if (x.model[0] && !KINDS[x.kind].is_of_model)
         return err_set(e, ERR_INVALID, "the kind '%s' is of the whole server: it takes no model",
                        KINDS[x.kind].name);
-    if (!yyjson_get_bool(yyjson_obj_get(row, "off")) && (rc = check_quality(&x, e)))
+    if (!yyjson_get_bool(yyjson_obj_get(row, "off")) &&
+        ((rc = check_quality(&x, e)) || (rc = check_change(&x, e))))
         return rc;
     struct alert_rule *known = find(r, x.name);
     if (yyjson_get_bool(yyjson_obj_get(row, "off"))) {
@@ -340,6 +376,10 @@ void alert_rules_put(const struct alert_rules *r, struct buf *out)
             buf_printf(out, "\"quantile\":%.17g,", x->quantile);
         if (x->metric[0])
             buf_printf(out, "\"metric\":\"%s\",", x->metric);
+        if (x->expected > 0)
+            buf_printf(out, "\"expected\":%.17g,", x->expected);
+        if (x->kind == ALERT_QUALITY_CHANGE)
+            buf_printf(out, "\"ratio\":%.17g,", x->ratio);
         buf_printf(out,
                    "\"%s\":%.17g,\"for_ms\":%llu,\"window_ms\":%llu,\"at_least\":%llu,\"severity\":\"%s\"}",
                    x->is_below ? "below" : "above", x->limit, (unsigned long long)(x->for_ns / 1000000),

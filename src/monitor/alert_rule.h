@@ -20,7 +20,7 @@ enum alert_measure {
 
 // X(KIND, name, measure, limit, for_s, window_s, at_least, is_of_model, what): a row for each kind; its
 // built-in rule has the same name, and there is none where the limit is NaN. at_least: requests in the
-// window, or labels; fewer say nothing.
+// window, or labels; fewer say nothing. Of quality_change: labels that `expected` is learned from.
 #define ALERT_KINDS(X)                                                                                       \
     X(ERRORS, "errors", ALERT_RATIO, 0.01, 60, 300, 20, true, "share of predictions answered with 5xx")      \
     X(LATENCY, "latency", ALERT_QUANTILE, 1, 300, 300, 20, true, "seconds that predictions take at most")    \
@@ -30,7 +30,9 @@ enum alert_measure {
     X(REPLICA_RESTARTS, "replica_restarts", ALERT_INCREASE, 2, 0, 900, 0, true, "restarts of replicas")      \
     X(PROCESS_RESTARTS, "process_restarts", ALERT_INCREASE, 2, 0, 900, 0, false, "restarts of a process")    \
     X(DRIFT, "drift", ALERT_LEVEL, 1, 0, 0, 0, true, "level of the worst drift (1 warns, 2 alerts)")         \
-    X(QUALITY, "quality", ALERT_LEVEL, (double)NAN, 0, 86400, 100, true, "of labelled predictions")
+    X(QUALITY, "quality", ALERT_LEVEL, (double)NAN, 0, 86400, 100, true, "of labelled predictions")          \
+    X(QUALITY_CHANGE, "quality_change", ALERT_LEVEL, 1e6, 0, 0, 500, true,                                   \
+      "evidence that more predictions are wrong than before")
 
 #define ALERT_KIND_NAME(KIND, ...) ALERT_##KIND,
 enum alert_kind { ALERT_KINDS(ALERT_KIND_NAME) ALERT_N_KINDS };
@@ -45,6 +47,7 @@ struct alert_rule {
     bool is_below;                       // of ALERT_QUALITY: breached below it
     char metric[ALERT_METRIC_BYTES + 1]; // of ALERT_QUALITY (monitor/cohort.h)
     double quantile;                     // of ALERT_QUANTILE
+    double expected, ratio;              // of ALERT_QUALITY_CHANGE (monitor/shiryaev_roberts.h)
     uint64_t for_ns, window_ns;
     uint64_t at_least;
     bool is_critical; // else a warning

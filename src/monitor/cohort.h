@@ -7,11 +7,18 @@
 #pragma once
 
 #include "base/buf.h"
+#include "monitor/estimate.h"
 #include "monitor/join.h"
+#include "monitor/ledger.h"
 #include "monitor/quality.h"
 #include "monitor/sketch.h"
 
-enum { COHORT_CLASSES_MAX = 100, COHORT_DELAYS = 24, COHORT_RANKS = 5, COHORT_SIZES = SKETCH_BUCKETS + 1 };
+enum {
+    COHORT_CLASSES_MAX = 100,
+    COHORT_DELAYS = DELAY_BINS,
+    COHORT_RANKS = 5,
+    COHORT_SIZES = SKETCH_BUCKETS + 1,
+};
 
 // Several classes: [label * n + predicted], both below n.
 struct class_counts {
@@ -23,6 +30,11 @@ struct class_counts {
         uint64_t n, by_rank[COHORT_RANKS]; // [i]: the label was the (i + 1)th most likely class
         double log_loss, log_loss2;        // sum, and sum of squares
     } ranks;
+    // Of those, but for what older builds counted. Calibration: of the class that was predicted.
+    struct class_scores {
+        uint64_t n, calibration_n[CALIBRATION_BINS], calibration_true[CALIBRATION_BINS];
+        double calibration_score[CALIBRATION_BINS], brier, brier2;
+    } scores;
 };
 
 struct cohort {
@@ -33,14 +45,27 @@ struct cohort {
     struct quality_errors errors;
     uint32_t *sizes; // (COHORT_SIZES) of errors: [0] zeros, then by sketch_bucket; NULL before the first
     struct class_counts classes;
-    uint64_t delays[COHORT_DELAYS]; // of labels: [0] below 1 s, [i] below 2^i s, the last one all above
+    uint64_t delays[COHORT_DELAYS]; // of labels, by delay_bin
+    uint64_t not_scores, of_class;  // predicted: numbers that are no probabilities; those of a class
+    struct score_counts *scores;    // NULL before the first
 };
 
 void cohort_done(struct cohort *c);
+// A row that was predicted.
+void cohort_predict(struct cohort *c, const struct outcome *o);
 // sign -1 takes away what was added. ERR_NOMEM: nothing was added.
 int cohort_add(struct cohort *c, const struct outcome *o, double truth, uint64_t labelled_ns, int sign,
                struct err *e) ERR_CHECKED;
 int cohort_merge(struct cohort *into, const struct cohort *from, struct err *e) ERR_CHECKED;
+// The same without what it keeps of scores and labels by themselves: how many, of what age.
+void cohort_unit(const struct cohort *c, struct ledger_unit *ret);
+// How long the label took.
+uint64_t cohort_delay_s(const struct outcome *o, uint64_t labelled_ns);
+// Whether the label says right or wrong, and *ret_wrong which.
+bool cohort_judges(const struct outcome *o, double truth, bool *ret_wrong);
+// Its estimate without labels; false where there are no scores that are probabilities.
+bool cohort_estimate(const struct cohort *c, const struct score_map *map, struct estimate *ret);
+size_t cohort_bytes(const struct cohort *c); // besides itself
 // Whether the outcome can be compared with such a label.
 bool cohort_takes(const struct outcome *o, double truth);
 // "binary", "regression", "classes", "none" (no labels).
@@ -51,7 +76,7 @@ struct cohort_metric {
     double value, low, high;
     uint64_t k, n; // of a share: what it is of; else 0
 };
-enum { COHORT_METRICS_MAX = 9 };
+enum { COHORT_METRICS_MAX = 10 };
 #define COHORT_METRIC_NAMES                                                                                  \
     "accuracy, precision, recall, specificity, f1, auc, log_loss, brier, calibration_error, mae, rmse, "     \
     "bias, median_error, error_p90, quantile_loss_10, quantile_loss_90, top_2_accuracy, top_3_accuracy, "    \

@@ -97,6 +97,16 @@ static void put_regression(const struct cohort *c, struct list *out)
     put_quantile_loss("quantile_loss_90", r, 0.9, out);
 }
 
+// Brier's score is the sum over the classes, from 0 to 2; the calibration is that of the predicted class.
+static void put_class_scores(const struct class_scores *s, struct list *out)
+{
+    double off = 0;
+    for (int i = 0; i < CALIBRATION_BINS; i++)
+        off += fabs(s->calibration_score[i] - (double)s->calibration_true[i]);
+    put_mean("brier", s->brier, s->brier2, s->n, out);
+    put_metric("calibration_error", off / (double)s->n, nan(""), nan(""), out);
+}
+
 // A share of the first k that has as many classes below it says nothing.
 static void put_classes(const struct class_counts *c, struct list *out)
 {
@@ -108,6 +118,8 @@ static void put_classes(const struct class_counts *c, struct list *out)
     if (r->n == 0)
         return;
     put_mean("log_loss", r->log_loss, r->log_loss2, r->n, out);
+    if (c->scores.n)
+        put_class_scores(&c->scores, out);
     for (uint32_t i = 0; i < COHORT_RANKS; i++) {
         within += r->by_rank[i];
         if (TOP[i] && i + 1 < c->n)
@@ -215,16 +227,21 @@ static void put_pairs(const struct class_counts *c, const struct str *names, uin
     buf_putc(out, ']');
 }
 
-static void put_calibration(const struct quality *q, struct buf *out)
+static void put_binary_pairs(const struct quality *q, struct buf *out)
 {
-    buf_printf(out, ",\"confusion\":[[%llu,%llu],[%llu,%llu]],\"calibration\":[",
-               (unsigned long long)q->n[0][0], (unsigned long long)q->n[0][1], (unsigned long long)q->n[1][0],
+    buf_printf(out, ",\"confusion\":[[%llu,%llu],[%llu,%llu]]", (unsigned long long)q->n[0][0],
+               (unsigned long long)q->n[0][1], (unsigned long long)q->n[1][0],
                (unsigned long long)q->n[1][1]);
+}
+
+// Each (CALIBRATION_BINS).
+static void put_calibration(const uint64_t *rows, const uint64_t *hits, const double *score, struct buf *out)
+{
+    buf_puts(out, ",\"calibration\":[");
     for (int i = 0; i < CALIBRATION_BINS; i++) {
-        double lo = nan(""), hi = nan(""), n = (double)q->calibration_n[i],
-               k = (double)q->calibration_true[i];
-        buf_printf(out, "%s{\"rows\":%llu,\"score\":", i ? "," : "", (unsigned long long)q->calibration_n[i]);
-        put_number(q->calibration_score[i] / n, out);
+        double lo = nan(""), hi = nan(""), n = (double)rows[i], k = (double)hits[i];
+        buf_printf(out, "%s{\"rows\":%llu,\"score\":", i ? "," : "", (unsigned long long)rows[i]);
+        put_number(score[i] / n, out);
         buf_puts(out, ",\"true\":");
         put_number(k / n, out);
         if (n > 0)
@@ -265,8 +282,14 @@ void cohort_put(const struct cohort *c, bool detail, const struct str *names, ui
         buf_printf(out, ",\"with_probabilities\":%llu", (unsigned long long)c->classes.ranks.n);
     if (!detail)
         return;
-    if (is_binary)
-        put_calibration(c->binary, out);
+    const struct quality *q = c->binary;
+    const struct class_scores *s = &c->classes.scores;
+    if (is_binary) {
+        put_binary_pairs(q, out);
+        put_calibration(q->calibration_n, q->calibration_true, q->calibration_score, out);
+    }
+    if (has_classes && s->n)
+        put_calibration(s->calibration_n, s->calibration_true, s->calibration_score, out);
     if (has_classes && c->classes.pairs)
         put_pairs(&c->classes, names, n_names, out);
     put_delays(c, out);

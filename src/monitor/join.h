@@ -19,11 +19,13 @@ enum outcome_kind {
 struct outcome {
     uint64_t deployment, wall_ns; // of the prediction
     double score;                 // OUTCOME_CLASS: of the class, once it is judged of the true one
+    double squares;               // OUTCOME_CLASS, judged: sum of those of its probabilities; 0: not known
     int32_t class;
     uint32_t n_classes, version;
     uint8_t arm, kind;          // kind: enum outcome_kind
     uint16_t weight_bp, bucket; // of the arm that a rollout drew, and of the request's key; 0: not known
-    uint8_t rank; // OUTCOME_CLASS, judged: of the true class (odds.h), 1 is the best; 0: not known
+    uint8_t rank;     // OUTCOME_CLASS, judged: of the true class (odds.h), 1 is the best; 0: not known
+    float confidence; // OUTCOME_CLASS: the greatest probability; 0: not known
 };
 
 enum label_kind { LABEL_NUMBER, LABEL_TEXT };

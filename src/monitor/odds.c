@@ -90,3 +90,11 @@ unsigned odds_rank(const void *p, size_t size, uint32_t n, uint32_t truth, doubl
         rank += at(p, size, i) > own || (at(p, size, i) == own && i > truth);
     return rank;
 }
+
+double odds_squares(const void *p, size_t size, uint32_t n)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < n; i++)
+        sum += at(p, size, i) * at(p, size, i);
+    return sum;
+}

@@ -30,3 +30,5 @@ const void *odds_get(const struct odds *o, uint32_t place, size_t bytes);
 // ones the later comes first, as in scikit-learn. p: (n) floats or doubles, `size` bytes each; truth < n.
 // *ret_p is what the truth had.
 unsigned odds_rank(const void *p, size_t size, uint32_t n, uint32_t truth, double *ret_p);
+// The sum of their squares.
+double odds_squares(const void *p, size_t size, uint32_t n);

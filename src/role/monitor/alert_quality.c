@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Adding up the hours of a version costs some hundred microseconds: sums are kept, and made anew every ten
-// seconds, each for all rules that look as far back.
+// seconds, each for all rules that look as far back. Detectors of changes keep themselves.
 #include "role/monitor/alert_quality.h"
 
 #include "monitor/alert.h"
@@ -56,27 +56,41 @@ static double metric_of(const struct quality_sum *x, const char *name)
     return nan("");
 }
 
+static void read_metric(struct judge *j, const struct alert_rule *rule, const struct subject *s,
+                        uint64_t mono_ns, uint64_t wall_ns, struct alert_reading *ret)
+{
+    uint32_t hours = (uint32_t)((rule->window_ns + NS_PER_HOUR - 1) / NS_PER_HOUR);
+    const struct quality_sum *x = sum_of(j, s, hours, mono_ns, wall_ns);
+    ret->level = x ? metric_of(x, rule->metric) : nan("");
+    ret->n = x ? x->labelled : 0;
+}
+
 void alert_quality_read(struct monitor *m, struct alert_book *b, uint64_t mono_ns, uint64_t wall_ns)
 {
     const struct alert_rules *rules = alert_book_rules(b);
     struct judge *j = m->judge;
+    struct err e;
     for (uint32_t r = 0; r < rules->n; r++) {
         const struct alert_rule *rule = &rules->list[r];
-        uint32_t hours = (uint32_t)((rule->window_ns + NS_PER_HOUR - 1) / NS_PER_HOUR);
-        for (unsigned i = 0; rule->kind == ALERT_QUALITY && i < j->n_subjects; i++) {
+        bool is_change = rule->kind == ALERT_QUALITY_CHANGE;
+        for (unsigned i = 0; (is_change || rule->kind == ALERT_QUALITY) && i < j->n_subjects; i++) {
             const struct subject *s = j->subjects[i];
             const struct version *v = quality_version(m->models, s->deployment);
-            if (!v || !v->is_served || !alert_rules_apply(rules, rule, ALERT_QUALITY, str_of(v->model)))
+            if (!v || !v->is_served || !alert_rules_apply(rules, rule, rule->kind, str_of(v->model)))
                 continue;
-            const struct quality_sum *x = sum_of(j, s, hours, mono_ns, wall_ns);
-            struct alert_reading reading = {.kind = ALERT_QUALITY,
+            struct alert_reading reading = {.kind = rule->kind,
                                             .model = str_of(v->model),
                                             .version = v->version,
                                             .subject = s->arm ? STR("canary") : STR("stable"),
-                                            .level = x ? metric_of(x, rule->metric) : nan(""),
-                                            .n = x ? x->labelled : 0,
                                             .rule = rule->name};
-            alert_book_read(b, &reading, wall_ns);
+            if (is_change)
+                reading.level = quality_changes_read(j, rule, s, mono_ns, wall_ns);
+            else
+                read_metric(j, rule, s, mono_ns, wall_ns, &reading);
+            if (!is_change || isfinite(reading.level)) // one that learns needs no room among the alerts
+                alert_book_read(b, &reading, wall_ns);
         }
     }
+    if (quality_changes_save(j, &e)) // tried again in a second
+        log_event(&m->log, LOG_LEVEL_WARN, "changes_not_saved", LOG_Z("message", e.msg));
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Readings for the alert rules of the kind quality: a metric of the labelled predictions of the last hours,
-// by version and arm.
+// Readings for the alert rules of the kinds quality and quality_change: a metric of the labelled predictions
+// of the last hours, and the evidence of a change, by version and arm.
 #pragma once
 
 #include "role/monitor/monitor.h"

@@ -232,3 +232,21 @@ void labels_next_file(struct labels *l)
     if (n >= 0)
         free(list);
 }
+
+void labels_put_scores(struct labels_entry *x, double squares, float confidence)
+{
+    uint32_t bits;
+    memcpy(&bits, &confidence, sizeof bits);
+    x->kind = LABELS_SCORED;
+    x->label_bits = (uint64_t)x->truth << 32 | bits;
+    x->truth = squares;
+}
+
+void labels_take_scores(struct labels_entry *x, double *ret_squares, float *ret_confidence)
+{
+    uint32_t bits = (uint32_t)x->label_bits;
+    memcpy(ret_confidence, &bits, sizeof bits);
+    *ret_squares = x->truth;
+    x->kind = LABELS_JUDGED;
+    x->truth = (double)(x->label_bits >> 32);
+}

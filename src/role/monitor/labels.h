@@ -13,6 +13,7 @@ enum labels_kind {
     LABELS_WAITING = 1, // a label whose prediction is not known: `label_bits`, `label_kind`
     LABELS_JUDGED,      // with what was predicted, and `truth`
     LABELS_PREDICTED,   // label_bits rows more were predicted in the hour that begins at predicted_ns
+    LABELS_SCORED,      // JUDGED, of several classes, with what labels_take_scores takes out of it
 };
 
 // outcome_kind: enum outcome_kind in its low half; above that the rank of the true class, 0 as in older
@@ -43,6 +44,11 @@ int labels_dir(const struct labels *l);
 // Each entry that is kept, in order, once after labels_open. *ret_bad: how many were damaged or torn.
 int labels_replay(struct labels *l, void (*visit)(void *ctx, const struct labels_entry *entry), void *ctx,
                   uint64_t *ret_bad, struct err *e) ERR_CHECKED;
+// Of several classes there is more to say than there are fields: for LABELS_SCORED the class that is true is
+// the high half of label_bits, the confidence, a float, its low half, and `truth` the sum of the squares of
+// the probabilities. The first makes such an entry of one that is JUDGED, the other makes that of it again.
+void labels_put_scores(struct labels_entry *x, double squares, float confidence);
+void labels_take_scores(struct labels_entry *x, double *ret_squares, float *ret_confidence);
 // Numbers the entry and keeps it until the next flush. ERR_BUSY over LABELS_PENDING_BYTES; ERR_NOMEM.
 int labels_append(struct labels *l, struct labels_entry *entry, struct err *e) ERR_CHECKED;
 // After 0 all that was appended is durable; else it stays pending. ERR_NO_SPACE, ERR_IO.

@@ -100,6 +100,7 @@ static bool class_at(const struct outcomes *o, uint32_t row, struct outcome *ret
         best = fmax(best, p);
     }
     ret->score = best;
+    ret->confidence = (float)best;
     if (o->width == 2) {
         ret->kind = OUTCOME_PAIR;
         ret->score = at(&o->t, (size_t)row * 2 + 1);

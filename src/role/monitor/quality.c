@@ -20,6 +20,7 @@ static void subject_free(struct judge *j, struct subject *s)
     for (uint32_t i = 0; i < s->n; i++)
         cohort_done(&s->cohorts[i]);
     cohort_done(&s->older);
+    free(s->days);
     j->n_cohorts -= s->n;
     free(s);
 }
@@ -68,6 +69,7 @@ static bool fold_oldest(struct subject *s)
     struct err ignored;
     if (cohort_merge(&s->older, &s->cohorts[0], &ignored))
         return false;
+    quality_ledger_fold(s, &s->cohorts[0]);
     s->older.hour = s->cohorts[0].hour;
     cohort_done(&s->cohorts[0]);
     s->n--;
@@ -141,7 +143,10 @@ int quality_count_label(struct judge *j, const struct join_row *row, int sign, s
     struct cohort *c = cohort_of(j, &row->outcome, &s);
     if (!c)
         return err_set(e, ERR_NOMEM, "no memory for the counters of quality");
-    return cohort_add(c, &row->outcome, row->truth, row->label.wall_ns, sign, e);
+    int rc = cohort_add(c, &row->outcome, row->truth, row->label.wall_ns, sign, e);
+    if (!rc && c == &s->older)
+        quality_ledger_label(s, row, sign);
+    return rc;
 }
 
 static struct labels_entry entry_of(const struct join_row *r)
@@ -164,6 +169,8 @@ static struct labels_entry entry_of(const struct join_row *r)
     x.score = r->outcome.score;
     x.class = r->outcome.class;
     x.n_classes = r->outcome.n_classes;
+    if (r->outcome.squares > 0)
+        labels_put_scores(&x, r->outcome.squares, r->outcome.confidence);
     return x;
 }
 
@@ -182,6 +189,7 @@ static void weigh(const struct judge *j, struct join_row *r)
         return;
     o->score = nan("");
     o->rank = p ? (uint8_t)odds_rank(p, r->odds_size, o->n_classes, (uint32_t)r->truth, &o->score) : 0;
+    o->squares = p ? odds_squares(p, r->odds_size, o->n_classes) : 0;
 }
 
 // A row that was PREDICTED, or is JUDGED, gets this label; all or nothing.
@@ -345,9 +353,11 @@ static void predicted(struct judge *j, const struct outcome *o)
     struct cohort *c = cohort_of(j, o, &s);
     if (!c)
         return;
-    c->predicted++;
+    cohort_predict(c, o);
     if (c != &s->older)
         s->untold[c - s->cohorts]++;
+    else
+        quality_ledger_predicted(s, o->wall_ns, 1);
 }
 
 // A label that waited, now that its prediction is known.
@@ -425,6 +435,8 @@ static void try_open(struct monitor *m)
     int rc = labels_open(m->data_dir, &j->labels, &e);
     if (!rc)
         rc = quality_load(j, &e);
+    if (!rc && quality_changes_load(j, &e))
+        log_event(&m->log, LOG_LEVEL_WARN, "changes_not_restored", LOG_Z("message", e.msg));
     if (rc) {
         if (!j->is_failing)
             log_event(&m->log, LOG_LEVEL_WARN, "feedback_not_open", LOG_Z("message", e.msg));
@@ -449,6 +461,8 @@ int quality_open(struct monitor *m, struct err *e)
         rc = join_new(QUALITY_LABELLED_ROWS, &m->judge->labelled, e);
     if (!rc)
         rc = odds_new(QUALITY_ODDS_BYTES, &m->judge->odds, e);
+    if (!rc)
+        rc = quality_changes_open(m->judge, e);
     if (!rc)
         rc = late_open(m, &m->judge->late, e);
     m->judge->news = m->label_news;
@@ -514,6 +528,8 @@ void quality_close(struct monitor *m)
         tell_predicted(j);
         if (quality_commit(m, &e))
             log_event(&m->log, LOG_LEVEL_ERROR, "feedback_lost", LOG_Z("message", e.msg));
+        else if (quality_save(j, &e)) // what scores were like is in no log
+            log_event(&m->log, LOG_LEVEL_WARN, "quality_not_saved", LOG_Z("message", e.msg));
     }
     labels_close(j->labels);
     quality_forget(j);
@@ -521,6 +537,7 @@ void quality_close(struct monitor *m)
     join_free(j->labelled);
     odds_free(j->odds);
     late_close(j->late);
+    quality_changes_close(j);
     buf_done(&j->gauges);
     free(j);
     m->judge = NULL;

@@ -1,64 +1,112 @@
 // SPDX-License-Identifier: Apache-2.0
 // GET /api/v1/models/M/quality. A cohort is mature when nine tenths of the labels that it will have, as far
-// as the delays of this version's labels tell, have had the time to come.
+// as the delays of this version's labels tell (monitor/delay.h), have had the time to come.
 #include "base/clock.h"
 #include "base/limits.h"
 #include "role/monitor/outcome.h"
 #include "role/monitor/quality_parts.h"
 #include "role/monitor/routes.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NS_PER_HOUR UINT64_C(3600000000000)
-enum { NS_PER_S = 1000000000, ANSWER_BYTES = 64 << 20 };
+enum { ANSWER_BYTES = 64 << 20 };
 
-// The share of all labels that came within so many seconds.
-static double share_within(const struct cohort *all, uint64_t seconds)
+// What is known of a version in an arm whatever part of it is asked for.
+struct known {
+    uint64_t now;
+    struct delay_curve delays;
+    struct score_map map;
+};
+
+static int know(const struct subject *s, struct known *ret, struct err *e)
 {
-    uint64_t within = 0, n = 0;
-    for (int i = 0; i < COHORT_DELAYS; i++) {
-        n += all->delays[i];
-        within += i < COHORT_DELAYS - 1 && (UINT64_C(1) << i) <= seconds ? all->delays[i] : 0;
-    }
-    return n ? (double)within / (double)n : 0;
+    struct ledger_unit units[QUALITY_UNITS];
+    struct cohort all = {0};
+    ret->now = clock_wall_ns();
+    quality_delays(units, quality_units(s, units), ret->now, &ret->delays);
+    int rc = cohort_merge(&all, &s->older, e);
+    for (uint32_t i = 0; !rc && i < s->n; i++)
+        rc = cohort_merge(&all, &s->cohorts[i], e);
+    score_map_learn(&ret->map, all.scores);
+    cohort_done(&all);
+    return rc;
 }
 
-static bool is_mature(const struct cohort *all, int64_t hour, uint64_t now)
+static void put_delay(const struct delay_curve *d, struct buf *out)
 {
-    uint64_t end = ((uint64_t)hour + 1) * NS_PER_HOUR;
-    return now > end && share_within(all, (now - end) / NS_PER_S) >= 0.9;
-}
-
-static void put_cohort(const struct cohort *c, const struct cohort *all, uint64_t now, struct buf *out)
-{
-    char from[CLOCK_RFC3339_SIZE];
-    clock_rfc3339((uint64_t)c->hour * NS_PER_HOUR, from);
-    buf_printf(out, "{\"from\":\"%s\",\"mature\":%s,", from, is_mature(all, c->hour, now) ? "true" : "false");
-    cohort_put(c, false, NULL, 0, out);
+    uint64_t mature_s = delay_maturity_s(d);
+    buf_puts(out, ",\"label_delay\":{\"known\":");
+    buf_puts(out, d->n ? "true" : "false");
+    buf_put_json_number(out, "p50_s", delay_quantile(d, 0.5));
+    buf_put_json_number(out, "p90_s", delay_quantile(d, 0.9));
+    buf_put_json_number(out, "final_coverage", delay_final(d));
+    buf_put_json_number(out, "mature_after_s", mature_s < UINT64_MAX ? (double)mature_s : nan(""));
     buf_putc(out, '}');
 }
 
-static int put_subject(const struct subject *s, const struct version *v, uint64_t hours, struct buf *out,
-                       struct err *e)
+static void put_estimate(const struct cohort *c, const struct score_map *map, struct buf *out)
 {
-    uint64_t now = clock_wall_ns();
-    int64_t first = hours ? (int64_t)(now / NS_PER_HOUR) - (int64_t)hours + 1 : INT64_MIN;
+    struct estimate x;
+    if (!cohort_estimate(c, map, &x))
+        return;
+    buf_printf(out, ",\"estimate\":{\"assumes\":\"covariate shift only\",\"rows\":%llu,\"learned_from\":%llu",
+               (unsigned long long)x.rows, (unsigned long long)map->labels);
+    buf_put_json_number(out, "accuracy", x.accuracy);
+    buf_put_json_number(out, "low", x.low);
+    buf_put_json_number(out, "high", x.high);
+    buf_put_json_number(out, "precision", x.precision);
+    buf_put_json_number(out, "recall", x.recall);
+    buf_put_json_number(out, "f1", x.f1);
+    buf_put_json_number(out, "auc", x.auc);
+    buf_putc(out, '}');
+}
+
+static void put_cohort(const struct cohort *c, const struct known *k, struct buf *out)
+{
+    char from[CLOCK_RFC3339_SIZE];
+    struct ledger_unit u;
+    cohort_unit(c, &u);
+    uint64_t age_s = ledger_unit_age_s(&u, k->now);
+    clock_rfc3339((uint64_t)c->hour * NS_PER_HOUR, from);
+    buf_printf(out, "{\"from\":\"%s\",\"mature\":%s", from,
+               age_s >= delay_maturity_s(&k->delays) ? "true" : "false");
+    buf_put_json_number(out, "expected_labels", (double)c->predicted * delay_final(&k->delays));
+    buf_put_json_number(out, "expected_share", delay_share(&k->delays, age_s));
+    buf_putc(out, ',');
+    cohort_put(c, false, NULL, 0, out);
+    put_estimate(c, &k->map, out);
+    buf_putc(out, '}');
+}
+
+static int put_subject(const struct judge *j, const struct subject *s, const struct version *v,
+                       uint64_t hours, struct buf *out, struct err *e)
+{
+    struct known known;
     struct cohort total = {0};
     const struct str *names;
     uint32_t n_names = outcome_names(v, &names), n = 0;
-    int rc = hours ? 0 : cohort_merge(&total, &s->older, e);
+    int rc = know(s, &known, e);
+    int64_t first = hours ? (int64_t)(known.now / NS_PER_HOUR) - (int64_t)hours + 1 : INT64_MIN;
+    if (!rc && !hours)
+        rc = cohort_merge(&total, &s->older, e);
     for (uint32_t i = 0; !rc && i < s->n; i++)
         if (s->cohorts[i].hour >= first)
             rc = cohort_merge(&total, &s->cohorts[i], e);
     buf_printf(out, "{\"version\":%u,\"arm\":\"%s\",", v->version, s->arm ? "canary" : "stable");
     cohort_put(&total, true, names, n_names, out);
+    put_delay(&known.delays, out);
+    put_estimate(&total, &known.map, out);
+    buf_puts(out, ",\"changes\":");
+    quality_changes_put(j, s, out);
     buf_puts(out, ",\"cohorts\":[");
     for (uint32_t i = 0; !rc && i < s->n; i++) {
         if (s->cohorts[i].hour < first)
             continue;
         buf_puts(out, n++ ? "," : "");
-        put_cohort(&s->cohorts[i], &total, now, out);
+        put_cohort(&s->cohorts[i], &known, out);
     }
     buf_puts(out, "]}");
     cohort_done(&total);
@@ -74,13 +122,10 @@ static void put_join(const struct judge *j, struct buf *out)
     join_count(j->labelled, &left);
     size_t counters = 0;
     for (unsigned i = 0; i < j->n_subjects; i++) {
-        counters += sizeof *j->subjects[i];
-        for (uint32_t k = 0; k < j->subjects[i]->n; k++) {
-            const struct cohort *c = &j->subjects[i]->cohorts[k];
-            counters += c->binary ? sizeof *c->binary : 0;
-            counters += c->sizes ? COHORT_SIZES * sizeof *c->sizes : 0;
-            counters += c->classes.pairs ? (size_t)c->classes.n * c->classes.n * sizeof *c->classes.pairs : 0;
-        }
+        const struct subject *s = j->subjects[i];
+        counters += sizeof *s + cohort_bytes(&s->older) + (s->days ? sizeof *s->days : 0);
+        for (uint32_t k = 0; k < s->n; k++)
+            counters += cohort_bytes(&s->cohorts[k]);
     }
     buf_printf(
         out,
@@ -110,7 +155,7 @@ int quality_put(const struct monitor *m, const struct quality_query *q, struct b
             continue;
         buf_puts(out, first ? "" : ",");
         first = false;
-        rc = put_subject(j->subjects[i], v, q->hours, out, e);
+        rc = put_subject(j, j->subjects[i], v, q->hours, out, e);
     }
     buf_puts(out, "],");
     put_join(j, out);

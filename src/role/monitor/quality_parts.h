@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// What quality.c, quality_state.c and quality_page.c share.
+// What quality.c and its parts, quality_*.c, share.
 #pragma once
 
 #include "monitor/cohort.h"
+#include "monitor/ledger.h"
 #include "monitor/odds.h"
 #include "role/monitor/label_news.h"
 #include "role/monitor/labels.h"
 #include "role/monitor/late.h"
 #include "role/monitor/outcome.h"
 #include "role/monitor/quality.h"
+
+struct alert_rule;
 
 // A version in an arm.
 struct subject {
@@ -19,6 +22,7 @@ struct subject {
     struct cohort older;                    // all that are not in the list; hour: of the newest
     struct cohort cohorts[QUALITY_COHORTS]; // ascending by hour
     uint64_t untold[QUALITY_COHORTS];       // predictions that the log does not have
+    struct ledger *days;                    // of `older`; NULL before the first
 };
 
 // What the labelled predictions of the last hours come to; for alert_quality.c.
@@ -49,6 +53,7 @@ struct judge {
     struct buf gauges; // quality_put_metrics
     struct label_news *news;
     struct quality_sum sums[QUALITY_SUMS];
+    struct quality_changes *changes; // quality_changes.c
 };
 
 // The subject, made where there is none; NULL without memory.
@@ -69,7 +74,32 @@ void quality_forget(struct judge *j); // all that was counted
 bool quality_found(struct monitor *m, const struct version *v, const uint8_t id[16], uint32_t row,
                    const struct outcomes *from, uint32_t at);
 
+// quality_ledger.c: hours that are not kept one by one any more count in their days. All it needs is memory,
+// without which it knows less.
+void quality_ledger_fold(struct subject *s, const struct cohort *c);
+void quality_ledger_label(struct subject *s, const struct join_row *row, int sign);
+void quality_ledger_predicted(struct subject *s, uint64_t wall_ns, uint64_t rows);
+// What is known of times: the days, then the hours, ascending; a day may still have hours of its own.
+enum { QUALITY_UNITS = LEDGER_DAYS + QUALITY_COHORTS };
+unsigned quality_units(const struct subject *s, struct ledger_unit ret[QUALITY_UNITS]);
+// How long labels take; finished.
+void quality_delays(const struct ledger_unit *units, unsigned n, uint64_t wall_ns, struct delay_curve *ret);
+
+// quality_changes.c: detectors of changes (monitor/shiryaev_roberts.h), one for each rule of the kind
+// quality_change and each version in an arm, in state/feedback/changes.
+int quality_changes_open(struct judge *j, struct err *e) ERR_CHECKED; // ERR_NOMEM
+void quality_changes_close(struct judge *j);
+int quality_changes_load(struct judge *j, struct err *e) ERR_CHECKED; // ERR_DIGEST: it begins anew
+// What the rule's limit is held against; NaN: not known yet. Labels are taken in every ten seconds.
+double quality_changes_read(struct judge *j, const struct alert_rule *rule, const struct subject *s,
+                            uint64_t mono_ns, uint64_t wall_ns);
+int quality_changes_save(struct judge *j, struct err *e) ERR_CHECKED; // where something changed
+// Appends a JSON array.
+void quality_changes_put(const struct judge *j, const struct subject *s, struct buf *out);
+
 // quality_state.c
+// The bytes of a snapshot without their checksum; false: damaged, and what was taken is to be forgotten.
+bool quality_take_snapshot(struct judge *j, struct str bytes);
 int quality_load(struct judge *j, struct err *e) ERR_CHECKED; // the snapshot, then the log
 int quality_save(struct judge *j, struct err *e) ERR_CHECKED;
 

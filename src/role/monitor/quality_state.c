@@ -2,10 +2,12 @@
 // The snapshot: state/feedback/quality, what followed from all entries of the log up to a number. Entries
 // before it that are still there only say which ids have which label; those behind it are counted as well.
 //
-//   "SLIPQ2\0\0" | u64 seq | u64 n | n times: subject without its cohorts | cohorts … | u32 crc32c
+//   "SLIPQ3\0\0" | u64 seq | u64 n | n times: subject without its cohorts | cohorts … | days | u32 crc32c
 //
-// A cohort: struct kept_cohort | struct kept_more | counters of a binary task | pairs of classes | sizes of
-// errors. In files of older builds, "SLIPQ1", there is no struct kept_more.
+// A cohort: struct kept_cohort | struct kept_more | struct kept_scores | counters of a binary task | pairs of
+// classes | sizes of errors | counts of scores. Days: u64 n | n times struct ledger_unit. Files of older
+// builds: "SLIPQ2" has no struct kept_scores, no counts of scores and no days; "SLIPQ1" no struct kept_more
+// either.
 #include "base/buf.h"
 #include "base/crc32c.h"
 #include "os/file.h"
@@ -18,7 +20,8 @@
 #include <unistd.h>
 
 enum { SNAPSHOT_BYTES_MAX = 256 << 20, CLASS_BYTES = sizeof(uint32_t) };
-static const char MAGIC[8] = "SLIPQ2", OLDER_MAGIC[8] = "SLIPQ1";
+enum { FORMAT = 3, HOUR_MAX = 10000000 }; // of the magic's digit; some thousand years after 1970
+static const char MAGIC[8] = "SLIPQ3";
 
 struct kept_subject {
     uint64_t deployment;
@@ -42,6 +45,12 @@ struct kept_more {
     uint32_t n_sizes, zero; // n_sizes: 0 or COHORT_SIZES
 };
 
+struct kept_scores {
+    struct class_scores classes;
+    uint64_t not_scores, of_class;
+    uint32_t has_scores, zero;
+};
+
 static void put_cohort(const struct cohort *c, struct buf *out)
 {
     const struct class_counts *k = &c->classes;
@@ -57,13 +66,27 @@ static void put_cohort(const struct cohort *c, struct buf *out)
                             .n_pairs = k->pairs ? k->n * k->n : 0};
     struct kept_more more = {
         .over_squares = c->errors.over_squares, .ranks = k->ranks, .n_sizes = c->sizes ? COHORT_SIZES : 0};
+    struct kept_scores scores = {.classes = k->scores,
+                                 .not_scores = c->not_scores,
+                                 .of_class = c->of_class,
+                                 .has_scores = c->scores != NULL};
     memcpy(x.delays, c->delays, sizeof x.delays);
     buf_put(out, &x, sizeof x);
     buf_put(out, &more, sizeof more);
+    buf_put(out, &scores, sizeof scores);
     if (c->binary)
         buf_put(out, c->binary, sizeof *c->binary);
     buf_put(out, k->pairs, (size_t)x.n_pairs * CLASS_BYTES);
     buf_put(out, c->sizes, (size_t)more.n_sizes * CLASS_BYTES);
+    buf_put(out, c->scores, c->scores ? sizeof *c->scores : 0);
+}
+
+static void put_days(const struct ledger *l, struct buf *out)
+{
+    uint64_t n = l ? l->n : 0;
+    buf_put(out, &n, sizeof n);
+    if (n)
+        buf_put(out, l->days, n * sizeof l->days[0]);
 }
 
 static int write_snapshot(int dir_fd, const struct buf *b, struct err *e)
@@ -96,6 +119,7 @@ int quality_save(struct judge *j, struct err *e)
             told.predicted -= s->untold[k];
             put_cohort(&told, &b);
         }
+        put_days(s->days, &b);
     }
     uint32_t crc = crc32c(0, b.p, b.n);
     buf_put(&b, &crc, sizeof crc);
@@ -123,11 +147,34 @@ static bool take_cells(struct str *from, uint32_t n, uint32_t **ret)
     return !n || (*ret && take(from, *ret, (size_t)n * CLASS_BYTES));
 }
 
-static bool take_cohort(struct str *from, bool is_older, struct cohort *c)
+static bool take_days(struct str *from, struct subject *s)
+{
+    uint64_t n;
+    if (!take(from, &n, sizeof n) || n > LEDGER_DAYS)
+        return false;
+    if (n == 0)
+        return true;
+    s->days = calloc(1, sizeof *s->days);
+    if (!s->days || !take(from, s->days->days, n * sizeof s->days->days[0]))
+        return false;
+    s->days->n = (uint32_t)n;
+    for (uint64_t i = 0; i < n; i++) {
+        const struct ledger_unit *u = &s->days->days[i];
+        if (u->hour < 0 || u->hour > HOUR_MAX || u->hour % LEDGER_DAY_HOURS || u->hours != LEDGER_DAY_HOURS ||
+            (i && u->hour <= u[-1].hour))
+            return false;
+    }
+    return true;
+}
+
+// format: 1 to FORMAT.
+static bool take_cohort(struct str *from, int format, struct cohort *c)
 {
     struct kept_cohort x;
     struct kept_more more = {0};
-    if (!take(from, &x, sizeof x) || (!is_older && !take(from, &more, sizeof more)) ||
+    struct kept_scores scores = {0};
+    if (!take(from, &x, sizeof x) || (format >= 2 && !take(from, &more, sizeof more)) ||
+        (format >= 3 && !take(from, &scores, sizeof scores)) || x.hour < -1 || x.hour > HOUR_MAX ||
         (more.n_sizes && more.n_sizes != COHORT_SIZES) || x.n_classes > (1u << 30) ||
         (x.n_pairs && (x.n_classes > COHORT_CLASSES_MAX || x.n_pairs != x.n_classes * x.n_classes)))
         return false;
@@ -137,33 +184,48 @@ static bool take_cohort(struct str *from, bool is_older, struct cohort *c)
         .labelled = x.labelled,
         .not_binary = x.not_binary,
         .errors = {x.errors.n, x.errors.sum, x.errors.absolute, x.errors.squares, more.over_squares},
-        .classes = {x.n_classes, x.class_labelled, x.class_hits, NULL, more.ranks}};
+        .not_scores = scores.not_scores,
+        .of_class = scores.of_class,
+        .classes = {x.n_classes, x.class_labelled, x.class_hits, NULL, more.ranks, scores.classes}};
     memcpy(c->delays, x.delays, sizeof c->delays);
     if (x.has_binary)
         c->binary = malloc(sizeof *c->binary);
+    if (scores.has_scores)
+        c->scores = malloc(sizeof *c->scores);
     return (!x.has_binary || (c->binary && take(from, c->binary, sizeof *c->binary))) &&
-           take_cells(from, x.n_pairs, &c->classes.pairs) && take_cells(from, more.n_sizes, &c->sizes);
+           take_cells(from, x.n_pairs, &c->classes.pairs) && take_cells(from, more.n_sizes, &c->sizes) &&
+           (!scores.has_scores || (c->scores && take(from, c->scores, sizeof *c->scores)));
 }
 
-static bool take_all(struct judge *j, struct str from)
+// 0: none that is known.
+static int format_of(const char magic[sizeof MAGIC])
+{
+    char newest[sizeof MAGIC];
+    memcpy(newest, magic, sizeof newest);
+    int format = magic[5] - '0';
+    newest[5] = MAGIC[5];
+    return memcmp(newest, MAGIC, sizeof newest) == 0 && format >= 1 && format <= FORMAT ? format : 0;
+}
+
+bool quality_take_snapshot(struct judge *j, struct str from)
 {
     char magic[sizeof MAGIC];
     uint64_t n;
     bool good = take(&from, magic, sizeof magic);
-    bool is_older = good && memcmp(magic, OLDER_MAGIC, sizeof magic) == 0;
-    good = good && (is_older || memcmp(magic, MAGIC, sizeof magic) == 0) &&
-           take(&from, &j->snapshot_seq, 8) && take(&from, &n, 8) && n <= QUALITY_SUBJECTS;
+    int format = good ? format_of(magic) : 0;
+    good = format && take(&from, &j->snapshot_seq, 8) && take(&from, &n, 8) && n <= QUALITY_SUBJECTS;
     for (uint64_t i = 0; good && i < n; i++) {
         struct kept_subject x;
         struct subject *s = NULL;
         good = take(&from, &x, sizeof x) && x.n <= QUALITY_COHORTS &&
-               (s = quality_subject(j, x.deployment, x.version, (uint8_t)x.arm)) && s->n == 0 &&
-               take_cohort(&from, is_older, &s->older);
+               (s = quality_subject(j, x.deployment, x.version, (uint8_t)x.arm)) && j->n_subjects == i + 1 &&
+               take_cohort(&from, format, &s->older);
         for (uint32_t k = 0; good && k < x.n; k++) {
-            good = take_cohort(&from, is_older, &s->cohorts[k]);
+            good = take_cohort(&from, format, &s->cohorts[k]);
             s->n++;
             j->n_cohorts++;
         }
+        good = good && (format < 3 || take_days(&from, s));
     }
     return good && from.n == 0;
 }
@@ -186,16 +248,23 @@ static int read_snapshot(struct judge *j, struct err *e)
     bool good = !rc && n > sizeof crc;
     if (good)
         memcpy(&crc, p + n - sizeof crc, sizeof crc);
-    good = good && crc == crc32c(0, p, n - sizeof crc) && take_all(j, (struct str){p, n - sizeof crc});
+    good = good && crc == crc32c(0, p, n - sizeof crc) &&
+           quality_take_snapshot(j, (struct str){p, n - sizeof crc});
     free(p);
     return rc || good ? rc : err_set(e, ERR_DIGEST, "state/feedback/quality is damaged");
 }
 
 // ---- the log
 
-static void visit_judged(struct judge *j, const struct labels_entry *x, bool counts)
+static void visit_judged(struct judge *j, const struct labels_entry *entry, bool counts)
 {
     struct err ignored;
+    struct labels_entry scored = *entry;
+    const struct labels_entry *x = &scored;
+    double squares = 0;
+    float confidence = 0;
+    if (x->kind == LABELS_SCORED)
+        labels_take_scores(&scored, &squares, &confidence);
     struct join_row *r = quality_row(j, x->id, x->row);
     if (r && r->state == JOIN_JUDGED && counts && quality_count_label(j, r, -1, &ignored))
         j->unusable++;
@@ -210,7 +279,9 @@ static void visit_judged(struct judge *j, const struct labels_entry *x, bool cou
                                   .version = x->version,
                                   .arm = x->arm,
                                   .kind = x->outcome_kind & LABELS_OUTCOME_MASK,
-                                  .rank = x->outcome_kind >> LABELS_RANK_SHIFT};
+                                  .rank = x->outcome_kind >> LABELS_RANK_SHIFT,
+                                  .squares = squares,
+                                  .confidence = confidence};
     r->truth = x->truth;
     r->label = (struct label){.wall_ns = x->labelled_ns, .text = x->label_bits, .kind = x->label_kind};
     if (counts && (!cohort_takes(&r->outcome, r->truth) || quality_count_label(j, r, 1, &ignored)))
@@ -235,13 +306,17 @@ static void visit(void *ctx, const struct labels_entry *x)
                 (struct label){.wall_ns = x->labelled_ns, .text = x->label_bits, .kind = x->label_kind};
         break;
     case LABELS_JUDGED:
+    case LABELS_SCORED:
         visit_judged(j, x, counts);
         break;
     case LABELS_PREDICTED:
         s = counts ? quality_subject(j, x->deployment, x->version, x->arm) : NULL;
         if (s) {
             uint32_t n = s->n;
-            quality_cohort(s, x->predicted_ns)->predicted += x->label_bits;
+            struct cohort *c = quality_cohort(s, x->predicted_ns);
+            c->predicted += x->label_bits;
+            if (c == &s->older)
+                quality_ledger_predicted(s, x->predicted_ns, x->label_bits);
             j->n_cohorts += s->n - n;
         }
         break;
@@ -253,6 +328,7 @@ static void visit(void *ctx, const struct labels_entry *x)
 int quality_load(struct judge *j, struct err *e)
 {
     uint64_t n_bad = 0;
+    quality_forget(j); // of a try that failed
     int rc = read_snapshot(j, e);
     j->damaged = rc == ERR_DIGEST;
     if (rc == ERR_DIGEST) { // the entries that are still there tell a part of it

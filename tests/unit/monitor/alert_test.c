@@ -301,6 +301,47 @@ START_TEST(rules_of_quality_say_what_they_hold_against_what)
 }
 END_TEST
 
+START_TEST(a_change_of_quality_is_looked_for_without_being_told_what_is_usual)
+{
+    static struct alert_rules r;
+    struct buf out;
+    struct err e;
+    alert_rules_init(&r);
+    const struct alert_rule *all = alert_rules_find(&r, "quality_change");
+    ck_assert(all && all->limit == 1e6 && all->expected == 0 && all->ratio == 2 && all->at_least == 500);
+    ck_assert_int_eq(
+        alert_rules_read(&r,
+                         STR("{\"rules\":[{\"name\":\"mine\",\"kind\":\"quality_change\",\"model\":\"a\","
+                             "\"above\":1e4,\"expected\":0.125,\"ratio\":1.5}]}"),
+                         &e),
+        0);
+    buf_init(&out, 1 << 20);
+    alert_rules_put(&r, &out);
+    buf_putc(&out, '\0');
+    ck_assert_ptr_nonnull(strstr(out.p, "\"expected\":0.125,\"ratio\":1.5,\"above\":10000,"));
+    ck_assert_ptr_nonnull(strstr(out.p, "than before\",\"ratio\":2,\"above\":1000000,"));
+    buf_done(&out);
+    start("{\"rules\":[]}");
+    struct alert_reading read = {.kind = ALERT_QUALITY_CHANGE,
+                                 .model = STR("churn"),
+                                 .version = 3,
+                                 .subject = STR("stable"),
+                                 .level = 2e6,
+                                 .rule = "quality_change"};
+    alert_book_begin(book);
+    alert_book_read(book, &read, now);
+    alert_book_end(book, now);
+    buf_init(&out, 1 << 16);
+    alert_put(only(), &out);
+    buf_putc(&out, '\0');
+    ck_assert_ptr_nonnull(strstr(out.p,
+                                 "churn version 3 stable: evidence that more predictions are wrong than "
+                                 "before is 2e+06, above 1e+06"));
+    buf_done(&out);
+    alert_book_free(book);
+}
+END_TEST
+
 START_TEST(rules_that_are_not_sound_are_refused_with_their_place)
 {
     static const struct {
@@ -330,6 +371,12 @@ START_TEST(rules_that_are_not_sound_are_refused_with_their_place)
         {"{\"rules\":[{\"name\":\"q\",\"kind\":\"quality\",\"metric\":\"auc\",\"below\":1,"
          "\"window\":\"73h\"}]}",
          ERR_OUT_OF_RANGE},
+        {"{\"rules\":[{\"name\":\"quality_change\",\"expected\":1}]}", ERR_OUT_OF_RANGE},
+        {"{\"rules\":[{\"name\":\"quality_change\",\"ratio\":1}]}", ERR_OUT_OF_RANGE},
+        {"{\"rules\":[{\"name\":\"quality_change\",\"above\":9}]}", ERR_OUT_OF_RANGE},
+        {"{\"rules\":[{\"name\":\"quality_change\",\"below\":100}]}", ERR_INVALID},
+        {"{\"rules\":[{\"name\":\"errors\",\"ratio\":3}]}", ERR_INVALID},
+        {"{\"rules\":[{\"name\":\"errors\",\"expected\":0.1}]}", ERR_INVALID},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         static struct alert_rules r;
@@ -348,4 +395,5 @@ UNIT_MAIN("monitor/alert", a_breach_fires_once_after_its_time_and_is_resolved_af
           there_is_a_bound_and_what_finds_no_room_is_counted, a_rule_of_a_model_stands_in_for_those_of_all,
           quality_fires_below_or_above_its_bound_with_enough_labels,
           rules_of_quality_say_what_they_hold_against_what,
+          a_change_of_quality_is_looked_for_without_being_told_what_is_usual,
           rules_that_are_not_sound_are_refused_with_their_place)

@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -247,7 +248,8 @@ START_TEST(alerts_of_quality_see_the_metric_that_their_rule_asks_for)
     ck_assert_int_eq(
         alert_rules_read(
             &r,
-            STR("{\"rules\":[{\"name\":\"a\",\"kind\":\"quality\",\"metric\":\"accuracy\",\"below\":0.747},"
+            STR("{\"rules\":[{\"name\":\"quality_change\",\"off\":true},"
+                "{\"name\":\"a\",\"kind\":\"quality\",\"metric\":\"accuracy\",\"below\":0.747},"
                 "{\"name\":\"b\",\"kind\":\"quality\",\"metric\":\"accuracy\",\"below\":0.745,\"window\":"
                 "\"1h\"},"
                 "{\"name\":\"c\",\"kind\":\"quality\",\"metric\":\"rmse\",\"above\":0},"
@@ -342,10 +344,12 @@ static int class_of(int row)
 
 static void expect_classes(void)
 {
-    static const char *const NAMES[] = {"log_loss",       "top_2_accuracy", "top_3_accuracy",
-                                        "top_5_accuracy", "accuracy",       "macro_f1"};
-    expect("classes", NAMES, (const double[]){1.9849976196963206, 0.392, 0.488, 0.8, 0.2, 0.1282347044661561},
-           6, 1e-9);
+    static const char *const NAMES[] = {"log_loss", "top_2_accuracy", "top_3_accuracy", "top_5_accuracy",
+                                        "accuracy", "macro_f1",       "brier",          "calibration_error"};
+    expect("classes", NAMES,
+           (const double[]){1.9849976196963206, 0.392, 0.488, 0.8, 0.2, 0.1282347044661561,
+                            0.8798454008292761, 0.06571451497077942},
+           8, 1e-9);
 }
 
 static uint64_t with_probabilities(void)
@@ -356,6 +360,32 @@ static uint64_t with_probabilities(void)
     uint64_t found = n ? yyjson_get_uint(n) : yyjson_get_uint(yyjson_obj_get(v, "labelled"));
     yyjson_doc_free(doc);
     return found;
+}
+
+static void without_snapshot(void)
+{
+    char path[64];
+    snprintf(path, sizeof path, "%s/state/feedback/quality", folder);
+    ck_assert_int_eq(unlink(path), 0);
+}
+
+// The rows of the first n bins, of which there is no other with any.
+static void expect_calibration(const double *rows, size_t n)
+{
+    size_t i, max;
+    yyjson_val *v, *bin;
+    yyjson_doc *doc = shown(&v);
+    yyjson_arr_foreach(yyjson_obj_get(v, "calibration"), i, max, bin)
+    {
+        double score = value_at(bin, "score", ""), low = value_at(bin, "low", ""),
+               is = value_at(bin, "true", "");
+        ck_assert_double_eq(value_at(bin, "rows", ""), i < n ? rows[i] : 0);
+        if (i < n && rows[i] > 0)
+            ck_assert(score >= (double)i / 10 && score <= (double)(i + 1) / 10 && low < is &&
+                      is < value_at(bin, "high", ""));
+    }
+    ck_assert_uint_eq(max, 10);
+    yyjson_doc_free(doc);
 }
 
 START_TEST(several_classes_have_the_log_loss_and_the_top_k_of_scikit_learn)
@@ -374,8 +404,13 @@ START_TEST(several_classes_have_the_log_loss_and_the_top_k_of_scikit_learn)
     ck_assert_uint_eq(with_probabilities(), ROWS);
     expect_classes();
     end();
+    begin(); // the snapshot
+    expect_classes();
+    end();
+    without_snapshot();
     begin(); // what is in the log says it all
     expect_classes();
+    expect_calibration((const double[]){0, 0, 369, 109, 22}, 5);
     // The probabilities are gone, so that a correction is one without.
     ck_assert_int_eq(label(1, 0, (class_of(1) + 1) % CLASSES), QUALITY_CORRECTED);
     ck_assert_uint_eq(with_probabilities(), ROWS - 1);
@@ -622,8 +657,16 @@ START_TEST(a_token_of_what_is_not_served_is_refused)
 }
 END_TEST
 
-// As a build before wrote it: one version that was right 30 times of 40.
-static void write_older_snapshot(void)
+// As a build before wrote it: one version that was right 30 times of 40. It is given twice: as it was first,
+// and with what came next, where two cohorts have more between them.
+struct kept_more {
+    double over_squares;
+    uint64_t n_ranks, by_rank[COHORT_RANKS];
+    double log_loss, log_loss2;
+    uint32_t n_sizes, zero;
+};
+
+static void write_older_snapshot(bool is_second)
 {
     struct {
         char magic[8];
@@ -653,14 +696,24 @@ static void write_older_snapshot(void)
                     .n_classes = 4,
                     .n_pairs = 16},
            .pairs = {30, 10}};
-    uint32_t crc = crc32c(0, &x, sizeof x);
+    const struct kept_more more = {.n_ranks = 40, .by_rank = {30, 10}, .log_loss = 20};
+    struct buf b;
+    buf_init(&b, 1 << 16);
+    x.magic[5] = is_second ? '2' : '1';
+    buf_put(&b, &x, offsetof(__typeof__(x), hour));
+    buf_put(&b, &(struct kept_more){0}, is_second ? sizeof more : 0);
+    buf_put(&b, &x.hour, sizeof x.hour);
+    buf_put(&b, &more, is_second ? sizeof more : 0);
+    buf_put(&b, x.pairs, sizeof x.pairs);
+    uint32_t crc = crc32c(0, b.p, b.n);
+    buf_put(&b, &crc, sizeof crc);
     char path[64];
     snprintf(path, sizeof path, "%s/state/feedback/quality", folder);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(write(fd, &x, sizeof x), sizeof x);
-    ck_assert_int_eq(write(fd, &crc, sizeof crc), sizeof crc);
+    ck_assert_int_eq(write(fd, b.p, b.n), b.n);
     close(fd);
+    buf_done(&b);
 }
 
 START_TEST(what_an_older_build_counted_goes_on)
@@ -668,14 +721,19 @@ START_TEST(what_an_older_build_counted_goes_on)
     const float p[4] = {0.7f, 0.1f, 0.1f, 0.1f};
     start();
     end();
-    write_older_snapshot();
+    write_older_snapshot(true);
+    begin();
+    expect("classes", (const char *const[]){"accuracy", "log_loss", "top_2_accuracy"},
+           (const double[]){0.75, 0.5, 1}, 3, 1e-12);
+    end();
+    write_older_snapshot(false);
     begin();
     expect("classes", (const char *const[]){"accuracy"}, (const double[]){0.75}, 1, 1e-12);
     ck_assert_uint_eq(with_probabilities(), 0);
     predict(1, p, 1, 4);
     ck_assert_int_eq(label(1, 0, 0), QUALITY_JOINED);
-    expect("classes", (const char *const[]){"accuracy", "top_2_accuracy"}, (const double[]){31.0 / 41, 1}, 2,
-           1e-12);
+    expect("classes", (const char *const[]){"accuracy", "top_2_accuracy", "brier"},
+           (const double[]){31.0 / 41, 1, 1 - 2 * 0.7 + 0.52}, 3, 1e-6);
     ck_assert_uint_eq(with_probabilities(), 1);
     end();
 }
@@ -755,6 +813,178 @@ START_TEST(a_damaged_entry_costs_itself_alone)
 }
 END_TEST
 
+// ---- changes
+
+enum { IN_HOUR = 100 };
+static struct alert_book *watching;
+
+static void watch_changes(void)
+{
+    static struct alert_rules r;
+    struct err e;
+    alert_rules_init(&r);
+    ck_assert_int_eq(alert_rules_read(&r,
+                                      STR("{\"rules\":[{\"name\":\"quality_change\",\"above\":1000},"
+                                          "{\"name\":\"stated\",\"kind\":\"quality_change\",\"above\":1e9,"
+                                          "\"expected\":0.02,\"ratio\":1.5}]}"),
+                                      &e),
+                     0);
+    ck_assert_int_eq(alert_book_new(&watching, &e), 0);
+    alert_book_set_rules(watching, &r, now);
+}
+
+// An hour in which so many of 100 predictions were wrong, each labelled after a minute.
+static void pass_hour(unsigned wrong)
+{
+    static unsigned id;
+    for (unsigned i = 0; i < IN_HOUR; i++, id++) {
+        predict(id, &(float){0.9f}, 1, 1);
+        ck_assert_int_eq(label(id, 0, i * 37 % IN_HOUR >= wrong), QUALITY_JOINED);
+    }
+    now += UINT64_C(3600000000000);
+}
+
+static enum alert_state state_of(const char *rule)
+{
+    const struct alert *a;
+    (void)n_firing(watching);
+    for (size_t i = 0; (a = alert_book_at(watching, i)) != NULL; i++)
+        if (strcmp(a->rule, rule) == 0)
+            return a->state;
+    return ALERT_QUIET;
+}
+
+// What the answer says of the rule that learns.
+static double change_says(const char *key, const char *state)
+{
+    yyjson_val *v;
+    yyjson_doc *doc = shown(&v);
+    v = yyjson_arr_get(yyjson_obj_get(v, "changes"), 0);
+    ck_assert_str_eq(yyjson_get_str(yyjson_obj_get(v, "rule")), "quality_change");
+    ck_assert_str_eq(yyjson_get_str(yyjson_obj_get(v, "state")), state);
+    double said = yyjson_get_num(yyjson_obj_get(v, key));
+    yyjson_doc_free(doc);
+    return said;
+}
+
+START_TEST(more_wrong_predictions_than_before_are_an_alert_once_their_hour_is_mature)
+{
+    struct err e;
+    start();
+    now -= now % UINT64_C(3600000000000);
+    now -= 60 * UINT64_C(3600000000000);
+    watch_changes();
+    for (int i = 0; i < 5; i++)
+        pass_hour(10);
+    ck_assert_int_eq(state_of("quality_change"), ALERT_QUIET);
+    ck_assert_double_eq(change_says("reference_labels", "learning"), 400); // the last hour has just ended
+    for (int i = 0; i < 20; i++)
+        pass_hour(10);
+    ck_assert_int_eq(state_of("quality_change"), ALERT_QUIET);
+    ck_assert_double_eq(change_says("reference_labels", "watching"), 500);
+    ck_assert_double_eq(change_says("labels", "watching"), 1900);
+    ck_assert_double_eq_tol(change_says("expected", "watching"), 0.1294219096319401, 1e-12);
+    pass_hour(40);
+    ck_assert_int_eq(state_of("quality_change"), ALERT_QUIET); // not mature
+    now += 120 * UINT64_C(1000000000);
+    ck_assert_int_eq(state_of("quality_change"), ALERT_FIRING);
+    ck_assert_int_eq(state_of("stated"), ALERT_FIRING); // 0.02 was never so
+    now -= 120 * UINT64_C(1000000000);
+    // Corrections and a second look change nothing: each label is judged once.
+    double evidence = change_says("evidence", "alarm");
+    for (unsigned i = 0; i < 26 * IN_HOUR; i++)
+        (void)label(i, 0, 1);
+    ck_assert_int_eq(state_of("quality_change"), ALERT_FIRING);
+    ck_assert_double_eq(change_says("evidence", "alarm"), evidence);
+    ck_assert_double_eq(change_says("labels", "alarm"), 2100);
+    ck_assert_int_eq(quality_commit(&m, &e), 0);
+    end();
+    begin(); // what it knew is on the disk
+    ck_assert_int_eq(state_of("quality_change"), ALERT_FIRING);
+    ck_assert_double_eq(change_says("evidence", "alarm"), evidence);
+    ck_assert_double_eq(change_says("labels", "alarm"), 2100);
+    for (int i = 0; i < 6 && state_of("quality_change") == ALERT_FIRING; i++)
+        pass_hour(10);
+    ck_assert_int_eq(state_of("quality_change"), ALERT_RESOLVED);
+    ck_assert_int_eq(state_of("stated"), ALERT_FIRING);
+    alert_book_free(watching);
+    end();
+}
+END_TEST
+
+START_TEST(labels_that_take_days_are_judged_by_the_day)
+{
+    start();
+    now -= now % UINT64_C(86400000000000);
+    now -= 30 * UINT64_C(86400000000000);
+    uint64_t first = now;
+    watch_changes();
+    for (unsigned day = 0; day < 24; day++)
+        for (unsigned i = 0; i < IN_HOUR; i++) {
+            now = first + day * UINT64_C(86400000000000) + i * UINT64_C(600000000000);
+            predict(day * IN_HOUR + i, &(float){0.9f}, 1, 1);
+        }
+    // Five days later, or never
+    for (unsigned day = 0; day < 24; day++)
+        for (unsigned i = 0; i < IN_HOUR; i++) {
+            now = first + (day + 5) * UINT64_C(86400000000000);
+            if (i % 5)
+                ck_assert_int_eq(label(day * IN_HOUR + i, 0, i % (day < 14 ? 10 : 3) != 0), QUALITY_JOINED);
+        }
+    now = first + 29 * UINT64_C(86400000000000);
+    ck_assert_int_eq(state_of("quality_change"), ALERT_FIRING);
+    yyjson_val *v;
+    yyjson_doc *doc = shown(&v);
+    yyjson_val *delay = yyjson_obj_get(v, "label_delay");
+    ck_assert_double_eq_tol(value_at(delay, "final_coverage", ""), 0.8, 1e-9);
+    ck_assert_double_gt(value_at(delay, "p50_s", ""), 4 * 86400);
+    ck_assert_double_lt(value_at(delay, "p90_s", ""), 6.1 * 86400);
+    ck_assert_double_eq(value_at(delay, "mature_after_s", ""), 1 << 19);
+    yyjson_doc_free(doc);
+    ck_assert_double_gt(change_says("labels", "alarm"), 500);
+    end();
+    begin();
+    ck_assert_int_eq(state_of("quality_change"), ALERT_FIRING);
+    alert_book_free(watching);
+    end();
+}
+END_TEST
+
+START_TEST(an_estimate_without_labels_learns_from_those_there_are)
+{
+    yyjson_val *v, *x;
+    start();
+    for (unsigned i = 0; i < 1000; i++)
+        predict(i, &(float){i % 4 ? 0.95f : 0.1f}, 1, 1);
+    yyjson_doc *doc = shown(&v);
+    x = yyjson_obj_get(v, "estimate");
+    ck_assert_double_eq(value_at(x, "rows", ""), 1000);
+    ck_assert_double_eq(value_at(x, "learned_from", ""), 0);
+    ck_assert_double_eq_tol(value_at(x, "accuracy", ""), 0.9375, 0.002);
+    ck_assert_double_eq_tol(value_at(x, "precision", ""), 0.95, 0.002);
+    ck_assert_double_eq_tol(value_at(x, "recall", ""), 0.9661, 0.002);
+    yyjson_doc_free(doc);
+    for (unsigned i = 0; i < 400; i++) // of both it is true seven times of ten, and two
+        (void)label(i, 0, i / 4 % 10 < (i % 4 ? 7 : 2));
+    for (int again = 0; again < 2; again++) {
+        doc = shown(&v);
+        x = yyjson_obj_get(v, "estimate");
+        ck_assert_double_eq(value_at(x, "learned_from", ""), 400);
+        ck_assert_double_eq_tol(value_at(x, "accuracy", ""), 0.725, 0.01);
+        ck_assert_double_eq_tol(value_at(x, "precision", ""), 0.7, 0.01);
+        ck_assert_ptr_nonnull(yyjson_obj_get(yyjson_arr_get(yyjson_obj_get(v, "cohorts"), 0), "estimate"));
+        yyjson_doc_free(doc);
+        end();
+        begin(); // scores are in no log, but in what is saved
+    }
+    predict(2000, &(float){17}, 1, 1); // no probability: a regression
+    doc = shown(&v);
+    ck_assert_ptr_null(yyjson_obj_get(v, "estimate"));
+    yyjson_doc_free(doc);
+    end();
+}
+END_TEST
+
 // What rollouts are told, as it stands in the message.
 static void news_are(const char *json)
 {
@@ -811,4 +1041,7 @@ UNIT_MAIN("role/monitor/quality", labels_early_late_twice_and_corrected_give_sci
           a_float_of_a_line_is_the_float_that_was_predicted, a_token_is_as_good_as_the_record,
           tokens_of_several_classes_bring_their_probabilities, a_token_of_what_is_not_served_is_refused,
           what_an_older_build_counted_goes_on, what_was_committed_survives_a_kill,
-          a_damaged_entry_costs_itself_alone, rollouts_are_told_of_the_first_label_of_what_they_drew)
+          a_damaged_entry_costs_itself_alone,
+          more_wrong_predictions_than_before_are_an_alert_once_their_hour_is_mature,
+          labels_that_take_days_are_judged_by_the_day, an_estimate_without_labels_learns_from_those_there_are,
+          rollouts_are_told_of_the_first_label_of_what_they_drew)
