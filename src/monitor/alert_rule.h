@@ -31,7 +31,7 @@ enum alert_measure {
     X(PROCESS_RESTARTS, "process_restarts", ALERT_INCREASE, 2, 0, 900, 0, false, "restarts of a process")    \
     X(DRIFT, "drift", ALERT_LEVEL, 1, 0, 0, 0, true, "level of the worst drift (1 warns, 2 alerts)")         \
     X(QUALITY, "quality", ALERT_LEVEL, (double)NAN, 0, 86400, 100, true, "of labelled predictions")          \
-    X(QUALITY_CHANGE, "quality_change", ALERT_LEVEL, 1e6, 0, 0, 500, true,                                   \
+    X(QUALITY_CHANGE, "quality_change", ALERT_LEVEL, 1e6, 0, 0, 1000, true,                                  \
       "evidence that more predictions are wrong than before")
 
 #define ALERT_KIND_NAME(KIND, ...) ALERT_##KIND,

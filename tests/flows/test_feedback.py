@@ -7,6 +7,7 @@ import random
 import threading
 import uuid
 
+import numpy as np
 import requests
 
 from conftest import until
@@ -110,7 +111,8 @@ def test_quality_of_real_predictions_is_scikit_learns(server, churn, run, tmp_pa
     ids = [a.headers["Slipway-Prediction-Id"] for a in answers]
     scores = [a.json()["predictions"][0] for a in answers]
     truth = [int(random.Random(i).random() < s) for i, s in enumerate(scores)]
-    later = server.predict("churn", {"instances": churn.instances(3)}).headers["Slipway-Prediction-Id"]
+    last = server.predict("churn", {"instances": churn.instances(3)})
+    later, all_scores = last.headers["Slipway-Prediction-Id"], [*scores, *last.json()["predictions"]]
     send(server, [{"prediction_id": one, "label": 1 - t} for one, t in zip(ids, truth, strict=True)])
     (tmp_path / "labels.csv").write_text("prediction_id,label\n" + "".join(f"{one},{t}\n" for one, t in zip(ids, truth, strict=True)))
     run("feedback", "churn", "labels.csv", server=server)
@@ -127,6 +129,11 @@ def test_quality_of_real_predictions_is_scikit_learns(server, churn, run, tmp_pa
         assert abs(shown["metrics"]["auc"]["value"] - metrics.roc_auc_score(truth, scores)) < 2e-3
 
     check(version)
+    estimate = until(lambda: quality_of(server)["versions"][0]["estimate"], lambda found: found["rows"] == 123)
+    assert abs(estimate["accuracy"] - np.mean([max(s, 1 - s) for s in all_scores])) < 2e-3
+    assert estimate["low"] < estimate["accuracy"] < estimate["high"] and estimate["learned_from"] == 0
+    said = run("quality", "churn", server=server).stdout
+    assert "Estimate without labels, of 123 scores: accuracy 0." in said and "covariate shift only" in said
     assert not [a for a in answers if "Slipway-Feedback-Token" in a.headers]  # not asked for
     server.kill_child("monitor")
     server.wait_child("child_ready", "monitor", n=2)

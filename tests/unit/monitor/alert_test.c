@@ -308,7 +308,7 @@ START_TEST(a_change_of_quality_is_looked_for_without_being_told_what_is_usual)
     struct err e;
     alert_rules_init(&r);
     const struct alert_rule *all = alert_rules_find(&r, "quality_change");
-    ck_assert(all && all->limit == 1e6 && all->expected == 0 && all->ratio == 2 && all->at_least == 500);
+    ck_assert(all && all->limit == 1e6 && all->expected == 0 && all->ratio == 2 && all->at_least == 1000);
     ck_assert_int_eq(
         alert_rules_read(&r,
                          STR("{\"rules\":[{\"name\":\"mine\",\"kind\":\"quality_change\",\"model\":\"a\","

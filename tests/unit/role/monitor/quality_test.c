@@ -823,12 +823,13 @@ static void watch_changes(void)
     static struct alert_rules r;
     struct err e;
     alert_rules_init(&r);
-    ck_assert_int_eq(alert_rules_read(&r,
-                                      STR("{\"rules\":[{\"name\":\"quality_change\",\"above\":1000},"
-                                          "{\"name\":\"stated\",\"kind\":\"quality_change\",\"above\":1e9,"
-                                          "\"expected\":0.02,\"ratio\":1.5}]}"),
-                                      &e),
-                     0);
+    ck_assert_int_eq(
+        alert_rules_read(&r,
+                         STR("{\"rules\":[{\"name\":\"quality_change\",\"above\":1000,\"at_least\":500},"
+                             "{\"name\":\"stated\",\"kind\":\"quality_change\",\"above\":1e9,"
+                             "\"expected\":0.02,\"ratio\":1.5}]}"),
+                         &e),
+        0);
     ck_assert_int_eq(alert_book_new(&watching, &e), 0);
     alert_book_set_rules(watching, &r, now);
 }
