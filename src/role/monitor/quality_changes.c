@@ -120,11 +120,11 @@ static uint32_t find(struct quality_changes *c, uint64_t rule, const struct subj
     return i;
 }
 
-// Whether hours of the day may still be kept one by one.
-static bool is_open_day(const struct subject *s, const struct ledger_unit *u)
+// What is in with it. Of a day some hours may still be kept one by one: they come next.
+static int64_t end_of(const struct subject *s, const struct ledger_unit *u)
 {
     int64_t end = u->hour + u->hours;
-    return u->hours > 1 && s->older.hour < end - 1 && !(s->n && s->cohorts[0].hour >= end);
+    return u->hours > 1 && s->older.hour + 1 < end ? s->older.hour + 1 : end;
 }
 
 static bool is_regression(const struct subject *s)
@@ -147,7 +147,7 @@ static void feed(struct quality_changes *c, uint32_t at, const struct shiryaev_r
     uint64_t mature_s = delay_maturity_s(&delays);
     for (unsigned i = 0; i < n; i++) {
         const struct ledger_unit *u = &units[i];
-        if (u->hour < d->until || is_open_day(s, u))
+        if (u->hour < d->until)
             continue;
         if (ledger_unit_age_s(u, wall_ns) < mature_s)
             break;
@@ -155,7 +155,7 @@ static void feed(struct quality_changes *c, uint32_t at, const struct shiryaev_r
         is_first = false;
         shiryaev_roberts_add(d, rule, u->judged, u->wrong < u->judged ? u->wrong : u->judged,
                              s->deployment ^ (uint64_t)u->hour << 8 ^ s->arm);
-        d->until = u->hour + u->hours;
+        d->until = end_of(s, u);
         c->is_changed = true;
     }
 }

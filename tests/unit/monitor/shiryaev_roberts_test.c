@@ -96,6 +96,10 @@ START_TEST(rates_at_the_ends_stay_rates_and_a_huge_batch_is_sampled)
     shiryaev_roberts_add(&huge, &STATED, UINT64_C(1) << 40, UINT64_C(1) << 36,
                          1); // a sixteenth: fewer than p0
     ck_assert_double_lt(huge.m, STATED.limit);
+    const struct shiryaev_rule patient = {.expected = 0.1, .ratio = 1.002, .limit = 1000};
+    struct shiryaev_roberts slow = {0}; // each of these says little
+    shiryaev_roberts_add(&slow, &patient, 20000, 20000, 1);
+    ck_assert_double_eq_tol(slow.m, SHIRYAEV_CAP * patient.limit, 1e-6);
     ck_assert_uint_eq(huge.labels, UINT64_C(1) << 40);
 }
 END_TEST

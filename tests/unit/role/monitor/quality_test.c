@@ -913,6 +913,63 @@ START_TEST(more_wrong_predictions_than_before_are_an_alert_once_their_hour_is_ma
 }
 END_TEST
 
+START_TEST(a_new_rule_takes_in_the_days_and_hours_that_are_kept_each_once)
+{
+    enum { HOURS = QUALITY_COHORTS + 28 }; // a day and four hours of the next are kept by the day
+    start();
+    now -= now % UINT64_C(86400000000000);
+    now -= 6 * UINT64_C(86400000000000);
+    for (int i = 0; i < HOURS; i++)
+        pass_hour(10);
+    now += 120 * UINT64_C(1000000000);
+    watch_changes();
+    for (int again = 0; again < 3; again++) {
+        ck_assert_int_eq(state_of("quality_change"), ALERT_QUIET);
+        // The first day is more than the 500 labels that it learns from.
+        ck_assert_double_eq(change_says("reference_labels", "watching"), 24 * IN_HOUR);
+        ck_assert_double_eq(change_says("labels", "watching"), (HOURS - 24) * IN_HOUR);
+        ck_assert_double_eq(change_says("wrong", "watching"), (HOURS - 24) * IN_HOUR / 10);
+        pass_hour(10); // the oldest hour joins its day, which changes nothing
+        now -= UINT64_C(3600000000000);
+    }
+    alert_book_free(watching);
+    end();
+}
+END_TEST
+
+START_TEST(a_day_of_which_hours_were_judged_is_not_judged_again)
+{
+    start();
+    now -= now % UINT64_C(86400000000000);
+    now -= 6 * UINT64_C(86400000000000);
+    watch_changes();
+    for (int i = 0; i < 36; i++)
+        pass_hour(10);
+    now += 120 * UINT64_C(1000000000);
+    ck_assert_int_eq(state_of("quality_change"), ALERT_QUIET);
+    ck_assert_double_eq(change_says("labels", "watching"), 31 * IN_HOUR);
+    for (int i = 36; i < 48 + QUALITY_COHORTS; i++) // and nobody looks meanwhile
+        pass_hour(10);
+    ck_assert_int_eq(state_of("quality_change"), ALERT_QUIET);
+    ck_assert_double_eq(change_says("labels", "watching"), (31 + QUALITY_COHORTS) * IN_HOUR);
+    alert_book_free(watching);
+    end();
+}
+END_TEST
+
+// What is told of delays.
+static void expect_delays(void)
+{
+    yyjson_val *v;
+    yyjson_doc *doc = shown(&v);
+    yyjson_val *delay = yyjson_obj_get(v, "label_delay");
+    ck_assert_double_eq_tol(value_at(delay, "final_coverage", ""), 0.8, 1e-9);
+    ck_assert_double_gt(value_at(delay, "p50_s", ""), 4 * 86400);
+    ck_assert_double_lt(value_at(delay, "p90_s", ""), 6.1 * 86400);
+    ck_assert_double_eq(value_at(delay, "mature_after_s", ""), 1 << 19);
+    yyjson_doc_free(doc);
+}
+
 START_TEST(labels_that_take_days_are_judged_by_the_day)
 {
     start();
@@ -934,18 +991,12 @@ START_TEST(labels_that_take_days_are_judged_by_the_day)
         }
     now = first + 29 * UINT64_C(86400000000000);
     ck_assert_int_eq(state_of("quality_change"), ALERT_FIRING);
-    yyjson_val *v;
-    yyjson_doc *doc = shown(&v);
-    yyjson_val *delay = yyjson_obj_get(v, "label_delay");
-    ck_assert_double_eq_tol(value_at(delay, "final_coverage", ""), 0.8, 1e-9);
-    ck_assert_double_gt(value_at(delay, "p50_s", ""), 4 * 86400);
-    ck_assert_double_lt(value_at(delay, "p90_s", ""), 6.1 * 86400);
-    ck_assert_double_eq(value_at(delay, "mature_after_s", ""), 1 << 19);
-    yyjson_doc_free(doc);
+    expect_delays();
     ck_assert_double_gt(change_says("labels", "alarm"), 500);
     end();
     begin();
     ck_assert_int_eq(state_of("quality_change"), ALERT_FIRING);
+    expect_delays();
     alert_book_free(watching);
     end();
 }
@@ -1044,5 +1095,7 @@ UNIT_MAIN("role/monitor/quality", labels_early_late_twice_and_corrected_give_sci
           what_an_older_build_counted_goes_on, what_was_committed_survives_a_kill,
           a_damaged_entry_costs_itself_alone,
           more_wrong_predictions_than_before_are_an_alert_once_their_hour_is_mature,
-          labels_that_take_days_are_judged_by_the_day, an_estimate_without_labels_learns_from_those_there_are,
+          a_new_rule_takes_in_the_days_and_hours_that_are_kept_each_once,
+          a_day_of_which_hours_were_judged_is_not_judged_again, labels_that_take_days_are_judged_by_the_day,
+          an_estimate_without_labels_learns_from_those_there_are,
           rollouts_are_told_of_the_first_label_of_what_they_drew)
