@@ -3,15 +3,25 @@
 // out.
 #include "role/monitor/drift_values.h"
 
+#include "base/limits.h"
 #include "predlog/schema.h"
 #include "unit.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
+
+enum { TEXT_SIZE = 24 };
+
+// "TAG.ROW.COLUMN"
+static int put_text(char to[TEXT_SIZE], char tag, uint32_t row, uint32_t column)
+{
+    return snprintf(to, TEXT_SIZE, "%c.%u.%u", tag, row, column);
+}
 
 static struct observer *observer_of(const struct drift_columns *d)
 {
-    struct observer_column columns[8];
+    static struct observer_column columns[LIMIT_PROFILE_COLUMNS];
     struct observer *o;
     struct err e;
     for (uint32_t i = 0; i < d->n; i++)
@@ -177,5 +187,139 @@ START_TEST(of_a_table_is_watched_what_its_rules_leave)
 }
 END_TEST
 
+// Rows of texts "TAG.ROW.COLUMN" as a tensor of BYTES.
+static struct tensor texts_of(char tag, uint32_t rows, uint32_t width, char *to)
+{
+    char *at = to;
+    for (uint32_t row = 0; row < rows; row++)
+        for (uint32_t k = 0; k < width; k++) {
+            uint32_t n = (uint32_t)put_text(at + 4, tag, row, k);
+            memcpy(at, &n, sizeof n);
+            at += sizeof n + n;
+        }
+    return (struct tensor){
+        .dtype = DTYPE_BYTES, .n_dims = 2, .shape = {rows, width}, .data = to, .bytes = (size_t)(at - to)};
+}
+
+// Whether what was counted of a column are its own texts of these rows.
+static void expect_texts(struct observer *o, const struct drift_columns *d, uint32_t i, char tag,
+                         uint32_t rows)
+{
+    struct tops *seen = &o->builders[i].tops;
+    char expected[TEXT_SIZE];
+    ck_assert_uint_eq(seen->n, rows);
+    ck_assert_uint_eq(seen->n_items, rows);
+    for (uint32_t row = 0; row < rows; row++) {
+        bool found = false;
+        (void)put_text(expected, tag, row, d->items[i].element);
+        for (uint32_t k = 0; k < seen->n_items; k++)
+            found |= strcmp(seen->items[k].label, expected) == 0;
+        ck_assert_msg(found, "%s is not in column %u", expected, i);
+    }
+}
+
+START_TEST(texts_beyond_the_columns_that_are_watched_are_passed_over_in_each_row)
+{
+    static const char DOCUMENT[] =
+        "{\"platform\":\"onnx_onnxv1\",\"max_batch_rows\":8,\"inputs\":[{\"name\":\"a\",\"datatype\":"
+        "\"BYTES\",\"shape\":[-1,3]}],\"outputs\":[{\"name\":\"words\",\"datatype\":\"BYTES\",\"shape\":"
+        "[-1,70]}]}";
+    static const struct privacy_rule KEEP[1] = {0};
+    static const enum dtype DTYPES[1] = {DTYPE_BYTES};
+    enum { ROWS = 4, WIDTH = DRIFT_OUTPUTS_MAX + 6, INPUTS = 3 };
+    static char a_bytes[ROWS * INPUTS * TEXT_SIZE + 4], words_bytes[ROWS * WIDTH * TEXT_SIZE + 4];
+    struct arena a;
+    struct drift_columns d;
+    columns_of(DOCUMENT, &a, &d);
+    ck_assert_uint_eq(d.n, INPUTS + DRIFT_OUTPUTS_MAX);
+    struct tensor in = texts_of('a', ROWS, INPUTS, a_bytes), out = texts_of('w', ROWS, WIDTH, words_bytes);
+    struct record_plan plan = {.inputs = keep(false, KEEP, DTYPES, 1),
+                               .outputs = keep(false, KEEP, DTYPES, 1)};
+    struct observer *o = observer_of(&d);
+    take(o, &d, &plan, &in, 1, &out, ROWS);
+    for (uint32_t i = 0; i < d.n; i++)
+        expect_texts(o, &d, i, i < INPUTS ? 'a' : 'w', ROWS);
+    // A tensor of another width than the version's is none of its columns.
+    out = texts_of('w', ROWS, WIDTH - 1, words_bytes);
+    take(o, &d, &plan, &in, 1, &out, ROWS);
+    ck_assert_uint_eq(o->builders[0].tops.n, 2 * ROWS);
+    ck_assert_uint_eq(o->builders[INPUTS].tops.n, ROWS);
+    predlog_plan_done(&plan);
+    observer_free(o);
+    arena_done(&a);
+}
+END_TEST
+
+// 2 * 600 columns, of which 1,024 are watched; a row of which only some are wanted; and a head that lies.
+START_TEST(rows_that_are_not_wanted_and_columns_that_are_too_many_move_no_text)
+{
+    static const char DOCUMENT[] =
+        "{\"platform\":\"onnx_onnxv1\",\"max_batch_rows\":8,\"inputs\":[{\"name\":\"a\",\"datatype\":"
+        "\"BYTES\",\"shape\":[-1,600]},{\"name\":\"b\",\"datatype\":\"BYTES\",\"shape\":[-1,600]}],"
+        "\"outputs\":[{\"name\":\"y\",\"datatype\":\"FP32\",\"shape\":[-1]}]}";
+    static const struct privacy_rule KEEP[2] = {0};
+    static const enum dtype DTYPES[2] = {DTYPE_BYTES, DTYPE_BYTES}, FLOAT[1] = {DTYPE_FP32};
+    enum { ROWS = 3, WIDTH = 600 };
+    static char bytes[2][ROWS * WIDTH * TEXT_SIZE + 4];
+    static const float scores[ROWS] = {0};
+    struct arena a;
+    struct drift_columns d;
+    columns_of(DOCUMENT, &a, &d);
+    ck_assert_uint_eq(d.n, LIMIT_PROFILE_COLUMNS);
+    struct tensor in[2] = {texts_of('a', ROWS, WIDTH, bytes[0]), texts_of('b', ROWS, WIDTH, bytes[1])};
+    struct tensor out = {
+        .dtype = DTYPE_FP32, .n_dims = 1, .shape = {ROWS}, .data = scores, .bytes = sizeof scores};
+    struct record_plan plan = {.inputs = keep(false, KEEP, DTYPES, 2),
+                               .outputs = keep(false, KEEP, FLOAT, 1)};
+    struct observer *o = observer_of(&d);
+    o->stride = 2; // the first and the last row are taken
+    take(o, &d, &plan, in, 2, &out, ROWS);
+    ck_assert_uint_eq(o->now.n_rows, 2);
+    for (uint32_t i = 0; i < d.n; i++) {
+        ck_assert_uint_eq(o->builders[i].tops.n, 2);
+        for (uint32_t k = 0; k < 2; k++) {
+            char expected[TEXT_SIZE];
+            (void)put_text(expected, i < WIDTH ? 'a' : 'b', 2 * k, d.items[i].element);
+            ck_assert_str_eq(o->builders[i].tops.items[k].label, expected);
+        }
+    }
+    predlog_plan_done(&plan);
+    observer_free(o);
+    arena_done(&a);
+}
+END_TEST
+
+START_TEST(a_record_has_no_more_rows_than_bytes)
+{
+    static const struct privacy_rule KEEP[2] = {0};
+    static const enum dtype DTYPES[2] = {DTYPE_FP32, DTYPE_FP32};
+    static const float row[2] = {1, 7}, score = .5f;
+    static _Alignas(8) char bytes[1024];
+    struct arena a;
+    struct drift_columns d;
+    struct record r;
+    struct err e;
+    columns_of(TABLE, &a, &d);
+    struct tensor in = {.dtype = DTYPE_FP32, .n_dims = 2, .shape = {1, 2}, .data = row, .bytes = sizeof row};
+    struct tensor out = {
+        .dtype = DTYPE_FP32, .n_dims = 1, .shape = {1}, .data = &score, .bytes = sizeof score};
+    struct record_plan plan = {.inputs = keep(true, KEEP, DTYPES, 2), .outputs = keep(true, KEEP, DTYPES, 1)};
+    struct record_head head = {.kind = RECORD_PREDICTION, .rows = 1, .sample_weight = 1};
+    struct observer *o = observer_of(&d);
+    size_t n = record_write(&head, &plan, &in, 1, &out, 1, bytes, sizeof bytes);
+    ck_assert_int_eq(record_look(bytes, n, &r, &e), 0);
+    r.head.rows = r.head.rows_kept = UINT32_MAX;
+    drift_take_rows(o, &d, &r);
+    ck_assert_uint_le(o->now.n_seen, sizeof bytes);
+    ck_assert_uint_eq(o->now.tallies[0].n, 1);
+    predlog_plan_done(&plan);
+    observer_free(o);
+    arena_done(&a);
+}
+END_TEST
+
 UNIT_MAIN("role/monitor/drift_values", rows_of_a_table_are_counted_column_by_column,
-          tensors_are_columns_and_texts_are_values, of_a_table_is_watched_what_its_rules_leave)
+          tensors_are_columns_and_texts_are_values,
+          texts_beyond_the_columns_that_are_watched_are_passed_over_in_each_row,
+          rows_that_are_not_wanted_and_columns_that_are_too_many_move_no_text,
+          a_record_has_no_more_rows_than_bytes, of_a_table_is_watched_what_its_rules_leave)
