@@ -24,20 +24,26 @@ uint32_t crc32c_portable(uint32_t before, const void *p, size_t n)
 
 #if defined(__x86_64__)
 
+enum { WORD = sizeof(uint64_t) };
+
+static inline uint64_t word(const uint8_t *p)
+{
+    uint64_t w;
+    memcpy(&w, p, sizeof w);
+    return w;
+}
+
 __attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t before, const uint8_t *p, size_t n)
 {
-    uint64_t crc = ~before, w[4];
-    for (; n >= sizeof w; p += sizeof w, n -= sizeof w) {
-        memcpy(w, p, sizeof w);
-        crc = __builtin_ia32_crc32di(crc, w[0]);
-        crc = __builtin_ia32_crc32di(crc, w[1]);
-        crc = __builtin_ia32_crc32di(crc, w[2]);
-        crc = __builtin_ia32_crc32di(crc, w[3]);
+    uint64_t crc = ~before;
+    for (; n >= 4 * WORD; p += 4 * WORD, n -= 4 * WORD) {
+        crc = __builtin_ia32_crc32di(crc, word(p));
+        crc = __builtin_ia32_crc32di(crc, word(p + WORD));
+        crc = __builtin_ia32_crc32di(crc, word(p + 2 * WORD));
+        crc = __builtin_ia32_crc32di(crc, word(p + 3 * WORD));
     }
-    for (; n >= sizeof w[0]; p += sizeof w[0], n -= sizeof w[0]) {
-        memcpy(w, p, sizeof w[0]);
-        crc = __builtin_ia32_crc32di(crc, w[0]);
-    }
+    for (; n >= WORD; p += WORD, n -= WORD)
+        crc = __builtin_ia32_crc32di(crc, word(p));
     for (; n; p++, n--)
         crc = __builtin_ia32_crc32qi((uint32_t)crc, *p);
     return ~(uint32_t)crc;
