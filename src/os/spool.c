@@ -10,6 +10,7 @@
 enum {
     LINE = 64,
     BEGIN_ANEW = 256 << 10, // an empty ring goes back to its start behind so many bytes, to stay in the cache
+    ASK_EVERY = 4 << 10,    // bytes, before the reader is asked again whether it has emptied it
     LOOKS = 64,             // at a slot that changes while it is read
 };
 static const uint32_t MARK = 0x4b52414d; // instead of a record: go on at the start
@@ -69,6 +70,8 @@ static uint64_t look(const uint64_t *turn, const void *slots, size_t n_words, vo
     return t;
 }
 
+#define WORDS(type) (sizeof(type) / sizeof(uint64_t))
+
 static void say(uint64_t *turn, void *slots, size_t n_words, const void *what)
 {
     uint64_t t = __atomic_load_n(turn, __ATOMIC_RELAXED) + 1;
@@ -77,8 +80,6 @@ static void say(uint64_t *turn, void *slots, size_t n_words, const void *what)
     copy_words((uint64_t *)slots + t % 2 * n_words, what, n_words);
     __atomic_store_n(turn, t, __ATOMIC_RELEASE);
 }
-
-#define WORDS(type) (sizeof(type) / sizeof(uint64_t))
 
 static void look_at_written(const struct spool_head *h, struct spool_written *ret)
 {
@@ -97,6 +98,22 @@ void spool_numbers(const void *head, struct spool_written *ret_written, struct s
     look_at_settled(h, ret_settled);
 }
 
+// The same of the writer, each turn: most of its words seldom change, and stand in both slots already.
+static void say_written(struct spool_writer *w)
+{
+    struct spool_head *h = w->head;
+    uint64_t t = __atomic_load_n(&h->write_turn, __ATOMIC_RELAXED) + 1;
+    struct spool_written *to = &h->written[t % 2];
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    if (w->n_whole) {
+        w->n_whole--;
+        copy_words((uint64_t *)to, (const uint64_t *)&w->now, WORDS(struct spool_written));
+    }
+    __atomic_store_n(&to->written, w->now.written, __ATOMIC_RELAXED);
+    __atomic_store_n(&to->accepted, w->now.accepted, __ATOMIC_RELAXED);
+    __atomic_store_n(&h->write_turn, t, __ATOMIC_RELEASE);
+}
+
 // Bytes from a position to the end of the memory.
 static size_t tail(uint64_t at, size_t size)
 {
@@ -106,7 +123,7 @@ static size_t tail(uint64_t at, size_t size)
 // ---- the writer ----
 
 // A position that can be none is not believed: the ring then stays full.
-static void refresh(struct spool_writer *w)
+static __attribute__((noinline)) void refresh(struct spool_writer *w)
 {
     struct spool_settled s;
     look_at_settled(w->head, &s);
@@ -117,7 +134,8 @@ static void refresh(struct spool_writer *w)
 void spool_writer_attach(struct spool_writer *w, void *memory, size_t size)
 {
     ASSERT(size >= SPOOL_BYTES_MIN && (size & (size - 1)) == 0);
-    *w = (struct spool_writer){.head = memory, .data = (char *)memory + SPOOL_HEAD_BYTES, .size = size};
+    *w = (struct spool_writer){
+        .head = memory, .data = (char *)memory + SPOOL_HEAD_BYTES, .size = size, .n_whole = 2};
     struct spool_settled s;
     look_at_written(w->head, &w->now);
     look_at_settled(w->head, &s);
@@ -146,13 +164,17 @@ struct spool_settled spool_told(struct spool_writer *w)
 }
 
 // An empty ring that has gone some way goes back to its start.
-static bool begin_anew(struct spool_writer *w)
+static __attribute__((noinline)) void begin_anew(struct spool_writer *w)
 {
-    if ((w->now.written & (w->size - 1)) < BEGIN_ANEW || w->published != w->now.written)
-        return false;
-    if (w->taken != w->now.written)
+    if (w->taken != w->now.written && w->now.written - w->asked >= ASK_EVERY) {
+        w->asked = w->now.written;
         refresh(w);
-    return w->taken == w->now.written;
+    }
+    if (w->taken != w->now.written)
+        return;
+    w->now.written += tail(w->now.written, w->size);
+    w->now.base = w->taken = w->published = w->now.written;
+    w->n_whole = 2;
 }
 
 static bool fits(struct spool_writer *w)
@@ -169,12 +191,9 @@ void *spool_reserve(struct spool_writer *w, size_t max_bytes)
     w->reserved = 0;
     if (max_bytes > w->size / 2)
         return NULL;
+    if ((w->now.written & (w->size - 1)) >= BEGIN_ANEW && w->published == w->now.written)
+        begin_anew(w);
     size_t need = SPOOL_PREFIX + padded(max_bytes), to_end = tail(w->now.written, w->size);
-    if (begin_anew(w)) {
-        w->now.written += to_end;
-        w->now.base = w->taken = w->published = w->now.written;
-        to_end = w->size;
-    }
     w->start = w->now.written + (need > to_end ? to_end : 0);
     w->reserved = need;
     if (!fits(w)) {
@@ -206,6 +225,7 @@ void spool_drop(struct spool_writer *w, unsigned reason)
     ASSERT(reason < SPOOL_REASONS);
     w->now.accepted++;
     w->now.dropped[reason]++;
+    w->n_whole = 2;
 }
 
 // Both sides of the handshake store their own word, then look at the other's; the fence between makes sure
@@ -217,7 +237,7 @@ static void fence(void)
 
 bool spool_publish(struct spool_writer *w)
 {
-    say(&w->head->write_turn, w->head->written, WORDS(struct spool_written), &w->now);
+    say_written(w);
     w->published = w->now.written;
     fence();
     return __atomic_load_n(&w->head->sleeps, __ATOMIC_RELAXED) != 0 &&

@@ -56,6 +56,8 @@ struct spool_writer {
     struct spool_written now; // not published yet
     uint64_t published;       // now.written as it was published last
     uint64_t taken;           // the reader's, as it was seen last
+    uint64_t asked;           // how far it was when the reader was asked last whether the ring is empty
+    unsigned n_whole;         // slots that do not have all of `now` but for written and accepted
     uint64_t start;           // where the reserved record begins
     size_t reserved;          // its bytes with prefix; 0: none
 };
