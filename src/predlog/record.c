@@ -84,16 +84,6 @@ static char *put_plain(const struct tensor *t, uint16_t index, char *to)
     return put_data(to, t->data, t->bytes);
 }
 
-// Of a head in its place, before the blocks.
-static void set_sizes(struct record_head *h, const char *outputs, const char *end)
-{
-    h->crc = 0;
-    h->bytes = (uint32_t)(end - (char *)h);
-    h->rows_kept = h->rows;
-    h->input_bytes = (uint32_t)(outputs - (char *)(h + 1));
-    h->output_bytes = (uint32_t)(end - outputs);
-}
-
 static size_t write_plain(const struct record_head *head, const struct record_plan *plan,
                           const struct tensor *in, const struct tensor *out, void *to)
 {
@@ -102,58 +92,12 @@ static size_t write_plain(const struct record_head *head, const struct record_pl
     char *outputs = put_plain(in, privacy_is_table(plan->inputs) ? RECORD_TABLE : 0, inputs);
     char *end = put_plain(out, privacy_is_table(plan->outputs) ? RECORD_TABLE : 0, outputs);
     *h = *head;
-    set_sizes(h, outputs, end);
+    h->crc = 0;
+    h->bytes = (uint32_t)(end - (char *)to);
+    h->rows_kept = h->rows;
+    h->input_bytes = (uint32_t)(outputs - inputs);
+    h->output_bytes = (uint32_t)(end - outputs);
     return (size_t)(end - (char *)to);
-}
-
-// ---- the same of a model of rows, for who asks for the room first
-
-static void side_init(struct record_side *s, enum dtype t, uint32_t columns, bool is_vector, uint16_t index)
-{
-    *s = (struct record_side){
-        .head = {.dtype = (uint8_t)t, .n_dims = is_vector ? 2 : 1, .form = RECORD_VALUES, .index = index},
-        .columns = columns,
-        .row_bytes = (uint32_t)(columns * dtype_size(t))};
-    s->head_bytes = sizeof s->head + s->head.n_dims * (uint32_t)sizeof(uint64_t);
-}
-
-void record_rows_init(struct record_rows *p, const struct record_plan *plan, enum dtype in, uint32_t n_in,
-                      enum dtype out, uint32_t n_out, bool is_vector)
-{
-    side_init(&p->in, in, n_in, true, privacy_is_table(plan->inputs) ? RECORD_TABLE : 0);
-    side_init(&p->out, out, n_out, is_vector || n_out > 1,
-              privacy_is_table(plan->outputs) ? RECORD_TABLE : 0);
-}
-
-static size_t side_bytes(const struct record_side *s, uint32_t n_rows)
-{
-    return s->head_bytes + padded((size_t)n_rows * s->row_bytes);
-}
-
-size_t record_rows_bytes(const struct record_rows *p, uint32_t n_rows)
-{
-    return RECORD_HEAD_BYTES + side_bytes(&p->in, n_rows) + side_bytes(&p->out, n_rows);
-}
-
-static char *put_side(const struct record_side *s, uint32_t n_rows, const void *data, char *to)
-{
-    size_t n = (size_t)n_rows * s->row_bytes;
-    struct record_block_head *b = (struct record_block_head *)(void *)to;
-    uint64_t *shape = (uint64_t *)(void *)(b + 1);
-    *b = s->head;
-    b->bytes = (uint32_t)n;
-    shape[0] = n_rows;
-    if (s->head.n_dims > 1)
-        shape[1] = s->columns;
-    return put_data(to + s->head_bytes, data, n);
-}
-
-void record_rows_write(const struct record_rows *p, struct record_head *to, const void *in, const void *out)
-{
-    uint32_t n_rows = to->rows;
-    char *outputs = put_side(&p->in, n_rows, in, (char *)(to + 1));
-    char *end = put_side(&p->out, n_rows, out, outputs);
-    set_sizes(to, outputs, end);
 }
 
 // ---- one side of a record: its inputs, or its outputs
@@ -444,13 +388,41 @@ static int read_block(struct str *rest, struct record_block *ret, struct err *e)
     return 0;
 }
 
-static int check_blocks(struct str blocks, struct err *e)
+// Bytes of the block at the start of p[0..n), when it has one or two dimensions of numbers that agree with
+// its size, as nearly all have. 0: it may still be a block, or not.
+static size_t plain_block(const char *p, size_t n)
+{
+    const uint64_t DIM_MAX = 1 << 28; // no product of two, times a size, is too large
+    const struct record_block_head *b = (const struct record_block_head *)(const void *)p;
+    const uint64_t *shape = (const uint64_t *)(const void *)(b + 1);
+    if (n < sizeof *b + 2 * sizeof *shape || b->form != RECORD_VALUES || b->n_dims - 1u > 1 ||
+        b->dtype <= DTYPE_BOOL || b->dtype >= DTYPE_BYTES)
+        return 0;
+    uint64_t rows = shape[0], width = b->n_dims == 2 ? shape[1] : 1;
+    size_t head = sizeof *b + b->n_dims * sizeof *shape, bytes = padded(b->bytes);
+    bool is_sound = rows <= DIM_MAX && width <= DIM_MAX &&
+                    rows * width * dtype_size((enum dtype)b->dtype) == b->bytes && bytes <= n - head;
+    return is_sound ? head + bytes : 0;
+}
+
+static __attribute__((noinline)) int check_block(struct str *rest, struct err *e)
 {
     struct record_block b;
-    int rc = 0;
-    while (!rc && blocks.n)
-        rc = read_block(&blocks, &b, e);
-    return rc ? ERR_INVALID : 0;
+    return read_block(rest, &b, e);
+}
+
+static int check_blocks(const char *p, size_t bytes, struct err *e)
+{
+    while (bytes) {
+        struct str rest = {p, bytes};
+        size_t n = plain_block(p, bytes);
+        if (n == 0 && check_block(&rest, e))
+            return ERR_INVALID;
+        n = n ? n : bytes - rest.n;
+        p += n;
+        bytes -= n;
+    }
+    return 0;
 }
 
 static const char *fault_of(const struct record_head *h)
@@ -484,9 +456,9 @@ static int read_body(struct record *r, struct err *e)
     case RECORD_FAILURE:
         r->inputs = (struct str){p, h->input_bytes};
         r->outputs = (struct str){p + h->input_bytes, h->output_bytes};
-        if (check_blocks(r->inputs, e) || check_blocks(r->outputs, e))
-            return ERR_INVALID;
-        return 0;
+        return check_blocks(p, h->input_bytes, e) || check_blocks(p + h->input_bytes, h->output_bytes, e)
+                   ? ERR_INVALID
+                   : 0;
     case RECORD_GAP:
         if (h->input_bytes != sizeof r->gap || h->output_bytes)
             return bad(e, "a gap of another size");
@@ -502,10 +474,13 @@ static int read_body(struct record *r, struct err *e)
 
 static int read_record(const void *p, size_t n, bool has_crc, struct record *ret, struct err *e)
 {
-    *ret = (struct record){0};
     struct record_head *h = &ret->head;
-    if (n < RECORD_HEAD_BYTES)
+    ret->inputs = ret->outputs = ret->schema_json = ret->bytes = (struct str){0};
+    ret->gap = (struct record_gap){0};
+    if (n < RECORD_HEAD_BYTES) {
+        *h = (struct record_head){0};
         return err_set(e, ERR_TOO_LARGE, "%zu bytes are not a whole record", n);
+    }
     memcpy(h, p, sizeof *h);
     const char *fault = fault_of(h);
     if (fault)

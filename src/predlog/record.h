@@ -106,6 +106,7 @@ struct record_side {
 };
 struct record_rows {
     struct record_side in, out;
+    size_t one_bytes; // of a record of one row
 };
 
 // Writes a prediction, or a failure with what is known of it (n_in, n_out may be 0), into to[0..cap), which

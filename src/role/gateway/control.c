@@ -98,7 +98,7 @@ static int take_deploy(struct control *k, const struct msg *m, yyjson_val *json,
         log_event(&g->log, LOG_LEVEL_ERROR, "not_logged", LOG_Z("model", d->model),
                   LOG_Z("version", d->version), LOG_Z("message", why.msg));
     if (d->sig)
-        journal_plan_rows(&d->log, d->sig);
+        journal_plan_rows(&d->log, d->sig, d->number, d->slot);
     rc = pool_add(k, d, e);
     if (rc)
         deployment_unref(d);

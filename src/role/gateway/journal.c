@@ -63,11 +63,21 @@ int journal_plan_read(yyjson_val *json, struct journal_plan *ret, struct err *e)
     return rc;
 }
 
-void journal_plan_rows(struct journal_plan *p, const struct signature *sig)
+void journal_plan_rows(struct journal_plan *p, const struct signature *sig, uint32_t version, uint16_t slot)
 {
-    if (p->record.is_plain)
-        record_rows_init(&p->rows, &p->record, sig->input_dtype, sig->n_features, sig->output_dtype,
-                         sig->n_outputs, sig->output_is_vector);
+    if (!p->record.is_plain)
+        return;
+    record_rows_init(&p->rows, &p->record, sig->input_dtype, sig->n_features, sig->output_dtype,
+                     sig->n_outputs, sig->output_is_vector);
+    p->head = (struct record_head){
+        .schema = p->schema,
+        .version = version,
+        .model = slot,
+        .kind = RECORD_PREDICTION,
+        .status = 200,
+        .weight_bp = 10000,
+        .sample_weight = 1,
+    };
 }
 
 void journal_plan_done(struct journal_plan *p)
@@ -111,29 +121,43 @@ static void *wait_for_room(struct gateway *g, size_t bytes)
     return NULL;
 }
 
-// Room for a record, or NULL: it was counted as dropped. *weight is what it stands for.
-static void *take_room(struct gateway *g, const struct deployment *d, size_t bytes, bool always,
-                       float *weight)
+// Of the policy `sample`: whether a record is left out, because the ring is more than half full.
+static __attribute__((noinline)) bool is_left_out(struct journal *j)
+{
+    if (spool_used(&j->spool) <= j->size / 2)
+        return false;
+    (void)spool_told(&j->spool);
+    if (spool_used(&j->spool) <= j->size / 2)
+        return false;
+    if (j->n_pressed++ % PRESSED_ONE_IN == 0) {
+        j->room_weight = PRESSED_ONE_IN;
+        return false;
+    }
+    spool_drop(&j->spool, LOG_REASON_SAMPLED);
+    return true;
+}
+
+static __attribute__((noinline)) void *room_by_policy(struct gateway *g, int policy, size_t bytes)
+{
+    struct journal *j = g->journal;
+    void *p = policy == SETTINGS_LOG_OVERFLOW_BLOCK ? wait_for_room(g, bytes) : NULL;
+    if (!p)
+        spool_drop(&j->spool, bytes > j->size / 2 ? LOG_REASON_TOO_LARGE : LOG_REASON_OVERFLOW);
+    return p;
+}
+
+// Room for a record, or NULL: it was counted as dropped. j->room_weight: what it stands for beside what its
+// model's rate makes of it.
+static inline void *take_room(struct gateway *g, const struct deployment *d, size_t bytes, bool always)
 {
     struct journal *j = g->journal;
     int policy = overflow_of(g, d);
     j->is_dirty = true;
-    if (policy == SETTINGS_LOG_OVERFLOW_SAMPLE && !always && spool_used(&j->spool) > j->size / 2) {
-        (void)spool_told(&j->spool);
-        if (spool_used(&j->spool) > j->size / 2) {
-            if (j->n_pressed++ % PRESSED_ONE_IN) {
-                spool_drop(&j->spool, LOG_REASON_SAMPLED);
-                return NULL;
-            }
-            *weight *= PRESSED_ONE_IN;
-        }
-    }
+    j->room_weight = 1;
+    if (policy == SETTINGS_LOG_OVERFLOW_SAMPLE && !always && is_left_out(j))
+        return NULL;
     void *p = spool_reserve(&j->spool, bytes);
-    if (!p && policy == SETTINGS_LOG_OVERFLOW_BLOCK)
-        p = wait_for_room(g, bytes);
-    if (!p)
-        spool_drop(&j->spool, bytes > j->size / 2 ? LOG_REASON_TOO_LARGE : LOG_REASON_OVERFLOW);
-    return p;
+    return p ? p : room_by_policy(g, policy, bytes);
 }
 
 // ---- records
@@ -210,12 +234,11 @@ bool journal_promises(const struct gateway *g, const struct deployment *d, const
     return n == 1 || (part && arm_of(part)) || is_drawn(id, n);
 }
 
-// Whether a record that is not always kept is to be written; *weight: what it stands for.
-static bool is_kept(const struct gateway *g, const struct deployment *d, const uint8_t id[16], float *weight)
+// How many a record that is not always kept stands for; 0: it is not to be written.
+static uint32_t rate_of(const struct gateway *g, const struct deployment *d, const uint8_t id[16])
 {
     uint32_t n = one_in(g, d);
-    *weight = (float)n;
-    return n == 1 || is_drawn(id, n);
+    return n == 1 || is_drawn(id, n) ? n : 0;
 }
 
 static void set_weight(struct record_head *h, float weight)
@@ -238,17 +261,17 @@ static void put(struct gateway *g, const struct deployment *d, struct record_hea
 {
     struct journal *j = g->journal;
     bool always = h->kind == RECORD_FAILURE || h->arm;
-    float weight = 1;
-    if (!always && !is_kept(g, d, h->id, &weight))
+    uint32_t rate = always ? 1 : rate_of(g, d, h->id);
+    if (!rate)
         return;
     size_t bytes = record_bytes(&d->log.record, in, n_in, out, n_out);
     if (bytes > g->settings->log_record_bytes)
         bytes = (size_t)g->settings->log_record_bytes;
-    void *to = take_room(g, d, bytes, always, &weight);
+    void *to = take_room(g, d, bytes, always);
     if (!to)
         return;
     h->ring_seq = spool_next(&j->spool);
-    set_weight(h, weight);
+    set_weight(h, (float)rate * (float)j->room_weight);
     bytes = record_write(h, &d->log.record, in, n_in, out, n_out, to, bytes);
     if (bytes)
         put_record(j, to, bytes);
@@ -256,12 +279,13 @@ static void put(struct gateway *g, const struct deployment *d, struct record_hea
         spool_drop(&j->spool, LOG_REASON_TOO_LARGE);
 }
 
-// Of a prediction of rows, all but its part in a rollout and its place in the ring.
-static void begin_rows(struct gateway *g, const struct pending *p, uint64_t start_ns, uint64_t end_ns,
-                       struct record_head *h)
+// Of a prediction of rows, what differs from one to the next but for its part in a rollout and its place in
+// the ring.
+static inline void put_rows_head(struct gateway *g, const struct pending *p, uint64_t start_ns,
+                                 uint64_t end_ns, struct record_head *h)
 {
     const struct deployment *d = p->deployment;
-    begin(g, d, RECORD_PREDICTION, h);
+    h->wall_ns = gateway_wall_ns(g);
     memcpy(h->id, p->raw_id, sizeof h->id);
     h->latency_us = micros(end_ns - start_ns);
     h->queue_us = d->compute_start_ns > start_ns ? micros(d->compute_start_ns - start_ns) : 0;
@@ -272,59 +296,71 @@ static void begin_rows(struct gateway *g, const struct pending *p, uint64_t star
 }
 
 // Nearly every prediction: all of it is kept, and it fits. It is written where it will be read.
-static void put_rows(struct gateway *g, const struct pending *p, const void *in, const void *out,
-                     size_t bytes, uint64_t start_ns, uint64_t end_ns)
+static void put_rows(struct gateway *g, const struct pending *p, const void *rows, size_t bytes,
+                     uint64_t start_ns, uint64_t end_ns)
 {
     const struct deployment *d = p->deployment;
+    const struct record_rows *plan = &d->log.rows;
     struct journal *j = g->journal;
     bool always = p->part && arm_of(p->part);
-    float weight = 1;
-    if (!always && !is_kept(g, d, p->raw_id, &weight))
-        return;
-    struct record_head *h = take_room(g, d, bytes, always, &weight);
+    uint32_t rate = always ? 1 : rate_of(g, d, p->raw_id);
+    struct record_head *h = rate ? take_room(g, d, bytes, always) : NULL;
     if (!h)
         return;
-    begin_rows(g, p, start_ns, end_ns, h);
+    memcpy(h, &d->log.head, sizeof *h);
+    h->stream = j->stream;
+    h->ring = (uint16_t)g->index;
+    h->ring_seq = spool_next(&j->spool);
+    put_rows_head(g, p, start_ns, end_ns, h);
     if (p->part)
         journal_put_part(h, p->part);
-    h->ring_seq = spool_next(&j->spool);
-    set_weight(h, weight);
-    record_rows_write(&d->log.rows, h, in, out);
+    if (rate > 1 || j->room_weight > 1)
+        set_weight(h, (float)rate * (float)j->room_weight);
+    record_rows_write(plan, h, (const char *)rows + (size_t)p->first_row * plan->in.row_bytes,
+                      d->outputs + (size_t)p->first_row * plan->out.row_bytes);
     put_record(j, h, bytes);
+}
+
+// Any other.
+static __attribute__((noinline)) void put_divided(struct gateway *g, const struct pending *p,
+                                                  const void *rows, uint64_t start_ns, uint64_t end_ns)
+{
+    const struct deployment *d = p->deployment;
+    const struct signature *sig = d->sig;
+    size_t in_bytes = sig->n_features * dtype_size(sig->input_dtype),
+           out_bytes = sig->n_outputs * dtype_size(sig->output_dtype);
+    uint32_t n = p->request.n_rows;
+    struct record_head h;
+    begin(g, d, RECORD_PREDICTION, &h);
+    put_rows_head(g, p, start_ns, end_ns, &h);
+    if (p->part)
+        journal_put_part(&h, p->part);
+    struct tensor in = {.dtype = sig->input_dtype,
+                        .n_dims = 2,
+                        .shape = {n, sig->n_features},
+                        .data = (const char *)rows + p->first_row * in_bytes,
+                        .bytes = n * in_bytes};
+    struct tensor out = {.dtype = sig->output_dtype,
+                         .n_dims = sig->output_is_vector || sig->n_outputs > 1 ? 2 : 1,
+                         .shape = {n, sig->n_outputs},
+                         .data = d->outputs + p->first_row * out_bytes,
+                         .bytes = n * out_bytes};
+    put(g, d, &h, &in, 1, &out, 1);
 }
 
 void journal_prediction(struct gateway *g, const struct pending *p, const void *rows, uint64_t start_ns,
                         uint64_t end_ns)
 {
     const struct deployment *d = p->deployment;
-    const struct signature *sig = d->sig;
-    struct record_head h;
+    uint32_t n = p->request.n_rows;
+    size_t bytes;
     if (!is_on(g, d) || !p->id[0] || !d->outputs)
         return;
-    size_t in_bytes = sig->n_features * dtype_size(sig->input_dtype),
-           out_bytes = sig->n_outputs * dtype_size(sig->output_dtype), bytes;
-    const char *inputs = (const char *)rows + p->first_row * in_bytes,
-               *outputs = d->outputs + p->first_row * out_bytes;
-    uint32_t n = p->request.n_rows;
     if (d->log.record.is_plain && n &&
-        (bytes = record_rows_bytes(&d->log.rows, n)) <= g->settings->log_record_bytes) {
-        put_rows(g, p, inputs, outputs, bytes, start_ns, end_ns);
-        return;
-    }
-    begin_rows(g, p, start_ns, end_ns, &h);
-    if (p->part)
-        journal_put_part(&h, p->part);
-    struct tensor in = {.dtype = sig->input_dtype,
-                        .n_dims = 2,
-                        .shape = {n, sig->n_features},
-                        .data = inputs,
-                        .bytes = n * in_bytes};
-    struct tensor out = {.dtype = sig->output_dtype,
-                         .n_dims = sig->output_is_vector || sig->n_outputs > 1 ? 2 : 1,
-                         .shape = {n, sig->n_outputs},
-                         .data = outputs,
-                         .bytes = n * out_bytes};
-    put(g, d, &h, &in, 1, &out, 1);
+        (bytes = record_rows_bytes(&d->log.rows, n)) <= g->settings->log_record_bytes)
+        put_rows(g, p, rows, bytes, start_ns, end_ns);
+    else
+        put_divided(g, p, rows, start_ns, end_ns);
 }
 
 void journal_call(struct gateway *g, const struct call *k, const void *message, size_t bytes,

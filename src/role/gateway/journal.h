@@ -26,6 +26,7 @@ struct yyjson_val;
 struct journal_plan {
     struct record_plan record;
     struct record_rows rows; // of a model of rows, where `record` is plain
+    struct record_head head; // likewise: what all its records of predictions have in common
     uint64_t schema;         // key; 0: the controller gave none, nothing is logged
     // -1: as the settings say
     int is_on, one_in, overflow, durability;
@@ -33,8 +34,8 @@ struct journal_plan {
 
 // Reads the member "log" of IPC_DEPLOY, NULL is fine. ERR_INVALID, ERR_NOMEM.
 int journal_plan_read(struct yyjson_val *json, struct journal_plan *ret, struct err *e) ERR_CHECKED;
-// Of a deployment that this gateway computes, once its plan was read.
-void journal_plan_rows(struct journal_plan *p, const struct signature *sig);
+// Of a deployment that this gateway computes, once its plan was read; version, slot: of its records.
+void journal_plan_rows(struct journal_plan *p, const struct signature *sig, uint32_t version, uint16_t slot);
 void journal_plan_done(struct journal_plan *p);
 
 // fd -1: there is none, nothing is logged. ERR_IO, ERR_INVALID, ERR_NOMEM.

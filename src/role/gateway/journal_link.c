@@ -228,7 +228,7 @@ static void begin_waiting(struct journal *j)
 void journal_turn_end(struct gateway *g)
 {
     struct journal *j = g->journal;
-    if (!j)
+    if (!j || (!j->is_dirty && !j->held))
         return;
     if (j->is_dirty)
         journal_publish(g);

@@ -21,6 +21,7 @@ struct journal {
     uint32_t stream;
     bool is_dirty;           // something is not published
     uint64_t block_until_ns; // of the policy `block` in this turn; 0: it did not wait yet
+    uint32_t room_weight;    // how many the record stands for whose room was taken last
     uint64_t n_pressed;      // records that came while the policy `sample` was at work
     uint64_t turn_dropped;   // of all reasons, when this turn began
     // The connection to the monitor

@@ -162,7 +162,7 @@ static void plan_init(const char *rule)
     ck_assert_msg(predlog_schema_read(str_of(json), &s, &e) == 0, "%s", e.msg);
     ck_assert_int_eq(predlog_plan_init(&d.log.record, s, STR("key"), &e), 0);
     predlog_schema_free(s);
-    journal_plan_rows(&d.log, &sig);
+    journal_plan_rows(&d.log, &sig, d.number, d.slot);
 }
 
 // Rows 1 to 3 of a batch of five, as they lie in the batch. b: of their second column.
