@@ -16,13 +16,11 @@ size_t bins_from_sorted(const double *values, size_t n, size_t n_bins, double *r
 
 size_t bins_find(const double *edges, size_t n_bins, double value)
 {
-    size_t lo = 0, hi = n_bins - 1; // the bin is in lo … hi
-    while (lo < hi) {
-        size_t mid = (lo + hi + 1) / 2;
-        if (value >= edges[mid])
-            lo = mid;
-        else
-            hi = mid - 1;
+    size_t lo = 0; // the bin is one of n from here on; chosen without a branch, which none could foresee
+    for (size_t n = n_bins; n > 1;) {
+        size_t half = n / 2;
+        lo += value >= edges[lo + half] ? half : 0;
+        n -= half;
     }
     return lo;
 }

@@ -15,6 +15,11 @@ struct join {
     struct join_counts counts;
 };
 
+enum {
+    AHEAD = 4,
+    LINE = 64
+}; // rows that are fetched before they are written over, of a table beyond all caches
+
 uint64_t label_text_hash(const char *p, size_t n)
 {
     uint64_t h = 0xcbf29ce484222325;
@@ -120,16 +125,24 @@ static void evict(struct join *j, uint32_t index)
     j->counts.evicted_labels += r->state == JOIN_WAITING;
 }
 
+static uint32_t after(const struct join *j, uint32_t index)
+{
+    return index + 1 < j->capacity ? index + 1 : 0;
+}
+
 const struct join_row *join_oldest(const struct join *j)
 {
-    const struct join_row *r = &j->rows[(j->newest + 1) % j->capacity];
+    const struct join_row *r = &j->rows[after(j, j->newest)];
     return r->state ? r : NULL;
 }
 
 struct join_row *join_add(struct join *j, const uint8_t id[16], uint32_t row, enum join_state state)
 {
-    j->newest = (j->newest + 1) % j->capacity;
+    j->newest = after(j, j->newest);
     struct join_row *r = &j->rows[j->newest];
+    uintptr_t ahead = (uintptr_t)r + AHEAD * sizeof *r; // beyond the end nothing is fetched
+    for (size_t i = 0; i < sizeof *r; i += LINE)
+        __builtin_prefetch((const void *)(ahead + i), 1);
     if (r->state)
         evict(j, j->newest);
     *r = (struct join_row){.row = row, .state = (uint8_t)state};

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Levels of compactors. A full one is sorted, every second value of it, beginning with the first or the
-// second by the toss of a coin, goes up one level with twice the weight, and it is empty again.
+// Levels of compactors. Of a full one every second value in ascending order, beginning with the first or the
+// second by the toss of a coin, goes up one level with twice the weight, and it is empty again. All levels
+// but the lowest are kept in order: what goes up is merged into what is there.
 #include "monitor/kll.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEVEL_MIN = 8, FEW = 32 };
+enum { LEVEL_MIN = 8, FEW = 24, DEPTH = 24 };
 
 void kll_init(struct kll *s, uint32_t k, uint64_t seed)
 {
-    *s = (struct kll){.k = k, .n_levels = 1, .room = k};
+    *s = (struct kll){.k = k, .n_levels = 1, .room = k, .capacities = {k}};
     stats_random_init(&s->random, seed);
 }
 
@@ -52,12 +53,34 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-// Nearly all levels that are sorted hold few values: moving them costs less than calling for each comparison.
-static void sort(double *x, size_t n)
+// By exchange around a median of three, and few values by moving them: calling for each comparison, as qsort
+// does, costs several times as much. Values that are made to be hard for this are qsort's after all.
+static void sort(double *x, size_t n, unsigned depth)
 {
-    if (n > FEW) {
-        qsort(x, n, sizeof *x, ascending);
-        return;
+    while (n > FEW) {
+        ptrdiff_t i = 0, k = (ptrdiff_t)n - 1;
+        double a = x[0], b = x[n / 2], c = x[k], low = a < b ? a : b, high = a < b ? b : a,
+               pivot = c < low    ? low
+                       : high < c ? high
+                                  : c;
+        if (depth-- == 0) {
+            qsort(x, n, sizeof *x, ascending);
+            return;
+        }
+        while (i <= k) {
+            while (x[i] < pivot)
+                i++;
+            while (pivot < x[k])
+                k--;
+            if (i > k)
+                break;
+            double other = x[i];
+            x[i++] = x[k];
+            x[k--] = other;
+        }
+        sort(x, (size_t)(k + 1), depth);
+        x += i;
+        n -= (size_t)i;
     }
     for (size_t i = 1; i < n; i++) {
         double v = x[i];
@@ -78,6 +101,20 @@ static void shrink(struct kll_level *l, uint32_t cap)
     l->cap = cap;
 }
 
+// `n` values, every second one from `from` on, go where they belong among those of a level that has room.
+static void merge(struct kll_level *to, const double *from, uint32_t n)
+{
+    uint32_t i = to->n, at = to->n + n;
+    to->n = at;
+    while (n) {
+        double v = from[2 * (size_t)(n - 1)];
+        bool is_before = i && v < to->items[i - 1];
+        to->items[--at] = is_before ? to->items[i - 1] : v;
+        i -= is_before;
+        n -= !is_before;
+    }
+}
+
 // An odd value stays behind, so that the weights go on summing to n.
 static bool compact(struct kll *s, uint32_t level)
 {
@@ -85,12 +122,12 @@ static bool compact(struct kll *s, uint32_t level)
     uint32_t pairs = l->n / 2, left = l->n % 2;
     if (!reserve(s, up, pairs))
         return false;
-    sort(l->items + left, 2 * (size_t)pairs);
+    if (level == 0)
+        sort(l->items + left, 2 * (size_t)pairs, DEPTH);
     uint32_t coin = (uint32_t)(stats_random_u64(&s->random) >> 63);
-    for (uint32_t i = 0; i < pairs; i++)
-        up->items[up->n++] = l->items[left + 2 * i + coin];
+    merge(up, l->items + left + coin, pairs);
     l->n = left;
-    shrink(l, 2 * capacity(s, level));
+    shrink(l, 2 * s->capacities[level]);
     return true;
 }
 
@@ -99,7 +136,7 @@ static void set_levels(struct kll *s, uint32_t n)
     s->n_levels = n;
     s->room = 0;
     for (uint32_t i = 0; i < n; i++)
-        s->room += capacity(s, i);
+        s->room += s->capacities[i] = capacity(s, i);
 }
 
 // The lowest level that is full, and only while there are too many values in all: a compaction that is put
@@ -108,7 +145,7 @@ static void compress(struct kll *s)
 {
     while (s->n_held > s->room && !s->failed) {
         uint32_t level = 0;
-        while (level + 1 < s->n_levels && s->levels[level].n < capacity(s, level))
+        while (level + 1 < s->n_levels && s->levels[level].n < s->capacities[level])
             level++;
         if (level + 1 == KLL_LEVELS)
             return;
@@ -123,8 +160,11 @@ static void compress(struct kll *s)
 void kll_restored(struct kll *s)
 {
     s->n_held = 0;
-    for (uint32_t i = 0; i < s->n_levels; i++)
+    for (uint32_t i = 0; i < s->n_levels; i++) {
         s->n_held += s->levels[i].n;
+        if (i && s->levels[i].n) // builds before this one did not keep them so
+            qsort(s->levels[i].items, s->levels[i].n, sizeof(double), ascending);
+    }
     set_levels(s, s->n_levels);
 }
 

@@ -19,7 +19,8 @@ struct kll {
     uint64_t n;
     uint32_t n_levels;
     uint32_t n_held, room; // values in all levels, and how many there may be before something is compacted
-    bool failed;           // there was no memory; what was added since is lost
+    uint32_t capacities[KLL_LEVELS]; // (n_levels) of each; lower ones hold fewer
+    bool failed;                     // there was no memory; what was added since is lost
     struct stats_random random;
     struct kll_level {
         double *items; // (n) each stands for 2^level values; sorted above level 0

@@ -142,7 +142,8 @@ static void walk_kll(struct walk *w, struct kll *s)
             bytes(w, l->items, l->n * sizeof *l->items);
     }
     s->n_levels = s->n_levels ? s->n_levels : 1;
-    kll_restored(s);
+    if (!w->out)
+        kll_restored(s);
 }
 
 static void walk_tops(struct walk *w, struct tops *t)

@@ -41,13 +41,13 @@ void profile_builder_named(struct profile_builder *b, double v, struct str label
         b->n_missing++;
         return;
     }
-    v = fmin(DBL_MAX, fmax(-DBL_MAX, v)) + 0.0;
+    v = (v > DBL_MAX ? DBL_MAX : v < -DBL_MAX ? -DBL_MAX : v) + 0.0;
     double before = v - b->mean;
     b->n++;
     b->mean += before / (double)b->n;
     b->squares += before * (v - b->mean);
-    b->min = fmin(b->min, v);
-    b->max = fmax(b->max, v);
+    b->min = v < b->min ? v : b->min;
+    b->max = v > b->max ? v : b->max;
     b->is_whole = b->is_whole && v == rint(v);
     uint64_t key = profile_key_of_number(v);
     distinct_add(&b->distinct, distinct_hash(key));

@@ -32,8 +32,10 @@ void tally_number(struct tally *t, const struct profile_column *c, double v)
     t->n++;
     if (isfinite(v)) {
         t->sum += v;
-        t->min = t->has_range ? fmin(t->min, v) : v;
-        t->max = t->has_range ? fmax(t->max, v) : v;
+        if (!t->has_range || v < t->min)
+            t->min = v;
+        if (!t->has_range || v > t->max)
+            t->max = v;
         t->has_range = true;
     }
     if (!c || !t->cells)
