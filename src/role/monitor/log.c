@@ -62,9 +62,9 @@ static uint64_t n_overflown(const struct spool_written *w)
 static void note_sequence(struct log_state *l, struct log_ring *r, uint64_t sequence, bool has_come,
                           uint64_t now)
 {
-    uint64_t n = sequence - r->last - has_come, untold = n_overflown(&r->spool.seen) - r->told;
     if (sequence <= r->last)
         return;
+    uint64_t n = sequence - r->last - has_come, untold = n_overflown(&r->spool.seen) - r->told;
     if (n > untold)
         n = untold;
     const struct record_gap gap = {.reason = RECORD_GAP_OVERFLOW,
@@ -140,8 +140,11 @@ static enum taken take_one(struct log_state *l, struct log_ring *r, uint64_t now
         return TAKEN_LATER;
     }
     rec.head.log_seq = wal_take(l->wal, *ret_bytes, now);
-    feed_record(l->m, &rec); // while it lies where it was read
-    note_sequence(l, r, sequence, true, now);
+    feed_record(l->m, &rec);     // while it lies where it was read
+    if (sequence == r->last + 1) // none is missing
+        r->last = sequence;
+    else
+        note_sequence(l, r, sequence, true, now);
     r->n_open++;
     if (!l->oldest_mono_ns)
         l->oldest_mono_ns = now;

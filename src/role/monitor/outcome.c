@@ -42,38 +42,57 @@ static uint16_t weight_of(const struct record_head *h)
     return h->flags & RECORD_OVERRIDE ? 0 : h->weight_bp;
 }
 
-static void set_output(struct outcomes *o, const struct tensor *t)
+static void set_output(struct outcomes *o, const struct tensor *t, int rank)
 {
-    int rank = feedback_output_rank(t);
     o->t = *t;
-    o->width = feedback_output_width(t);
+    o->width = rank < 3 ? 1 : feedback_output_width(t);
     o->rows = (uint32_t)t->shape[0];
     o->base.kind = rank == 2 ? OUTCOME_NUMBER : OUTCOME_CLASS;
     o->base.n_classes = rank == 3 ? o->width : COHORT_CLASSES_MAX;
+}
+
+// Of nearly all records: the only block, one floating-point number a row.
+static bool is_number(struct str blocks, struct tensor *ret)
+{
+    const struct record_block_head *b = (const struct record_block_head *)(const void *)blocks.p;
+    size_t head = sizeof *b + sizeof(uint64_t);
+    if (blocks.n <= head || b->form != RECORD_VALUES || b->n_dims != 1 ||
+        (b->dtype != DTYPE_FP32 && b->dtype != DTYPE_FP64) || b->bytes == 0 ||
+        head + ((b->bytes + 7) & ~(size_t)7) != blocks.n)
+        return false;
+    ret->dtype = (enum dtype)b->dtype;
+    ret->n_dims = 1;
+    memcpy(&ret->shape[0], b + 1, sizeof ret->shape[0]);
+    ret->data = blocks.p + head;
+    ret->bytes = b->bytes;
+    return true;
 }
 
 bool outcomes_of(const struct version *v, const struct record *r, struct outcomes *ret)
 {
     struct str rest = r->outputs;
     struct record_block b;
-    struct tensor output;
     int best = 0;
-    while (record_block_next(&rest, &b)) {
-        if (b.form != RECORD_VALUES || feedback_output_rank(&b.t) <= best)
-            continue;
-        best = feedback_output_rank(&b.t);
-        output = b.t;
-    }
-    if (!best)
-        return false;
     ret->base = (struct outcome){.deployment = v->deployment,
                                  .version = v->version,
                                  .wall_ns = r->head.wall_ns,
                                  .arm = r->head.arm,
                                  .weight_bp = weight_of(&r->head),
                                  .bucket = r->head.bucket};
-    set_output(ret, &output);
-    return true;
+    if (is_number(rest, &ret->t)) {
+        ret->width = 1;
+        ret->rows = (uint32_t)ret->t.shape[0];
+        ret->base.kind = OUTCOME_NUMBER;
+        ret->base.n_classes = COHORT_CLASSES_MAX;
+        return true;
+    }
+    while (record_block_next(&rest, &b)) {
+        int rank = b.form == RECORD_VALUES ? feedback_output_rank(&b.t) : 0;
+        if (rank > best)
+            set_output(ret, &b.t, rank);
+        best = rank > best ? rank : best;
+    }
+    return best > 0;
 }
 
 void outcomes_of_token(const struct feedback_token *t, struct outcomes *ret)
@@ -84,7 +103,7 @@ void outcomes_of_token(const struct feedback_token *t, struct outcomes *ret)
                                  .arm = t->arm,
                                  .weight_bp = t->is_override ? 0 : t->weight_bp,
                                  .bucket = t->bucket};
-    set_output(ret, &t->output);
+    set_output(ret, &t->output, feedback_output_rank(&t->output));
 }
 
 static bool class_at(const struct outcomes *o, uint32_t row, struct outcome *ret)

@@ -17,6 +17,8 @@ enum { TELL_SECONDS = 10 }; // between entries of how much was predicted
 
 static void subject_free(struct judge *j, struct subject *s)
 {
+    if (j->last == s)
+        j->last = NULL;
     for (uint32_t i = 0; i < s->n; i++)
         cohort_done(&s->cohorts[i]);
     cohort_done(&s->older);
@@ -347,17 +349,33 @@ int quality_commit(struct monitor *m, struct err *e)
 
 // ---- predictions
 
+// Whether it belongs where the one before did, as nearly all do.
+static bool is_as_last(const struct judge *j, const struct outcome *o)
+{
+    const struct subject *s = j->last;
+    return s && s->deployment == o->deployment && s->arm == o->arm && j->last_cohort < s->n &&
+           o->wall_ns - (uint64_t)s->cohorts[j->last_cohort].hour * NS_PER_HOUR < NS_PER_HOUR;
+}
+
 static void predicted(struct judge *j, const struct outcome *o)
 {
-    struct subject *s;
-    struct cohort *c = cohort_of(j, o, &s);
-    if (!c)
-        return;
-    cohort_predict(c, o);
-    if (c != &s->older)
-        s->untold[c - s->cohorts]++;
-    else
-        quality_ledger_predicted(s, o->wall_ns, 1);
+    struct subject *s = j->last;
+    if (!is_as_last(j, o)) {
+        struct cohort *c = cohort_of(j, o, &s);
+        j->last = NULL;
+        if (!c)
+            return;
+        if (c == &s->older) {
+            cohort_predict(c, o);
+            quality_ledger_predicted(s, o->wall_ns, 1);
+            return;
+        }
+        j->last = s;
+        j->last_cohort = (uint32_t)(c - s->cohorts);
+    }
+    s->used = ++j->clock;
+    cohort_predict(&s->cohorts[j->last_cohort], o);
+    s->untold[j->last_cohort]++;
 }
 
 // A label that waited, now that its prediction is known.

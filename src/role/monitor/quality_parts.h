@@ -45,6 +45,8 @@ struct judge {
     struct late *late; // labels that the log is asked about (late.c)
     struct subject *subjects[QUALITY_SUBJECTS];
     unsigned n_subjects, n_cohorts;
+    struct subject *last; // the one of the prediction before, and the place of its cohort; NULL: none
+    uint32_t last_cohort;
     uint64_t clock;                         // for `used`
     uint64_t unusable, unreadable, damaged; // labels; rows; entries of the log
     uint64_t told_mono_ns;
