@@ -101,6 +101,43 @@ static uint64_t waiting(const void *memory)
     return n;
 }
 
+// Of records dropped for reason 2, and all.
+static void check_numbers(const void *memory, uint64_t accepted, uint64_t dropped)
+{
+    struct spool_written w;
+    struct spool_settled s;
+    spool_numbers(memory, &w, &s);
+    ck_assert_uint_eq(w.accepted, accepted);
+    ck_assert_uint_eq(w.dropped[2], dropped);
+    ck_assert_uint_eq(w.dropped[0] + w.dropped[1] + w.dropped[3], 0);
+}
+
+// What seldom changes stands in both slots, also of a writer who was killed while it wrote one.
+START_TEST(each_publication_tells_all_numbers)
+{
+    enum { SLOT = 8, WORDS = 7 };
+    struct spool_writer w;
+    uint64_t accepted = 0, dropped = 0;
+    char *m = new_memory(SIZE);
+    for (int life = 0; life < 4; life++) {
+        uint64_t *words = (uint64_t *)(void *)m;
+        memset(words + SLOT + (words[0] + 1) % 2 * WORDS, 0xa5, WORDS * sizeof *words);
+        attach(m, SIZE, &w, NULL);
+        for (int i = 0; i < 12; i++) {
+            if (i % 5 == life) {
+                spool_drop(&w, 2);
+                dropped++;
+            } else {
+                put(&w, "x");
+            }
+            spool_publish(&w);
+            check_numbers(m, ++accepted, dropped);
+        }
+    }
+    munmap(m, spool_memory_bytes(SIZE));
+}
+END_TEST
+
 START_TEST(records_come_in_order_and_only_after_they_were_published)
 {
     struct spool_writer w;
@@ -501,7 +538,7 @@ START_TEST(what_was_skipped_counts_as_dropped)
 }
 END_TEST
 
-UNIT_MAIN("os/spool", positions_that_can_be_none_are_not_believed,
+UNIT_MAIN("os/spool", positions_that_can_be_none_are_not_believed, each_publication_tells_all_numbers,
           records_come_in_order_and_only_after_they_were_published,
           what_was_read_and_not_settled_is_read_again_by_the_next_reader,
           the_next_writer_goes_on_where_the_last_had_published,

@@ -342,8 +342,53 @@ START_TEST(ids_are_read_and_written)
 }
 END_TEST
 
+// Of the input of a table, whose block begins behind the head: word 0 has datatype, dimensions, form and
+// place, word 1 its bytes, words 2 and 3 its shape.
+START_TEST(a_block_whose_size_and_shape_differ_is_refused)
+{
+    enum { ROWS = 3, BYTES = ROWS * COLUMNS * (int)sizeof(float) };
+    static const struct {
+        int word;
+        uint64_t value;
+        bool is_good;
+    } CASES[] = {
+        {2, ROWS, true},
+        {2, ROWS + 1, false},
+        {2, 0, false},
+        {2, UINT64_C(1) << 62 | ROWS, false}, // its product with the rest wraps to the same
+        {2, UINT64_MAX, false},
+        {3, COLUMNS - 1, false},
+        {3, UINT64_C(1) << 60 | COLUMNS, false},
+        {1, BYTES + 8, false},
+        {1, BYTES - 4, false},
+        {1, UINT32_MAX, false},
+        {0, UINT64_C(0xffff00000200) | DTYPE_FP64, false},
+        {0, UINT64_C(0xffff00000200) | DTYPE_INT32, true},
+        {0, UINT64_C(0xffff00000200) | DTYPE_BYTES, false},
+        {0, UINT64_C(0xffff00000200) | (DTYPE_BYTES + 1), false},
+        {0, UINT64_C(0xffff00000200), false},              // no datatype
+        {0, UINT64_C(0xffff00000000) | DTYPE_FP32, false}, // no dimension
+        {0, UINT64_C(0xffff00000100) | DTYPE_FP32, false}, // one: 3 numbers
+        {0, UINT64_C(0xffff00000900) | DTYPE_FP32, false}, // nine
+        {0, UINT64_C(0xffff00030200) | DTYPE_FP32, false}, // no form
+    };
+    struct table t;
+    struct record r;
+    struct err e;
+    table_init(&t, "keep keep keep keep", ROWS);
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        size_t n = table_write(&t, ROWS, CAP);
+        memcpy(memory + RECORD_HEAD_BYTES + 8 * CASES[i].word, &CASES[i].value, 8);
+        int rc = record_look(memory, n, &r, &e);
+        ck_assert_msg(rc == (CASES[i].is_good ? 0 : ERR_INVALID), "case %zu: %d", i, rc);
+    }
+    predlog_plan_done(&t.plan);
+}
+END_TEST
+
 UNIT_MAIN("predlog/record", a_table_comes_back_as_it_was, what_may_not_be_kept_is_not_in_the_bytes,
           a_batch_is_cut_to_the_room_there_is, tensors_that_do_not_fit_leave_their_shape,
           what_is_kept_whole_is_written_alike_in_one_step,
           tensors_that_are_absent_have_no_block_whatever_their_rule_is, failures_gaps_and_schemas,
-          no_changed_byte_goes_unseen, ids_are_read_and_written)
+          no_changed_byte_goes_unseen, a_block_whose_size_and_shape_differ_is_refused,
+          ids_are_read_and_written)

@@ -54,6 +54,7 @@ static void start(void)
     d = (struct deployment){
         .sig = &sig,
         .number = 3,
+        .slot = 5,
         .log = {.schema = 9, .is_on = -1, .one_in = -1, .overflow = -1, .durability = -1},
     };
 }
@@ -173,6 +174,9 @@ static void expect_rows(const struct record *r, const float in[ROWS][FEATURES], 
     ck_assert(r->head.kind == RECORD_PREDICTION && r->head.rows == 3 && r->head.rows_kept == 3);
     ck_assert(r->head.latency_us == 50 && r->head.queue_us == 20 && r->head.compute_us == 7);
     ck_assert(r->head.schema == 9 && r->head.id[0] == 0x42 && r->head.weight_bp == 10000);
+    ck_assert(r->head.version == d.number && r->head.model == d.slot && r->head.status == 200);
+    ck_assert(r->head.stream == g.journal->stream && r->head.ring == g.index && r->head.arm == 0);
+    ck_assert(r->head.sample_weight == 1 && r->head.flags == 0 && r->head.error == 0);
     ck_assert(record_block_next(&blocks, &block) && block.index == RECORD_TABLE);
     const float *got = block.t.data;
     for (int row = 0; row < 3; row++)

@@ -1084,6 +1084,51 @@ START_TEST(rollouts_are_told_of_the_first_label_of_what_they_drew)
 }
 END_TEST
 
+static uint64_t predicted_of(uint8_t arm, int64_t hour, uint64_t *ret_untold)
+{
+    uint64_t n = 0;
+    *ret_untold = 0;
+    for (unsigned i = 0; i < m.judge->n_subjects; i++) {
+        const struct subject *s = m.judge->subjects[i];
+        for (uint32_t k = 0; k < s->n; k++) {
+            if (s->arm != arm || s->cohorts[k].hour != hour)
+                continue;
+            n += s->cohorts[k].predicted;
+            *ret_untold += s->untold[k];
+        }
+    }
+    return n;
+}
+
+START_TEST(predictions_are_counted_by_arm_and_hour_in_whatever_order_they_come)
+{
+    static const unsigned ORDER[] = {0, 0, 1, 0, 2, 2, 3, 0, 1, 1, 3, 2, 0, 4, 4, 0, 5, 4, 3, 1};
+    const uint64_t HOUR = UINT64_C(3600000000000);
+    enum { ARMS = 2, HOURS = 3, N = sizeof ORDER / sizeof ORDER[0] };
+    uint64_t wanted[ARMS * HOURS] = {0};
+    float score = .25f;
+    start();
+    uint64_t base = now / HOUR * HOUR;
+    for (unsigned i = 0; i < N; i++) {
+        drawn.arm = ORDER[i] % ARMS;
+        now = base + HOUR - ORDER[i] / ARMS * HOUR + (i % 2 ? HOUR - 1 : 0); // also of hours that were before
+        wanted[ORDER[i]]++;
+        predict(i, &score, 1, 1);
+    }
+    for (unsigned k = 0; k < ARMS * HOURS; k++) {
+        int64_t hour = (int64_t)(base / HOUR) + 1 - k / ARMS;
+        uint64_t untold;
+        ck_assert_uint_eq(predicted_of(k % ARMS, hour, &untold), wanted[k]);
+        ck_assert_uint_eq(untold, wanted[k]);
+    }
+    quality_forget(m.judge); // what the one before was counted in is gone
+    ck_assert_ptr_null(m.judge->last);
+    predict(N, &score, 1, 1);
+    ck_assert_uint_eq(m.judge->n_subjects, 1);
+    end();
+}
+END_TEST
+
 UNIT_MAIN("role/monitor/quality", labels_early_late_twice_and_corrected_give_scikit_learns_numbers,
           alerts_of_quality_see_the_metric_that_their_rule_asks_for, regressions_and_classes_as_scikit_learn,
           several_classes_have_the_log_loss_and_the_top_k_of_scikit_learn,
@@ -1098,4 +1143,5 @@ UNIT_MAIN("role/monitor/quality", labels_early_late_twice_and_corrected_give_sci
           a_new_rule_takes_in_the_days_and_hours_that_are_kept_each_once,
           a_day_of_which_hours_were_judged_is_not_judged_again, labels_that_take_days_are_judged_by_the_day,
           an_estimate_without_labels_learns_from_those_there_are,
-          rollouts_are_told_of_the_first_label_of_what_they_drew)
+          rollouts_are_told_of_the_first_label_of_what_they_drew,
+          predictions_are_counted_by_arm_and_hour_in_whatever_order_they_come)
