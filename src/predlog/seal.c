@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PARTS_AT_ONCE = 8 };
@@ -168,29 +169,85 @@ static int seal_passes(struct sealing *s, int fd, uint64_t end_seq, const struct
     return rc;
 }
 
-static int seal_file(struct sealing *s, uint64_t first, uint64_t end_seq, struct err *e)
+// What is missing with a file that cannot be opened, in the hour that it was written in last. How many
+// records that are its neighbours tell, if no server began in between: it leaves out more numbers than fit
+// the file.
+static int seal_unopened(struct sealing *s, uint64_t end_seq, const struct predlog_manifest *m, struct err *e)
+{
+    struct stat st = {0};
+    char name[WAL_NAME_SIZE];
+    wal_name(s->wal, name);
+    if (fstatat(s->wal_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        (void)!fstat(s->wal_fd, &st);
+    uint64_t bytes = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0, n = end_seq - s->wal;
+    struct record gap = {.head = {.kind = RECORD_GAP,
+                                  .sample_weight = 1,
+                                  .log_seq = s->wal,
+                                  .wall_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000u},
+                         .gap = {.reason = RECORD_GAP_DAMAGED,
+                                 .n_records = n <= bytes / RECORD_HEAD_BYTES ? n : 0,
+                                 .first_seq = s->wal,
+                                 .last_seq = end_seq - 1,
+                                 .bytes = bytes}};
+    int rc = take_record(s, &gap, true, e);
+    if (!rc)
+        rc = publish_parts(s, m, e);
+    drop_parts(s);
+    return rc;
+}
+
+// Where the file ends: before the next one, which may be sealed already if this one was set aside and is
+// back.
+static uint64_t end_of(uint64_t first, uint64_t next, const struct predlog_manifest *m)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (m->entries[i].wal > first && m->entries[i].wal < next)
+            next = m->entries[i].wal;
+    return next;
+}
+
+static int remove_file(const struct sealing *s, bool is_open, struct err *e)
 {
     char name[WAL_NAME_SIZE];
+    if (!is_open)
+        return wal_set_aside(s->wal_fd, s->wal, e);
+    wal_name(s->wal, name);
+    if (unlinkat(s->wal_fd, name, 0) < 0)
+        return err_errno(e, errno, "remove '%s'", name);
+    return file_sync(s->wal_fd, e);
+}
+
+static void note_aside(struct seal_done *d, uint64_t wal, const struct err *why)
+{
+    d->n_aside++;
+    d->aside = wal;
+    memcpy(d->aside_why, why->msg, sizeof d->aside_why);
+}
+
+static int seal_file(struct sealing *s, uint64_t first, uint64_t next, struct err *e)
+{
     struct predlog_manifest m;
-    wal_name(first, name);
-    int rc = predlog_manifest_read(s->log_fd, &m, e);
+    struct err why;
+    int fd = -1, rc = predlog_manifest_read(s->log_fd, &m, e);
     if (rc)
         return rc;
-    int fd = openat(s->wal_fd, name, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        rc = err_errno(e, errno, "open '%s'", name);
     s->wal = first;
-    if (!rc)
-        rc = seal_passes(s, fd, end_seq, &m, e);
+    rc = wal_open_file(s->wal_fd, first, &fd, &why);
+    if (rc)
+        *e = why;
+    else if (fd < 0)
+        rc = seal_unopened(s, next, &m, e);
+    else
+        rc = seal_passes(s, fd, end_of(first, next, &m), &m, e);
     if (!rc && s->manifest.failed)
         rc = err_set(e, ERR_NOMEM, "out of memory for the log's manifest");
     if (!rc && s->manifest.n)
         rc = predlog_manifest_append(s->log_fd, &m, buf_str(&s->manifest), e);
-    if (!rc && unlinkat(s->wal_fd, name, 0) < 0)
-        rc = err_errno(e, errno, "remove '%s'", name);
     if (!rc)
-        rc = file_sync(s->wal_fd, e);
-    s->result->n_files += !rc;
+        rc = remove_file(s, fd >= 0, e);
+    if (!rc && fd < 0)
+        note_aside(s->result, first, &why);
+    s->result->n_files += !rc && fd >= 0;
     if (fd >= 0)
         close(fd);
     buf_clear(&s->manifest);
@@ -199,7 +256,7 @@ static int seal_file(struct sealing *s, uint64_t first, uint64_t end_seq, struct
         free((char *)(uintptr_t)s->done[i].p);
     s->n_done = 0;
     predlog_manifest_done(&m);
-    return rc ? err_wrap(e, "seal '%s'", name) : 0;
+    return rc ? err_wrap(e, "seal '%020llu.wal'", (unsigned long long)first) : 0;
 }
 
 static int empty_folder(int fd, struct err *e)

@@ -18,10 +18,14 @@ struct seal_done {
     uint64_t rows, records, bytes;
     uint64_t lost_records, lost_bytes; // in the gaps that were met
     uint32_t n_gaps;
+    uint32_t n_aside; // files that could not be opened
+    uint64_t aside;   // the last of them
+    char aside_why[ERR_MSG_MAX];
 };
 
 // Seals every file of wal_fd (state/wal) whose number is below before_seq, as wal_rotate returned it, into
-// log_fd (log/). ERR_IO, ERR_NO_SPACE, ERR_NOMEM: what was not finished is as it was.
+// log_fd (log/). One that cannot be opened is told as a gap and set aside (predlog/wal.h); with its old name
+// it is sealed like any other. ERR_IO, ERR_NO_SPACE, ERR_NOMEM: what was not finished is as it was.
 int predlog_seal(int wal_fd, int log_fd, uint64_t before_seq, struct seal_done *ret,
                  struct err *e) ERR_CHECKED;
 

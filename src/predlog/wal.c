@@ -14,9 +14,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char MAGIC[8] = "SLIPWAL1";
+
+// As much may have been written into a file that cannot be opened, whatever its size is said to be.
+enum { WAL_UNKNOWN_BYTES = 4 * WAL_FILE_BYTES };
 
 struct known { // a schema, as the record that is written
     uint64_t key;
@@ -51,23 +55,36 @@ static int by_number(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-int wal_list(int dir_fd, uint64_t **ret, size_t *ret_n, struct err *e)
+// Hands each name in the folder to `visit`.
+static int for_each_name(int dir_fd, void (*visit)(void *ctx, const char *name), void *ctx, struct err *e)
 {
-    struct buf list;
     int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (!dir)
         return err_errno(e, errno, "read the folder of the write-ahead log");
-    buf_init(&list, 64 << 20);
-    for (struct dirent *one; (one = readdir(dir));) {
-        uint64_t first;
-        if (wal_name_read(one->d_name, &first))
-            buf_put(&list, &first, sizeof first);
-    }
+    for (struct dirent *one; (one = readdir(dir));)
+        visit(ctx, one->d_name);
     closedir(dir);
-    if (list.failed) {
+    return 0;
+}
+
+static void list_name(void *ctx, const char *name)
+{
+    uint64_t first;
+    if (wal_name_read(name, &first))
+        buf_put(ctx, &first, sizeof first);
+}
+
+int wal_list(int dir_fd, uint64_t **ret, size_t *ret_n, struct err *e)
+{
+    struct buf list;
+    buf_init(&list, 64 << 20);
+    int rc = for_each_name(dir_fd, list_name, &list, e);
+    if (!rc && list.failed)
+        rc = err_set(e, ERR_NOMEM, "out of memory for a list of files");
+    if (rc) {
         buf_done(&list);
-        return err_set(e, ERR_NOMEM, "out of memory for a list of files");
+        return rc;
     }
     *ret_n = list.n / sizeof **ret;
     *ret = (uint64_t *)(void *)list.p;
@@ -76,57 +93,126 @@ int wal_list(int dir_fd, uint64_t **ret, size_t *ret_n, struct err *e)
     return 0;
 }
 
-// ---- what an earlier life left
+// ---- files that cannot be opened
 
-// *ret_skip: as many numbers may stand in what could not be read at its end.
-static int look_at(int dir_fd, uint64_t first, uint64_t end, struct wal_found *f, uint64_t *ret_skip,
-                   struct err *e)
+int wal_open_file(int dir_fd, uint64_t first_seq, int *ret_fd, struct err *e)
 {
     char name[WAL_NAME_SIZE];
+    struct stat st;
+    wal_name(first_seq, name);
+    int fd = *ret_fd = openat(dir_fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC); // a pipe is not waited for
+    if (fd < 0) {
+        bool is_any = errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EINTR;
+        int rc = err_errno(e, errno, "open '%s'", name);
+        return is_any ? rc : 0;
+    }
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        return 0;
+    close(fd);
+    *ret_fd = -1;
+    err_set(e, ERR_IO, "'%s' is no regular file", name);
+    return 0;
+}
+
+int wal_set_aside(int dir_fd, uint64_t first_seq, struct err *e)
+{
+    char name[WAL_NAME_SIZE], aside[WAL_NAME_SIZE + sizeof WAL_ASIDE];
+    wal_name(first_seq, name);
+    snprintf(aside, sizeof aside, "%s%s", name, WAL_ASIDE);
+    if (renameat(dir_fd, name, dir_fd, aside) < 0 && errno != ENOENT)
+        return err_errno(e, errno, "set '%s' aside", name);
+    return file_sync(dir_fd, e);
+}
+
+static void count_aside(void *ctx, const char *name)
+{
+    char first[WAL_NAME_SIZE];
+    uint64_t number;
+    snprintf(first, sizeof first, "%.*s", WAL_NAME_SIZE - 1, name);
+    *(uint32_t *)ctx += wal_name_read(first, &number) && strcmp(name + WAL_NAME_SIZE - 1, WAL_ASIDE) == 0;
+}
+
+int wal_count_aside(int dir_fd, uint32_t *ret, struct err *e)
+{
+    *ret = 0;
+    return for_each_name(dir_fd, count_aside, ret, e);
+}
+
+// ---- what an earlier life left
+
+static void note_gap(struct wal_found *f, const struct record_gap *gap)
+{
+    bool torn = gap->reason == RECORD_GAP_TORN;
+    f->n_torn += torn;
+    f->n_damaged += !torn;
+    f->lost_records += gap->n_records;
+    f->lost_bytes += gap->bytes;
+}
+
+// *ret_skip: as many numbers may stand in what could not be read at its end.
+static int look_at(int fd, uint64_t first, struct wal_found *f, uint64_t *ret_skip, struct err *e)
+{
     struct wal_reader *r = NULL;
     struct record record;
     enum wal_item item;
-    wal_name(first, name);
-    int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return err_errno(e, errno, "open '%s'", name);
-    int rc = wal_read_open(fd, first, end, &r, e);
+    int rc = wal_read_open(fd, first, WAL_END_UNKNOWN, &r, e);
     while (!rc && !(rc = wal_read_next(r, &item, &record, e)) && item != WAL_END) {
         bool torn = item == WAL_GAP && record.gap.reason == RECORD_GAP_TORN;
         *ret_skip = torn ? 1 : item == WAL_GAP ? 1 + record.gap.bytes / RECORD_HEAD_BYTES : 0;
         if (item == WAL_GAP) {
-            f->n_torn += torn;
-            f->n_damaged += !torn;
-            f->lost_records += record.gap.n_records;
-            f->lost_bytes += record.gap.bytes;
+            note_gap(f, &record.gap);
         } else if (record.head.kind != RECORD_SCHEMA) {
             f->n_records++;
             f->last_seq = record.head.log_seq;
         }
     }
     wal_read_close(r);
-    close(fd);
-    return rc ? err_wrap(e, "'%s'", name) : 0;
+    return rc;
+}
+
+// Of a file that cannot be opened no more is known than its size, and that may be of something else.
+static uint64_t look_from_outside(int dir_fd, uint64_t first, struct wal_found *f)
+{
+    char name[WAL_NAME_SIZE];
+    struct stat st;
+    wal_name(first, name);
+    bool is_known = fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+    uint64_t bytes = is_known ? (uint64_t)st.st_size : 0;
+    note_gap(f, &(struct record_gap){.reason = RECORD_GAP_DAMAGED, .bytes = bytes});
+    return 1 + (bytes > WAL_UNKNOWN_BYTES ? bytes : WAL_UNKNOWN_BYTES) / RECORD_HEAD_BYTES;
+}
+
+static int look_at_newest(struct wal *w, uint64_t first, struct wal_found *f, struct err *e)
+{
+    int fd;
+    uint64_t skip = 0;
+    int rc = wal_open_file(w->dir_fd, first, &fd, e);
+    if (!rc && fd >= 0) {
+        rc = look_at(fd, first, f, &skip, e);
+        close(fd);
+    } else if (!rc) {
+        skip = look_from_outside(w->dir_fd, first, f);
+    }
+    // A number is left out where the end was torn: that is how readers know. Where the disk did not give the
+    // end, those that were given there must not come again.
+    uint64_t next = (f->last_seq ? f->last_seq + 1 : first) + skip;
+    if (next <= first)
+        next = first + 1;
+    if (next > w->next_seq)
+        w->next_seq = next;
+    return rc;
 }
 
 static int look_around(struct wal *w, struct wal_found *f, struct err *e)
 {
     uint64_t *files;
     size_t n;
-    uint64_t skip = 0;
     int rc = wal_list(w->dir_fd, &files, &n, e);
     if (rc)
         return rc;
     f->n_files = (uint32_t)n;
-    for (size_t i = 0; !rc && i < n; i++)
-        rc = look_at(w->dir_fd, files[i], i + 1 < n ? files[i + 1] : WAL_END_UNKNOWN, f, &skip, e);
-    // A number is left out where the end was torn: that is how readers know. Where the disk did not give the
-    // end, those that were given there must not come again.
-    uint64_t next = f->last_seq + 1 + skip;
-    if (n && files[n - 1] >= next)
-        next = files[n - 1] + 1;
-    if (n && next > w->next_seq)
-        w->next_seq = next;
+    if (n)
+        rc = look_at_newest(w, files[n - 1], f, e);
     free(files);
     return rc;
 }

@@ -6,7 +6,8 @@
 //   file: 32 bytes head | schemas that are known | records …
 //
 // A file is never written again once it was closed, also not after a crash: what is torn or damaged in it
-// stays and is told as a gap by whoever reads it (predlog/wal_read.h).
+// stays and is told as a gap by whoever reads it (predlog/wal_read.h). One that cannot be opened is set aside
+// when it is to be sealed: it keeps its number with WAL_ASIDE behind its name.
 #pragma once
 
 #include "base/buf.h"
@@ -23,9 +24,12 @@ enum {
     WAL_FILE_SECONDS = 300,    // or so old
 };
 
+#define WAL_ASIDE ".unreadable"
+
 struct wal;
 
-// What was found when it was opened, of the files that an earlier life left.
+// What was found when it was opened, of the files that an earlier life left. All but their number is of the
+// newest, the only one that is read: where the others end, the names of those behind them say.
 struct wal_found {
     uint32_t n_files;
     uint64_t n_records, last_seq; // 0: none
@@ -35,7 +39,8 @@ struct wal_found {
 };
 
 // Opens the log in dir_fd (state/wal), which it borrows; `next_seq`: the least number to give, 1 at first,
-// behind all that was sealed. Reads what is there, and writes nothing yet. ERR_IO, ERR_NOMEM.
+// behind all that was sealed. Reads the newest file, so that it takes no longer the more there are, and
+// writes nothing yet. ERR_IO, ERR_NOMEM.
 int wal_open(int dir_fd, uint64_t next_seq, struct wal **ret, struct wal_found *ret_found,
              struct err *e) ERR_CHECKED;
 // Without committing what is pending.
@@ -83,3 +88,9 @@ void wal_name(uint64_t first_seq, char ret[WAL_NAME_SIZE]);
 bool wal_name_read(const char *name, uint64_t *ret_first_seq);
 // The files in a folder by their first numbers, ascending; the caller frees *ret. ERR_IO, ERR_NOMEM.
 int wal_list(int dir_fd, uint64_t **ret, size_t *ret_n, struct err *e) ERR_CHECKED;
+// Opens one of them for reading: *ret_fd -1, with the reason in e, where it is this file that cannot be
+// opened. ERR_IO, ERR_NOMEM: no file could be opened now.
+int wal_open_file(int dir_fd, uint64_t first_seq, int *ret_fd, struct err *e) ERR_CHECKED;
+// Out of the way of the others, durably; and how many were, so far. ERR_IO, ERR_NO_SPACE.
+int wal_set_aside(int dir_fd, uint64_t first_seq, struct err *e) ERR_CHECKED;
+int wal_count_aside(int dir_fd, uint32_t *ret, struct err *e) ERR_CHECKED;

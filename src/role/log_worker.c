@@ -9,6 +9,7 @@
 #include "os/file.h"
 #include "predlog/query.h"
 #include "predlog/seal.h"
+#include "predlog/wal.h"
 #include "wire/url.h"
 
 #include <errno.h>
@@ -68,12 +69,17 @@ static int seal(char *const *args, struct err *e)
     if (is_open) // whatever became of that: on a full disk this makes room
         retain_rc = predlog_retain(log_fd, &rule, clock_wall_ns(), &retained, rc ? &why : e);
     rc = rc ? rc : retain_rc;
-    if (sealed.n_files || retained.n_files || retained.n_orphans)
+    if (sealed.n_files || sealed.n_aside || retained.n_files || retained.n_orphans)
         log_event(&log, LOG_LEVEL_INFO, "log_sealed", LOG_INT("files", sealed.n_files),
                   LOG_INT("parts", sealed.n_parts), LOG_INT("rows", sealed.rows),
                   LOG_INT("bytes", sealed.bytes), LOG_INT("gaps", sealed.n_gaps),
                   LOG_INT("removed_files", retained.n_files), LOG_INT("removed_bytes", retained.bytes),
                   LOG_INT("orphans", retained.n_orphans));
+    if (sealed.n_aside)
+        log_event(&log, LOG_LEVEL_ERROR, "log_file_set_aside", LOG_INT("files", sealed.n_aside),
+                  LOG_INT("file", sealed.aside), LOG_Z("message", sealed.aside_why),
+                  LOG_Z("hint", "Its records are told as a gap. Make it readable and take '" WAL_ASIDE
+                                "' off its name in state/wal: then it is sealed as well."));
     if (retained.n_bad)
         log_event(&log, LOG_LEVEL_WARN, "log_manifest_damaged", LOG_INT("lines", retained.n_bad));
     if (rc)

@@ -418,6 +418,7 @@ static int open_wal(struct log_state *l, struct err *e)
     predlog_manifest_done(&manifest);
     if (rc)
         return rc;
+    log_seal_count_aside(l);
     if (found.n_files)
         log_event(&l->m->log, found.n_torn + found.n_damaged ? LOG_LEVEL_WARN : LOG_LEVEL_INFO,
                   "log_recovered", LOG_INT("files", found.n_files), LOG_INT("records", found.n_records),

@@ -22,3 +22,6 @@ void log_gateway_lost(struct peer *p);
 void log_models_changed(struct monitor *m);
 // Once a second: files are closed and sealed, what failed is tried again, the metrics are written.
 void log_tick(struct monitor *m, uint64_t now_mono_ns);
+struct buf;
+// Appends slipway_log_unreadable_files (log_query.c); the counters are in role/log_memory.h.
+void log_put_metrics(const struct monitor *m, struct buf *out);

@@ -46,6 +46,7 @@ struct log_state {
     uint64_t failed_mono_ns;                 // when the disk refused first; 0: it did not
     uint64_t unknown_mono_ns;                // since when a record waits for its version
     bool are_schemas_stale;                  // versions may have gone whose schemas the log still has
+    uint32_t n_aside;                        // files that could not be opened (predlog/wal.h)
     // Sealing
     struct proc sealer;
     struct watch sealer_ended;
@@ -59,4 +60,6 @@ enum { LOG_RECORD_BYTES = 2 << 20 }; // of one record in a ring
 // once an hour, because files grow old by themselves. Nothing while one runs; after one that failed the next
 // comes later and later. now: mono_ns.
 void log_seal_step(struct log_state *l, uint64_t before_seq, uint64_t now);
+// Counts the files that were set aside.
+void log_seal_count_aside(struct log_state *l);
 void log_seal_stop(struct log_state *l); // kills it: it is repeated at the next start

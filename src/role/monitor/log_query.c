@@ -209,6 +209,19 @@ int log_verify(struct request *r, struct err *e)
     return ask(r, "verify", NULL, e);
 }
 
+void log_put_metrics(const struct monitor *m, struct buf *out)
+{
+    const struct log_state *l = m->prediction_log;
+    if (!l)
+        return;
+    buf_printf(
+        out,
+        "# HELP slipway_log_unreadable_files Files of the write-ahead log that could not be opened and "
+        "were set aside.\n# TYPE slipway_log_unreadable_files gauge\n"
+        "slipway_log_unreadable_files %u\n",
+        l->n_aside);
+}
+
 int log_status(struct request *r, struct err *e)
 {
     const struct log_state *l = r->m->prediction_log;
@@ -223,9 +236,10 @@ int log_status(struct request *r, struct err *e)
     for (int k = 0; k < LOG_REASONS; k++)
         buf_printf(&r->out, "%s\"%s\":%llu", k ? "," : "", log_reason_name((enum log_reason)k),
                    (unsigned long long)c.dropped[k]);
-    buf_printf(&r->out, "},\"committed_seq\":%llu,\"writable\":%s,\"sealing\":%s,\"sinks\":",
-               l->wal ? (unsigned long long)wal_committed_seq(l->wal) : 0ull,
-               l->wal && !l->failed_mono_ns ? "true" : "false", l->sealer.pid > 0 ? "true" : "false");
+    buf_printf(
+        &r->out, "},\"committed_seq\":%llu,\"writable\":%s,\"sealing\":%s,\"unreadable_files\":%u,\"sinks\":",
+        l->wal ? (unsigned long long)wal_committed_seq(l->wal) : 0ull,
+        l->wal && !l->failed_mono_ns ? "true" : "false", l->sealer.pid > 0 ? "true" : "false", l->n_aside);
     sinks_put(r->m, &r->out);
     buf_putc(&r->out, '}');
     request_answer(r, 200, "application/json");

@@ -17,6 +17,14 @@ static void failed(struct log_state *l, uint64_t now)
     l->sealing.mono_ns = now;
 }
 
+void log_seal_count_aside(struct log_state *l)
+{
+    uint32_t n;
+    struct err e;
+    if (wal_count_aside(l->wal_fd, &n, &e) == 0)
+        l->n_aside = n;
+}
+
 static void on_sealed(struct watch *w, uint32_t events)
 {
     (void)events;
@@ -25,6 +33,7 @@ static void on_sealed(struct watch *w, uint32_t events)
     loop_remove(l->m->loop, w);
     if (!proc_reap(&l->sealer, &status))
         return;
+    log_seal_count_aside(l);
     if (status == 0) {
         l->sealing.n_failed = 0;
         return;

@@ -8,6 +8,7 @@
 #include "role/metrics.h"
 #include "role/monitor/alerts.h"
 #include "role/monitor/drift_feed.h"
+#include "role/monitor/log.h"
 #include "role/monitor/quality.h"
 #include "role/monitor/sinks.h"
 #include "role/traces.h"
@@ -55,6 +56,7 @@ void page_tick(struct monitor *m)
     struct err e;
     if (log_metrics_put(m->args->log_fd, m->args->n_gateways, &p->text, &e))
         log_event(&m->log, LOG_LEVEL_ERROR, "log_not_counted", LOG_Z("message", e.msg));
+    log_put_metrics(m, &p->text);
     bool good = !p->text.failed &&
                 metrics_text_write(metrics_text_of(p->segment, m->args->n_gateways), buf_str(&p->text));
     if (!good && !p->was_too_long) // what was there stays

@@ -19,6 +19,7 @@ static struct {
     ino_t file; // 0: all is well
     off_t from; // the first byte that is not given
 } broken;
+static uint64_t n_read; // bytes, of all files
 
 ssize_t broken_pread(int fd, void *p, size_t n, off_t at) __asm__("pread64");
 ssize_t broken_pread(int fd, void *p, size_t n, off_t at)
@@ -31,7 +32,9 @@ ssize_t broken_pread(int fd, void *p, size_t n, off_t at)
         }
         n = (size_t)(broken.from - at);
     }
-    return syscall(SYS_pread64, fd, p, n, at);
+    ssize_t got = syscall(SYS_pread64, fd, p, n, at);
+    n_read += got > 0 ? (uint64_t)got : 0;
+    return got;
 }
 
 // The oldest file, from these hundredths of it on. Returns how many bytes are not given.
@@ -140,6 +143,51 @@ START_TEST(numbers_that_were_given_behind_what_can_be_read_do_not_come_again)
 }
 END_TEST
 
+// What a start costs does not grow with what is not sealed.
+START_TEST(a_writer_that_begins_reads_the_newest_file_alone)
+{
+    struct stat st;
+    logbook_init(&l);
+    for (int i = 0; i < 20; i++) {
+        write_records(N);
+        wal_rotate(l.wal, true, l.mono_ns);
+    }
+    write_records(2 * N);
+    logbook_wal_path(&l, true, path);
+    ck_assert_int_eq(stat(path, &st), 0);
+    n_read = 0;
+    logbook_open(&l, 1);
+    ck_assert_uint_eq(n_read, (uint64_t)st.st_size);
+    ck_assert(l.found.n_files == 21 && l.found.n_records == 2 * N && l.found.last_seq == 22 * N);
+    ck_assert_uint_eq(logbook_add(&l, 0), 22 * N + 1);
+    logbook_done(&l);
+}
+END_TEST
+
+// A tear in an older file costs a start nothing and is told when that file is sealed.
+START_TEST(what_an_older_file_lacks_is_told_when_it_is_sealed)
+{
+    struct stat st;
+    struct predlog_verify v;
+    logbook_init(&l);
+    write_records(N);
+    wal_rotate(l.wal, true, l.mono_ns);
+    write_records(N);
+    logbook_wal_path(&l, false, path);
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_int_eq(truncate(path, st.st_size - 9), 0);
+    logbook_open(&l, 1);
+    ck_assert(l.found.n_torn == 0 && l.found.n_damaged == 0 && l.found.last_seq == 2 * N);
+    struct seal_done done = logbook_seal(&l);
+    ck_assert(done.n_files == 2 && done.n_gaps == 1 && done.rows == 2 * N);
+    ck_assert_uint_eq(logbook_count(&l, (struct predlog_query){0}), 2 * N - 1);
+    ck_assert_uint_eq(logbook_faults(&l, &v), 0);
+    logbook_done(&l);
+}
+END_TEST
+
 UNIT_MAIN("predlog/wal_read", what_the_disk_does_not_give_is_one_gap,
           sealing_goes_on_behind_a_file_that_the_disk_does_not_give,
-          numbers_that_were_given_behind_what_can_be_read_do_not_come_again)
+          numbers_that_were_given_behind_what_can_be_read_do_not_come_again,
+          a_writer_that_begins_reads_the_newest_file_alone,
+          what_an_older_file_lacks_is_told_when_it_is_sealed)
