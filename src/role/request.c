@@ -105,6 +105,7 @@ void request_pump(struct request *r)
 {
     while ((r->is_answered || r->lines.n) && !r->is_over && msg_conn_pending(&r->peer->conn) < PENDING_HIGH) {
         struct buf *from = r->lines.n ? &r->lines : &r->out;
+        struct outgoing *sent = r->lines.n ? &r->lines_sent : &r->out_sent;
         int more = from->n ? 1 : r->refill ? r->refill(r) : 0;
         if (more < 0) {
             peer_close(r->peer);
@@ -115,10 +116,10 @@ void request_pump(struct request *r)
                 request_end(r);
             break;
         }
-        size_t n = from->n < IPC_BODY_MAX ? from->n : IPC_BODY_MAX;
-        if (!peer_send(r->peer, IPC_BODY, (struct str){from->p, n}, NULL, 0))
+        struct str piece = outgoing_next(sent, from, IPC_BODY_MAX);
+        if (!peer_send(r->peer, IPC_BODY, piece, NULL, 0))
             return;
-        buf_consume(from, n);
+        outgoing_sent(sent, from, piece.n);
     }
     if (!r->is_over && r->lines.n == 0 && r->on_drained && msg_conn_pending(&r->peer->conn) < PENDING_HIGH)
         r->on_drained(r);

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "os/msg.h"
 #include "registry/registry.h"
+#include "role/outgoing.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,8 +40,9 @@ struct request {
     char *path; // owned; args and query point into it
     struct buf body;
     bool body_done, is_answered, is_over; // is_over: abandoned or wholly sent
-    struct buf out;                       // of the answer, not yet sent
-    struct buf lines;                     // that go before the answer, not yet sent
+    struct buf out;                       // of the answer
+    struct buf lines;                     // that go before the answer
+    struct outgoing out_sent, lines_sent; // of them; both are empty when all is
     bool has_lines;                       // lines went out already; the answer will be the last one
     bool has_length;                      // the answer's length is known, so that it need not be gathered
     uint64_t length;

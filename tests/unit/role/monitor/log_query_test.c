@@ -7,14 +7,26 @@
 #include "settings/settings.h"
 #include "unit.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <yyjson.h>
 
 static struct settings settings;
 static struct monitor m = {.log = {-1, LOG_LEVEL_ERROR, "test", -1}};
 
+// By everybody who sends or reads here: bytes.
+static uint64_t n_moved;
+
+void __real_buf_consume(struct buf *b, size_t n);
+void __wrap_buf_consume(struct buf *b, size_t n);
+void __wrap_buf_consume(struct buf *b, size_t n)
+{
+    n_moved += n ? b->n - n : 0;
+    __real_buf_consume(b, n);
+}
+
 // "manifest": 70 MiB in lines of a KiB. "verify": one line that is as long and has no end. "query": just
-// above the limit with the last line.
+// above the limit with the last line, or just below it.
 __attribute__((constructor)) static void worker(int argc, char **argv)
 {
     enum { LINES = 70 << 10, LINE = 1024 };
@@ -24,13 +36,13 @@ __attribute__((constructor)) static void worker(int argc, char **argv)
     memset(line, '1', sizeof line);
     if (strcmp(argv[2], "manifest") == 0)
         line[LINE - 1] = '\n';
-    bool is_query = strcmp(argv[2], "query") == 0;
+    bool is_query = strcmp(argv[2], "query") == 0, is_below = getenv("BELOW_THE_LIMIT");
     if (is_query)
         line[0] = '\n';
-    for (int i = 0; i < (is_query ? IPC_ANSWER_MAX / LINE : LINES); i++)
+    for (int i = 0; i < (is_query ? IPC_ANSWER_MAX / LINE - is_below : LINES); i++)
         if (write(LOG_WORKER_FD_OUT, line, sizeof line) != sizeof line)
             _exit(1);
-    _exit(is_query && write(LOG_WORKER_FD_OUT, "11\n", 3) != 3);
+    _exit(is_query && !is_below && write(LOG_WORKER_FD_OUT, "11\n", 3) != 3);
 }
 
 static void check_too_large(const char *path, bool takes_lines)
@@ -82,5 +94,25 @@ START_TEST(lines_that_are_passed_on_may_be_as_many_as_there_are)
 }
 END_TEST
 
-UNIT_MAIN("role/monitor/log_query", lines_that_are_gathered_are_so_many_or_refused,
-          a_line_without_end_is_no_end_of_the_answer, lines_that_are_passed_on_may_be_as_many_as_there_are)
+// What is left of it is not moved with each piece that was sent.
+START_TEST(the_longest_answer_costs_as_much_as_it_has_bytes)
+{
+    struct answer a;
+    settings_init(&settings);
+    asker_start(&m, &settings);
+    ck_assert_int_eq(setenv("BELOW_THE_LIMIT", "1", 1), 0);
+    n_moved = 0;
+    asker_ask(&m, "GET", "/api/v1/log", false, STR(""), &a);
+    ck_assert_int_eq(unsetenv("BELOW_THE_LIMIT"), 0);
+    ck_assert_int_eq(a.status, 200);
+    ck_assert_uint_gt(a.body.n, IPC_ANSWER_MAX - 2048);
+    ck_assert_msg(n_moved < 20 * a.body.n, "%llu bytes were moved for %zu", (unsigned long long)n_moved,
+                  a.body.n);
+    buf_done(&a.body);
+    asker_stop(&m);
+}
+END_TEST
+
+UNIT_MAIN("role/monitor/log_query", the_longest_answer_costs_as_much_as_it_has_bytes,
+          lines_that_are_gathered_are_so_many_or_refused, a_line_without_end_is_no_end_of_the_answer,
+          lines_that_are_passed_on_may_be_as_many_as_there_are)
