@@ -13,7 +13,8 @@
 #include <unistd.h>
 #include <yyjson.h>
 
-enum { BODY_MAX = 4 << 20, DEADLINE_S = 120 };
+enum { BODY_MAX = 4 << 20, DEADLINE_S = 120, NAMED = 2000 };
+#define SPANS "/resourceSpans/0/scopeSpans/0/spans"
 
 static struct loop *loop;
 static char endpoint[SOCK_ADDRESS_SIZE + 8];
@@ -22,6 +23,7 @@ static struct traces *traces;
 static struct timer beat;
 static uint64_t deadline_ns;
 static bool (*is_over)(void);
+static enum { IN_TIME, AT_ONCE, NEVER } ticks; // when the exporter's time has come
 
 static struct collector {
     struct watch listener, conn;
@@ -31,6 +33,7 @@ static struct collector {
     bool is_silent;
     unsigned n_requests, n_spans;
     char head[4096];
+    unsigned n_arrived[NAMED]; // by the number in the prediction id
 } collector = {.conn.fd = -1};
 
 static void hang_up(void)
@@ -42,13 +45,47 @@ static void hang_up(void)
     collector.conn.fd = -1;
 }
 
+static const char *attribute(yyjson_val *span, const char *key)
+{
+    size_t i, n;
+    yyjson_val *one;
+    yyjson_arr_foreach(yyjson_obj_get(span, "attributes"), i, n, one)
+    {
+        if (yyjson_equals_str(yyjson_obj_get(one, "key"), key))
+            return yyjson_get_str(yyjson_obj_get(yyjson_obj_get(one, "value"), "stringValue"));
+    }
+    return "";
+}
+
+// Of the spans that take() made in a trace of their own: that number is in the id, in the model's name too.
+static void note(yyjson_val *span)
+{
+    char id[37], trace[33] = "", model[16];
+    uint64_t number = strtoull(attribute(span, "slipway.model") + 1, NULL, 10);
+    if (number >= NAMED || !yyjson_equals_str(yyjson_obj_get(span, "name"), "http.server"))
+        return;
+    snprintf(id, sizeof id, "%02x%02x0000-0000-0000-0000-000000000001", (unsigned)number & 255,
+             (unsigned)number >> 8);
+    snprintf(model, sizeof model, "m%u", (unsigned)number);
+    for (int i = 0, n = 0; id[i]; i++)
+        if (id[i] != '-')
+            trace[n++] = id[i];
+    ck_assert_str_eq(attribute(span, "slipway.model"), model);
+    ck_assert_str_eq(attribute(span, "slipway.prediction_id"), id);
+    ck_assert_str_eq(attribute(span, "slipway.arm"), "stable");
+    ck_assert_str_eq(yyjson_get_str(yyjson_obj_get(span, "traceId")), trace);
+    collector.n_arrived[number]++;
+}
+
 static void answer(size_t head, size_t body)
 {
     char text[128];
+    size_t i, n_all;
+    yyjson_val *span;
     yyjson_doc *doc = yyjson_read(collector.in + head, body, 0);
     ck_assert_ptr_nonnull(doc);
-    collector.n_spans +=
-        (unsigned)yyjson_arr_size(yyjson_doc_ptr_get(doc, "/resourceSpans/0/scopeSpans/0/spans"));
+    collector.n_spans += (unsigned)yyjson_arr_size(yyjson_doc_ptr_get(doc, SPANS));
+    yyjson_arr_foreach(yyjson_doc_ptr_get(doc, SPANS), i, n_all, span) note(span);
     yyjson_doc_free(doc);
     collector.n_requests++;
     memcpy(collector.head, collector.in, head);
@@ -96,7 +133,8 @@ static void on_beat(struct timer *t)
     struct err e;
     uint64_t now = loop_now_ns(loop);
     ck_assert_msg(now < deadline_ns, "it did not come to pass");
-    traces_tick(traces, now);
+    if (ticks != NEVER)
+        traces_tick(traces, ticks == AT_ONCE ? UINT64_MAX : now);
     if (is_over())
         loop_stop(loop);
     ck_assert_int_eq(loop_timer_set(loop, t, now + 5000000, &e), 0);
@@ -113,6 +151,9 @@ static void start(uint32_t per_10000)
     quiet = (struct log){open("/dev/null", O_WRONLY | O_CLOEXEC), LOG_LEVEL_ERROR, "test", -1};
     collector.listener.on_ready = on_connection;
     collector.status = 200;
+    collector.n_requests = collector.n_spans = 0;
+    memset(collector.n_arrived, 0, sizeof collector.n_arrived);
+    ticks = IN_TIME;
     ck_assert_int_eq(loop_new(&loop, &e), 0);
     ck_assert_int_eq(loop_add(loop, &collector.listener, EPOLLIN, &e), 0);
     ck_assert_int_eq(traces_new(loop, &quiet, &traces, &e), 0);
@@ -141,12 +182,23 @@ static void finish(void)
 
 static void take(uint64_t i, bool with_trace, bool is_sampled)
 {
-    struct otlp_request r = {.wall_ns = 1, .model = "m", .arm = "stable", .version = 1, .status = 200};
+    char model[32], arm[] = "stable";
+    snprintf(model, sizeof model, "m%llu", (unsigned long long)i);
+    struct otlp_request r = {.wall_ns = 1, .model = model, .arm = arm, .version = 1, .status = 200};
     memcpy(r.id, &i, sizeof i);
     r.id[15] = 1;
     if (with_trace)
         memset(r.trace, 7, sizeof r.trace);
     traces_take(traces, &r, is_sampled);
+    memset(model, 'x', sizeof model - 1); // was lent
+    memset(arm, 'x', sizeof arm - 1);
+}
+
+static void check_each_arrived(uint64_t from, uint64_t to, unsigned times)
+{
+    for (uint64_t i = from; i < to; i++)
+        ck_assert_msg(collector.n_arrived[i] == times, "%llu came %u times", (unsigned long long)i,
+                      collector.n_arrived[i]);
 }
 
 static bool none_waits(void)
@@ -165,6 +217,7 @@ START_TEST(batches_arrive_and_are_counted)
     ck_assert_uint_eq(c.exported, 1200);
     ck_assert_uint_eq(collector.n_spans, 3600);
     ck_assert_uint_eq(collector.n_requests, 3);
+    check_each_arrived(0, 1200, 1);
     ck_assert(strstr(collector.head, "POST /v1/traces HTTP/1.1\r\n") == collector.head);
     ck_assert_ptr_nonnull(strstr(collector.head, "\r\nContent-Type: application/json\r\n"));
     finish();
@@ -218,19 +271,52 @@ static bool second_attempt(void)
 
 START_TEST(a_collector_that_is_away_for_a_moment_gets_all_of_it)
 {
-    const int first[] = {503, 0};
-    for (int i = 0; i < 2; i++) {
+    const int first[] = {503, 0, 429, 502, 504};
+    for (int i = 0; i < 5; i++) {
         start(10000);
         collector.status = first[i];
-        collector.n_requests = collector.n_spans = 0;
+        ticks = i < 2 ? IN_TIME : AT_ONCE;
         for (uint64_t k = 0; k < 600; k++)
             take(k, false, false);
         run(second_attempt);
         ck_assert_uint_eq(traces_count(traces).exported, 600);
         ck_assert_uint_eq(traces_count(traces).dropped, 0);
         ck_assert_uint_eq(collector.n_spans, 3 * 600 + 3 * 512);
+        check_each_arrived(0, 512, 2);
+        check_each_arrived(512, 600, 1);
         finish();
     }
+}
+END_TEST
+
+// A batch that is given up takes its attempts with it.
+START_TEST(each_batch_has_its_own_attempts)
+{
+    start(10000);
+    collector.status = 503;
+    ticks = AT_ONCE;
+    for (uint64_t k = 0; k < 600; k++)
+        take(k, false, false);
+    run(none_waits);
+    ck_assert_uint_eq(traces_count(traces).dropped, 600);
+    ck_assert_uint_eq(collector.n_requests, 10);
+    check_each_arrived(0, 600, 5);
+    finish();
+}
+END_TEST
+
+// It has waited long enough, and nobody has to come by.
+START_TEST(behind_a_batch_the_rest_follows_by_itself)
+{
+    start(10000);
+    ticks = NEVER;
+    for (uint64_t k = 0; k < 1100; k++)
+        take(k, false, false);
+    traces_tick(traces, UINT64_MAX);
+    run(none_waits);
+    ck_assert_uint_eq(collector.n_requests, 3);
+    check_each_arrived(0, 1100, 1);
+    finish();
 }
 END_TEST
 
@@ -271,5 +357,6 @@ END_TEST
 
 UNIT_MAIN("role/traces", batches_arrive_and_are_counted, who_names_a_trace_decides_and_the_rest_is_drawn,
           memory_is_bounded_and_what_does_not_fit_is_counted,
-          a_collector_that_is_away_for_a_moment_gets_all_of_it, what_is_refused_is_not_sent_again,
+          a_collector_that_is_away_for_a_moment_gets_all_of_it, each_batch_has_its_own_attempts,
+          behind_a_batch_the_rest_follows_by_itself, what_is_refused_is_not_sent_again,
           nobody_there_costs_only_the_traces)

@@ -79,6 +79,69 @@ START_TEST(answers_and_failures_are_traced_as_their_callers_say)
 }
 END_TEST
 
+// What the exporter was given last, of how many.
+static struct otlp_request given;
+static char given_model[64], given_arm[16];
+static unsigned n_given;
+
+void __real_traces_take(struct traces *t, const struct otlp_request *r, bool is_sampled);
+void __wrap_traces_take(struct traces *t, const struct otlp_request *r, bool is_sampled);
+void __wrap_traces_take(struct traces *t, const struct otlp_request *r, bool is_sampled)
+{
+    n_given++;
+    given = *r;
+    snprintf(given_model, sizeof given_model, "%s", r->model);
+    snprintf(given_arm, sizeof given_arm, "%s", r->arm);
+    __real_traces_take(t, r, is_sampled);
+}
+
+START_TEST(spans_say_what_the_record_says)
+{
+    struct err e;
+    struct record r = {.head = {.kind = RECORD_PREDICTION,
+                                .schema = 5,
+                                .version = 7,
+                                .rows = 12,
+                                .status = 503,
+                                .wall_ns = 1700000000123456789,
+                                .latency_us = 300,
+                                .queue_us = 20,
+                                .compute_us = 1,
+                                .trace = "0123456789abcde",
+                                .parent = "parent.",
+                                .id = "fedcba987654321"}};
+    start("http://127.0.0.1:1", "10000");
+    ck_assert_int_eq(
+        models_take_deploy(
+            m.models,
+            STR("{\"deployment\":9,\"model\":\"churn\",\"version\":7,\"slot\":1,\"engine\":"
+                "\"trees\",\"log\":{\"schema\":{\"key\":\"0000000000000005\",\"model\":\"churn\","
+                "\"version\":7,\"table\":true,\"inputs\":[],\"outputs\":[]}}}"),
+            &e),
+        0);
+    spans_record(&m, &r);
+    ck_assert_str_eq(given_model, "churn");
+    ck_assert_str_eq(given_arm, "stable");
+    ck_assert(given.version == 7 && given.rows == 12 && given.status == 503);
+    ck_assert_uint_eq(given.wall_ns, 1700000000123456789);
+    ck_assert(given.latency_ns == 300000 && given.queue_ns == 20000 && given.compute_ns == 1000);
+    ck_assert_mem_eq(given.trace, r.head.trace, sizeof given.trace);
+    ck_assert_mem_eq(given.parent, r.head.parent, sizeof given.parent);
+    ck_assert_mem_eq(given.id, r.head.id, sizeof given.id);
+    r.head.arm = 2;
+    r.head.schema = 6; // of a version that nobody told of
+    spans_record(&m, &r);
+    ck_assert_str_eq(given_arm, "canary");
+    ck_assert_str_eq(given_model, "");
+    finish();
+    start("", "10000");
+    n_given = 0;
+    spans_record(&m, &r); // costs nothing where nothing is exported
+    ck_assert_uint_eq(n_given, 0);
+    finish();
+}
+END_TEST
+
 START_TEST(the_page_tells_what_became_of_them)
 {
     struct buf out;
@@ -103,4 +166,4 @@ START_TEST(the_page_tells_what_became_of_them)
 END_TEST
 
 UNIT_MAIN("role/monitor/spans", answers_and_failures_are_traced_as_their_callers_say,
-          the_page_tells_what_became_of_them)
+          spans_say_what_the_record_says, the_page_tells_what_became_of_them)
