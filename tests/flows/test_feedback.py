@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Feedback: labels are durable once they are acknowledged; the command line sends files of them."""
 
+import base64
 import json
 import os
 import random
@@ -168,6 +169,19 @@ def tokens_of(server, churn, n, v2):
     return found
 
 
+def renew_token_key(server, churn):
+    """The key has sealed for longer than a token lives, and the next controller sees it; returns an answer sealed by its successor."""
+    path = server.data_dir / "state" / "feedback.keys"
+    number, made, key = path.read_text().split()
+    path.write_text(f"{number} {int(made) - 91 * 86400} {key}\n")
+    server.kill_child("controller")
+    server.wait_child("child_ready", "controller", n=2)
+    found = until(path.read_text, lambda text: text.count("\n") == 2).split()
+    assert found[0] == str(int(number) + 1) and found[2] != key and (found[3], found[5]) == (number, key)
+    return until(lambda: server.predict("churn", {"instances": churn.instances(1)}),
+                 lambda a: base64.urlsafe_b64decode(a.headers["Slipway-Feedback-Token"] + "==")[1] == int(found[0]))
+
+
 def test_tokens_judge_what_nobody_remembers(start_server, churn, run, tmp_path):  # noqa: F811
     """Nothing is logged, so all that is known of a prediction is its token; the server begins again in between."""
     from sklearn import metrics
@@ -195,6 +209,10 @@ def test_tokens_judge_what_nobody_remembers(start_server, churn, run, tmp_path):
     assert statuses(answer) == ["refused"] * 5 + ["joined"] * 3
     assert [r["message"] for r in answer.json()["results"][:1]] == ["the token is not as it was given"]
     assert statuses(send(server, [{"token": tokens[0], "label": truth[0]}], params={"model": "other"})) == ["refused"]
+    renewed = renew_token_key(server, churn)
+    new = {"token": renewed.headers["Slipway-Feedback-Token"], "label": 1}
+    until(lambda: statuses(send(server, [new])), ["joined"])  # the monitor may hear of the key after the gateway
+    assert statuses(send(server, [{"token": tokens[1], "label": truth[1]}])) == ["unchanged"]
     assert server.stop() == 0
 
     server = start_server(*flags, "body", data_dir=data_dir)
@@ -205,10 +223,10 @@ def test_tokens_judge_what_nobody_remembers(start_server, churn, run, tmp_path):
     assert statuses(send(server, [{"token": batch, "row": i, "label": 1} for i in range(3)])) == ["unchanged", "corrected", "unchanged"]
     more = tokens_of(server, churn, 5, False) + tokens_of(server, churn, 5, True)
     assert statuses(send(server, [{"token": t, "prediction_id": i, "label": 1} for i, t, _ in more])) == ["joined"] * 10
-    truth += [1] * 13
-    scores += server.predict("churn", {"instances": churn.instances(3)}).json()["predictions"] + [s for _, _, s in more]
+    truth += [1] * 14
+    scores += renewed.json()["predictions"] + server.predict("churn", {"instances": churn.instances(3)}).json()["predictions"] + [s for _, _, s in more]
     version, = quality_of(server)["versions"]
-    assert (version["labelled"], version["predicted"], version["task"]) == (53, 0, "binary")
+    assert (version["labelled"], version["predicted"], version["task"]) == (54, 0, "binary")
     assert abs(version["metrics"]["brier"]["value"] - metrics.brier_score_loss(truth, scores)) < 1e-6
     assert abs(version["metrics"]["log_loss"]["value"] - metrics.log_loss(truth, scores)) < 1e-6
     assert server.stop() == 0

@@ -7,6 +7,7 @@ Here at a few points; `dev/slow log` takes a hundred.
 import errno
 import hashlib
 import hmac
+import itertools
 import json
 import os
 import random
@@ -76,6 +77,23 @@ def test_what_may_not_be_kept_of_a_table_is_not_in_the_log(log_server, churn, ru
     assert [row["inputs"] for row in lines(server, model="churn")] == [
         {"age": hashed, "tenure": -0.5, "plan": 1.2, "calls": 2, "spend": None},
         {"age": None, "tenure": 0.5, "plan": -1.2, "calls": 3, "spend": 4}]
+    path = server.data_dir / "state" / "log.key"
+    path.unlink()  # what was hashed by it is never known again; the next controller makes another
+    server.kill_child("controller")
+    server.wait_child("child_ready", "controller", n=2)
+    until(path.exists)
+    hashed_anew = hmac.new(path.read_bytes(), b"0.5", hashlib.sha256).hexdigest()[:16]
+    assert hashed_anew != hashed
+
+    n = itertools.count(2)
+
+    def ages():
+        server.predict("churn", {"instances": asked[:1]}).raise_for_status()
+        settled(server, next(n))
+        return [row["inputs"]["age"] for row in lines(server, model="churn")]
+
+    found = until(ages, lambda got: got[-1] == hashed_anew)
+    assert found[:2] == [hashed, None] and set(found[2:]) <= {hashed, hashed_anew}
     shown = until(lambda: requests.get(f"{server.url}/api/v1/models/churn/drift", timeout=60).json(), lambda got: got.get("version") == 2)
     assert shown["unwatched"] == [{"name": "age", "role": "input", "log": "hash"}, {"name": "income", "role": "input", "log": "drop"}]
     assert "Not in the log, and so not watched: age (hash), income (drop)" in run("drift", "churn", server=server).stdout

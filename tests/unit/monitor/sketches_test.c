@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum order { SHUFFLED, ASCENDING, DESCENDING, ORDERS };
@@ -80,6 +81,48 @@ START_TEST(a_small_kll_is_exact)
     ck_assert_double_eq(kll_quantile(p, size, 1), 499);
     free(p);
     kll_done(&s);
+}
+END_TEST
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+// Whether `up` is every second value of the others in ascending order, all from the same end.
+static bool is_every_second(const double *up, uint32_t n_up, const double *all)
+{
+    bool first = true, second = true;
+    for (uint32_t i = 0; i < n_up; i++) {
+        first = first && up[i] == all[2 * i];
+        second = second && up[i] == all[2 * i + 1];
+    }
+    return first != second;
+}
+
+// The first compaction of each size: few values are sorted in another way than many.
+START_TEST(what_goes_up_is_every_second_value_in_order)
+{
+    enum { K_MAX = 80 };
+    double in[K_MAX + 1];
+    for (uint32_t k = 8; k <= K_MAX; k++)
+        for (enum order order = 0; order < ORDERS; order++)
+            for (uint64_t seed = 0; seed < 4; seed++) {
+                struct kll s;
+                uint32_t n = k + 1, left = n % 2;
+                kll_init(&s, k, seed);
+                for (uint32_t i = 0; i < n; i++) {
+                    uint64_t place = order == SHUFFLED ? (i + seed) * 7919 % n : value_at(order, i, n);
+                    kll_add(&s, in[i] = (double)(place * place) - 40);
+                }
+                qsort(in + left, n - left, sizeof in[0], ascending);
+                ck_assert(s.n_levels == 2 && s.levels[0].n == left && s.levels[1].n == n / 2);
+                ck_assert_msg(is_every_second(s.levels[1].items, n / 2, in + left), "of %u in order %d", n,
+                              (int)order);
+                ck_assert(!left || s.levels[0].items[0] == in[0]);
+                kll_done(&s);
+            }
 }
 END_TEST
 
@@ -171,5 +214,6 @@ START_TEST(few_values_are_counted_exactly_and_labels_are_cut_between_characters)
 END_TEST
 
 UNIT_MAIN("monitor/sketches", ranks_of_a_kll_are_within_its_bound, a_small_kll_is_exact,
-          distinct_counts_are_within_three_deviations, the_most_frequent_values_are_held_with_bounded_errors,
+          what_goes_up_is_every_second_value_in_order, distinct_counts_are_within_three_deviations,
+          the_most_frequent_values_are_held_with_bounded_errors,
           few_values_are_counted_exactly_and_labels_are_cut_between_characters)

@@ -6,6 +6,8 @@
 
 #include <math.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum { COLUMNS = 4, CAP = 4096 };
 
@@ -287,6 +289,99 @@ START_TEST(tensors_that_are_absent_have_no_block_whatever_their_rule_is)
 }
 END_TEST
 
+// A block as it lies in a record, before its data.
+struct block {
+    struct record_block_head h;
+    uint64_t shape[TENSOR_DIMS_MAX + 1];
+};
+
+// The end of memory behind which there is none: who reads on does not come back.
+static char *before_nothing(void)
+{
+    static char *end;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if (end)
+        return end;
+    char *p = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(p, MAP_FAILED);
+    end = p + page;
+    ck_assert_int_eq(mprotect(end, page, PROT_NONE), 0);
+    return end;
+}
+
+// Whether a record whose inputs are this block, in so many bytes, is taken; `has_checksum` says by whom.
+static bool is_taken(const struct block *b, uint32_t input_bytes, bool has_checksum)
+{
+    struct record_head h = head(1);
+    struct record r;
+    struct err e;
+    h.kind = RECORD_PREDICTION;
+    h.rows_kept = 1;
+    h.input_bytes = input_bytes;
+    h.bytes = RECORD_HEAD_BYTES + ((input_bytes + 7) & ~7u);
+    memset(memory, 0, sizeof memory);
+    memcpy(memory, &h, sizeof h);
+    memcpy(memory + RECORD_HEAD_BYTES, b, sizeof *b);
+    record_set_log_seq(memory, 1);
+    char *at = memcpy(before_nothing() - h.bytes, memory, h.bytes);
+    int rc = has_checksum ? record_read(at, h.bytes, &r, &e) : record_look(at, h.bytes, &r, &e);
+    ck_assert(rc == 0 || rc == ERR_INVALID);
+    return rc == 0;
+}
+
+// With and without a checksum: a gateway that is not what it should be makes sound checksums.
+START_TEST(a_block_that_is_not_sound_is_refused)
+{
+    const struct block good = {{DTYPE_FP32, 1, RECORD_VALUES, .bytes = 8}, {2}};
+    const struct block hashed = {{DTYPE_UINT64, 1, RECORD_HASHED, .bytes = 8}, {1}};
+    const struct block left_out = {{DTYPE_FP32, 1, RECORD_LEFT_OUT, .bytes = 0}, {9}};
+    const uint32_t head_bytes = sizeof good.h + sizeof(uint64_t), whole = head_bytes + 8;
+    for (int has_checksum = 0; has_checksum < 2; has_checksum++) {
+        ck_assert(is_taken(&good, whole, has_checksum));
+        ck_assert(is_taken(&hashed, whole, has_checksum));
+        ck_assert(is_taken(&left_out, head_bytes, has_checksum));
+        for (uint32_t n = 1; n < whole; n++) // cut off in the head, in the shape, in the data
+            ck_assert_msg(!is_taken(&good, n, has_checksum), "%u bytes", n);
+        for (uint32_t n = 1; n < head_bytes; n++)
+            ck_assert_msg(!is_taken(&left_out, n, has_checksum), "%u bytes", n);
+        struct block b = good;
+        b.h.n_dims = TENSOR_DIMS_MAX + 1;
+        for (uint32_t i = 1; i <= TENSOR_DIMS_MAX; i++)
+            b.shape[i] = 1;
+        ck_assert(!is_taken(&b, whole + TENSOR_DIMS_MAX * (uint32_t)sizeof(uint64_t), has_checksum));
+        b = left_out;
+        b.h.n_dims = TENSOR_DIMS_MAX + 1;
+        ck_assert(!is_taken(&b, head_bytes + TENSOR_DIMS_MAX * (uint32_t)sizeof(uint64_t), has_checksum));
+        b = good;
+        b.h.form = RECORD_LEFT_OUT + 1;
+        ck_assert(!is_taken(&b, whole, has_checksum));
+        b = good;
+        b.h.bytes = UINT32_MAX; // would reach far behind the record
+        ck_assert(!is_taken(&b, whole, has_checksum));
+        b = good;
+        b.shape[0] = 3; // more than there is
+        ck_assert(!is_taken(&b, whole, has_checksum));
+        b = good;
+        b.h.dtype = DTYPE_BYTES + 1;
+        ck_assert(!is_taken(&b, whole, has_checksum));
+        b = hashed;
+        b.h.dtype = DTYPE_INT64;
+        ck_assert(!is_taken(&b, whole, has_checksum));
+        b = left_out;
+        b.h.bytes = 8; // is there after all
+        ck_assert(!is_taken(&b, whole, has_checksum));
+        b = left_out;
+        b.h.dtype = DTYPE_NONE;
+        ck_assert(!is_taken(&b, head_bytes, has_checksum));
+        b.h.dtype = DTYPE_BYTES + 1;
+        ck_assert(!is_taken(&b, head_bytes, has_checksum));
+        b = left_out;
+        b.shape[0] = UINT64_MAX;
+        ck_assert(!is_taken(&b, head_bytes, has_checksum));
+    }
+}
+END_TEST
+
 START_TEST(failures_gaps_and_schemas)
 {
     struct record_head h = head(4);
@@ -389,6 +484,6 @@ END_TEST
 UNIT_MAIN("predlog/record", a_table_comes_back_as_it_was, what_may_not_be_kept_is_not_in_the_bytes,
           a_batch_is_cut_to_the_room_there_is, tensors_that_do_not_fit_leave_their_shape,
           what_is_kept_whole_is_written_alike_in_one_step,
-          tensors_that_are_absent_have_no_block_whatever_their_rule_is, failures_gaps_and_schemas,
-          no_changed_byte_goes_unseen, a_block_whose_size_and_shape_differ_is_refused,
-          ids_are_read_and_written)
+          tensors_that_are_absent_have_no_block_whatever_their_rule_is, a_block_that_is_not_sound_is_refused,
+          failures_gaps_and_schemas, no_changed_byte_goes_unseen,
+          a_block_whose_size_and_shape_differ_is_refused, ids_are_read_and_written)

@@ -148,6 +148,11 @@ START_TEST(the_batch_has_a_bound)
     logbook_commit(&l);
     ck_assert_int_eq(wal_room(l.wal, n, &to, &e), 0);
     ck_assert_int_eq(wal_append(l.wal, (struct str){record, n}, 0, &seq, &e), 0);
+    logbook_commit(&l);
+    // What never fits is refused, and what comes after it is not.
+    ck_assert_int_eq(wal_room(l.wal, 2 * WAL_PENDING_BYTES + RECORD_BYTES_MAX, &to, &e), ERR_NOMEM);
+    ck_assert_int_eq(wal_append(l.wal, (struct str){record, n}, 0, &seq, &e), 0);
+    logbook_commit(&l);
     logbook_done(&l);
 }
 END_TEST

@@ -289,6 +289,67 @@ START_TEST(what_is_in_a_rollout_says_so_and_all_of_an_arm_is_kept)
 }
 END_TEST
 
-UNIT_MAIN("role/gateway/journal", checksums_are_made_for_a_monitor_that_does_not_say_that_it_makes_them,
+static uint64_t n_dropped(enum log_reason reason)
+{
+    return g.journal->spool.now.dropped[reason];
+}
+
+// What never fits is told apart from what does not fit now.
+START_TEST(a_record_that_is_larger_than_half_the_ring_is_too_large)
+{
+    enum { ROWS_MAX = RING_BYTES / (FEATURES * sizeof(float)) };
+    static float in[ROWS_MAX][FEATURES];
+    static double out[ROWS_MAX];
+    struct pending p = {.deployment = &d, .id = "42", .request = {.n_rows = ROWS_MAX}};
+    start();
+    settings.log_record_bytes = RING_BYTES;
+    d.outputs = (char *)out;
+    for (int k = 0; k < 2; k++) {
+        plan_init(k ? "bucket:10" : "keep");
+        journal_prediction(&g, &p, in, 0, 1);
+        ck_assert(n_dropped(LOG_REASON_TOO_LARGE) == (uint64_t)k + 1 && n_dropped(LOG_REASON_OVERFLOW) == 0);
+        predlog_plan_done(&d.log.record);
+    }
+    plan_init("keep");
+    p.request.n_rows = 1;
+    while (n_dropped(LOG_REASON_OVERFLOW) == 0)
+        journal_prediction(&g, &p, in, 0, 1);
+    ck_assert_uint_eq(n_dropped(LOG_REASON_TOO_LARGE), 2);
+    predlog_plan_done(&d.log.record);
+    end();
+}
+END_TEST
+
+// Under pressure one in so many stands for the others.
+START_TEST(what_is_kept_of_a_ring_that_is_half_full_weighs_more)
+{
+    float in[1][FEATURES] = {{1, 31, 3}};
+    double out = 0.5;
+    struct pending p = {.deployment = &d, .id = "42", .request = {.n_rows = 1}};
+    struct record r;
+    double weight = 0;
+    uint64_t n = 0;
+    start();
+    plan_init("keep");
+    d.outputs = (char *)&out;
+    d.log.overflow = SETTINGS_LOG_OVERFLOW_SAMPLE;
+    for (; n_dropped(LOG_REASON_SAMPLED) < 100; n++)
+        journal_prediction(&g, &p, in, 0, 1);
+    uint64_t n_left = n - n_dropped(LOG_REASON_SAMPLED);
+    for (uint64_t i = 0; i < n_left; i++) {
+        (void)take(&r);
+        ck_assert((r.head.sample_weight > 1) == (r.head.flags == RECORD_SAMPLED));
+        weight += (double)r.head.sample_weight;
+    }
+    ck_assert_double_ge(weight, (double)n); // the last one stands for those to come, too
+    ck_assert_double_lt(weight, (double)n + 20);
+    predlog_plan_done(&d.log.record);
+    end();
+}
+END_TEST
+
+UNIT_MAIN("role/gateway/journal", a_record_that_is_larger_than_half_the_ring_is_too_large,
+          what_is_kept_of_a_ring_that_is_half_full_weighs_more,
+          checksums_are_made_for_a_monitor_that_does_not_say_that_it_makes_them,
           rows_of_a_batch_are_written_as_they_lie_in_it_or_as_their_rules_say,
           what_is_drawn_stands_for_the_others, what_is_in_a_rollout_says_so_and_all_of_an_arm_is_kept)

@@ -97,7 +97,7 @@ static void records_are_dropped(unsigned n)
 }
 
 struct found {
-    uint64_t records, disk, overflow;
+    uint64_t records, disk, overflow, hostile;
     uint64_t named; // of the records, those whose model is known
 };
 
@@ -111,6 +111,7 @@ static int add_up(void *ctx, struct str line, yyjson_val *root, struct err *e)
     f->named += yyjson_equals_str(yyjson_obj_get(root, "model"), "m");
     f->disk += yyjson_equals_str(reason, "disk") ? n : 0;
     f->overflow += yyjson_equals_str(reason, "overflow") ? n : 0;
+    f->hostile += yyjson_equals_str(reason, "hostile") ? n : 0;
     return 0;
 }
 
@@ -194,5 +195,85 @@ START_TEST(schemas_of_versions_that_are_gone_are_forgotten_once_their_records_ar
 }
 END_TEST
 
-UNIT_MAIN("role/monitor/log", what_was_given_up_is_told_however_often_the_disk_fails,
+// What a gateway that is not what it should be puts into its ring; a length that is not the record's own.
+static void hostile_comes(const void *p, size_t n)
+{
+    char *to = spool_reserve(&ring, n);
+    ck_assert_ptr_nonnull(to);
+    memcpy(to, p, n);
+    spool_put(&ring, n);
+    records_come(1, 0); // a good one behind it
+}
+
+START_TEST(what_is_no_record_is_told_and_counted_and_those_behind_it_are_kept)
+{
+    static _Alignas(8) char bytes[1024], more[1024];
+    const struct record_plan none = {0};
+    struct record_head h = {.kind = RECORD_FAILURE, .status = 503, .sample_weight = 1};
+    const struct record_gap gap = {.reason = RECORD_GAP_DISK, .n_records = 1000000};
+    set_up();
+    size_t n = record_write(&h, &none, NULL, 0, NULL, 0, bytes, sizeof bytes);
+    memcpy(more, bytes, n);
+    hostile_comes(more, n + 8); // something follows it
+    hostile_comes(bytes, n - 8);
+    n = record_write_gap(&h, &gap, bytes, sizeof bytes); // only the monitor may tell of gaps
+    hostile_comes(bytes, n);
+    n = record_write_schema(&h, STR("{}"), bytes, sizeof bytes); // and of versions
+    hostile_comes(bytes, n);
+    memset(bytes, 0xee, sizeof bytes);
+    hostile_comes(bytes, 500);
+    // Inputs that are no blocks, which those who look at a record would follow.
+    h = (struct record_head){.kind = RECORD_PREDICTION,
+                             .sample_weight = 1,
+                             .bytes = RECORD_HEAD_BYTES + 64,
+                             .input_bytes = 64,
+                             .rows = 1};
+    memcpy(bytes, &h, sizeof h);
+    hostile_comes(bytes, h.bytes);
+    struct spool_settled s = spool_told(&ring);
+    ck_assert(s.committed == 6 && s.dropped == 6);
+    struct found f = found_at_the_end();
+    ck_assert(f.records == 6 && f.hostile == 6 && f.disk == 0);
+    tear_down();
+}
+END_TEST
+
+static bool comes_late; // a record, between the last look and the sleep
+
+bool __real_spool_sleep(struct spool_reader *r);
+bool __wrap_spool_sleep(struct spool_reader *r);
+bool __wrap_spool_sleep(struct spool_reader *r)
+{
+    if (comes_late) {
+        comes_late = false;
+        const struct record_plan none = {0};
+        struct record_head h = {.kind = RECORD_FAILURE, .status = 503, .sample_weight = 1};
+        void *to = spool_reserve(&ring, 1024);
+        spool_put(&ring, record_write(&h, &none, NULL, 0, NULL, 0, to, 1024));
+        ck_assert(!spool_publish(&ring)); // it does not sleep yet
+    }
+    return __real_spool_sleep(r);
+}
+
+// It would lie there until the next one comes.
+START_TEST(who_goes_to_sleep_sees_what_has_just_come)
+{
+    set_up();
+    struct log_state *l = m.prediction_log;
+    ck_assert(!l->is_looking); // nothing was there
+    comes_late = true;
+    spool_wake(&l->rings[0].spool);
+    l->look.on_due(&l->look);
+    ck_assert(!comes_late && l->is_looking);
+    ck_assert(!spool_publish(&ring)); // awake: nobody has to wake it
+    l->look.on_due(&l->look);
+    l->look.on_due(&l->look);
+    struct found f = found_at_the_end();
+    ck_assert_uint_eq(f.records, 1);
+    tear_down();
+}
+END_TEST
+
+UNIT_MAIN("role/monitor/log", what_is_no_record_is_told_and_counted_and_those_behind_it_are_kept,
+          who_goes_to_sleep_sees_what_has_just_come, what_was_given_up_is_told_however_often_the_disk_fails,
           schemas_of_versions_that_are_gone_are_forgotten_once_their_records_are_kept)
