@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "os/file.h"
 #include "os/shm.h"
+#include "role/metrics.h"
 
 #include <errno.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 enum { PAGE = 4096 };
+_Static_assert(sizeof(struct log_stats) <= 3 * PAGE, "builds that are upgraded have three pages");
 
 static uint64_t stats_bytes(void)
 {
@@ -84,6 +86,16 @@ int log_memory_map_stats(int fd, unsigned n_gateways, struct log_stats **ret, st
     return rc;
 }
 
+int log_memory_own_stats(int fd, unsigned n_gateways, struct log_stats **ret, struct err *e)
+{
+    int rc = log_memory_map_stats(fd, n_gateways, ret, e);
+    if (rc == 0 && (*ret)->layout != HIST_LAYOUT) {
+        memset(&(*ret)->commit, 0, sizeof(*ret)->commit);
+        (*ret)->layout = HIST_LAYOUT;
+    }
+    return rc;
+}
+
 void log_memory_unmap_ring(void *ring, size_t size)
 {
     shm_unmap(ring, spool_memory_bytes(size));
@@ -133,6 +145,7 @@ static void put_commits(const struct hist *h, struct buf *out)
 {
     buf_puts(out, "# HELP slipway_log_commit_seconds From the oldest record of a commit to its end.\n"
                   "# TYPE slipway_log_commit_seconds histogram\n");
+    metrics_native_put(h, out);
     for (unsigned i = 0; i < HIST_EDGES; i++)
         buf_printf(out, "slipway_log_commit_seconds_bucket{le=\"%.9g\"} %llu\n", (double)hist_edge(i) / 1e9,
                    (unsigned long long)hist_count_at_edge(h, i));

@@ -28,6 +28,7 @@ const char *log_reason_name(enum log_reason r); // "overflow"
 struct log_stats {
     uint64_t stream;    // of all rings; from the supervisor
     struct hist commit; // from the oldest record of a commit to its end
+    uint64_t layout;    // HIST_LAYOUT; of another one, or 0, commit begins at zero
 };
 
 // One ring's numbers, or those of several added up.
@@ -46,6 +47,8 @@ int log_memory_ring_size(int fd, unsigned n_gateways, size_t *ret, struct err *e
 // Maps ring i for writing; unmap with shm_unmap and *ret_bytes.
 int log_memory_map_ring(int fd, unsigned n_gateways, unsigned i, void **ret, size_t *ret_size,
                         struct err *e) ERR_CHECKED;
+// Also takes care that commit is a histogram of this program: only by the monitor.
+int log_memory_own_stats(int fd, unsigned n_gateways, struct log_stats **ret, struct err *e) ERR_CHECKED;
 int log_memory_map_stats(int fd, unsigned n_gateways, struct log_stats **ret, struct err *e) ERR_CHECKED;
 void log_memory_unmap_ring(void *ring, size_t size); // NULL is fine
 void log_memory_unmap_stats(struct log_stats *s);    // NULL is fine

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Slots of a shard: whose they are.
+// Slots of a shard: whose they are, and numbers in them.
 #include "role/metrics.h"
 
 #include "base/assert.h"
+#include "wire/exposition.h"
 
 #include <string.h>
 
@@ -33,6 +34,17 @@ void metrics_series_claim(struct metrics_series *s, struct str model, uint32_t v
     memcpy(s->model, model.p, model.n);
     s->version = version;
     __atomic_store_n(&s->deployment, key, __ATOMIC_SEQ_CST);
+}
+
+void metrics_native_put(const struct hist *h, struct buf *out)
+{
+    struct hist_native native;
+    hist_native(h, &native);
+    exposition_native(out, &(struct exposition_native){.schema = HIST_NATIVE_SCHEMA,
+                                                       .zero = native.zero,
+                                                       .first = HIST_NATIVE_FIRST,
+                                                       .n = native.n,
+                                                       .n_buckets = HIST_NATIVE_BUCKETS});
 }
 
 void metrics_sizes_add(struct metrics_sizes *s, uint64_t rows, uint64_t n_requests)

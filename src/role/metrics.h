@@ -17,10 +17,10 @@ enum {
     METRICS_RULE_KINDS = 4,
     METRICS_RULE_ACTIONS = 3,
     METRICS_CODE_CLASSES = 6, // index = status / 100; 0 for a connection that went away before its answer
-    METRICS_SIZES = 15,       // of batches: 1, 2, 4 … 8192 rows, and more
+    METRICS_SIZES = 33,       // of batches: 1, 2, 4 … 2^32 rows
     METRICS_BATCH_WHOLE = 1 << 20,
     // Raised with each change of what follows: a program never reads counters that another one laid out.
-    METRICS_LAYOUT = 4,
+    METRICS_LAYOUT = 5,
 };
 
 // How many rows were computed together, counted once for each request.
@@ -91,6 +91,10 @@ struct metrics_series *metrics_slot(struct metrics_shard *shard, unsigned slot);
 // Makes a slot of one's own shard count for a version: from zero, unless it did already.
 void metrics_series_claim(struct metrics_series *s, struct str model, uint32_t version);
 
+// Appends the line of a native histogram (wire/exposition.h).
+struct buf;
+void metrics_native_put(const struct hist *h, struct buf *out);
+
 void metrics_sizes_add(struct metrics_sizes *s, uint64_t rows, uint64_t n_requests);
 
 // What the monitor adds to the page: whole families, as text. Behind the shards; written by the monitor
@@ -115,5 +119,4 @@ static inline struct metrics_text *metrics_text_of(void *segment, unsigned n_gat
 bool metrics_text_write(struct metrics_text *t, struct str text);
 // Appends the text as it was at one time. One that is being written all the while (its writer may have died)
 // is left out: false.
-struct buf;
 bool metrics_text_read(const struct metrics_text *t, struct buf *out);

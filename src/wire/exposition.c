@@ -6,6 +6,7 @@
 #include "base/num.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { NS_PER_S = 1000000000 };
 
@@ -80,6 +81,31 @@ void exposition_end_ns(struct exposition *x, uint64_t dur_ns)
     end_labels(x);
     buf_printf(x->out, "%llu.%09llu\n", (unsigned long long)(dur_ns / NS_PER_S),
                (unsigned long long)(dur_ns % NS_PER_S));
+}
+
+void exposition_native(struct buf *out, const struct exposition_native *h)
+{
+    buf_printf(out, "%s%d %llu", EXPOSITION_NATIVE, h->schema, (unsigned long long)h->zero);
+    for (size_t i = 0; i < h->n_buckets; i++)
+        if (h->n[i])
+            buf_printf(out, " %d:%llu", h->first + (int)i, (unsigned long long)h->n[i]);
+    buf_putc(out, '\n');
+}
+
+void exposition_without_native(struct buf *page, size_t from)
+{
+    struct str rest = {page->p + from, page->n - from};
+    size_t to = from;
+    while (rest.n) {
+        const char *end = memchr(rest.p, '\n', rest.n);
+        size_t n = end ? (size_t)(end + 1 - rest.p) : rest.n;
+        if (!str_starts(rest, STR(EXPOSITION_NATIVE))) {
+            memmove(page->p + to, rest.p, n);
+            to += n;
+        }
+        rest = (struct str){rest.p + n, rest.n - n};
+    }
+    page->n = to;
 }
 
 bool exposition_cap_take(struct exposition_cap *c)

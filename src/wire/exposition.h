@@ -27,6 +27,20 @@ void exposition_end_u64(struct exposition *x, uint64_t value);
 void exposition_end_double(struct exposition *x, double value); // NaN and infinities too
 void exposition_end_ns(struct exposition *x, uint64_t dur_ns);  // written as seconds, every digit
 
+// The buckets of a native histogram, for wire/exposition_proto.h: a line that is a comment in the text
+// format. It comes before the lines of the histogram with the same labels.
+struct exposition_native {
+    int schema;        // bucket i holds what is above 2^((i - 1) / 2^schema) and at most 2^(i / 2^schema)
+    uint64_t zero;     // values of 0
+    int first;         // n[0] is of this bucket
+    const uint64_t *n; // (n_buckets)
+    size_t n_buckets;
+};
+#define EXPOSITION_NATIVE "# NATIVE " // SCHEMA ZERO BUCKET:COUNT …
+void exposition_native(struct buf *out, const struct exposition_native *h);
+// Removes such lines from the byte at `from` on.
+void exposition_without_native(struct buf *page, size_t from);
+
 // Series that depend on what users name, such as one gauge for each feature, are capped: the first
 // LIMIT_METRICS_FEATURES of a model's version, in the order of its columns, so that the same ones stay. What
 // is left out is counted, for a gauge that says so; all of them are in the API.

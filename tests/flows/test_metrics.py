@@ -15,7 +15,8 @@ import pytest
 import requests
 
 from conftest import BINARY, ROOT, until
-from prometheus import page, prometheus, promtool, samples, value  # noqa: F401 (fixture)
+from prometheus import (ACCEPT_PROTO, KINDS, native_buckets, page, prometheus, promtool, proto_families,  # noqa: F401 (fixture)
+                        proto_samples, samples, value)
 from test_replicas import model, row  # noqa: F401 (fixture)
 
 NAME = re.compile(r"\b(?:slipway_[a-z_]+|up)\b")
@@ -124,6 +125,84 @@ def test_prometheus_has_what_the_page_has(server, churn, prometheus):  # noqa: F
                      if n == "slipway_request_duration_seconds_bucket" and dict(l)["version"] == "2")
     upper = next(i for i, (_, v) in enumerate(buckets) if v >= 2.5)
     assert (buckets[upper - 1][0] if upper else 0) <= p50 <= buckets[upper][0]
+
+
+def as_numbers(found):
+    """samples(), with limits of buckets as numbers."""
+    return {(name, tuple((k, float(v) if k == "le" else v) for k, v in labels)): v for (name, labels), v in found.items()}
+
+
+def both_forms(server):
+    """What the two forms of the page say, but for what the scrape itself moves."""
+    text = requests.get(f"{server.url}/metrics", timeout=60)
+    assert text.headers["content-type"].startswith("text/plain; version=0.0.4") and "NATIVE" not in text.text
+    proto = requests.get(f"{server.url}/metrics", headers={"Accept": ACCEPT_PROTO + ";q=0.6,text/plain;q=0.5"}, timeout=60)
+    assert proto.headers["content-type"] == ACCEPT_PROTO.replace(";", "; ")
+    found = proto_families(proto.content)
+    return text.text, found, *({k: v for k, v in one.items() if not k[0].startswith(MOVES)}
+                               for one in (as_numbers(samples(text.text)), proto_samples(found)))
+
+
+def test_both_forms_of_the_page_say_the_same(start_server, churn):
+    server = start_server("--gateways", 2, "--metrics-aliases", "all")
+    asked(server, churn)
+    page(server)
+    text, found, ours, theirs = until(lambda: both_forms(server), lambda got: got[2] == got[3])  # the monitor looks once a second
+    kinds = families(text)
+    assert {f.name: (KINDS[f.type], f.help) for f in found} == \
+        {n: (kinds[n], re.search(f"# HELP {n} (.*)", text).group(1)) for n in kinds if any(series_of(m, kinds) == n for m, _ in samples(text))}
+    histograms = {(f.name, dict((l.name, l.value) for l in m.label).get("version")): m.histogram
+                  for f in found if KINDS[f.type] == "histogram" for m in f.metric}
+    assert {n for n, _ in histograms} == {n for n, kind in kinds.items() if kind == "histogram"}
+    for (name, _), h in histograms.items():
+        buckets = native_buckets(h)
+        assert h.zero_threshold == 2.0**-128 and h.schema == (0 if name == "slipway_batch_size" else 3)
+        assert h.zero_count + sum(buckets.values()) == h.sample_count
+        # Each limit is where it was: what is below it, of what cannot lie above it.
+        for b in h.bucket:
+            least = h.zero_count + sum(n for i, n in buckets.items() if 2 ** (i / 2**h.schema) <= b.upper_bound)
+            most = h.zero_count + sum(n for i, n in buckets.items() if 2 ** ((i - 1) / 2**h.schema) < b.upper_bound)
+            assert least <= b.cumulative_count <= most
+        assert h.sample_sum <= sum(n * 2 ** (i / 2**h.schema) for i, n in buckets.items())
+        assert h.sample_sum >= sum(n * 2 ** ((i - 1) / 2**h.schema) for i, n in buckets.items())
+    assert native_buckets(histograms["slipway_batch_size", "2"]) == {0: 3, 2: 1, 6: 1}
+    assert histograms["slipway_log_commit_seconds", None].sample_count > 0
+
+
+def test_prometheus_reads_native_histograms(server, churn, prometheus):  # noqa: F811
+    """Its buckets are those that we meant, and its quantiles those of our counts."""
+    asked(server, churn)
+    one = prometheus(server, native=True)
+    labels = 'model="churn",version="2"'
+    one.wait(f"histogram_count(slipway_request_duration_seconds{{{labels}}})", lambda found: found and found[0][1] == 5)
+    got = requests.get(f"{server.url}/metrics", headers={"Accept": ACCEPT_PROTO}, timeout=60)
+    for family in proto_families(got.content):
+        if family.name not in ("slipway_request_duration_seconds", "slipway_compute_duration_seconds", "slipway_batch_size"):
+            continue
+        metric, = (m for m in family.metric if ("version", "2") in [(l.name, l.value) for l in m.label])
+        h, buckets = metric.histogram, native_buckets(metric.histogram)
+        row, = one.get("query", query=f"{family.name}{{{labels}}}")["result"]
+        theirs = row["histogram"][1]
+        assert (float(theirs["count"]), float(theirs["sum"])) == (h.sample_count, h.sample_sum) and h.sample_count == 5
+        base = 2 ** -h.schema
+        assert [(int(open_at), float(n)) for open_at, _, _, n in theirs["buckets"]] == [(0, n) for _, n in sorted(buckets.items())]
+        for (_, low, high, _), i in zip(theirs["buckets"], sorted(buckets)):  # 0: open on the left, closed on the right
+            assert float(low) == pytest.approx(2 ** ((i - 1) * base), rel=1e-12) and float(high) == pytest.approx(2 ** (i * base), rel=1e-12)
+        last = max(buckets)
+        (_, p99), = one.query(f"histogram_quantile(0.99, {family.name}{{{labels}}})")
+        assert 2 ** ((last - 1) * base) < p99 <= 2 ** (last * base)
+    # Over time, as dashboards ask.
+    before = time.monotonic()
+    while time.monotonic() < before + 60:
+        assert server.predict("churn", {"instances": churn.instances(1)}).status_code == 200
+        found = one.query(f"histogram_count(rate(slipway_request_duration_seconds{{{labels}}}[1m]))")
+        if found and found[0][1] > 0:
+            break
+    (_, p99), = one.query(f"histogram_quantile(0.99, rate(slipway_request_duration_seconds{{{labels}}}[1m]))")
+    text = page(server)
+    edges = sorted((float(dict(l)["le"]), v) for (n, l), v in samples(text, "slipway_request_duration_seconds_bucket").items()
+                   if ("version", "2") in l)
+    assert found[0][1] > 0 and 0 < p99 <= 2 ** 0.125 * next(le for le, n in edges if n == edges[-1][1])
 
 
 def queries(folder):

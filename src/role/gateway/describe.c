@@ -134,9 +134,6 @@ static int put_page(struct gateway *g, const struct route_match *m, struct buf *
         return 0;
     case ROUTE_READY:
         return put_ready(g, out, e);
-    case ROUTE_METRICS:
-        metrics_page_put(g, out);
-        return 0;
     case ROUTE_V2_SERVER:
         kserve_v2_server_encode(STR(SLIPWAY_VERSION), out);
         return 0;
@@ -158,13 +155,13 @@ int describe_answer(struct conn *c, const struct http1_request *req, const struc
 {
     struct buf page;
     buf_init(&page, PAGE_MAX);
-    int rc = put_page(c->g, m, &page, e);
+    struct str type = STR("application/json");
+    bool is_metrics = m->route->handler == ROUTE_METRICS;
+    int rc = is_metrics ? metrics_page_put(c->g, req->accept, &page, &type, e) : put_page(c->g, m, &page, e);
     if (rc == 0 && page.failed)
         rc = err_set(e, ERR_NOMEM, "the answer does not fit memory");
-    bool text = m->route->handler == ROUTE_METRICS;
     if (rc == 0)
-        reply(c, req, 200, text ? STR("text/plain; version=0.0.4; charset=utf-8") : STR("application/json"),
-              buf_str(&page));
+        reply(c, req, 200, type, buf_str(&page));
     buf_done(&page);
     return rc;
 }

@@ -9,6 +9,7 @@
 #include "role/gateway/table.h"
 #include "settings/settings.h"
 #include "tensor/rule.h"
+#include "wire/exposition_proto.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,8 @@ static const char *const EDGES[HIST_EDGES + 1] = {"1e-05", "2.5e-05", "5e-05", "
                                                   "0.001", "0.0025",  "0.005", "0.01",   "0.025",   "0.05",
                                                   "0.075", "0.1",     "0.25",  "0.5",    "0.75",    "1",
                                                   "2.5",   "5",       "7.5",   "10",     "+Inf"};
+
+enum { SIZES_SHOWN = 14 }; // of batches, as text: 1, 2, 4 … 8192 rows
 
 // ---- which versions ----
 
@@ -150,6 +153,8 @@ void metrics_hist_put(struct metrics_page *p, const char *name,
                       const struct metrics_entry *entry)
 {
     struct exposition x;
+    if (p->has_native)
+        metrics_native_put(&p->sum, p->out);
     for (unsigned e = 0; e <= HIST_EDGES; e++) {
         x = exposition_begin(p->out, name, "_bucket");
         put_labels(&x, entry);
@@ -227,21 +232,27 @@ static void put_batches(struct metrics_page *p)
     for (size_t i = 0; i < p->n; i++) {
         const struct metrics_entry *entry = &p->entries[i];
         size_t at = offsetof(struct metrics_series, batch);
-        uint64_t n = 0;
+        uint64_t n = 0, sizes[METRICS_SIZES], all = 0;
         struct exposition x;
         for (size_t k = 0; k < METRICS_SIZES; k++) {
-            n += metrics_sum(p, entry, at + offsetof(struct metrics_sizes, n) + k * sizeof(uint64_t));
+            sizes[k] = metrics_sum(p, entry, at + offsetof(struct metrics_sizes, n) + k * sizeof(uint64_t));
+            all += sizes[k];
+        }
+        if (p->has_native) // bucket k of schema 0 is what is above 2^(k - 1) and at most 2^k
+            exposition_native(p->out, &(struct exposition_native){.n = sizes, .n_buckets = METRICS_SIZES});
+        for (size_t k = 0; k < SIZES_SHOWN; k++) {
+            n += sizes[k];
             x = begin(p, entry, NAME, "_bucket");
-            if (k + 1 < METRICS_SIZES)
-                exposition_label_u64(&x, "le", UINT64_C(1) << k);
-            else
-                exposition_label(&x, "le", STR("+Inf"));
+            exposition_label_u64(&x, "le", UINT64_C(1) << k);
             exposition_end_u64(&x, n);
         }
+        x = begin(p, entry, NAME, "_bucket");
+        exposition_label(&x, "le", STR("+Inf"));
+        exposition_end_u64(&x, all);
         x = begin(p, entry, NAME, "_sum");
         exposition_end_u64(&x, metrics_sum(p, entry, at + offsetof(struct metrics_sizes, sum)));
         x = begin(p, entry, NAME, "_count");
-        exposition_end_u64(&x, n);
+        exposition_end_u64(&x, all);
     }
 }
 
@@ -265,20 +276,40 @@ static void put_all(struct metrics_page *p)
     metrics_replicas_put(p);
     metrics_server_put(p);
     metrics_aliases_put(p);
+    size_t from = p->out->n;
     (void)metrics_text_read(metrics_text_of(p->g->shards, p->g->n_gateways), p->out);
+    if (!p->has_native)
+        exposition_without_native(p->out, from);
     buf_put_str(p->out, control_metrics(p->g->control));
 }
 
-void metrics_page_put(struct gateway *g, struct buf *out)
+static int put_page(struct gateway *g, bool has_native, struct buf *out, struct err *e)
 {
     struct metrics_page *p = calloc(1, sizeof *p);
-    if (!p) {
-        out->failed = true;
-        return;
-    }
+    if (!p)
+        return err_set(e, ERR_NOMEM, "no memory for the metrics");
     p->g = g;
     p->out = out;
+    p->has_native = has_native;
     collect(p);
     put_all(p);
     free(p);
+    return 0;
+}
+
+int metrics_page_put(struct gateway *g, struct str accept, struct buf *out, struct str *ret_type,
+                     struct err *e)
+{
+    struct buf text;
+    *ret_type = STR("text/plain; version=0.0.4; charset=utf-8");
+    if (!exposition_proto_is_asked(accept))
+        return put_page(g, false, out, e);
+    *ret_type = STR(EXPOSITION_PROTO_TYPE);
+    buf_init(&text, out->max);
+    int rc = put_page(g, true, &text, e);
+    out->failed |= text.failed;
+    if (rc == 0 && !out->failed && exposition_proto(buf_str(&text), out, e))
+        rc = e->code = ERR_INTERNAL; // a mistake of ours, not of the request
+    buf_done(&text);
+    return rc;
 }

@@ -22,7 +22,8 @@ struct metrics_entry {
 struct metrics_page {
     struct gateway *g;
     struct buf *out;
-    size_t n;                                     // ordered by model, then version
+    bool has_native; // native histograms beside the classic ones, for the protobuf format
+    size_t n;        // ordered by model, then version
     struct metrics_entry entries[METRICS_SERIES]; //
     struct hist sum;                              // of the gateways; scratch
 };

@@ -462,7 +462,7 @@ static int map_rings(struct log_state *l, int fd, struct err *e)
     l->rings = calloc(l->n, sizeof *l->rings);
     if (!l->rings)
         return err_set(e, ERR_NOMEM, "the prediction log");
-    int rc = log_memory_map_stats(fd, l->n, &l->stats, e);
+    int rc = log_memory_own_stats(fd, l->n, &l->stats, e);
     for (unsigned i = 0; !rc && i < l->n; i++) {
         struct log_ring *r = &l->rings[i];
         struct err why;

@@ -95,15 +95,11 @@ static int open_listeners(struct supervisor *s, struct err *e)
 static int open_metrics(struct supervisor *s, struct err *e)
 {
     int code = shm_new("slipway-metrics", metrics_segment_bytes(supervisor_n_shards(s)), &s->metrics_fd, e);
-    if (code == 0)
-        code = shm_seal(s->metrics_fd, SHM_SEAL_SIZE, e);
-    if (code == 0)
-        code = log_memory_new(supervisor_n_shards(s), s->settings->log_ring_bytes, &s->log_fd, e);
-    return code;
+    return code ? code : shm_seal(s->metrics_fd, SHM_SEAL_SIZE, e);
 }
 
 // An upgrade to a program that counts otherwise: its counters start at zero, as monitoring expects of a
-// restart.
+// restart. The log's memory stays, for there may be records in it.
 static int renew_metrics(struct supervisor *s, struct err *e)
 {
     struct stat st;
@@ -208,6 +204,8 @@ int supervisor_open(struct supervisor *s, struct err *e)
         code = open_control(s, e);
     if (code == 0)
         code = open_metrics(s, e);
+    if (code == 0)
+        code = log_memory_new(supervisor_n_shards(s), s->settings->log_ring_bytes, &s->log_fd, e);
     return code ? code : open_own(s, e);
 }
 

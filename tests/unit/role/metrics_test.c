@@ -40,15 +40,18 @@ END_TEST
 
 START_TEST(sizes_are_counted_exactly_at_powers_of_two)
 {
-    static struct metrics_sizes s;
+    static struct metrics_sizes s, large;
     uint64_t sum = 0;
+    metrics_sizes_add(&large, UINT32_MAX, 1);
+    metrics_sizes_add(&large, UINT64_C(1) << 31, 1);
+    ck_assert(large.n[32] == 1 && large.n[31] == 1);
     for (uint64_t rows = 1; rows <= 20000; rows++, sum += rows - 1)
         metrics_sizes_add(&s, rows, 2);
     ck_assert_uint_eq(s.count, 40000);
     ck_assert_uint_eq(s.sum, 2 * sum);
     for (uint64_t i = 0, n = 0; i < METRICS_SIZES; i++) {
         n += s.n[i];
-        ck_assert_uint_eq(n, i + 1 < METRICS_SIZES ? UINT64_C(2) << i : 40000);
+        ck_assert_uint_eq(n, i < 15 ? UINT64_C(2) << i : 40000);
     }
 }
 END_TEST
