@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The argument list of a child, both ways.
+// The argument list of a child and its secrets, both ways. Older programs gave secrets as flags: read, too.
 #include "role/entry.h"
 
 #include "base/buf.h"
@@ -49,20 +49,84 @@ static char *flag_dup(const struct settings *s, size_t i)
     return z;
 }
 
-// The words, then every setting.
+// The words, then every setting that everybody may see.
 static char **argv_new(const char *const *words, size_t n_words, const struct settings *s)
 {
-    size_t n = n_words + settings_count();
-    char **argv = calloc(n + 1, sizeof *argv);
+    size_t n = 0;
+    char **argv = calloc(n_words + settings_count() + 1, sizeof *argv);
     bool whole = argv != NULL;
-    for (size_t i = 0; whole && i < n; i++) {
-        argv[i] = i < n_words ? strdup(words[i]) : flag_dup(s, i - n_words);
-        whole = argv[i] != NULL;
-    }
+    for (size_t i = 0; whole && i < n_words; i++, n++)
+        whole = (argv[n] = strdup(words[i])) != NULL;
+    for (size_t i = 0; whole && i < settings_count(); i++)
+        if (!settings_is_secret(i))
+            whole = (argv[n++] = flag_dup(s, i)) != NULL;
     if (whole)
         return argv;
     entry_argv_free(argv);
     return NULL;
+}
+
+// ---- secrets
+
+enum { SECRET_NAME_BYTES = 80 };
+
+// "SLIPWAY_CHILD_ROLLOUT_WEBHOOK", which is no name that the user's settings have.
+static void secret_name(size_t i, char ret[SECRET_NAME_BYTES])
+{
+    snprintf(ret, SECRET_NAME_BYTES, "SLIPWAY_CHILD_%s", settings_at(i)->key);
+    for (char *p = ret; *p; p++)
+        if (*p >= 'a' && *p <= 'z')
+            *p = (char)(*p - 'a' + 'A');
+}
+
+static char *secret_dup(const struct settings *s, size_t i)
+{
+    char name[SECRET_NAME_BYTES];
+    struct buf b;
+    secret_name(i, name);
+    buf_init(&b, SECRET_NAME_BYTES + FLAG_MAX);
+    buf_puts(&b, name);
+    buf_putc(&b, '=');
+    settings_put(s, i, &b);
+    char *z = b.failed ? NULL : str_dup(buf_str(&b));
+    buf_done(&b);
+    return z;
+}
+
+char **entry_environ_new(char *const *base, const struct settings *s)
+{
+    size_t n = 0, n_base = 0;
+    while (base[n_base])
+        n_base++;
+    char **list = calloc(n_base + settings_count() + 1, sizeof *list);
+    bool whole = list != NULL;
+    for (size_t i = 0; whole && i < settings_count(); i++)
+        if (settings_is_secret(i))
+            whole = (list[n++] = secret_dup(s, i)) != NULL;
+    for (size_t i = 0; whole && i < n_base; i++)
+        whole = (list[n++] = strdup(base[i])) != NULL;
+    if (whole)
+        return list;
+    entry_argv_free(list);
+    return NULL;
+}
+
+// Out of the environment, and of its memory, which /proc shows.
+static int take_secrets(struct settings *s, struct err *e)
+{
+    int rc = 0;
+    for (size_t i = 0; i < settings_count(); i++) {
+        char name[SECRET_NAME_BYTES];
+        secret_name(i, name);
+        char *value = settings_is_secret(i) ? getenv(name) : NULL;
+        if (!value)
+            continue;
+        if (rc == 0)
+            rc = settings_set(s, str_of(settings_at(i)->key), str_of(value), e);
+        explicit_bzero(value, strlen(value));
+        unsetenv(name);
+    }
+    return rc;
 }
 
 char **entry_argv_new(const char *role, unsigned index, unsigned n_gateways, const char *control_path,
@@ -152,7 +216,7 @@ static int read_flags(struct settings *s, int argc, char *const *argv, int from,
         if (rc)
             return rc;
     }
-    return 0;
+    return take_secrets(s, e);
 }
 
 static bool read_number(const char *word, uint64_t max, uint64_t *ret)

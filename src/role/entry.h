@@ -3,6 +3,8 @@
 // here, so that they cannot disagree.
 //
 //   slipway @gateway INDEX GATEWAYS CONTROL_PATH --data-dir=… --listen=… (every setting as its flag)
+//   SLIPWAY_CHILD_ROLLOUT_WEBHOOK=… (the environment: settings that may be secrets, because every user of the
+//   machine can read arguments; the child takes them out of its environment)
 //   slipway @supervisor … (the same; started by the controller when the supervisor died, descriptor 3 is its
 //   socket) slipway @replica loader|replica … (members of struct replica_args in their order) … --data-dir=…
 //
@@ -57,10 +59,14 @@ char **entry_argv_new(const char *role, unsigned index, unsigned n_gateways, con
 // The same for a loader or replica; descriptors and title of `a` are not looked at.
 char **entry_replica_argv_new(const struct replica_args *a);
 void entry_argv_free(char **argv); // NULL is fine
+// The environment of a child that needs the secrets: those variables, then `base`. Free likewise; NULL
+// without memory.
+char **entry_environ_new(char *const *base, const struct settings *s);
 // The monitor's Unix socket, beside the controller's.
 enum { ENTRY_PATH_BYTES = 1024 + 32 };
 void entry_monitor_path(const struct settings *s, char ret[ENTRY_PATH_BYTES]);
 // Whether argv[1] names a role.
 bool entry_is_role(int argc, char *const *argv);
-// Runs the role that argv[1] names and returns its exit code; 2 when argv is not as entry_argv_new made it.
+// Runs the role that argv[1] names and returns its exit code (takes the secrets out of the environment); 2
+// when argv is not as entry_argv_new made it.
 int entry_main(const struct entry_mains *m, int argc, char *const *argv);

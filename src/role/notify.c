@@ -88,16 +88,22 @@ static int post(const char *url, struct str body, long *ret_status, struct err *
     return 0; // the process is about to end
 }
 
-static int tell(const char *url, long *ret_status, struct err *e)
+static int tell(long *ret_status, struct err *e)
 {
-    char *body = malloc(NOTIFY_BODY_MAX);
+    enum { MOST = NOTIFY_URL_MAX + 1 + NOTIFY_BODY_MAX };
+    char *text = malloc(MOST);
     size_t n = 0;
-    if (!body)
+    if (!text)
         return err_set(e, ERR_NOMEM, "no memory to tell the webhook");
-    int rc = file_read_at(NOTIFY_FD_BODY, body, NOTIFY_BODY_MAX, 0, &n, e);
-    if (!rc)
-        rc = post(url, (struct str){body, n}, ret_status, e);
-    free(body);
+    int rc = file_read_at(NOTIFY_FD_BODY, text, MOST, 0, &n, e);
+    char *end = rc ? NULL : memchr(text, '\n', n);
+    if (!rc && !end)
+        rc = err_set(e, ERR_INVALID, "the notice has no URL");
+    if (!rc) {
+        *end = '\0';
+        rc = post(text, (struct str){end + 1, n - (size_t)(end + 1 - text)}, ret_status, e);
+    }
+    free(text);
     return rc;
 }
 
@@ -106,11 +112,12 @@ int notify_main(int argc, char *const *argv)
     struct err e = {0}, ignored;
     struct buf report;
     long status = 0;
+    (void)argv;
     if (argc != NOTIFY_ARGS)
         return 2;
     proc_give_way();
     buf_init(&report, HELPER_REPORT_MAX);
-    if (tell(argv[NOTIFY_ARG_URL], &status, &e))
+    if (tell(&status, &e))
         helper_report_error(&e, &report);
     else
         buf_printf(&report, "{\"status\":%ld}", status);

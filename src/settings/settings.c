@@ -267,6 +267,16 @@ void settings_put(const struct settings *s, size_t i, struct buf *out)
     }
 }
 
+bool settings_is_secret(size_t i)
+{
+    static const char *const SECRETS[] = {"rollout_webhook", "log_events_url", "otlp_endpoint",
+                                          "alert_webhook"};
+    for (size_t k = 0; k < sizeof SECRETS / sizeof SECRETS[0]; k++)
+        if (strcmp(settings_at(i)->key, SECRETS[k]) == 0)
+            return true;
+    return false;
+}
+
 void settings_put_flag(const struct settings *s, size_t i, struct buf *out)
 {
     buf_puts(out, "--");

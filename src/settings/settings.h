@@ -74,6 +74,8 @@ void settings_init(struct settings *s);
 int settings_set(struct settings *s, struct str key, struct str value, struct err *e) ERR_CHECKED;
 // Appends value i as a user would write it: "75s", "16MiB".
 void settings_put(const struct settings *s, size_t i, struct buf *out);
+// Whether setting i may hold a secret, such as a URL with a token in it: not to be shown to other users.
+bool settings_is_secret(size_t i);
 // Appends "--key=value" of setting i: how the supervisor hands its settings to the processes it starts.
 void settings_put_flag(const struct settings *s, size_t i, struct buf *out);
 

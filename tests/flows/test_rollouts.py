@@ -8,6 +8,9 @@ first value it does what a broken model does."""
 import concurrent.futures
 import contextlib
 import json
+import os
+import pathlib
+import signal
 import subprocess
 import threading
 import time
@@ -17,6 +20,7 @@ import requests
 
 from conftest import BINARY, until
 from test_replicas import ABORT, ERROR, INTERFACE, LOOP, NAN, SLEEP
+from upgrades import upgrade
 
 BAD = 77  # the first value of the rows that a twisted version fails
 STEP = {"min_seconds": 1, "min_requests": 20, "on_undecided": "wait"}
@@ -402,10 +406,20 @@ def test_the_verb_shows_and_moves(rollouts):
 def test_a_webhook_hears_of_every_move(start_fake_server, tmp_path):
     from http.server import BaseHTTPRequestHandler, HTTPServer
 
-    heard, refuse = [], [2]
+    heard, refuse, shown = [], [2], []
+    token = f"s3cret-{os.getpid()}"
+
+    def arguments(pid):
+        try:
+            return (pathlib.Path("/proc") / pid / "cmdline").read_bytes()
+        except OSError:  # it has ended
+            return b""
 
     class Hook(BaseHTTPRequestHandler):
         def do_POST(self):
+            # Who posts this is still there, and all others are.
+            shown.extend(a for pid in os.listdir("/proc") if pid.isdigit() and token.encode() in (a := arguments(pid)))
+            assert self.path == "/hook/" + token
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             refuse[0] -= 1
             if refuse[0] < 0:
@@ -418,16 +432,26 @@ def test_a_webhook_hears_of_every_move(start_fake_server, tmp_path):
 
     hook = HTTPServer(("127.0.0.1", 0), Hook)
     threading.Thread(target=hook.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{hook.server_port}/hook"
-    rollouts = Rollouts(start_fake_server("--gateways", 1, "--rollout-webhook", url), tmp_path)
+    config = tmp_path / "slipway.yaml"
+    config.write_text(f"gateways: 1\nrollout_webhook: http://127.0.0.1:{hook.server_port}/hook/{token}\n")
+    server = start_fake_server("--config", config)
+    rollouts = Rollouts(server, tmp_path)
     rollouts.pair()
     rollouts.start()
     rollouts.wait("running")
+    until(lambda: [h["to"] for h in heard], ["warming", "running"])  # what waits is lost with the controller
+    # The URL is known to the processes of another program, and to those of a supervisor that followed a killed one.
+    done = upgrade(server)
+    assert done.returncode == 0, done.stderr
+    server.wait_child("child_ready", "controller", n=2)
+    os.kill(server.process.pid, signal.SIGKILL)
+    server.wait_event("adopted")
+    server.kill_child("controller")
+    server.wait_child("child_ready", "controller", n=3)
+    rollouts.wait("running")
     rollouts.move("rollback")
     rollouts.wait("rolled_back")
-    end = time.monotonic() + 60
-    while [h["to"] for h in heard] != ["warming", "running", "rolling_back", "rolled_back"]:
-        assert time.monotonic() < end, heard
-        time.sleep(0.05)
+    until(lambda: [h["to"] for h in heard], ["warming", "running", "rolling_back", "rolled_back"])
     assert heard[1]["text"] == "rollout 1 of m: version 2 is running at 20 % (was warming)"
+    assert not shown
     hook.shutdown()

@@ -59,9 +59,11 @@ static int start(struct adoption *a, struct err *e)
     if (rc)
         return rc;
     char **argv = entry_argv_new("@supervisor", 0, c->args->n_gateways, "-", c->args->settings);
-    struct proc_spec spec = {.argv = argv, .envp = environ, .fds = &pair[1], .n_fds = 1, .outlives_us = true};
-    rc = argv ? proc_spawn(&spec, &a->successor, e) : err_set(e, ERR_NOMEM, "out of memory");
+    char **env = entry_environ_new(environ, c->args->settings);
+    struct proc_spec spec = {.argv = argv, .envp = env, .fds = &pair[1], .n_fds = 1, .outlives_us = true};
+    rc = argv && env ? proc_spawn(&spec, &a->successor, e) : err_set(e, ERR_NOMEM, "out of memory");
     entry_argv_free(argv);
+    entry_argv_free(env);
     close(pair[1]);
     if (rc)
         close(pair[0]);

@@ -81,19 +81,31 @@ static void on_end(void *owner, const struct helper_end *end)
     }
 }
 
+static int notice_fd(const struct notices *s, int *ret_fd, struct err *e)
+{
+    struct buf text;
+    buf_init(&text, NOTIFY_URL_MAX + 1 + NOTIFY_BODY_MAX);
+    buf_puts(&text, s->all->c->args->settings->rollout_webhook);
+    buf_putc(&text, '\n');
+    buf_puts(&text, s->queue[s->first]);
+    int rc = text.failed ? err_set(e, ERR_NOMEM, "no memory to tell the webhook")
+                         : image_of_text("slipway-notice", buf_str(&text), ret_fd, e);
+    buf_done(&text);
+    return rc;
+}
+
 static void send_first(struct notices *s)
 {
     struct controller *c = s->all->c;
-    char program[] = "slipway", role[] = NOTIFY_ROLE, url[1024];
-    char *argv[] = {program, role, url, NULL};
+    char program[] = "slipway", role[] = NOTIFY_ROLE;
+    char *argv[] = {program, role, NULL};
     struct err e;
     int fd;
     while (s->n && !c->args->settings->rollout_webhook[0]) // it was taken away meanwhile
         drop_first(s);
     if (s->n == 0 || s->helper)
         return;
-    snprintf(url, sizeof url, "%s", c->args->settings->rollout_webhook);
-    int rc = image_of_text("slipway-notice", str_of(s->queue[s->first]), &fd, &e);
+    int rc = notice_fd(s, &fd, &e);
     if (!rc) {
         const struct helper_spec spec = {.argv = argv,
                                          .fds = &fd,

@@ -286,8 +286,14 @@ static int spawn(struct child *c, int ready_fd, int supervision_fd, struct err *
     child_environ(env);
     char **argv = entry_argv_new(KINDS[c->row.kind].role, child_shard(c), supervisor_n_shards(s),
                                  s->control_path, s->settings);
-    if (!argv)
+    // A gateway talks to the network and to nobody's webhook.
+    bool has_secrets = c->row.kind != BOARD_GATEWAY;
+    char **with_secrets = has_secrets ? entry_environ_new(env, s->settings) : NULL;
+    if (!argv || (has_secrets && !with_secrets)) {
+        entry_argv_free(argv);
+        entry_argv_free(with_secrets);
         return err_set(e, ERR_NOMEM, "out of memory");
+    }
     int fds[] = {
         [ENTRY_FD_BOARD - PROC_FIRST_FD] = s->board_fd,
         [ENTRY_FD_READY - PROC_FIRST_FD] = ready_fd,
@@ -296,10 +302,14 @@ static int spawn(struct child *c, int ready_fd, int supervision_fd, struct err *
         [ENTRY_FD_METRICS - PROC_FIRST_FD] = s->metrics_fd,
         [ENTRY_FD_LOG - PROC_FIRST_FD] = s->log_fd,
     };
-    struct proc_spec spec = {
-        .argv = argv, .envp = env, .fds = fds, .n_fds = sizeof fds / sizeof fds[0], .outlives_us = true};
+    struct proc_spec spec = {.argv = argv,
+                             .envp = has_secrets ? with_secrets : env,
+                             .fds = fds,
+                             .n_fds = sizeof fds / sizeof fds[0],
+                             .outlives_us = true};
     int code = proc_spawn(&spec, &c->proc, e);
     entry_argv_free(argv);
+    entry_argv_free(with_secrets);
     return code;
 }
 

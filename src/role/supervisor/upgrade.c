@@ -243,11 +243,11 @@ static int become(struct upgrade *u, struct err *e)
         handover_free(h);
         return rc;
     }
-    char **argv = argv_for(s, "@upgraded", store_fd);
+    char **argv = argv_for(s, "@upgraded", store_fd), **env = entry_environ_new(environ, s->settings);
     snprintf(path, sizeof path, "/proc/self/fd/%d", u->program_fd);
-    if (argv && child_tell(&s->children[s->n_gateways], SUPERVISION_CHANGING, NULL, NULL, 0)) {
+    if (argv && env && child_tell(&s->children[s->n_gateways], SUPERVISION_CHANGING, NULL, NULL, 0)) {
         handover_keep_open(h, store_fd, true);
-        execve(path, argv, environ);
+        execve(path, argv, env);
         rc = err_errno(e, errno, "run the program");
         handover_keep_open(h, store_fd, false);
         s->unsaved = true; // the STATE that follows says that nothing has changed
@@ -255,6 +255,7 @@ static int become(struct upgrade *u, struct err *e)
         rc = err_set(e, ERR_UNAVAILABLE, "the controller cannot be reached");
     }
     entry_argv_free(argv);
+    entry_argv_free(env);
     handover_free(h);
     close(store_fd);
     return rc;

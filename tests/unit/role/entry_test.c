@@ -5,6 +5,8 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -95,6 +97,49 @@ START_TEST(a_replica_gets_what_the_supervisor_wrote)
 }
 END_TEST
 
+static const struct settings *SAID;
+
+static int check_monitor(const struct monitor_args *a)
+{
+    ck_assert_str_eq(a->settings->alert_webhook, SAID->alert_webhook);
+    ck_assert_str_eq(a->settings->rollout_webhook, SAID->rollout_webhook);
+    ck_assert_str_eq(a->settings->data_dir, SAID->data_dir);
+    return 43;
+}
+
+// What is read in /proc by others is argv; the environment only by this user, and after the start by nobody.
+START_TEST(secrets_are_no_arguments_and_leave_the_environment)
+{
+    static const char SECRET[] = "http://hook/T0KEN=1";
+    static struct settings s;
+    struct entry_mains mains = {.monitor = check_monitor};
+    char home[] = "HOME=/x", *base[] = {home, NULL};
+    unsigned n_shown = 0;
+    settings_init(&s);
+    snprintf(s.alert_webhook, sizeof s.alert_webhook, "%s", SECRET);
+    snprintf(s.data_dir, sizeof s.data_dir, "/data");
+    char **argv = entry_argv_new("@monitor", 0, 1, "/c", &s), **env = entry_environ_new(base, &s);
+    for (char **a = argv; *a; a++)
+        ck_assert_msg(strstr(*a, "T0KEN") == NULL && strstr(*a, "webhook") == NULL, "%s", *a);
+    char **was = environ;
+    environ = env;
+    ck_assert_str_eq(getenv("SLIPWAY_CHILD_ALERT_WEBHOOK"), SECRET);
+    ck_assert_str_eq(getenv("HOME"), "/x");
+    char *memory = getenv("SLIPWAY_CHILD_ALERT_WEBHOOK");
+    SAID = &s;
+    ck_assert_int_eq(entry_main(&mains, count_args(argv), argv), 43);
+    for (char **v = environ; *v; v++)
+        n_shown += strstr(*v, "SLIPWAY_CHILD_") != NULL;
+    ck_assert_uint_eq(n_shown, 0);
+    ck_assert_uint_eq(strlen(memory), 0);
+    // A supervisor of an older program gave them as arguments.
+    argv[count_args(argv) - 1] = strdup("--alert-webhook=http://hook/T0KEN=1");
+    ck_assert_int_eq(entry_main(&mains, count_args(argv), argv), 43);
+    environ = was;
+    entry_argv_free(argv);
+}
+END_TEST
+
 START_TEST(a_title_never_leaves_its_memory)
 {
     char memory[8] = "xxxxxxx";
@@ -105,4 +150,5 @@ START_TEST(a_title_never_leaves_its_memory)
 }
 END_TEST
 
-UNIT_MAIN("role/entry", a_replica_gets_what_the_supervisor_wrote, a_title_never_leaves_its_memory)
+UNIT_MAIN("role/entry", a_replica_gets_what_the_supervisor_wrote,
+          secrets_are_no_arguments_and_leave_the_environment, a_title_never_leaves_its_memory)
