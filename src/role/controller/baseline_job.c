@@ -11,12 +11,21 @@
 #include "settings/settings.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <yyjson.h>
 
-static const char SUFFIX[] = ".profile.json";
+struct str baseline_profile_name(struct str name, char ret[LIMIT_ARTIFACT_NAME_BYTES + 1])
+{
+    static const char SUFFIX[] = ".profile.json";
+    size_t most = LIMIT_ARTIFACT_NAME_BYTES + 1 - sizeof SUFFIX;
+    bool has = str_ends(name, str_of(SUFFIX));
+    int n = snprintf(ret, LIMIT_ARTIFACT_NAME_BYTES + 1, "%.*s%s",
+                     (int)(name.n < most || has ? name.n : most), name.p, has ? "" : SUFFIX);
+    return (struct str){ret, (size_t)n};
+}
 
 static void end(struct baseline_job *j, const struct err *why)
 {
@@ -48,12 +57,7 @@ static void on_stored(struct store_job *s, bool stored, const struct err *why)
 // The artifact is the profile from here on, so that its owner's hold is one on the profile.
 static void rename_artifact(struct baseline_job *j, const struct registry_digest *digest, size_t size)
 {
-    struct str was = j->artifact->name;
-    size_t most = sizeof j->name - sizeof SUFFIX;
-    bool has = str_ends(was, str_of(SUFFIX));
-    snprintf(j->name, sizeof j->name, "%.*s%s", (int)(was.n < most || has ? was.n : most), was.p,
-             has ? "" : SUFFIX);
-    j->artifact->name = str_of(j->name);
+    j->artifact->name = baseline_profile_name(j->artifact->name, j->name);
     j->artifact->digest = *digest;
     j->artifact->size_bytes = size;
 }

@@ -4,10 +4,9 @@
 #pragma once
 
 #include "base/limits.h"
+#include "base/str.h"
 #include "role/controller/controller.h"
 #include "role/controller/store_job.h"
-
-struct str;
 
 // Embedded in what waits for it. Zero-initialised is "not started".
 struct baseline_job {
@@ -25,6 +24,10 @@ struct baseline_job {
     bool is_running;
     char name[LIMIT_ARTIFACT_NAME_BYTES + 1]; // of the profile: "train.csv.profile.json"
 };
+
+// The name that the profile gets in place of the file's: "train.csv.profile.json"; what has such a name keeps
+// it. In ret.
+struct str baseline_profile_name(struct str name, char ret[LIMIT_ARTIFACT_NAME_BYTES + 1]);
 
 struct baseline_spec {
     struct registry_artifact *artifact;  // changed when it is done; held by its owner

@@ -3,6 +3,8 @@
 // is refused by name.
 #include "role/controller/manifest.h"
 
+#include "role/controller/baseline_job.h"
+
 #include "base/limits.h"
 #include "base/near.h"
 
@@ -158,6 +160,26 @@ static int artifact_fits(const struct registry_artifact *list, size_t i, const c
     return 0;
 }
 
+// A training file is kept as its profile, under another name: that one must be free, too. Told now, before
+// anything is computed.
+static int profile_fits(const struct manifest *m, struct err *e)
+{
+    char profile[LIMIT_ARTIFACT_NAME_BYTES + 1];
+    struct str name = {0};
+    for (size_t i = 0; i < m->n_artifacts; i++)
+        if (m->artifacts[i].role == REGISTRY_ROLE_BASELINE)
+            name = baseline_profile_name(m->artifacts[i].name, profile);
+    for (size_t i = 0; i < m->n_artifacts; i++) {
+        if (m->artifacts[i].role == REGISTRY_ROLE_BASELINE || !str_eq(m->artifacts[i].name, name))
+            continue;
+        err_set(e, ERR_DUPLICATE_KEY,
+                "the baseline is kept as '" STR_FMT "', which is another artifact's name", STR_ARG(name));
+        err_at(e, "$.artifacts[%zu].name", i);
+        return ERR_DUPLICATE_KEY;
+    }
+    return 0;
+}
+
 static int artifacts_read(yyjson_val *list, struct manifest *ret, struct err *e)
 {
     size_t i, n, count = yyjson_arr_size(list);
@@ -184,7 +206,7 @@ static int artifacts_read(yyjson_val *list, struct manifest *ret, struct err *e)
             ret->model = &ret->artifacts[i];
     }
     if (ret->model)
-        return 0;
+        return profile_fits(ret, e);
     err_set(e, ERR_WRONG_COUNT, "one artifact must be the model file; none of %zu has the role model", count);
     err_at(e, "$.artifacts");
     return ERR_WRONG_COUNT;

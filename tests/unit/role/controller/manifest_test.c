@@ -60,6 +60,20 @@ START_TEST(a_version_has_one_model_and_files_of_other_roles)
     refused("{\"artifacts\":[" FILE_ "," PART("a", "golden") "," PART("b", "golden") "]}", ERR_WRONG_COUNT,
             "$.artifacts[2].role", "role golden");
     refused("{\"artifacts\":[" PART("a", "gold") "]}", ERR_INVALID, "$.artifacts[0].role", "expected one of");
+    // The name that the profile of a baseline will have.
+    refused("{\"artifacts\":[" FILE_
+            "," PART("t.csv", "baseline") "," PART("t.csv.profile.json", "data") "]}",
+            ERR_DUPLICATE_KEY, "$.artifacts[2].name", "kept as 't.csv.profile.json'");
+    refused("{\"artifacts\":[" PART("t.csv.profile.json", "data") "," FILE_
+                                                                  "," PART("t.csv", "baseline") "]}",
+            ERR_DUPLICATE_KEY, "$.artifacts[0].name", "another artifact's name");
+    ck_assert_int_eq(
+        manifest_parse(STR("{\"artifacts\":[" FILE_ "," PART("t.csv.profile.json", "baseline") "]}"), &m, &e),
+        0);
+    manifest_done(&m);
+    ck_assert_int_eq(
+        manifest_parse(STR("{\"artifacts\":[" FILE_ "," PART("t.csv.profile.json", "data") "]}"), &m, &e), 0);
+    manifest_done(&m);
 }
 END_TEST
 
