@@ -8,6 +8,7 @@
 #include "os/loop.h"
 #include "os/msg.h"
 #include "registry/registry.h"
+#include "role/controller/memory_kept.h"
 #include "role/controller/routing.h"
 #include "role/peer.h"
 #include "role/role.h"
@@ -41,6 +42,8 @@ struct gateway_link {
     uint64_t sent_generation, acked_generation;
     uint64_t sent[LIMIT_DEPLOYMENTS]; // by slot: id of the deployment that was sent on this connection
 };
+
+enum { CONTROLLER_MEMORY_KEPT = 64 }; // processes whose memory is looked at in full
 
 struct controller {
     const struct controller_args *args;
@@ -77,10 +80,11 @@ struct controller {
     struct revival *revivals; // startup.c: versions being brought back
     uint64_t started_wall_ns;
 
-    struct supervisor_link *supervisor; // replicas.c
-    struct upgrade *upgrade;            // upgrade.c; NULL before the first
-    struct adoption *adoption;          // adoption.c: what a new supervisor would need
-    struct withdrawal *withdrawals;     // what no gateway shall use any more
+    struct supervisor_link *supervisor;                // replicas.c
+    struct upgrade *upgrade;                           // upgrade.c; NULL before the first
+    struct adoption *adoption;                         // adoption.c: what a new supervisor would need
+    struct memory_kept memory[CONTROLLER_MEMORY_KEPT]; // status.c: of the processes in the board's order
+    struct withdrawal *withdrawals;                    // what no gateway shall use any more
 
     struct scaling *scaling;     // scaling.c
     struct replacing *replacing; // replace.c

@@ -9,12 +9,11 @@
 
 #include <unistd.h>
 
-enum { LOOKED_AT_IN_FULL = 64 }; // processes; for each the kernel walks all its memory
-
-static void put_memory(int pid, bool in_full, struct buf *out)
+// kept: NULL when there are too many to look at each in full.
+static void put_memory(int pid, struct memory_kept *kept, uint64_t mono_ns, struct buf *out)
 {
     struct proc_memory m;
-    if (pid <= 0 || !(in_full ? proc_memory_in_full(pid, &m) : proc_memory(pid, &m)))
+    if (pid <= 0 || !(kept ? memory_kept_look(kept, pid, mono_ns, &m) : proc_memory(pid, &m)))
         return;
     buf_printf(out, ",\"memory\":{\"resident\":%llu,\"own\":%llu", (unsigned long long)m.resident_bytes,
                (unsigned long long)m.own_bytes);
@@ -23,14 +22,15 @@ static void put_memory(int pid, bool in_full, struct buf *out)
     buf_putc(out, '}');
 }
 
-static void put_process(const struct board_row *row, bool in_full, struct buf *out)
+static void put_process(const struct board_row *row, struct memory_kept *kept, struct buf *out)
 {
+    uint64_t mono_ns = clock_mono_ns();
     bool is_replica = row->kind == BOARD_REPLICA;
     buf_printf(out, "{\"kind\":\"%s\",\"index\":%u,\"state\":\"%s\",\"pid\":%d,\"restarts\":%u",
                board_kind_name(row->kind), row->index, board_state_name(row->state), row->pid, row->restarts);
     if (row->pid && row->started_mono_ns)
         buf_printf(out, ",\"running_ms\":%llu",
-                   (unsigned long long)(clock_mono_ns() - row->started_mono_ns) / 1000000);
+                   (unsigned long long)(mono_ns - row->started_mono_ns) / 1000000);
     if (row->why[0]) {
         buf_printf(out, ",\"last_exit\":%d,\"reason\":", row->last_exit);
         buf_put_json_str(out, str_of(row->why));
@@ -45,11 +45,11 @@ static void put_process(const struct board_row *row, bool in_full, struct buf *o
         if (row->load_ns)
             buf_printf(out, ",\"load_ms\":%llu", (unsigned long long)row->load_ns / 1000000);
     }
-    put_memory(row->pid, in_full, out);
+    put_memory(row->pid, kept, mono_ns, out);
     buf_putc(out, '}');
 }
 
-static void put_processes(const struct controller *c, struct buf *out)
+static void put_processes(struct controller *c, struct buf *out)
 {
     unsigned n = 0;
     buf_puts(out, ",\"processes\":[");
@@ -59,7 +59,8 @@ static void put_processes(const struct controller *c, struct buf *out)
             continue;
         if (n)
             buf_putc(out, ',');
-        put_process(&row, n++ < LOOKED_AT_IN_FULL, out);
+        put_process(&row, n < CONTROLLER_MEMORY_KEPT ? &c->memory[n] : NULL, out);
+        n++;
     }
     buf_putc(out, ']');
 }
@@ -127,7 +128,7 @@ static bool is_ready(const struct controller *c)
 int status_show(struct request *r, struct err *e)
 {
     (void)e;
-    const struct controller *c = r->c;
+    struct controller *c = r->c;
     struct buf *out = &r->out;
     buf_printf(out, "{\"ready\":%s,\"generation\":%llu", is_ready(c) ? "true" : "false",
                (unsigned long long)c->routing.generation);
