@@ -14,11 +14,14 @@
 #include <string.h>
 #include <yyjson.h>
 
-enum { CHANGE_MS = 5000 };
+// LONGEST_MS: longer than all that the supervisor gives itself, so that an answer of it that was lost does
+// not keep the next upgrade away for ever.
+enum { CHANGE_MS = 5000, LONGEST_MS = 120000 };
 
 struct upgrade {
     struct controller *c;
-    struct request *request; // who waits; NULL: he has gone, or nobody has asked
+    struct request *request;   // who waits; NULL: he has gone, or nobody has asked
+    uint64_t running_until_ns; // no other one before the supervisor has said how it went; 0: none runs
     struct timer due;
     int handle; // of the supervisor's process while it changes; borrowed
     bool is_changing;
@@ -29,6 +32,7 @@ static void answer(struct upgrade *u, const struct err *e)
 {
     struct request *r = u->request;
     u->request = NULL;
+    u->running_until_ns = 0;
     if (!r)
         return;
     r->state = NULL;
@@ -133,10 +137,22 @@ static int parse(struct str body, struct supervision_upgrade *ret, struct err *e
                       "the body must be {\"binary\":\"/absolute/path\"} or empty for the program's own path");
 }
 
+// What a key promises needs the registry, which an upgrade does not write to.
+static int refuse_key(struct err *e)
+{
+    err_set(e, ERR_INVALID, "an upgrade takes no Idempotency-Key");
+    err_hint(
+        e, "Without an answer look at the version that GET /v2 tells, or upgrade again: two upgrades to one "
+           "program leave what one leaves.");
+    return ERR_INVALID;
+}
+
 int upgrade_start(struct request *r, struct err *e)
 {
     struct controller *c = r->c;
     struct supervision_upgrade m;
+    if (r->once.key.n)
+        return refuse_key(e);
     int rc = parse(buf_str(&r->body), &m, e);
     if (!rc && !c->upgrade) {
         c->upgrade = calloc(1, sizeof *c->upgrade);
@@ -144,12 +160,13 @@ int upgrade_start(struct request *r, struct err *e)
             return err_set(e, ERR_NOMEM, "no memory for an upgrade");
         *c->upgrade = (struct upgrade){.c = c, .due.on_due = on_due};
     }
-    if (!rc && c->upgrade->request)
+    if (!rc && clock_mono_ns() < c->upgrade->running_until_ns) // also when nobody waits for it any more
         rc = err_set(e, ERR_CONFLICT, "an upgrade is running");
     if (!rc)
         rc = replicas_tell(c, SUPERVISION_UPGRADE, &m, NULL, 0, e);
     if (rc)
         return rc;
+    c->upgrade->running_until_ns = clock_mono_ns() + LONGEST_MS * UINT64_C(1000000);
     c->upgrade->request = r;
     r->state = c->upgrade;
     r->state_free = forget;

@@ -357,6 +357,14 @@ void harness_supervisor_says(uint64_t deployment, uint32_t replica, unsigned sta
     ck_assert_int_eq(supervision_send(&supervisor, SUPERVISION_REPLICA, &r, NULL, 0, &e), 0);
 }
 
+void harness_supervisor_upgraded(int code, const char *why)
+{
+    struct err e;
+    struct supervision_failed f = {.code = code};
+    snprintf(f.why, sizeof f.why, "%s", why);
+    ck_assert_int_eq(supervision_send(&supervisor, SUPERVISION_UPGRADED, &f, NULL, 0, &e), 0);
+}
+
 void harness_kill(pid_t pid)
 {
     kill(pid, SIGKILL);

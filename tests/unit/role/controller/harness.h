@@ -33,8 +33,9 @@ bool harness_supervisor_is_told(void); // there is a message to be heard
 // SUPERVISION_REPLICA; replica 0 is the deployment as a whole.
 void harness_supervisor_says(uint64_t deployment, uint32_t replica, unsigned state, uint32_t ready,
                              const char *why);
-void harness_kill(pid_t pid); // SIGKILL, and waits
-int harness_stop(pid_t pid);  // SIGTERM; its exit code
+void harness_supervisor_upgraded(int code, const char *why); // SUPERVISION_UPGRADED; code 0: why is a version
+void harness_kill(pid_t pid);                                // SIGKILL, and waits
+int harness_stop(pid_t pid);                                 // SIGTERM; its exit code
 // A file in the data directory; as long as it is there, processes that look at the registry wait.
 #define HARNESS_LOOKS_WAIT "looks_wait"
 // When argv is that of a compile or store process, runs it and exits.
