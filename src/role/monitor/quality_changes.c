@@ -91,6 +91,11 @@ int quality_changes_save(struct judge *j, struct err *e)
     return rc;
 }
 
+size_t quality_changes_bytes(const struct judge *j)
+{
+    return sizeof *j->changes;
+}
+
 // ---- detectors
 
 static uint64_t hash_of(const struct alert_rule *rule)
@@ -151,12 +156,14 @@ static void feed(struct quality_changes *c, uint32_t at, const struct shiryaev_r
             continue;
         if (ledger_unit_age_s(u, wall_ns) < mature_s)
             break;
+        d->until = end_of(s, u);
+        c->is_changed = true;
+        if (!u->judged) // it says nothing, not that all is well
+            continue;
         d->peak = is_first ? 0 : d->peak;
         is_first = false;
         shiryaev_roberts_add(d, rule, u->judged, u->wrong < u->judged ? u->wrong : u->judged,
                              s->deployment ^ (uint64_t)u->hour << 8 ^ s->arm);
-        d->until = end_of(s, u);
-        c->is_changed = true;
     }
 }
 

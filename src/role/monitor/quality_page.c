@@ -120,7 +120,7 @@ static void put_join(const struct judge *j, struct buf *out)
     late_count(j->late, &late);
     join_count(j->join, &n);
     join_count(j->labelled, &left);
-    size_t counters = 0;
+    size_t counters = quality_changes_bytes(j);
     for (unsigned i = 0; i < j->n_subjects; i++) {
         const struct subject *s = j->subjects[i];
         counters += sizeof *s + cohort_bytes(&s->older) + (s->days ? sizeof *s->days : 0);

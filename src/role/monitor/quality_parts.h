@@ -96,6 +96,7 @@ int quality_changes_load(struct judge *j, struct err *e) ERR_CHECKED; // ERR_DIG
 double quality_changes_read(struct judge *j, const struct alert_rule *rule, const struct subject *s,
                             uint64_t mono_ns, uint64_t wall_ns);
 int quality_changes_save(struct judge *j, struct err *e) ERR_CHECKED; // where something changed
+size_t quality_changes_bytes(const struct judge *j);
 // Appends a JSON array.
 void quality_changes_put(const struct judge *j, const struct subject *s, struct buf *out);
 

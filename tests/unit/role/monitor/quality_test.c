@@ -891,8 +891,15 @@ START_TEST(more_wrong_predictions_than_before_are_an_alert_once_their_hour_is_ma
     ck_assert_int_eq(state_of("quality_change"), ALERT_FIRING);
     ck_assert_int_eq(state_of("stated"), ALERT_FIRING); // 0.02 was never so
     now -= 120 * UINT64_C(1000000000);
-    // Corrections and a second look change nothing: each label is judged once.
+    // Neither do an hour without labels, corrections or a second look change what is known: each label is
+    // judged once.
     double evidence = change_says("evidence", "alarm");
+    for (unsigned i = 0; i < IN_HOUR; i++)
+        predict(100000 + i, &(float){0.9f}, 1, 1);
+    now += UINT64_C(3600000000000) + 300 * UINT64_C(1000000000);
+    ck_assert_int_eq(state_of("quality_change"), ALERT_FIRING);
+    ck_assert_double_eq(change_says("evidence", "alarm"), evidence);
+    now -= 300 * UINT64_C(1000000000);
     for (unsigned i = 0; i < 26 * IN_HOUR; i++)
         (void)label(i, 0, 1);
     ck_assert_int_eq(state_of("quality_change"), ALERT_FIRING);
