@@ -348,8 +348,33 @@ START_TEST(what_is_kept_of_a_ring_that_is_half_full_weighs_more)
 }
 END_TEST
 
+// Each turn waits anew, and what came of it is told at its end.
+START_TEST(each_turn_waits_for_room_and_tells_what_was_dropped)
+{
+    struct spool_writer *w;
+    struct spool_written said;
+    struct spool_settled ignored;
+    start();
+    w = &g.journal->spool;
+    settings.log_block_ms = 1;
+    d.log.overflow = SETTINGS_LOG_OVERFLOW_BLOCK;
+    while (spool_reserve(w, 64))
+        (void)spool_put(w, 64);
+    for (uint64_t turn = 1; turn <= 3; turn++) {
+        journal_failure(&g, &d, (struct str){0}, 1, ERR_BAD_JSON);
+        ck_assert_uint_gt(g.journal->block_until_ns, 0);
+        journal_turn_end(&g);
+        ck_assert_uint_eq(g.journal->block_until_ns, 0);
+        spool_numbers(g.journal->memory, &said, &ignored);
+        ck_assert_uint_eq(said.dropped[LOG_REASON_OVERFLOW], turn);
+    }
+    end();
+}
+END_TEST
+
 UNIT_MAIN("role/gateway/journal", a_record_that_is_larger_than_half_the_ring_is_too_large,
           what_is_kept_of_a_ring_that_is_half_full_weighs_more,
           checksums_are_made_for_a_monitor_that_does_not_say_that_it_makes_them,
           rows_of_a_batch_are_written_as_they_lie_in_it_or_as_their_rules_say,
-          what_is_drawn_stands_for_the_others, what_is_in_a_rollout_says_so_and_all_of_an_arm_is_kept)
+          what_is_drawn_stands_for_the_others, each_turn_waits_for_room_and_tells_what_was_dropped,
+          what_is_in_a_rollout_says_so_and_all_of_an_arm_is_kept)
