@@ -112,6 +112,7 @@ static void *wait_for_room(struct gateway *g, size_t bytes)
     if (j->block_until_ns == 0)
         j->block_until_ns = now + g->settings->log_block_ms * UINT64_C(1000000);
     journal_publish(g); // what is there may be taken meanwhile
+    j->is_dirty = true; // by what comes of this
     for (void *p; now < j->block_until_ns; now = clock_mono_ns()) {
         const struct timespec pause = {.tv_nsec = BLOCK_LOOK_NS};
         (void)nanosleep(&pause, NULL);
