@@ -94,6 +94,8 @@ void exposition_native(struct buf *out, const struct exposition_native *h)
 
 void exposition_without_native(struct buf *page, size_t from)
 {
+    if (page->n == from) // there may be no memory yet
+        return;
     struct str rest = {page->p + from, page->n - from};
     size_t to = from;
     while (rest.n) {

@@ -10,7 +10,7 @@ static bool read_weight(struct str s, int *ret)
 {
     double q;
     size_t used;
-    if (!num_parse_double(s.p, s.n, &q, &used) || used != s.n || !(q >= 0 && q <= 1))
+    if (s.n == 0 || !num_parse_double(s.p, s.n, &q, &used) || used != s.n || !(q >= 0 && q <= 1))
         return false;
     *ret = (int)(q * WEIGHT_ONE + 0.5);
     return true;

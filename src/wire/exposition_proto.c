@@ -68,7 +68,7 @@ static bool read_double(struct str s, double *ret)
     else if (str_eq(s, STR("NaN")))
         *ret = (double)NAN;
     else
-        return num_parse_double(s.p, s.n, ret, &used) && used == s.n;
+        return s.n && num_parse_double(s.p, s.n, ret, &used) && used == s.n;
     return true;
 }
 

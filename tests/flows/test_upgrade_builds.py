@@ -81,6 +81,19 @@ def test_a_build_of_another_protocol_is_refused_and_takes_over_by_a_restart(star
     assert exe(server.process.pid) == str(other)
 
 
+def test_a_build_that_counts_otherwise_begins_at_zero_and_goes_on_with_the_log(start_server, churn, tmp_path):
+    server = start_server("--gateways", 2)
+    server.push("churn", churn.path)
+    for _ in range(7):
+        assert server.predict("churn", {"instances": churn.instances(1)}).status_code == 200
+    until(lambda: metrics(server, "slipway_log_committed_total") == 7 == metrics(server, "slipway_requests_total"), "all are counted")
+    done = upgrade(server, "--binary", str(copy_of(FAKES / "fake_other_metrics", tmp_path / "slipway-other")))
+    assert done.returncode == 0, done.stderr
+    assert server.predict("churn", {"instances": churn.instances(1)}).status_code == 200
+    until(lambda: metrics(server, "slipway_requests_total") == 1, "the counters begin anew")
+    until(lambda: metrics(server, "slipway_log_committed_total") == 8 == metrics(server, "slipway_log_accepted_total"), "the log does not")
+
+
 def test_a_supervisor_killed_midway_leaves_a_server_that_answers_and_can_be_upgraded(start_server, churn, tmp_path):
     server = start_server("--gateways", 4)
     server.push("churn", churn.path)

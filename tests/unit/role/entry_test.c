@@ -121,7 +121,9 @@ START_TEST(secrets_are_no_arguments_and_leave_the_environment)
     char **argv = entry_argv_new("@monitor", 0, 1, "/c", &s), **env = entry_environ_new(base, &s);
     for (char **a = argv; *a; a++)
         ck_assert_msg(strstr(*a, "T0KEN") == NULL && strstr(*a, "webhook") == NULL, "%s", *a);
-    char **was = environ;
+    char **was = environ, *strings[64] = {0}; // some are about to leave the list
+    for (int i = 0; env[i]; i++)
+        strings[i] = env[i];
     environ = env;
     ck_assert_str_eq(getenv("SLIPWAY_CHILD_ALERT_WEBHOOK"), SECRET);
     ck_assert_str_eq(getenv("HOME"), "/x");
@@ -133,9 +135,13 @@ START_TEST(secrets_are_no_arguments_and_leave_the_environment)
     ck_assert_uint_eq(n_shown, 0);
     ck_assert_uint_eq(strlen(memory), 0);
     // A supervisor of an older program gave them as arguments.
+    free(argv[count_args(argv) - 1]);
     argv[count_args(argv) - 1] = strdup("--alert-webhook=http://hook/T0KEN=1");
     ck_assert_int_eq(entry_main(&mains, count_args(argv), argv), 43);
     environ = was;
+    for (int i = 0; i < 64; i++)
+        free(strings[i]);
+    free(env);
     entry_argv_free(argv);
 }
 END_TEST
