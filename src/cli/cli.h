@@ -21,9 +21,8 @@ struct verb {
     // Appends what help says in place of the flags; NULL: the flags of the table.
     void (*put_flags)(struct buf *out);
     int min_words, max_words; // besides flags
-    const char *first_words;  // "start|status": what the first word may be, the first being meant where none
-                             // is given and none is needed; NULL: anything
-    bool takes_model; // the first word is a model's name: completion asks the server for them
+    const char *first_words;  // "start|status": what the first word may be; the first if none is given
+    bool takes_model;         // the first word is a model's name: completion asks the server for them
     // Does it and says how it went, on stdout and stderr. Returns an enum cli_exit.
     int (*run)(const struct args *a);
 };
