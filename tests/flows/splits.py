@@ -23,10 +23,10 @@ class End:
         self.sock, self.data, self.fds, self.other, self.is_gateway = sock, b"", [], None, False
 
     def frames(self):
-        """Those that are whole; None at the end of the stream."""
+        """Those that are whole; None at the end of the stream, or where it was closed with its other side."""
         try:
             data, fds, _, _ = socket.recv_fds(self.sock, 1 << 16, 64)
-        except ConnectionError:
+        except OSError:
             data, fds = b"", []
         self.fds += fds
         if not data:
@@ -88,7 +88,7 @@ class Relay:
             for kind, payload, fds in frames or []:
                 try:
                     self._pass_one(end, kind, payload, fds)
-                except ConnectionError:
+                except OSError:
                     frames = None
             if frames is None and end.sock.fileno() >= 0 and end.other.sock.fileno() >= 0:
                 for e in (end, end.other):

@@ -185,13 +185,15 @@ def test_with_block_answers_wait_a_little_for_room(log_server, churn):
     server = log_server("--log-ring", "64KiB", "--log-overflow", "block", "--log-block", "50ms")
     with Load(server, "churn", churn.instances(1), clients=1) as load:
         load.more(10)
+        begin = time.monotonic()
         os.kill(server.child_pid("monitor"), signal.SIGSTOP)
         until(lambda: dropped_in_memory(server) >= 3)
         os.kill(server.child_pid("monitor"), signal.SIGCONT)
         load.more(500)
+        most = (time.monotonic() - begin) / 0.05 + 1
     counts = settled(server, load.count())
-    # While it stood still about twenty records a second were given up, not thousands.
-    assert 3 <= counts["dropped"] < 100 and load.slowest_s > 0.04
+    # While it stood still at most twenty records a second were given up, not thousands.
+    assert 3 <= counts["dropped"] <= most and load.slowest_s > 0.04
 
 
 def dropped_in_memory(server):
