@@ -9,7 +9,7 @@ import signal
 import pytest
 import requests
 
-from conftest import BINARY
+from conftest import BINARY, until
 from upgrades import FAKE, Connections, upgrade
 
 
@@ -20,9 +20,13 @@ def served(start_server, churn):
     return server
 
 
+def status_of(server):
+    """As a controller tells it that is not being replaced just now."""
+    return until(lambda: requests.get(server.url + "/api/v1/status", timeout=60), lambda got: got.status_code == 200).json()
+
+
 def processes(server):
-    status = requests.get(server.url + "/api/v1/status", timeout=60).json()
-    return {p["pid"] for p in status["processes"]}
+    return {p["pid"] for p in status_of(server)["processes"]}
 
 
 def exe(pid):

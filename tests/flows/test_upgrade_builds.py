@@ -13,7 +13,7 @@ import requests
 
 from conftest import BINARY, FAKE_SERVER
 from test_replicas import SLEEP, model, row, answer  # noqa: F401, model is a fixture
-from test_upgrade import copy_of, exe, processes, served  # noqa: F401, served is a fixture
+from test_upgrade import copy_of, exe, processes, served, status_of  # noqa: F401, served is a fixture
 from upgrades import FAKE, Connections, upgrade
 
 OTHER = b"9.9.9"
@@ -110,7 +110,7 @@ def test_a_supervisor_killed_midway_leaves_a_server_that_answers_and_can_be_upgr
         stream.more(50)
     # Requests of a gateway that was being replaced may have been cut off; none is refused.
     assert all("refused" not in f for f in stream.failed) and len(stream.failed) <= 4, stream.failed[:3]
-    status = requests.get(f"{server.url}/api/v1/status", timeout=60).json()
+    status = status_of(server)
     assert status["ready"] and sum(p["kind"] == "gateway" and p["state"] == "ready" for p in status["processes"]) == 4
     assert server.push("churn", churn.path)
     until(lambda: upgrade(server, "--binary", str(program)).returncode == 0, "it can be upgraded")
